@@ -1,0 +1,122 @@
+"""The spec of a generator: what a checkpoint folder says of itself, read without torch.
+
+A checkpoint is a folder of `config.json` (this spec), `model.safetensors` and `README.md` (the model card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from srcore.errors import CheckpointError
+
+BUILTIN = Path(__file__).parent / "pretrained"
+WEIGHTS = "model.safetensors"
+SPEC = "config.json"
+
+
+class Architecture(BaseModel):
+    """Which class of `srcore.models.GENERATORS`, and the arguments of its constructor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    params: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Spec(BaseModel):
+    """The contract of one generator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    architecture: Architecture
+    kind: Literal["raster", "volume"] = "raster"
+    scale: tuple[int, ...]
+    """SR pixels per LR pixel on the generator's own axes, (Y, X) or (Z, Y, X)."""
+    bands: Literal["any"] | int = "any"
+    halo: tuple[int, ...]
+    """LR pixels that the generator needs on each side of a core, on its own axes."""
+    tiling: Literal["exact", "blended"] = "exact"
+    alignment: Literal["pixel-area"] = "pixel-area"
+    """Outer edges of LR and SR coincide; SR pixel centres lie at (i + 1/2) / scale - 1/2 in LR pixels."""
+    normalise: Literal["percentile", "none"] = "percentile"
+    """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """The precision that the figures were verified in."""
+    weights_sha256: str | None = None
+    """Digest of model.safetensors; None for a generator without weights."""
+    licence: str = "Apache-2.0"
+    training: Mapping[str, Any] = Field(default_factory=dict)
+    metrics: Mapping[str, Any] = Field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over everything that decides the pixels: architecture, geometry, normalisation, weights."""
+        facts = self.model_dump(
+            mode="json",
+            include={
+                "architecture", "kind", "scale", "bands", "halo", "tiling", "alignment", "normalise",
+                "precision", "weights_sha256",
+            },
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def scale_for(self, axes: int) -> tuple[int, ...]:
+        """Scale on every axis of a scene: a 2-D generator goes slice by slice through a volume."""
+        return _leading(1, axes, self.scale, self.name)
+
+    def halo_for(self, axes: int) -> tuple[int, ...]:
+        """Halo on every axis of a scene; 0 across slices."""
+        return _leading(0, axes, self.halo, self.name)
+
+
+def _leading(value: int, axes: int, own: tuple[int, ...], name: str) -> tuple[int, ...]:
+    if len(own) > axes:
+        raise CheckpointError(
+            f"model {name} does not fit the scene",
+            f"a generator for {len(own)} axes and a scene of {axes}",
+            "use a model for rasters",
+        )
+    return (value,) * (axes - len(own)) + own
+
+
+def builtin_names() -> list[str]:
+    """Names of the checkpoints that ship in the package."""
+    return sorted(path.parent.name for path in BUILTIN.glob(f"*/{SPEC}"))
+
+
+def locate(reference: str) -> Path:
+    """The folder of a checkpoint: a built-in name, or a path. CheckpointError when there is none."""
+    if reference in builtin_names():
+        return BUILTIN / reference
+    folder = Path(reference)
+    if (folder / SPEC).is_file():
+        return folder
+    raise CheckpointError(
+        f"unknown model {reference!r}",
+        f"built-in models {', '.join(builtin_names())}",
+        f"use one of them or a folder with a {SPEC}",
+        code="UNKNOWN_MODEL",
+    )
+
+
+def read_spec(folder: Path) -> Spec:
+    """The spec in a checkpoint folder; CheckpointError when it is missing or says what it must not."""
+    path = folder / SPEC
+    try:
+        return Spec.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read", error.strerror or "", "give a checkpoint folder") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise CheckpointError(
+            f"{path} is not a valid spec", f"{where}: {first['msg']}", "import the model again"
+        ) from error

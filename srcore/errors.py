@@ -1,0 +1,92 @@
+"""The errors of srcore: each says WHAT is wrong, what was FOUND and what to DO, in one line.
+
+Each class is also a standard-library class, so that callers need not know the tree, and says whether trying
+again can help (`retryable`).
+"""
+
+from __future__ import annotations
+
+
+class SRError(Exception):
+    """Base of all errors that srcore raises on purpose.
+
+    `code` is the reason code that a quarantined scene keeps; `exit_code` is the status of the command line.
+    """
+
+    code = "FAILED"
+    retryable = False
+    exit_code = 1
+
+    def __init__(self, what: str, found: str = "", do: str = "", *, code: str | None = None) -> None:
+        super().__init__(what, found, do)
+        self.what, self.found, self.do = what, found, do
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        parts = [self.what, f"found {self.found}" if self.found else "", self.do]
+        return " ".join("; ".join(part for part in parts if part).split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Dask and Prefect pickle errors; the code of the instance has to survive that.
+        return (_rebuild, (type(self), self.what, self.found, self.do, self.code))
+
+
+def _rebuild(kind: type[SRError], what: str, found: str, do: str, code: str) -> SRError:
+    return kind(what, found, do, code=code)
+
+
+class CatalogError(SRError, ValueError):
+    """The catalog, or a setting, is not what it should be."""
+
+    code = "BAD_CATALOG"
+    exit_code = 2
+
+
+class SourceError(SRError, OSError):
+    """An input cannot be read, or must not be."""
+
+    code = "BAD_SOURCE"
+    exit_code = 2
+
+
+class GridError(SRError, ValueError):
+    """A grid (shape, affine, CRS) that cannot be kept."""
+
+    code = "BAD_GRID"
+    exit_code = 2
+
+
+class PlanError(SRError, ValueError):
+    """The work cannot be laid out: model and scene do not fit each other, or the machine."""
+
+    code = "BAD_PLAN"
+    exit_code = 2
+
+
+class CheckpointError(SRError, ValueError):
+    """A generator cannot be loaded, or is not what its spec says."""
+
+    code = "BAD_CHECKPOINT"
+    exit_code = 2
+
+
+class TileError(SRError, RuntimeError):
+    """A tile failed, after its retries."""
+
+    code = "TILE_FAILED"
+    retryable = True
+
+
+class StoreError(SRError, OSError):
+    """Stored bytes are not the bytes that were written, or cannot be written."""
+
+    code = "BAD_STORE"
+    retryable = True
+
+
+class GateError(SRError, RuntimeError):
+    """A product did not pass a gate and is not published."""
+
+    code = "GATE_FAILED"
+    exit_code = 3

@@ -1,0 +1,93 @@
+"""Numbers and their meaning: normalisation for the network, nodata around it, and the way back to native DN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+LOW, HIGH = 2.0, 98.0
+"""Percentiles that become 0 and 1 under percentile normalisation."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """A linear map of every band: network value = (DN - offset) / scale."""
+
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def apply(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
+        """DN (C, ...) to network values (C, ...)."""
+        offset, scale = self._columns(values.ndim)
+        return ((values.astype(np.float64) - offset) / scale).astype(np.float32)
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Network values (C, ...) back to DN, unrounded."""
+        offset, scale = self._columns(values.ndim)
+        return values.astype(np.float64) * scale + offset
+
+    def _columns(self, ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        shape = (-1,) + (1,) * (ndim - 1)
+        return np.reshape(self.offset, shape).astype(np.float64), np.reshape(self.scale, shape).astype(np.float64)
+
+
+def percentile_normalisation(samples: Sequence[NDArray[np.generic]]) -> Normalisation:
+    """The map that takes each band's 2nd and 98th percentile to 0 and 1.
+
+    `samples` holds the valid DN of each band (any shape). A band without a valid pixel, or with one value
+    only, is shifted and not scaled.
+    """
+    offset, scale = [], []
+    for band in samples:
+        finite = np.asarray(band, np.float64)
+        finite = finite[np.isfinite(finite)]
+        low, high = np.percentile(finite, (LOW, HIGH)) if finite.size else (0.0, 0.0)
+        if high <= low and finite.size:
+            low, high = float(finite.min()), float(finite.max())
+        offset.append(float(low))
+        scale.append(float(high - low) if high > low else 1.0)
+    return Normalisation(tuple(offset), tuple(scale))
+
+
+def fill_invalid(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
+    """`values` (C, ...) with each invalid pixel replaced by its nearest valid pixel of the same band.
+
+    A band without a valid pixel becomes 0. So that nodata never enters the network.
+    """
+    if valid.all():
+        return values
+    filled = values.copy()
+    for band in range(len(values)):
+        if not valid[band].any():
+            filled[band] = 0
+        elif not valid[band].all():
+            nearest = ndimage.distance_transform_edt(~valid[band], return_distances=False, return_indices=True)
+            filled[band] = values[band][tuple(nearest)]
+    return filled
+
+
+def quantise(values: NDArray[np.floating], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Float DN to the native dtype: rounded half to even and clipped for integers, cast for floats."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return values.astype(dtype)
+
+
+def keep_off(values: NDArray[np.generic], nodata: float) -> NDArray[np.generic]:
+    """`values` with every pixel that equals `nodata` moved to the next number, so that it stays visible.
+
+    Towards zero for a nodata at an end of the dtype's range, upwards otherwise.
+    """
+    if np.isnan(nodata):
+        return values
+    dtype = values.dtype
+    if np.issubdtype(dtype, np.integer):
+        limit = np.iinfo(dtype)
+        other = int(nodata) - 1 if int(nodata) == limit.max else int(nodata) + 1
+        return np.where(values == nodata, dtype.type(other), values)
+    return np.where(values == nodata, np.nextafter(dtype.type(nodata), dtype.type(np.inf)), values)

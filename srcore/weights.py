@@ -1,0 +1,73 @@
+"""The weights of a generator: safetensors only, their digest checked at every load."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec
+from srcore.errors import CheckpointError
+from srcore.models import GENERATORS, Generator
+
+
+def load_generator(folder: Path) -> tuple[Spec, Generator]:
+    """The generator of a checkpoint folder in float32 and eval mode, with its spec.
+
+    CheckpointError when the architecture is unknown, the digest differs or the tensors do not fit.
+    """
+    spec = read_spec(folder)
+    generator = build(spec)
+    if spec.weights_sha256 is not None:
+        generator.load_state_dict(_read_tensors(folder / WEIGHTS, spec))
+    elif any(True for _ in generator.parameters()):
+        raise CheckpointError(f"{folder / SPEC} names no weights_sha256", "a generator with weights", "import it again")
+    return spec, generator.eval()
+
+
+def build(spec: Spec) -> Generator:
+    """A generator of the spec's architecture with fresh weights."""
+    try:
+        return GENERATORS[spec.architecture.name](**spec.architecture.params)
+    except KeyError:
+        raise CheckpointError(
+            f"unknown architecture in {spec.name}", spec.architecture.name, f"use one of {', '.join(GENERATORS)}"
+        ) from None
+    except TypeError as error:
+        raise CheckpointError(
+            f"architecture {spec.architecture.name} does not take the params of {spec.name}", str(error), "correct them"
+        ) from error
+
+
+def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -> Spec:
+    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in generator.state_dict().items()}
+    if tensors:
+        raw = save(tensors)
+        (folder / WEIGHTS).write_bytes(raw)
+        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(raw).hexdigest()})
+    (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
+    (folder / "README.md").write_text(card)
+    return spec
+
+
+def _read_tensors(path: Path, spec: Spec) -> dict[str, object]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read", error.strerror or "", "restore the checkpoint") from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != spec.weights_sha256:
+        raise CheckpointError(
+            f"{path} is not the file that its spec names",
+            f"sha256 {found[:12]}, expected {(spec.weights_sha256 or '')[:12]}",
+            "restore the checkpoint",
+            code="CHECKPOINT_DIGEST",
+        )
+    try:
+        return dict(load(raw))
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file", str(error), "restore the checkpoint") from error
