@@ -1,0 +1,112 @@
+"""Names and places: what every file of the store is called. Nothing here touches a disk.
+
+    STORE/DATASET/products/SCENE/SCENE.tif      the product (.nii.gz for a volume)
+                                SCENE.json      its STAC item
+                                SCENE.png       its quicklook
+                                report.json     the checks
+                                receipt.json    written last: without it nothing here is published
+    STORE/DATASET/quarantine/SCENE.json         why a scene failed
+    STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def safe_id(name: str) -> str:
+    """`name` when it can be a file name everywhere, else a readable stub and 12 hex digits of its sha256."""
+    if SAFE_ID.fullmatch(name):
+        return name
+    stub = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40] or "scene"
+    return f"{stub}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class ProductPaths:
+    """Where the files of one product are published."""
+
+    folder: Path
+    name: str
+    """File name of the product itself, with its suffix."""
+
+    @property
+    def stem(self) -> str:
+        """Name without .tif, .nii or .nii.gz."""
+        return re.sub(r"(\.nii\.gz|\.[^.]+)$", "", self.name)
+
+    @property
+    def data(self) -> Path:
+        """The COG or NIfTI file."""
+        return self.folder / self.name
+
+    @property
+    def stac(self) -> Path:
+        """The STAC item."""
+        return self.folder / f"{self.stem}.json"
+
+    @property
+    def quicklook(self) -> Path:
+        """The quicklook PNG."""
+        return self.folder / f"{self.stem}.png"
+
+    @property
+    def report(self) -> Path:
+        """The checks, as JSON."""
+        return self.folder / f"{self.stem}.report.json"
+
+    @property
+    def receipt(self) -> Path:
+        """Written last."""
+        return self.folder / f"{self.stem}.receipt.json"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Where the work on one product lies until it is published."""
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def tiles(self) -> Path:
+        return self.folder / "tiles.zarr"
+
+    @property
+    def sr(self) -> Path:
+        return self.folder / "sr.zarr"
+
+    @property
+    def done(self) -> Path:
+        """One marker a finished tile."""
+        return self.folder / "done"
+
+    @property
+    def staged(self) -> Path:
+        """The product's files before they are published."""
+        return self.folder / "staged"
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """Where a dataset of the catalog lies in the store."""
+
+    root: Path
+
+    def product(self, scene: str, suffix: str) -> ProductPaths:
+        return ProductPaths(self.root / "products" / scene, scene + suffix)
+
+    def scratch(self, scene: str) -> Path:
+        """Parent of a scene's scratch folders, one a configuration."""
+        return self.root / ".scratch" / scene
+
+    def quarantine(self, scene: str) -> Path:
+        return self.root / "quarantine" / f"{scene}.json"

@@ -1,0 +1,89 @@
+"""A scene's header: all that its files say of it besides the pixels. Read by PLAN, kept in the store, used by EXPORT."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from srcore.grid import Grid
+
+Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One data band (an alpha band is no data band)."""
+
+    path: str
+    """File that holds it."""
+    index: int
+    """1-based band of that file; 1 for a volume."""
+    name: str
+    """Description in the file, or the catalog's name, or 'band N'."""
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str | None = None
+    colour: str = "undefined"
+    """GDAL's colour interpretation."""
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GroundControlPoint:
+    """Corner-based position in the raster and in the world."""
+
+    row: float
+    col: float
+    x: float
+    y: float
+    z: float
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the files of one scene say of themselves."""
+
+    kind: Literal["raster", "volume"]
+    grid: Grid
+    dtype: str
+    """numpy name of the native dtype, the same for all bands."""
+    bands: tuple[Band, ...]
+    nodata: Nodata
+    """Which of its forms marks 'nothing here': 'nan' is a float raster in which NaN means it."""
+    alpha: Band | None = None
+    gcps: tuple[GroundControlPoint, ...] = ()
+    gcps_crs: str | None = None
+    area_or_point: Literal["Area", "Point"] = "Area"
+    tags: dict[str, str] = field(default_factory=dict)
+    """Dataset tags that stay true at another scale."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What a format needs to be written back, for example a NIfTI header's codes and units."""
+    flags: tuple[str, ...] = ()
+    """What a user should know: 'no CRS', 'no nodata', 'dropped STATISTICS_* tags' ..."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the scene, each once, in band order."""
+        bands = self.bands if self.alpha is None else (*self.bands, self.alpha)
+        return tuple(dict.fromkeys(Path(band.path) for band in bands))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a JSON document."""
+        return {**asdict(self), "grid": self.grid.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Header:
+        """The header that `to_json` wrote."""
+        return cls(
+            **{
+                **value,
+                "grid": Grid.from_json(value["grid"]),
+                "bands": tuple(Band(**band) for band in value["bands"]),
+                "alpha": Band(**value["alpha"]) if value["alpha"] else None,
+                "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
+                "flags": tuple(value["flags"]),
+            }
+        )
