@@ -21,6 +21,7 @@ import numpy as np
 import rasterio
 from rasterio import _env as rasterio_env
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.session import DummySession
 
 from srcore.errors import SourceError
 from srcore.storage.tiff import check_tiff
@@ -45,13 +46,8 @@ CONFIG: dict[str, Any] = {
     "GDAL_CACHEMAX": 32,
     "GDAL_NUM_THREADS": "1",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing/is/allowed",
-    "CPL_CURL_ENABLE_VSIMEM": "NO",
-    "CPL_VSIL_NETWORK_STATS_ENABLED": "NO",
     "GDAL_HTTP_TIMEOUT": "1",
     "GDAL_HTTP_MAX_RETRY": "0",
-    "AWS_NO_SIGN_REQUEST": "YES",
-    "CPL_AWS_CREDENTIALS_FILE": "/nothing/is/allowed",
-    "CPL_DEBUG": "OFF",
 }
 
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -84,7 +80,7 @@ _limited = threading.Event()
 def gdal_env() -> Iterator[None]:
     """srcore's GDAL configuration for this thread; around every open, read and write. May be nested."""
     _limit_drivers()
-    with rasterio.Env(session=None, **CONFIG), warnings.catch_warnings():
+    with rasterio.Env(session=DummySession(), **CONFIG), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
@@ -102,7 +98,7 @@ def _limit_drivers() -> None:
         with rasterio.Env(GDAL_SKIP=skip) as env:
             left = set(env.drivers()) - DRIVERS
         if left:
-            raise SourceError("GDAL keeps drivers that it must not have", ", ".join(sorted(left)), "use the pinned rasterio")
+            raise SourceError("GDAL keeps drivers it must not have", ", ".join(sorted(left)), "use the pinned rasterio")
         _limited.set()
 
 

@@ -44,7 +44,7 @@ class RasterReader:
             if header.nodata == "mask" and MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
                 valid[here] = self._fetch(path, dataset.read_masks, indexes, window) > 0
         if header.alpha is not None:
-            valid &= self.read_alpha(window) > 0
+            valid &= self._fetch(header.alpha.path, self._datasets[header.alpha.path].read, header.alpha.index, window) > 0
         for i, band in enumerate(header.bands):
             if band.nodata is not None and not np.isnan(band.nodata):
                 valid[i] &= values[i] != np.dtype(header.dtype).type(band.nodata)
@@ -59,10 +59,10 @@ class RasterReader:
             raise SourceError("the scene has no alpha band", self._header.bands[0].path, "ask for its data bands")
         return self._fetch(alpha.path, self._datasets[alpha.path].read, alpha.index, window)
 
-    def _fetch(self, path: str, read: Any, indexes: Any, window: tuple[slice, ...]) -> NDArray[np.generic]:
+    def _fetch(self, path: str, read: Any, indexes: Any, window: tuple[slice, ...]) -> NDArray[Any]:
         rows, columns = window
         try:
-            values: NDArray[np.generic] = read(
+            values: NDArray[Any] = read(
                 indexes, window=Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
             )
         except RasterioError as error:

@@ -62,7 +62,7 @@ def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
         try:
             return _header(real, dataset)
         except RasterioError as error:
-            raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch the file again") from error
+            raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch it again") from error
 
 
 def _header(path: Path, dataset: Any) -> Header:
@@ -231,7 +231,8 @@ def _refuse_stranger(first: Header, other: Header) -> None:
             f"{len(other.bands)} bands" + (" and an alpha band" if other.alpha else ""), "give it as a scene by itself",
         )  # fmt: skip
     if other.dtype != first.dtype:
-        raise SourceError(f"{path}: differs in data type from {where}", f"{other.dtype} and {first.dtype}", "convert it")
+        found = f"{other.dtype} and {first.dtype}"
+        raise SourceError(f"{path}: differs in data type from {where}", found, "give bands of one type")
     if other.grid.shape != first.grid.shape:
         found = f"{other.grid.shape} and {first.grid.shape}"
         raise GridError(f"{path}: differs in shape from {where}", found, "give bands of one resolution")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.storage.header import Header
-from srcore.storage.nifti import open_nifti, read_nifti_header
+from srcore.storage.nifti import open_nifti
+from srcore.storage.nifti_header import read_nifti_header
 from srcore.storage.raster import open_raster_scene
 from srcore.storage.raster_header import read_raster_header
 
