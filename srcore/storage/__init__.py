@@ -1,0 +1,1 @@
+"""The only code that touches Zarr, GDAL, NIfTI, STAC and files."""

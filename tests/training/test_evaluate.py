@@ -22,7 +22,9 @@ from srcore.weights import build, save_checkpoint
 @pytest.fixture
 def bicubic(tmp_path: Path) -> Path:
     """A checkpoint folder of the cubic generator."""
-    spec = Spec(name="bicubic", architecture=Architecture(name="bicubic", params={"scale": 2}), scale=(2, 2), halo=(2, 2))
+    spec = Spec(
+        name="bicubic", architecture=Architecture(name="bicubic", params={"scale": 2}), scale=(2, 2), halo=(2, 2)
+    )
     save_checkpoint(tmp_path / "bicubic", spec, build(spec), "")
     return tmp_path / "bicubic"
 
@@ -56,7 +58,11 @@ def test_bicubic_scores_as_bicubic(bicubic: Path, tmp_path: Path, write_raster: 
 
 
 def test_means_of_sensors_and_of_all() -> None:
-    rows = [Score("a", "s2", 1, 30, 0.9, 29, 0.8), Score("b", "s2", 1, 32, 0.9, 29, 0.8), Score("c", "l8", 1, 40, 1, 39, 1)]
+    rows = [
+        Score("a", "s2", 1, 30, 0.9, 29, 0.8),
+        Score("b", "s2", 1, 32, 0.9, 29, 0.8),
+        Score("c", "l8", 1, 40, 1, 39, 1),
+    ]
     means = sensor_means(rows)
     assert list(means) == ["l8", "s2", "mean"]
     assert means["s2"]["psnr"] == 31 and means["mean"]["psnr"] == 34 and means["mean"]["scenes"] == 3

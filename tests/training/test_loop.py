@@ -13,11 +13,13 @@ import torch
 
 from srcore.checkpoints import SPEC, WEIGHTS, read_spec
 from srcore.errors import CheckpointError, TrainingError
-from srcore.training import loop
+from srcore.training import loop, pairs
 from srcore.training.config import TrainConfig
 from srcore.training.evaluate import evaluate
 from srcore.training.loop import learning_rate, train
 from srcore.weights import load_generator
+
+WIDE = {"name": "edsr", "params": {"scale": 2, "width": 16, "blocks": 1, "bias": False}}
 
 Recipe = Callable[..., TrainConfig]
 
@@ -27,7 +29,9 @@ def losses_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_it_overfits_one_image(recipe: Recipe) -> None:
-    config = recipe(steps=120, learning_rate=5e-3, core_px=16, save_every=120, ema_decay=0.9)
+    config = recipe(
+        steps=150, batch=4, learning_rate=5e-3, core_px=24, save_every=150, ema_decay=0.9, architecture=WIDE
+    )
     (score,) = evaluate(train(config), config.data)
     assert score.psnr > score.psnr_bicubic + 0.5
     assert score.sensor == "scene" and score.bands == 2
@@ -40,7 +44,7 @@ def test_a_resumed_run_equals_an_unbroken_one(recipe: Recipe, tmp_path: Path, ca
     caplog.clear()
     broken = recipe(output=str(tmp_path / "broken"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "draw_batch", stop_at(5, loop.draw_batch))
+        patch.setattr(loop, "draw_batch", stop_at(5, pairs.draw_batch))
         with pytest.raises(KeyboardInterrupt):
             train(broken)
     caplog.clear()
@@ -62,7 +66,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = recipe()
-    draw = loop.draw_batch
+    draw = pairs.draw_batch
 
     def poisoned(*args: object) -> tuple[torch.Tensor, torch.Tensor]:
         lr, hr = draw(*args)  # type: ignore[arg-type]
@@ -91,9 +95,8 @@ def test_resume_without_a_state_or_with_another_architecture_is_refused(recipe: 
     with pytest.raises(CheckpointError, match="no run to go on with"):
         train(recipe(), resume=True)
     train(recipe(steps=1))
-    wider = {"name": "edsr", "params": {"scale": 2, "width": 16, "blocks": 1, "bias": False}}
     with pytest.raises(CheckpointError, match="does not fit the recipe"):
-        train(recipe(architecture=wider), resume=True)
+        train(recipe(architecture=WIDE), resume=True)
 
 
 def test_the_learning_rate_warms_up_and_ends_low(recipe: Recipe) -> None:
