@@ -28,7 +28,8 @@ def test_nodata_and_nan_are_masked_and_the_dtype_stays(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     values[0, 0, 0], values[1, 2, 3] = np.nan, -9999
     bands = read_bands(write(tmp_path / "a.tif", values, nodata=-9999))
-    assert bands.dtype == np.float32 and bands.shape == (2, 3, 4)
+    assert bands.dtype == np.float32
+    assert bands.shape == (2, 3, 4)
     assert np.argwhere(ma.getmaskarray(bands)).tolist() == [[0, 0, 0], [1, 2, 3]]
 
 
@@ -45,7 +46,8 @@ def test_a_volume_is_one_band_of_slices(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)  # X, Y, Z
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii.gz")
     bands = read_bands(tmp_path / "v.nii.gz")
-    assert bands.shape == (1, 4, 3, 2) and bands.dtype == np.int16
+    assert bands.shape == (1, 4, 3, 2)
+    assert bands.dtype == np.int16
     assert bands[0, 3, 2, 1] == values[1, 2, 3]
 
 
@@ -58,5 +60,7 @@ def test_what_is_no_image_is_a_source_error(tmp_path: Path, name: str) -> None:
 
 
 def test_names_of_images() -> None:
-    assert is_image(Path("a.TIF")) and is_image(Path("b.nii.gz"))
-    assert not is_image(Path("a.tif.aux.xml")) and not is_image(Path("readme.md"))
+    assert is_image(Path("a.TIF"))
+    assert is_image(Path("b.nii.gz"))
+    assert not is_image(Path("a.tif.aux.xml"))
+    assert not is_image(Path("readme.md"))

@@ -41,7 +41,8 @@ def test_strips_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_restore_keeps_dtype_level_and_contrast() -> None:
     lr = np.random.default_rng(0).integers(20000, 60000, (3, 16, 18)).astype(np.uint16)
     sr = restore(lr, Bicubic(2))
-    assert sr.dtype == np.uint16 and sr.shape == (3, 32, 36)
+    assert sr.dtype == np.uint16
+    assert sr.shape == (3, 32, 36)
     assert sr.mean() == pytest.approx(lr.mean(), rel=0.01)
 
 
@@ -65,7 +66,9 @@ def test_means_of_sensors_and_of_all() -> None:
     ]
     means = sensor_means(rows)
     assert list(means) == ["l8", "s2", "mean"]
-    assert means["s2"]["psnr"] == 31 and means["mean"]["psnr"] == 34 and means["mean"]["scenes"] == 3
+    assert means["s2"]["psnr"] == 31
+    assert means["mean"]["psnr"] == 34
+    assert means["mean"]["scenes"] == 3
     assert sensor_means([]) == {}
 
 

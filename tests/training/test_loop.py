@@ -13,6 +13,7 @@ import torch
 
 from srcore.checkpoints import SPEC, WEIGHTS, read_spec
 from srcore.errors import CheckpointError, TrainingError
+from srcore.models import Edsr
 from srcore.training import loop, pairs
 from srcore.training.config import TrainConfig
 from srcore.training.evaluate import evaluate
@@ -34,7 +35,8 @@ def test_it_overfits_one_image(recipe: Recipe) -> None:
     )
     (score,) = evaluate(train(config), config.data)
     assert score.psnr > score.psnr_bicubic + 0.5
-    assert score.sensor == "scene" and score.bands == 2
+    assert score.sensor == "scene"
+    assert score.bands == 2
 
 
 def test_a_resumed_run_equals_an_unbroken_one(recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,10 +86,14 @@ def test_the_checkpoint_tells_what_it_is(recipe: Recipe, tmp_path: Path) -> None
     config = recipe(attribution="Made by hand.", limits="None known.", validation=str(tmp_path / "data"))
     folder = train(config)
     spec = read_spec(folder)
-    assert spec.scale == (2, 2) and spec.halo == (5, 5) and spec.training["steps"] == 8
+    assert spec.scale == (2, 2)
+    assert spec.halo == (5, 5)
+    assert spec.training["steps"] == 8
     assert spec.metrics["mean"]["scenes"] == 1
     card = (folder / "README.md").read_text()
-    assert "Made by hand." in card and "| mean |" in card and "None known." in card
+    assert "Made by hand." in card
+    assert "| mean |" in card
+    assert "None known." in card
     assert str(tmp_path) not in (folder / SPEC).read_text().replace(str(config.data), "")
 
 
@@ -102,8 +108,11 @@ def test_resume_without_a_state_or_with_another_architecture_is_refused(recipe: 
 def test_the_learning_rate_warms_up_and_ends_low(recipe: Recipe) -> None:
     config = recipe(steps=100, warmup_steps=10, learning_rate=1e-3)
     rates = [learning_rate(step, config) for step in range(100)]
-    assert rates[0] == pytest.approx(1e-4) and max(rates) == pytest.approx(1e-3) == rates[10]
-    assert rates[9] <= rates[10] and np.all(np.diff(rates[10:]) < 0) and rates[-1] < 2e-5
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates) == pytest.approx(1e-3) == rates[10]
+    assert rates[9] <= rates[10]
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[-1] < 2e-5
 
 
 def test_bfloat16_leaves_the_cubic_base_in_float32(recipe: Recipe) -> None:
@@ -115,3 +124,7 @@ def test_bfloat16_leaves_the_cubic_base_in_float32(recipe: Recipe) -> None:
         mixed = generator(x)
     with torch.inference_mode():
         assert torch.equal(mixed, generator(x))
+
+
+def test_the_base_runs_on_the_meta_device_that_knows_no_autocast() -> None:
+    assert Edsr(blocks=1).to("meta")(torch.empty(1, 1, 20, 20, device="meta")).shape == (1, 1, 20, 20)
