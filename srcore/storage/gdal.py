@@ -118,6 +118,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     except RasterioError as error:
         raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
     try:
+        _check_names(path, dataset)
         _check_size(path, dataset, real.stat().st_size)
     except SourceError:
         dataset.close()
@@ -162,6 +163,14 @@ def gdal_message(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(getattr(error, "errmsg", "") or error).split())[:300]
+
+
+def _check_names(path: Path, dataset: Any) -> None:
+    """Refuse a file that sends GDAL elsewhere from its inside: no configuration stops GDAL from following that."""
+    named = dataset.tags(ns="OVERVIEWS")
+    if named:
+        found = ", ".join(f"{name}={value}" for name, value in named.items())[:200]
+        raise SourceError(f"{path}: names another file as a part of itself", found, "convert it: gdal_translate IN OUT")
 
 
 def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:
