@@ -40,7 +40,7 @@ class Canary:
         visits, secret = self.visits, self.bytes
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 visits.append(self.path)
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(secret)))
@@ -123,7 +123,8 @@ def overview_inside(canary: Canary, source: str) -> Path:
 def gml_in_jp2(canary: Canary, source: str) -> Path:
     """A JPEG 2000 whose GML names its CRS by a place."""
     path = canary.root / "scene.jp2"
-    write(path, np.full((1, 16, 16), 5, np.uint8), "JP2OpenJPEG", QUALITY=100, REVERSIBLE="YES", GMLJP2="NO", GEOJP2="NO")
+    lossless = {"QUALITY": 100, "REVERSIBLE": "YES", "GMLJP2": "NO", "GEOJP2": "NO"}
+    write(path, np.full((1, 16, 16), 5, np.uint8), "JP2OpenJPEG", **lossless)
     gml = (
         '<gml:FeatureCollection xmlns:gml="http://www.opengis.net/gml"><gml:featureMember><gml:FeatureCollection>'
         '<gml:featureMember><gml:RectifiedGridCoverage dimension="2" gml:id="RGC0001"><gml:rectifiedGridDomain>'
@@ -209,7 +210,11 @@ def test_nothing_leaks_and_nothing_is_asked(canary: Canary, disguise, source: st
             assert SECRET not in dataset.read(1, out_shape=(8, 8))
             assert dataset.read_masks(1).min() == 255
     except SourceError as error:
-        assert "\n" not in str(error)
+        refusal = str(error)
+        print(refusal)
+    else:
+        refusal = ""
+    assert "\n" not in refusal
     assert canary.visits == []
     assert canary.secret.read_bytes() == canary.bytes
     assert sorted(canary.root.iterdir()) == before
