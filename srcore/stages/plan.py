@@ -49,6 +49,8 @@ class Job:
     overwrite: bool = False
     validate: bool = True
     dataset: str = ""
+    outputs: tuple[str, ...] = ("cog", "stac", "report", "quicklook")
+    """What is made beside the data."""
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
     hr: Path | None = None
@@ -57,7 +59,7 @@ class Job:
     def configuration(self) -> str:
         """sha256 over all but the sources that decides the product's pixels."""
         spec = read_spec(locate(self.model))
-        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.validate]
+        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -85,6 +87,7 @@ def plan_scene(job: Job) -> ScenePlan:
         scratch=Scratch(job.scratch / _key(job, header, tiles)),
         configuration=job.configuration,
         validate=job.validate,
+        outputs=job.outputs,
         hr=job.hr,
     )
     _check_disk(plan)

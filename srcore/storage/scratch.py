@@ -52,6 +52,9 @@ class ScenePlan:
     configuration: str
     """sha256 over model, parameters and bands: with the sources' digests, what makes a product due again."""
     validate: bool
+    """False: gates are told, but do not stop the product."""
+    outputs: tuple[str, ...]
+    """What is made beside the data: stac, report, quicklook."""
     hr: Path | None = None
     """True HR of the scene, where the catalog knows one."""
 
@@ -80,6 +83,7 @@ class ScenePlan:
                 "tiles": TilePlan(**{key: tuple(axes) for key, axes in value["tiles"].items()}),
                 "product": ProductPaths(Path(folder), name),
                 "scratch": Scratch(Path(value["scratch"])),
+                "outputs": tuple(value["outputs"]),
                 "hr": Path(value["hr"]) if value["hr"] else None,
             }
         )

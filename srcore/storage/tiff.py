@@ -1,0 +1,143 @@
+"""What a TIFF's directories promise, against the bytes that the file has. Pure reading of numbers, no pixel decoded.
+
+GDAL reads a cut TIFF happily until it comes to the missing block, hours into a run; here the end of every block
+of every page is compared with the size of the file, which takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.errors import SourceError
+
+OFFSETS, BYTE_COUNTS = (273, 324), (279, 325)
+"""Tags of strips, of tiles."""
+NUMBER = {3: 2, 4: 4, 13: 4, 16: 8}
+"""Bytes of the field types SHORT, LONG, IFD and LONG8."""
+MAX_DIRECTORIES = 1024
+MAX_BLOCKS = 2**24
+PIECE = 2**18
+"""Block offsets compared at a time."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Byte order and the widths that tell classic TIFF from BigTIFF."""
+
+    order: str
+    big: bool
+
+    @property
+    def pointer(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def count(self) -> str:
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def entry(self) -> str:
+        return self.order + ("HHQ8s" if self.big else "HHI4s")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Numbers of one tag: where they lie and how wide they are."""
+
+    offset: int
+    count: int
+    width: int
+
+
+def check_tiff(path: Path) -> None:
+    """Refuse a TIFF whose directories or blocks lie beyond its end.
+
+    Raises SourceError, code TRUNCATED or TOO_LARGE.
+    """
+    size = os.path.getsize(path)
+    with path.open("rb") as file:
+        for fields, order in _directories(file, path, size):
+            for offsets, counts in zip(OFFSETS, BYTE_COUNTS, strict=True):
+                if offsets in fields and counts in fields:
+                    _check_blocks(file, path, size, order, fields[offsets], fields[counts])
+
+
+def _directories(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[dict[int, _Field], str]]:
+    """The pages of the file, each once: its number fields by tag, and the byte order."""
+    head = file.read(16)
+    form = _Form("<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+"))
+    position = _unpack(form.pointer, head[8:] if form.big else head[4:], path, size)[0]
+    seen: set[int] = set()
+    while position and position not in seen and len(seen) < MAX_DIRECTORIES:
+        seen.add(position)
+        file.seek(position)
+        count = _unpack(form.count, file.read(struct.calcsize(form.count)), path, size)[0]
+        entry = struct.calcsize(form.entry)
+        if count > 4096:
+            raise SourceError(f"{path}: the TIFF directory is damaged", f"{count} fields", "fetch the file again")
+        start, block = file.tell(), file.read(entry * count + struct.calcsize(form.pointer))
+        if len(block) < entry * count:
+            raise _truncated(path, start + entry * count, size)
+        yield dict(_field(form, block[i * entry :], start + i * entry) for i in range(count)), form.order
+        tail = block[entry * count :]
+        # Some writers end the file right after the last entry, without the pointer to a next page.
+        position = _unpack(form.pointer, tail, path, size)[0] if tail else 0
+
+
+def _field(form: _Form, entry: bytes, position: int) -> tuple[int, _Field]:
+    tag, kind, count, value = struct.unpack_from(form.entry, entry)
+    width = NUMBER.get(kind, 0)
+    inline = width * count <= len(value)
+    offset = position + struct.calcsize(form.entry) - len(value) if inline else struct.unpack(form.pointer, value)[0]
+    return tag, _Field(offset, count, width)
+
+
+def _check_blocks(file: BinaryIO, path: Path, size: int, order: str, offsets: _Field, counts: _Field) -> None:
+    if offsets.count > MAX_BLOCKS:
+        raise SourceError(
+            f"{path}: too many blocks to read", f"{offsets.count} strips or tiles",
+            "rewrite it with larger tiles: gdal_translate -co TILED=YES", code="TOO_LARGE",
+        )
+    for first in range(0, min(offsets.count, counts.count), PIECE):
+        start = _numbers(file, path, size, order, offsets, first)
+        length = _numbers(file, path, size, order, counts, first)
+        # A block with offset 0 or length 0 is a hole of a sparse file.
+        held = (start > 0) & (length > 0)
+        # A length past the end of the file is itself beyond it: and so the sum cannot overflow.
+        beyond = held & ((start > size) | (length > size) | (np.minimum(start, size) + np.minimum(length, size) > size))
+        if beyond.any():
+            where = int(np.argmax(beyond))
+            raise _truncated(path, int(start[where]) + int(length[where]), size)
+
+
+def _numbers(
+    file: BinaryIO, path: Path, size: int, order: str, field: _Field, first: int
+) -> NDArray[np.uint64]:
+    count = min(PIECE, field.count - first)
+    position, length = field.offset + first * field.width, count * field.width
+    if position + length > size:
+        raise _truncated(path, position + length, size)
+    file.seek(position)
+    return np.frombuffer(file.read(length), f"{order}u{field.width}").astype(np.uint64)
+
+
+def _unpack(form: str, data: bytes, path: Path, size: int) -> tuple[int, ...]:
+    if len(data) < struct.calcsize(form):
+        raise _truncated(path, size + struct.calcsize(form), size)
+    numbers: tuple[int, ...] = struct.unpack_from(form, data)
+    return numbers
+
+
+def _truncated(path: Path, needed: int, size: int) -> SourceError:
+    return SourceError(
+        f"{path}: the file is cut short", f"{size} bytes where its directory points to byte {needed}",
+        "fetch the file again", code="TRUNCATED",
+    )
