@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from srcore import __version__
-from srcore.catalog import Catalog, Dataset, load_catalog
+from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, GateError, SRError
@@ -26,7 +26,7 @@ from srcore.stages.plan import Job, plan_scene
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.publish import Receipt, clear_scratch, is_whole, publish, same_sources
 from srcore.storage.scratch import Ingested, ScenePlan, read_json, write_json
-from srcore.storage.sources import Scene, find_scenes
+from srcore.storage.sources import Scene, find_hr, find_scenes
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
@@ -144,12 +144,16 @@ class SceneState:
 def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
     entry = catalog.dataset(dataset)
-    return [_state(catalog, dataset, scene_job(catalog, dataset, entry, scene))
-            for scene in find_scenes(entry, catalog.base)]  # fmt: skip
+    hr = find_hr(entry, catalog.base)
+    return [
+        _state(catalog, dataset, scene_job(catalog, dataset, scene, hr.get(scene.id)))
+        for scene in find_scenes(entry, catalog.base)
+    ]
 
 
-def scene_job(catalog: Catalog, name: str, dataset: Dataset, scene: Scene) -> Job:
+def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None) -> Job:
     """The job of one scene of the catalog."""
+    dataset = catalog.dataset(name)
     places = DatasetPaths(Path(catalog.store) / name)
     return Job(
         paths=scene.paths,
@@ -165,7 +169,7 @@ def scene_job(catalog: Catalog, name: str, dataset: Dataset, scene: Scene) -> Jo
         dataset=name,
         outputs=dataset.outputs,
         roots=(scene.root,),
-        hr=None,
+        hr=hr,
     )
 
 

@@ -36,8 +36,8 @@ class Engine:
 
     def __init__(self, spec: Spec, generator: Generator, device: torch.device, precision: Precision) -> None:
         self.spec, self.device, self.precision = spec, device, precision
-        self.exact = generator.to(device)
-        self.generator = _in_precision(generator, precision).to(device)
+        self.exact = _in_precision(generator, "float32").to(device)
+        self.generator = self.exact if precision == "float32" else _in_precision(generator, precision).to(device)
         self.batch_limit: int | None = None
         """Slices a pass; None until the device ran out of memory once."""
 
