@@ -1,7 +1,7 @@
 """The raster product: a Cloud Optimized GeoTIFF, written with memory that does not grow with the scene.
 
-    sr.zarr --windows of whole tiles--> base.tif (tiled, zstd 1) --AVERAGE--> its overviews --COG driver--> product
-                                        hidden folder beside the product; gone afterwards
+    sr.zarr --windows of whole tiles--> base.tif --average--> base.tif.ovr, ... --COG driver--> product
+                                        (tiled, zstd 1, in a hidden folder beside the product; gone afterwards)
 
 GDAL's COG driver in write mode holds the whole image, and overviews inside a plain GTiff are no valid COG; rows
 first and a copy afterwards cost more time and flat memory. The product is deflated (level 6, with the predictor of
@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
+from rasterio.transform import Affine
 from rasterio.windows import Window as GdalWindow
 
 from srcore.errors import StoreError
@@ -37,13 +38,13 @@ from srcore.storage.cog_form import (
     dataset_tags,
     georeference,
     nodata_tag,
-    overview_levels,
     product_bands,
     product_env,
 )
 from srcore.storage.files import fsync_file, fsync_folder, store_error
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored, Window, tiles
+from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.statistics import Statistics
 
 __all__ = ["verify_cog", "write_cog"]
@@ -75,6 +76,7 @@ def write_cog(
     with hidden_folder(path) as folder, _failures_named(path), product_env(pixels):
         base, product = folder / "base.tif", folder / "product.tif"
         _write_base(base, pixels, progress)
+        _write_overviews(base, pixels)
         _copy_as_cog(base, product, pixels)
         fsync_file(product)
         os.replace(product, path)
@@ -106,29 +108,40 @@ def _failures_named(path: Path) -> Iterator[None]:
 
 
 def _write_base(path: Path, pixels: ProductPixels, progress: Progress | None) -> None:
-    """The full-resolution pixels as a tiled GTiff with everything that the header says, then its overviews."""
-    with rasterio.open(path, "w", **_profile(pixels)) as target:
+    """The full-resolution pixels as a tiled GTiff with everything that the header says."""
+    with rasterio.open(path, "w", **_profile(pixels, pixels.grid.shape), **georeference(pixels)) as target:
         # before the first pixel: GDAL cannot turn a band into an alpha band of a file that has data
         target.colorinterp = colours(pixels.header)
         statistics = [Statistics()] * len(pixels.header.bands)
         windows = list(pixels.windows())
         for done, window in enumerate(windows, 1):
             data, usable = pixels.data(window), pixels.usable(window)
-            _write_window(target, pixels, window, data)
+            mask = pixels.mask(window) if pixels.header.nodata == "mask" else None
+            _write_window(target, window, data, mask, pixels.block)
             statistics = [s.with_block(v, u) for s, v, u in zip(statistics, data, usable, strict=False)]
             if progress is not None:
                 progress(done, len(windows))
         describe(target, pixels, statistics)
-    levels = overview_levels(pixels.grid.shape)
-    if levels:
-        with rasterio.open(path, "r+") as target:
-            target.build_overviews(levels, Resampling.average)
 
 
-def _write_window(target: DatasetWriter, pixels: ProductPixels, window: Window, data: np.ndarray[Any, Any]) -> None:
+def _write_overviews(base: Path, pixels: ProductPixels) -> None:
+    """Each level as a file of its own beside the finer one: GDAL takes x.tif.ovr for the overview of x.tif."""
+    finer_path, masked = base, pixels.header.nodata == "mask"
+    for shape in level_shapes(pixels.grid.shape):
+        path = finer_path.with_name(finer_path.name + ".ovr")
+        with rasterio.open(finer_path) as finer, rasterio.open(path, "w", **_profile(pixels, shape), transform=Affine.scale(2)) as target:
+            target.colorinterp = colours(pixels.header)
+            for window in tiles(shape, pixels.block):
+                values, mask = overview(finer, window, pixels.header)
+                _write_window(target, window, values, mask if masked else None, pixels.block)
+        finer_path = path
+
+
+def _write_window(
+    target: DatasetWriter, window: Window, data: NDArray[Any], mask: NDArray[np.uint8] | None, block: int
+) -> None:
     """Tile by tile, all bands at once: each tile is compressed and written exactly once."""
-    mask = pixels.mask(window) if pixels.header.nodata == "mask" else None
-    for tile in tiles(window.shape, pixels.block):
+    for tile in tiles(window.shape, block):
         top, left = window.rows.start + tile.rows.start, window.cols.start + tile.cols.start
         place = GdalWindow(left, top, tile.shape[1], tile.shape[0])
         target.write(data[:, tile.rows, tile.cols], window=place)
@@ -137,29 +150,31 @@ def _write_window(target: DatasetWriter, pixels: ProductPixels, window: Window, 
 
 
 def _copy_as_cog(base: Path, product: Path, pixels: ProductPixels) -> None:
-    """GDAL's own COG layout of `base`: overviews first, tiles in row order; overview tiles are copied as they are."""
-    rasterio.shutil.copy(
-        base,
-        product,
-        driver="COG",
-        OVERVIEWS="FORCE_USE_EXISTING",
-        BLOCKSIZE=str(pixels.block),
-        BIGTIFF="IF_SAFER",
-        COMPRESS="DEFLATE",
-        OVERVIEW_COMPRESS="DEFLATE",
-        LEVEL="6",
-        PREDICTOR="YES",
-        OVERVIEW_PREDICTOR="YES",
-        NUM_THREADS="1",
-    )
+    """GDAL's own COG layout of `base` and its overviews: all directories first, then tiles in row order."""
+    # the overviews are found by their names, here and nowhere else: the folder is ours
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
+        rasterio.shutil.copy(
+            base,
+            product,
+            driver="COG",
+            OVERVIEWS="FORCE_USE_EXISTING",
+            BLOCKSIZE=str(pixels.block),
+            BIGTIFF="IF_SAFER",
+            COMPRESS="DEFLATE",
+            OVERVIEW_COMPRESS="DEFLATE",
+            LEVEL="6",
+            PREDICTOR="YES",
+            OVERVIEW_PREDICTOR="YES",
+            NUM_THREADS="1",
+        )
 
 
-def _profile(pixels: ProductPixels) -> dict[str, Any]:
-    header, grid, block = pixels.header, pixels.grid, pixels.block
-    profile: dict[str, Any] = {
+def _profile(pixels: ProductPixels, shape: tuple[int, ...]) -> dict[str, Any]:
+    header, block = pixels.header, pixels.block
+    return {
         "driver": "GTiff",
-        "height": grid.shape[0],
-        "width": grid.shape[1],
+        "height": shape[0],
+        "width": shape[1],
         "count": pixels.count,
         "dtype": header.dtype,
         "nodata": nodata_tag(header),
@@ -172,7 +187,6 @@ def _profile(pixels: ProductPixels) -> dict[str, Any]:
         "predictor": 3 if np.dtype(header.dtype).kind == "f" else 2,
         "bigtiff": "yes",
     }
-    return profile | georeference(pixels)
 
 
 def describe(target: DatasetWriter, pixels: ProductPixels, statistics: list[Statistics]) -> None:
