@@ -91,3 +91,10 @@ def keep_off(values: NDArray[np.generic], nodata: float) -> NDArray[np.generic]:
         other = int(nodata) - 1 if int(nodata) == limit.max else int(nodata) + 1
         return np.where(values == nodata, dtype.type(other), values)
     return np.where(values == nodata, np.nextafter(dtype.type(nodata), dtype.type(np.inf)), values)
+
+
+def nearest(values: NDArray[np.generic], scale: Sequence[int]) -> NDArray[np.generic]:
+    """`values` (C, ...) with every pixel repeated `scale` times on its axis."""
+    for axis, factor in enumerate(scale, start=1):
+        values = np.repeat(values, factor, axis=axis) if factor > 1 else values
+    return values

@@ -1,0 +1,67 @@
+"""The five stages as five Prefect tasks. Tiles are no tasks: they are futures inside `upscale`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.logging import get_run_logger
+from prefect.states import Failed, State
+
+from flows.artifacts import StageProgress, artifact_key
+from flows.scene import STAGES, Progress, StageCall
+from srcore.errors import SRError
+
+T = TypeVar("T")
+
+RETRIES = 2
+RETRY_DELAYS_SECONDS = [10.0, 60.0]
+COUNTED = ("ingest", "upscale")
+"""Stages that last long enough for a progress artifact."""
+
+
+def run_stage(stage: str, key: str | None, function: Callable[[Progress], T]) -> T | State[SRError]:
+    """Call a stage; an error that srcore raises on purpose becomes a failed state of one line, code first."""
+    try:
+        return function(StageProgress(stage, key))
+    except SRError as error:
+        get_run_logger().error("%s: %s", error.code, error)
+        return Failed(message=f"{error.code}: {error}", data=error)
+
+
+def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """True when the error itself says that trying again can help."""
+    return isinstance(state.data, SRError) and state.data.retryable
+
+
+TASKS: dict[str, Task[..., Any]] = {
+    stage: task(
+        run_stage,
+        name=stage,
+        task_run_name=stage,
+        tags=["srcore"],
+        retries=RETRIES,
+        retry_delay_seconds=RETRY_DELAYS_SECONDS,
+        retry_condition_fn=can_retry,
+        # What a stage makes lies in the store, checksummed; Prefect keeps neither results nor a cache.
+        persist_result=False,
+        cache_policy=NO_CACHE,
+    )
+    for stage in STAGES
+}
+
+
+def stage_tasks(dataset: str, scene: str) -> StageCall:
+    """How `run_scene` calls its stages inside a flow run: each as the task of its name. Raises what it raised."""
+
+    def call(stage: str, function: Callable[[Progress], T]) -> T:
+        key = artifact_key(stage, dataset, scene) if stage in COUNTED else None
+        state = TASKS[stage](stage, key, function, return_state=True)
+        result: T = state.result()
+        return result
+
+    return call
