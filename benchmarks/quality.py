@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def _score_photograph(path: Path, generator: Generator, group: str) -> Score:
     return Score(path.name, group, len(bands), *figures)
 
 
-def _on_luma(truth: NDArray[np.generic], sr: NDArray[np.generic], border_px: int) -> tuple[float, float]:
+def _on_luma(truth: NDArray[Any], sr: NDArray[Any], border_px: int) -> tuple[float, float]:
     a, b = (crop_border(y, border_px)[0] for y in (truth, quantise(sr, np.dtype(np.uint8))))
     return psnr(a, b, 255), ssim(a, b, 255)
 

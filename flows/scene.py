@@ -26,7 +26,7 @@ from srcore.stages.plan import Job, plan_scene
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.publish import Receipt, clear_scratch, is_whole, publish, same_sources
 from srcore.storage.scratch import Ingested, ScenePlan, read_json, write_json
-from srcore.storage.sources import Scene, find_hr, find_scenes
+from srcore.storage.sources import Scene, find_scenes
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
@@ -165,7 +165,7 @@ def scene_job(catalog: Catalog, name: str, dataset: Dataset, scene: Scene) -> Jo
         dataset=name,
         outputs=dataset.outputs,
         roots=(scene.root,),
-        hr=find_hr(dataset, catalog.base, scene),
+        hr=None,
     )
 
 

@@ -108,7 +108,7 @@ def _attempt(work: Callable[[int], T], tiles: Sequence[int]) -> list[Outcome[T]]
         except SRError as error:
             outcomes.append(Outcome(tile, error=error))
         except Exception as error:
-            log.exception("tile %d", tile)
+            log.debug("tile %d", tile, exc_info=True)
             outcomes.append(Outcome(tile, error=_foreign(error)))
     return outcomes
 

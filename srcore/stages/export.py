@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable
 
 from srcore.layout import ProductPaths
-from srcore.report.quicklook import quicklook
-from srcore.storage import cog, cog_check, nifti, stac
+from srcore.storage import cog, cog_check, nifti
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
@@ -23,5 +22,22 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Pr
     staged.folder.mkdir(parents=True)
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.read_sr(tile)
-        progress(tile.index + 1, 3 * len(plan.tiles))
+    _write(plan, store, staged, progress)
     return staged
+
+
+def _write(plan: ScenePlan, store: TileStore, staged: ProductPaths, progress: Progress) -> None:
+    """The product, read back; progress is its first half and the second."""
+    header, scale, target = plan.header, plan.tiles.scale, staged.data
+    if header.kind == "volume":
+        nifti.write_nifti(target, header, scale, store.sr)
+        nifti.verify_nifti(target, header, scale, store.sr)
+        return
+    size = (scale[0], scale[1])
+    cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 0))
+    cog_check.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 1))
+
+
+def _part(progress: Progress, position: int) -> Progress:
+    """One half of a bar."""
+    return lambda done, total: progress(position * total + done, 2 * total)

@@ -24,23 +24,32 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio._err import CPLE_BaseError
-from rasterio.control import GroundControlPoint
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
-from rasterio.transform import Affine
 from rasterio.windows import Window as GdalWindow
 
 from srcore.errors import StoreError
-from srcore.grid import Grid
+from srcore.storage.cog_check import verify_cog
+from srcore.storage.cog_form import (
+    band_tags,
+    colours,
+    dataset_tags,
+    georeference,
+    nodata_tag,
+    overview_levels,
+    product_bands,
+    product_env,
+)
 from srcore.storage.files import fsync_file, fsync_folder, store_error
 from srcore.storage.header import Header
-from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window, tiles
+from srcore.storage.pixels import ProductPixels, Stored, Window, tiles
 from srcore.storage.statistics import Statistics
+
+__all__ = ["verify_cog", "write_cog"]
 
 Progress = Callable[[int, int], None]
 
-CACHE_BYTES = 32 << 20
 FULL_BELOW_BYTES = 16 << 20
 """With less than this free, a write that GDAL failed without saying why failed because the disk is full."""
 
@@ -96,20 +105,6 @@ def _failures_named(path: Path) -> Iterator[None]:
         raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
 
 
-def product_env(pixels: ProductPixels) -> rasterio.Env:
-    """GDAL's settings for our own files: one thread, a small cache, no sidecar read or written.
-
-    The cache holds at least three tiles with all their bands; with less, GDAL would write a tile once for each band.
-    """
-    return rasterio.Env(
-        GDAL_CACHEMAX=max(CACHE_BYTES, 3 * pixels.tile_bytes),
-        GDAL_NUM_THREADS="1",
-        GDAL_PAM_ENABLED="NO",
-        GDAL_TIFF_INTERNAL_MASK="YES",
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-    )
-
-
 def _write_base(path: Path, pixels: ProductPixels, progress: Progress | None) -> None:
     """The full-resolution pixels as a tiled GTiff with everything that the header says, then its overviews."""
     with rasterio.open(path, "w", **_profile(pixels)) as target:
@@ -159,14 +154,6 @@ def _copy_as_cog(base: Path, product: Path, pixels: ProductPixels) -> None:
     )
 
 
-def overview_levels(shape: tuple[int, ...]) -> list[int]:
-    """2, 4, 8 ... until the smallest overview fits a block; none for a scene that fits one."""
-    levels: list[int] = []
-    while -(-max(shape) // 2 ** len(levels)) > BLOCK:
-        levels.append(2 ** (len(levels) + 1))
-    return levels
-
-
 def _profile(pixels: ProductPixels) -> dict[str, Any]:
     header, grid, block = pixels.header, pixels.grid, pixels.block
     profile: dict[str, Any] = {
@@ -185,56 +172,16 @@ def _profile(pixels: ProductPixels) -> dict[str, Any]:
         "predictor": 3 if np.dtype(header.dtype).kind == "f" else 2,
         "bigtiff": "yes",
     }
-    if has_gcps(header):
-        return profile | {"gcps": _gcps(pixels), "crs": header.gcps_crs}
-    return profile | {"crs": grid.crs, "transform": transform_of(grid)}
-
-
-def nodata_tag(header: Header) -> float | None:
-    """The number that GDAL's nodata tag must hold: GTiff has one for all bands. Raises StoreError for several."""
-    if header.nodata == "nan":
-        return float("nan")
-    numbers = {band.nodata for band in header.bands} if header.nodata == "tag" else {None}
-    if len(numbers) > 1:
-        raise StoreError("the bands have different nodata numbers", f"{numbers}", "give one with --nodata")
-    return numbers.pop()
-
-
-def transform_of(grid: Grid) -> Affine:
-    """GDAL's affine (x of column, x of row, x of the corner; y the same) of a grid, whose columns are (row, column)."""
-    (x_row, x_col, x), (y_row, y_col, y) = grid.affine
-    return Affine(x_col, x_row, x, y_col, y_row, y)
-
-
-def has_gcps(header: Header) -> bool:
-    """Whether the scene lies in the world by control points alone; GTiff holds them or an affine, not both."""
-    return bool(header.gcps) and transform_of(header.grid).is_identity
-
-
-def _gcps(pixels: ProductPixels) -> list[GroundControlPoint]:
-    down, right = pixels.scale
-    return [
-        GroundControlPoint(row=p.row * down, col=p.col * right, x=p.x, y=p.y, z=p.z, id=p.id)
-        for p in pixels.header.gcps
-    ]
-
-
-def colours(header: Header) -> list[ColorInterp]:
-    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know."""
-    known = ColorInterp.__members__
-    data = [known.get(band.colour, ColorInterp.undefined) for band in header.bands]
-    return data if header.alpha is None else [*data, ColorInterp.alpha]
+    return profile | georeference(pixels)
 
 
 def describe(target: DatasetWriter, pixels: ProductPixels, statistics: list[Statistics]) -> None:
-    """Everything that the header says in words: names, scale, offset, unit, tags, statistics."""
-    header = pixels.header
-    bands = header.bands if header.alpha is None else (*header.bands, header.alpha)
-    target.update_tags(**{**header.tags, "AREA_OR_POINT": header.area_or_point})
+    """Everything that the header says in words: names, scale, offset, unit, tags; and the statistics."""
+    header, bands = pixels.header, product_bands(pixels.header)
+    target.update_tags(**dataset_tags(header))
     target.descriptions = tuple(band.name for band in bands)
     target.scales = tuple(band.scale for band in bands)
     target.offsets = tuple(band.offset for band in bands)
     target.units = tuple(band.unit or "" for band in bands)
-    found = [s.tags() for s in statistics] + [{}] * (len(bands) - len(statistics))
-    for index, (band, numbers) in enumerate(zip(bands, found, strict=True), 1):
-        target.update_tags(index, **{**band.tags, **numbers})
+    for index, tags in enumerate(band_tags(header, statistics), 1):
+        target.update_tags(index, **tags)

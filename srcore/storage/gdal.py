@@ -24,6 +24,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
 from srcore.errors import SourceError
+from srcore.storage.pieces import check_jp2, check_png
 from srcore.storage.tiff import check_tiff
 
 DRIVERS = frozenset({"GTiff", "COG", "MEM", "JP2OpenJPEG", "PNG"})
@@ -42,7 +43,8 @@ EXPANSION_FREE_BYTES = 2**30
 CONFIG: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    # PAM is off; but without its name here GDAL hands out uninitialised numbers for a JPEG 2000 without georeference.
+    "GDAL_GEOREF_SOURCES": "PAM,INTERNAL",
     "GDAL_CACHEMAX": 32,
     "GDAL_NUM_THREADS": "1",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing/is/allowed",
@@ -59,6 +61,9 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
 )
+
+CHECKS = {"GTiff": check_tiff, "JP2OpenJPEG": check_jp2, "PNG": check_png}
+"""What proves, without decoding, that a file of each driver is whole."""
 
 LOOKS_LIKE: tuple[tuple[bytes, str], ...] = (
     (b"<", "XML or HTML text"),
@@ -80,8 +85,7 @@ _limited = threading.Event()
 def gdal_env() -> Iterator[None]:
     """srcore's GDAL configuration for this thread; around every open, read and write. May be nested."""
     _limit_drivers()
-    with rasterio.Env(session=DummySession(), **CONFIG), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with rasterio.Env(session=DummySession(), **CONFIG):
         yield
 
 
@@ -99,6 +103,8 @@ def _limit_drivers() -> None:
             left = set(env.drivers()) - DRIVERS
         if left:
             raise SourceError("GDAL keeps drivers it must not have", ", ".join(sorted(left)), "use the pinned rasterio")
+        # The header says it by a flag. Once a process, since warning filters are no thread's own.
+        warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
         _limited.set()
 
 
@@ -110,14 +116,14 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     """
     real = real_file(path, roots)
     driver = sniff_driver(real)
-    if driver == "GTiff":
-        check_tiff(real)
+    CHECKS[driver](real)
     try:
         # A Path, not a str: rasterio takes a str for a possible URL.
         dataset = rasterio.open(real, driver=driver, sharing=False)
     except RasterioError as error:
         raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
     try:
+        _check_names(path, dataset)
         _check_size(path, dataset, real.stat().st_size)
     except SourceError:
         dataset.close()
@@ -162,6 +168,14 @@ def gdal_message(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(getattr(error, "errmsg", "") or error).split())[:300]
+
+
+def _check_names(path: Path, dataset: Any) -> None:
+    """Refuse a file that sends GDAL elsewhere from its inside: no configuration stops GDAL from following that."""
+    named = dataset.tags(ns="OVERVIEWS")
+    if named:
+        found = ", ".join(f"{name}={value}" for name, value in named.items())[:200]
+        raise SourceError(f"{path}: names another file as a part of itself", found, "convert it: gdal_translate IN OUT")
 
 
 def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:

@@ -20,17 +20,14 @@ from srcore.storage.header import Header
 from srcore.storage.nifti_header import (
     HEADERS,
     is_gzip,
-    open_unpacked,
     parse_nifti,
     read_nifti_header,
-    take,
     truncated,
+    unpack,
     volume_shape,
 )
 
 GZIP_LEVEL = 4
-PIECE = 2**20
-"""Bytes unpacked at a time."""
 NIFTI1_AXIS = 32767
 """Voxels on an axis that NIfTI-1 can say; longer ones are written as NIfTI-2."""
 
@@ -88,22 +85,8 @@ def open_nifti(header: Header) -> Iterator[NiftiReader]:
     offset = int(head.get_data_offset())
     with path.open("rb") if not is_gzip(path) else TemporaryFile() as file:
         if is_gzip(path):
-            _unpack(path, file, offset + prod(header.grid.shape) * dtype.itemsize)
+            unpack(path, offset + prod(header.grid.shape) * dtype.itemsize, file)
         yield NiftiReader(header, file, offset, dtype)
-
-
-def _unpack(path: Path, target: IO[bytes], size: int) -> None:
-    with open_unpacked(path) as source:
-        left = size
-        while left:
-            data = take(source, min(PIECE, left), path)
-            if not data:
-                raise truncated(path, f"{size - left} bytes where its header declares {size}")
-            target.write(data)
-            left -= len(data)
-        # The checksum is compared at the very end; a tail that goes on is no part of the volume.
-        if len(take(source, PIECE, path)) == PIECE:
-            raise SourceError(f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again")
 
 
 def write_nifti(

@@ -9,6 +9,7 @@ No text of a header is kept (`descrip`, `aux_file`, `db_name`, `intent_name`, ex
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Sequence
 from math import prod
@@ -27,6 +28,8 @@ from srcore.storage.header import Band, Header
 from srcore.storage.raster_header import DTYPES, fit_nodata, nodata_form
 
 GZIP = b"\x1f\x8b"
+PIECE = 2**20
+"""Bytes unpacked at a time."""
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
 LABEL_INTENT = 1002
@@ -127,11 +130,19 @@ def _name(bands: Sequence[str] | None) -> str:
 
 
 def _refuse_cut(path: Path, head: Any, shape: tuple[int, ...], dtype: str) -> None:
-    """Refuse a file that has fewer bytes than its header declares, as far as its size tells."""
+    """Refuse a file that has fewer bytes than its header declares."""
     size = path.stat().st_size
     declared = head.get_data_offset() + prod(shape) * np.dtype(dtype).itemsize
     if size * (DEFLATE_LIMIT if is_gzip(path) else 1) < declared:
         raise truncated(path, f"{size} bytes that declare {declared}")
+    if is_gzip(path):
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            ends_with = int.from_bytes(file.read(4), "little")
+        # A gzip member ends with its unpacked size; where that is another, only unpacking tells a cut file from one
+        # of several members.
+        if ends_with != declared % 2**32:
+            unpack(path, declared, None)
 
 
 def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64]) -> Grid:
@@ -168,6 +179,25 @@ def _flags(path: Path, head: Any) -> tuple[str, ...]:
     if head["intent_code"] == LABEL_INTENT:
         flags.append("a label map: its numbers are classes")
     return tuple(flags)
+
+
+def unpack(path: Path, size: int, target: IO[bytes] | None) -> None:
+    """Unpack `size` bytes of a gzip file to `target` (None: to prove it only), and compare its checksum.
+
+    Raises SourceError for a cut or damaged file, and for one that goes on and on.
+    """
+    with open_unpacked(path) as source:
+        left = size
+        while left:
+            data = take(source, min(PIECE, left), path)
+            if not data:
+                raise truncated(path, f"{size - left} bytes where its header declares {size}")
+            if target is not None:
+                target.write(data)
+            left -= len(data)
+        # gzip compares the checksum at the very end; a tail that goes on is no part of the volume.
+        if len(take(source, PIECE, path)) == PIECE:
+            raise SourceError(f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again")
 
 
 def take(file: IO[bytes], size: int, path: Path) -> bytes:

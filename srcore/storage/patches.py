@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import nibabel
 import numpy as np
@@ -16,6 +17,8 @@ from rasterio.io import DatasetReader
 
 from srcore.errors import SourceError
 
+Masked: TypeAlias = "ma.MaskedArray[tuple[int, ...], np.dtype[Any]]"
+
 RASTERS = (".tif", ".tiff", ".png", ".jp2")
 VOLUMES = (".nii", ".nii.gz")
 
@@ -25,7 +28,7 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(RASTERS + VOLUMES)
 
 
-def read_bands(path: Path) -> ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]:
+def read_bands(path: Path) -> Masked:
     """The image in its native dtype: a raster as (C, Y, X) without its alpha band, a volume as (1, Z, Y, X).
 
     Masked where there is nothing: nodata, the file's mask or alpha, NaN. SourceError when it cannot be read.
@@ -37,19 +40,21 @@ def read_bands(path: Path) -> ma.MaskedArray[tuple[int, ...], np.dtype[np.generi
     return ma.masked_invalid(values, copy=False) if values.dtype.kind == "f" else values
 
 
-def _read_raster(path: Path) -> ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]:
+def _read_raster(path: Path) -> Masked:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a training image needs no place on Earth
         with rasterio.open(path) as source:
             return _read_colours(source)
 
 
-def _read_colours(source: DatasetReader) -> ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]:
+def _read_colours(source: DatasetReader) -> Masked:
     bands = [i for i, role in zip(source.indexes, source.colorinterp, strict=True) if role != ColorInterp.alpha]
-    return source.read(bands, masked=True)  # type: ignore[no-any-return]
+    values: Masked = source.read(bands, masked=True)
+    return values
 
 
-def _read_volume(path: Path) -> ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]:
+def _read_volume(path: Path) -> Masked:
     # NIfTI keeps (X, Y, Z) with X fastest: the transpose is (Z, Y, X) in C order.
-    values = np.asanyarray(nibabel.load(path).dataobj).T  # type: ignore[attr-defined]
+    image: Any = nibabel.load(path)
+    values = np.asanyarray(image.dataobj).T
     return ma.masked_array(np.ascontiguousarray(values)[None])

@@ -18,6 +18,8 @@ from srcore.grid import Grid
 from srcore.storage.header import Header
 
 BLOCK = 512
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""What GDAL averages rightly into overviews: with 64-bit integers and nodata it drops levels (GDAL 3.10)."""
 WIDEST_TILE_BYTES = 32 << 20
 WINDOW_BYTES = 32 << 20
 
@@ -59,6 +61,8 @@ class ProductPixels:
 
     def check(self) -> None:
         """Raise StoreError when the arrays do not have the shapes that header and scale demand."""
+        if self.header.dtype not in DTYPES:
+            raise StoreError("the dtype cannot be written as a COG", self.header.dtype, f"use one of {', '.join(DTYPES)}")
         bands, shape = len(self.header.bands), self.header.grid.shape
         expected = {"sr": (bands, *self.grid.shape), "valid": (bands, *shape), "alpha": shape}
         found = {"sr": self.sr.shape, "valid": self.valid.shape, "alpha": shape}

@@ -44,7 +44,8 @@ class RasterReader:
             if header.nodata == "mask" and MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
                 valid[here] = self._fetch(path, dataset.read_masks, indexes, window) > 0
         if header.alpha is not None:
-            valid &= self._fetch(header.alpha.path, self._datasets[header.alpha.path].read, header.alpha.index, window) > 0
+            alpha = header.alpha
+            valid &= self._fetch(alpha.path, self._datasets[alpha.path].read, alpha.index, window) > 0
         for i, band in enumerate(header.bands):
             if band.nodata is not None and not np.isnan(band.nodata):
                 valid[i] &= values[i] != np.dtype(header.dtype).type(band.nodata)

@@ -15,14 +15,14 @@ def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     return f"""# {spec.name}
 
 Single-image super-resolution by {scale}, one band or slice at a time: any band count, any sensor, 8 to 32 bits.
-SR = cubic(LR) + F(LR); architecture `{spec.architecture.name}` with {dict(spec.architecture.params)}, halo {halo} LR
+SR = cubic(LR) + F(LR), architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo {halo} LR
 pixels, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
 Licence of the weights: {spec.licence}.
 
 ## Training
 
-{steps} of {config.steps} steps of {config.batch} patches with {config.core_px} x {config.core_px} LR pixels in the
-loss (L1), Adam from {config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
+{steps} of {config.steps} steps of {config.batch} patches with {config.core_px} x {config.core_px} LR pixels in the loss
+(L1), Adam from {config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
 {config.seed}. LR = HR shrunk by antialiased bicubic and rounded to the dtype of the source.
 
 | files | share of patches |
@@ -39,6 +39,10 @@ loss (L1), Adam from {config.learning_rate:g} down a cosine, averaged weights (d
 
 {config.limits.strip()}
 """
+
+
+def _listed(params: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.ma as ma
@@ -43,7 +44,7 @@ def evaluate(model_folder: Path, data_folder: Path) -> list[Score]:
 
     SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
     """
-    spec, generator = load_generator(model_folder)
+    _, generator = load_generator(model_folder)
     paths = sorted(path for path in data_folder.rglob("*") if is_image(path))
     if not paths:
         raise SourceError("no image to evaluate on", str(data_folder), "give a folder of GeoTIFF, PNG or NIfTI")
@@ -59,7 +60,7 @@ def sensor_means(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
     return means | {"mean": _means([row for rows in groups.values() for row in rows])} if groups else {}
 
 
-def restore(lr: NDArray[np.generic], generator: Generator) -> NDArray[np.generic]:
+def restore(lr: NDArray[Any], generator: Generator) -> NDArray[Any]:
     """SR (P, Y x scale, X x scale) of the planes lr (P, Y, X) of one band, in its dtype.
 
     The planes share one normalisation, as in production: a raster's band has one plane, a volume one a slice.
@@ -80,12 +81,12 @@ def upscale_plane(lr: NDArray[np.float32], generator: Generator) -> NDArray[np.f
     return torch.cat(strips).numpy()
 
 
-def shrink_planes(hr: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
+def shrink_planes(hr: NDArray[Any], scale: int) -> NDArray[Any]:
     """LR (P, Y / scale, X / scale) of hr (P, Y, X) in its dtype, by antialiased bicubic."""
     return quantise(shrink(torch.from_numpy(hr.astype(np.float64))[:, None], scale)[:, 0].numpy(), hr.dtype)
 
 
-def enlarge_planes(lr: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
+def enlarge_planes(lr: NDArray[Any], scale: int) -> NDArray[Any]:
     """lr (P, Y, X) enlarged to (P, Y x scale, X x scale) in its dtype, by bicubic."""
     return quantise(enlarge(torch.from_numpy(lr.astype(np.float64))[:, None], scale)[:, 0].numpy(), lr.dtype)
 
@@ -99,7 +100,7 @@ def _score(path: Path, generator: Generator) -> Score:
     return Score(path.name, path.name.split("_")[0], len(bands), *means)
 
 
-def _figures(hr: NDArray[np.generic], generator: Generator) -> tuple[float, float, float, float]:
+def _figures(hr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
     """PSNR and SSIM of the generator, then of bicubic, for the planes hr (P, Y, X) of one band."""
     scale = generator.scale
     lr = shrink_planes(hr, scale)

@@ -90,16 +90,14 @@ def _spec(config: TrainConfig) -> Spec:
     spec = Spec(name=config.name, architecture=config.architecture, scale=(1, 1), halo=(0, 0), licence=config.licence)
     generator = build(spec)
     recipe = config.model_dump(mode="json", exclude={"name", "output", "architecture", "licence", "limits"})
-    return spec.model_copy(
-        update={"scale": (generator.scale,) * 2, "halo": (generator.halo,) * 2, "training": recipe}
-    )
+    return spec.model_copy(update={"scale": (generator.scale,) * 2, "halo": (generator.halo,) * 2, "training": recipe})
 
 
 def _save(config: TrainConfig, state: State, scores: list[Score] | None = None) -> None:
     """Write state and checkpoint; with the validation scores when there are any."""
     spec = _spec(config).model_copy(update={"metrics": sensor_means(scores or [])})
     save_state(config.output, state)
-    save_checkpoint(config.output, spec, state.average.module, model_card(config, spec, state.step))
+    save_checkpoint(config.output, spec, state.averaged, model_card(config, spec, state.step))
 
 
 def _score(config: TrainConfig, state: State) -> None:

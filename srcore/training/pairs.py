@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.ma as ma
@@ -42,7 +43,7 @@ class Geometry:
 class Plane:
     """One band of an image or one slice of a volume, in memory."""
 
-    values: NDArray[np.generic]
+    values: NDArray[Any]
     """DN (Y, X) in the native dtype."""
     starts: NDArray[np.int64] | None
     """Flat indices of the first pixels of windows without an invalid pixel; None when every window is."""
@@ -96,7 +97,7 @@ def _clear_starts(mask: NDArray[np.bool_], window: int) -> NDArray[np.int64]:
     sums = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     masked = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
     y, x = np.nonzero(masked == 0)
-    return y * mask.shape[1] + x
+    return np.ravel_multi_index((y, x), mask.shape).astype(np.int64)
 
 
 def draw_batch(planes: Sequence[Plane], geometry: Geometry, config: TrainConfig, step: int) -> tuple[Tensor, Tensor]:
@@ -112,13 +113,17 @@ def draw_batch(planes: Sequence[Plane], geometry: Geometry, config: TrainConfig,
     lr = shrink(hr, geometry.scale)
     whole = torch.tensor([plane.values.dtype.kind in "iu" for plane in chosen]).reshape(-1, 1, 1, 1)
     lr = torch.where(whole, lr.round(), lr)  # a sensor with coarser pixels stores whole numbers as well
-    lr_cut, hr_cut = MARGIN_LR, (MARGIN_LR + geometry.halo) * geometry.scale
-    lr, hr = lr[..., lr_cut:-lr_cut, lr_cut:-lr_cut], hr[..., hr_cut:-hr_cut, hr_cut:-hr_cut]
-    offset, scale = (torch.tensor(x).reshape(-1, 1, 1, 1) for x in zip(*((p.offset, p.scale) for p in chosen)))
+    lr, hr = _cut(lr, MARGIN_LR), _cut(hr, (MARGIN_LR + geometry.halo) * geometry.scale)
+    offset = torch.tensor([plane.offset for plane in chosen]).reshape(-1, 1, 1, 1)
+    scale = torch.tensor([plane.scale for plane in chosen]).reshape(-1, 1, 1, 1)
     return radiometric((lr - offset) / scale, (hr - offset) / scale, config.gain, config.offset, rng)
 
 
-def _window(plane: Plane, window: int, rng: np.random.Generator) -> NDArray[np.generic]:
+def _cut(x: Tensor, margin_px: int) -> Tensor:
+    return x[..., margin_px:-margin_px, margin_px:-margin_px]
+
+
+def _window(plane: Plane, window: int, rng: np.random.Generator) -> NDArray[Any]:
     height, width = plane.values.shape
     if plane.starts is None:
         y, x = rng.integers(height - window + 1), rng.integers(width - window + 1)

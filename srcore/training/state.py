@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -26,6 +27,11 @@ class State:
     optimiser: torch.optim.Adam
     step: int = 0
     """Steps done."""
+
+    @property
+    def averaged(self) -> Generator:
+        """The generator with the averaged weights."""
+        return cast(Generator, self.average.module)
 
 
 def new_state(generator: Generator, ema_decay: float) -> State:

@@ -30,7 +30,8 @@ def test_a_missing_file_and_broken_yaml_are_catalog_errors(tmp_path: Path) -> No
 def test_shipped_recipes_are_valid_and_carry_their_attribution(path: Path) -> None:
     config = read_config(path)
     assert config.name == path.stem
-    assert config.attribution and config.limits
+    assert config.attribution
+    assert config.limits
     assert not any("val" in source.files or "Set" in source.files for source in config.sources)
 
 

@@ -22,7 +22,9 @@ from srcore.weights import build, save_checkpoint
 @pytest.fixture
 def bicubic(tmp_path: Path) -> Path:
     """A checkpoint folder of the cubic generator."""
-    spec = Spec(name="bicubic", architecture=Architecture(name="bicubic", params={"scale": 2}), scale=(2, 2), halo=(2, 2))
+    spec = Spec(
+        name="bicubic", architecture=Architecture(name="bicubic", params={"scale": 2}), scale=(2, 2), halo=(2, 2)
+    )
     save_checkpoint(tmp_path / "bicubic", spec, build(spec), "")
     return tmp_path / "bicubic"
 
@@ -39,7 +41,8 @@ def test_strips_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_restore_keeps_dtype_level_and_contrast() -> None:
     lr = np.random.default_rng(0).integers(20000, 60000, (3, 16, 18)).astype(np.uint16)
     sr = restore(lr, Bicubic(2))
-    assert sr.dtype == np.uint16 and sr.shape == (3, 32, 36)
+    assert sr.dtype == np.uint16
+    assert sr.shape == (3, 32, 36)
     assert sr.mean() == pytest.approx(lr.mean(), rel=0.01)
 
 
@@ -56,10 +59,16 @@ def test_bicubic_scores_as_bicubic(bicubic: Path, tmp_path: Path, write_raster: 
 
 
 def test_means_of_sensors_and_of_all() -> None:
-    rows = [Score("a", "s2", 1, 30, 0.9, 29, 0.8), Score("b", "s2", 1, 32, 0.9, 29, 0.8), Score("c", "l8", 1, 40, 1, 39, 1)]
+    rows = [
+        Score("a", "s2", 1, 30, 0.9, 29, 0.8),
+        Score("b", "s2", 1, 32, 0.9, 29, 0.8),
+        Score("c", "l8", 1, 40, 1, 39, 1),
+    ]
     means = sensor_means(rows)
     assert list(means) == ["l8", "s2", "mean"]
-    assert means["s2"]["psnr"] == 31 and means["mean"]["psnr"] == 34 and means["mean"]["scenes"] == 3
+    assert means["s2"]["psnr"] == 31
+    assert means["mean"]["psnr"] == 34
+    assert means["mean"]["scenes"] == 3
     assert sensor_means([]) == {}
 
 

@@ -24,7 +24,8 @@ def planes_of(config: TrainConfig, geometry: Geometry = GEOMETRY) -> list[Plane]
 def test_shapes_and_alignment(recipe: Callable[..., TrainConfig]) -> None:
     config = recipe(gain=(1, 1), offset=(0, 0))
     lr, hr = draw_batch(planes_of(config), GEOMETRY, config, step=0)
-    assert lr.shape == (4, 1, 22, 22) and hr.shape == (4, 1, 24, 24)
+    assert lr.shape == (4, 1, 22, 22)
+    assert hr.shape == (4, 1, 24, 24)
     assert lr.dtype == hr.dtype == torch.float32
     core = lr[..., 5:-5, 5:-5]
     # The mean of 2 x 2 HR pixels is nearer to their own LR pixel than to any neighbour.
@@ -39,7 +40,8 @@ def test_a_batch_is_a_function_of_seed_and_step(recipe: Callable[..., TrainConfi
     planes = planes_of(config)
     first, again = draw_batch(planes, GEOMETRY, config, 7), draw_batch(planes, GEOMETRY, config, 7)
     other = draw_batch(planes, GEOMETRY, config, 8)
-    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
 
 
@@ -65,12 +67,14 @@ def test_no_patch_holds_nodata(
     write_raster(config.data / "scene_a.tif", holed, nodata=0)
     geometry = Geometry(core=4, halo=1, scale=2)
     for plane in planes_of(config, geometry):
-        assert plane.starts is not None and plane.starts.size
+        assert plane.starts is not None
+        assert plane.starts.size
         width, window = plane.values.shape[1], geometry.window_hr
         for start in plane.starts:
             y, x = divmod(int(start), width)
             patch = plane.values[y : y + window, x : x + window]
-            assert patch.shape == (window, window) and (patch > 0).all()
+            assert patch.shape == (window, window)
+            assert (patch > 0).all()
 
 
 def test_shares_are_kept_whatever_the_sizes(
@@ -87,8 +91,10 @@ def test_slices_of_a_volume_share_one_normalisation(recipe: Callable[..., TrainC
     rising = np.arange(3) * 100 + np.random.default_rng(0).integers(0, 50, (60, 70, 3))  # X, Y, Z
     nibabel.save(nibabel.Nifti1Image(rising.astype(np.int16), np.eye(4)), config.data / "ct.nii.gz")
     planes = planes_of(config)
-    assert len(planes) == 3 and len({(p.offset, p.scale) for p in planes}) == 1
-    assert planes[2].values.shape == (70, 60) and planes[2].values.mean() > 200
+    assert len(planes) == 3
+    assert len({(p.offset, p.scale) for p in planes}) == 1
+    assert planes[2].values.shape == (70, 60)
+    assert planes[2].values.mean() > 200
 
 
 def test_too_small_an_image_is_refused(

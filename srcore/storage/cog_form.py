@@ -1,0 +1,106 @@
+"""What a raster product says of itself besides its pixels: derived from the header, used to write and to verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+
+from srcore.errors import StoreError
+from srcore.grid import Grid
+from srcore.storage.header import Band, Header
+from srcore.storage.pixels import BLOCK, ProductPixels
+from srcore.storage.statistics import Statistics
+
+CACHE_BYTES = 32 << 20
+
+
+def product_env(pixels: ProductPixels) -> rasterio.Env:
+    """GDAL's settings for our own files: one thread, a small cache, no sidecar read or written.
+
+    The cache holds at least three tiles with all their bands; with less, GDAL would write a tile once for each band.
+    """
+    return rasterio.Env(
+        GDAL_CACHEMAX=max(CACHE_BYTES, 3 * pixels.tile_bytes),
+        GDAL_NUM_THREADS="1",
+        GDAL_PAM_ENABLED="NO",
+        GDAL_TIFF_INTERNAL_MASK="YES",
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+    )
+
+
+def overview_levels(shape: tuple[int, ...]) -> list[int]:
+    """2, 4, 8 ... until the smallest overview fits a block; none for a scene that fits one."""
+    levels: list[int] = []
+    while -(-max(shape) // 2 ** len(levels)) > BLOCK:
+        levels.append(2 ** (len(levels) + 1))
+    return levels
+
+
+def georeference(pixels: ProductPixels) -> dict[str, Any]:
+    """Where the product lies, as rasterio's keywords: control points and their CRS, or an affine and a CRS."""
+    if has_gcps(pixels.header):
+        return {"gcps": control_points(pixels), "crs": pixels.header.gcps_crs}
+    return {"crs": pixels.grid.crs, "transform": transform_of(pixels.grid)}
+
+
+def has_gcps(header: Header) -> bool:
+    """Whether the scene lies in the world by control points alone; GTiff holds them or an affine, not both."""
+    return bool(header.gcps) and transform_of(header.grid).is_identity
+
+
+def control_points(pixels: ProductPixels) -> list[GroundControlPoint]:
+    """The control points at their places on the SR grid."""
+    down, right = pixels.scale
+    points = pixels.header.gcps
+    return [GroundControlPoint(p.row * down, p.col * right, p.x, p.y, p.z, p.id) for p in points]
+
+
+def transform_of(grid: Grid) -> Affine:
+    """GDAL's affine (x of column, x of row, x of the corner; y the same) of a grid, whose columns are (row, column)."""
+    (x_row, x_col, x), (y_row, y_col, y) = grid.affine
+    return Affine(x_col, x_row, x, y_col, y_row, y)
+
+
+def nodata_tag(header: Header) -> float | None:
+    """The number that GDAL's nodata tag must hold: GTiff has one for all bands. Raises StoreError for several."""
+    if header.nodata == "nan":
+        return float("nan")
+    numbers = {band.nodata for band in header.bands} if header.nodata == "tag" else {None}
+    if len(numbers) > 1:
+        raise StoreError("the bands have different nodata numbers", f"{numbers}", "give one with --nodata")
+    return numbers.pop()
+
+
+def product_bands(header: Header) -> tuple[Band, ...]:
+    """The bands of the product in order: data, then alpha."""
+    return header.bands if header.alpha is None else (*header.bands, header.alpha)
+
+
+def colours(header: Header) -> tuple[ColorInterp, ...]:
+    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know."""
+    known = ColorInterp.__members__
+    data = tuple(known.get(band.colour, ColorInterp.undefined) for band in header.bands)
+    return data if header.alpha is None else (*data, ColorInterp.alpha)
+
+
+def dataset_tags(header: Header) -> dict[str, str]:
+    """Tags of the whole product."""
+    return {**header.tags, "AREA_OR_POINT": header.area_or_point}
+
+
+def band_tags(header: Header, statistics: list[Statistics]) -> list[dict[str, str]]:
+    """Tags of every band of the product; `statistics` of the data bands."""
+    numbers = [s.tags() for s in statistics] + [{}] * (header.alpha is not None)
+    return [{**band.tags, **found} for band, found in zip(product_bands(header), numbers, strict=True)]
+
+
+def same_number(found: float | None, expected: float | None) -> bool:
+    """Equal, both None or both NaN."""
+    if found is None or expected is None:
+        return found is expected
+    return bool(np.array_equal(found, expected, equal_nan=True))
