@@ -8,6 +8,7 @@ With PREFECT_API_URL set the run shows on that server; without, the same work is
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -130,6 +131,7 @@ def main(
     force: Annotated[bool, typer.Option(help="Scenes that are up to date or in quarantine, too.")] = False,
 ) -> None:
     """Do every due scene. Exit 0: none failed, 1: some did, 2: the catalog cannot be used."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask
     try:
         path = (catalog or load_settings().catalog).absolute()
         load_catalog(path)
