@@ -58,7 +58,8 @@ class StageProgress:
 
     def _show(self, percent: float, description: str) -> None:
         if self.artifact is None:
-            self.artifact = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            made = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            self.artifact = made if isinstance(made, UUID) else None
         elif _tried(update_progress_artifact, self.artifact, percent, description=description) is None:
             self.artifact = None
         if self.artifact is None:

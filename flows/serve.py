@@ -89,6 +89,7 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
         # A page of another site, open in the same browser, must not start runs.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": url,
         "PREFECT_LOGGING_EXTRA_LOGGERS": "srcore",
+        "DASK_LOGGING__DISTRIBUTED": "warning",
     }
     return {**{key: environ.get(key, value) for key, value in defaults.items()}, **fixed}
 

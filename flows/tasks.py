@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
-from prefect.states import Failed, State
+from prefect.states import Failed
 
 from flows.artifacts import StageProgress, artifact_key
 from flows.scene import STAGES, Progress, StageCall
@@ -39,7 +38,7 @@ def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
 
 
 TASKS: dict[str, Task[..., Any]] = {
-    stage: task(
+    stage: Task(
         run_stage,
         name=stage,
         task_run_name=stage,
@@ -55,12 +54,12 @@ TASKS: dict[str, Task[..., Any]] = {
 }
 
 
-def stage_tasks(dataset: str, scene: str) -> StageCall:
+def stage_tasks(dataset: str, scene: str) -> StageCall[Any]:
     """How `run_scene` calls its stages inside a flow run: each as the task of its name. Raises what it raised."""
 
     def call(stage: str, function: Callable[[Progress], T]) -> T:
         key = artifact_key(stage, dataset, scene) if stage in COUNTED else None
-        state = TASKS[stage](stage, key, function, return_state=True)
+        state: State[T] = TASKS[stage](stage, key, function, return_state=True)  # type: ignore[assignment]  # sync
         result: T = state.result()
         return result
 
