@@ -215,7 +215,7 @@ Run = Callable[[Job], Receipt | None]
 
 
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
-    """Do one scene if it is due; never raises because of the scene: what went wrong is in the outcome and quarantine."""
+    """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
     if not force and not state.due:
         if state.state == "published":
             return Outcome(state.scene, "up to date")
@@ -259,7 +259,13 @@ def _stamps(job: Job) -> list[list[Any]]:
 
 
 def run_dataset(
-    catalog_path: Path, dataset: str, run: Run, *, scene: str | None = None, limit: int | None = None, force: bool = False
+    catalog_path: Path,
+    dataset: str,
+    run: Run,
+    *,
+    scene: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
 ) -> list[Outcome]:
     """Every due scene of a dataset (or the one named), one after the other.
 

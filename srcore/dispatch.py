@@ -177,7 +177,7 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:
-    tile, error = min(failed.items())
+    error = failed[min(failed)]
     if not error.retryable:
         return error
     named = ", ".join(str(index) for index in sorted(failed)[:8]) + (" ..." if len(failed) > 8 else "")

@@ -160,7 +160,8 @@ def archive(tmp_path: Path, landscape: Callable[..., np.ndarray], write_raster: 
     write_raster(landscape(seed=2), "in/c.tif")
     catalog = tmp_path / "data_catalog.yaml"
     catalog.write_text(
-        "version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n    model: bicubic-x2\n"
+        "version: 1\nstore: ./store\ndatasets:\n"
+        "  fields:\n    kind: raster\n    source: ./in/*.tif\n    model: bicubic-x2\n"
     )
     return catalog
 

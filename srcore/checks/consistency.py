@@ -56,4 +56,5 @@ def average_down(sr: NDArray[Any], scale: tuple[int, ...]) -> NDArray[np.float64
     shape: list[int] = [sr.shape[0]]
     for size, factor in zip(sr.shape[1:], scale, strict=True):
         shape += [size // factor, factor]
-    return sr.astype(np.float64).reshape(shape).mean(axis=tuple(range(2, len(shape), 2)))
+    averaged: NDArray[np.float64] = sr.astype(np.float64).reshape(shape).mean(axis=tuple(range(2, len(shape), 2)))
+    return averaged

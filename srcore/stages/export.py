@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from srcore.layout import ProductPaths
 from srcore.storage import cog, cog_check, nifti
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.scratch import ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
 
