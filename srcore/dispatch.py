@@ -92,7 +92,8 @@ class _Ledger(Generic[T]):
                 continue
             self.attempts[outcome.tile] += 1
             tried = self.attempts[outcome.tile]
-            log.warning("tile %d failed (attempt %d of %d): %s", outcome.tile, tried, RETRIES + 1, outcome.error)
+            log.warning("tile %d failed (attempt %d of %d): %s", outcome.tile, tried, RETRIES + 1, outcome.error,
+                        extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)})  # fmt: skip
             if outcome.error.retryable and tried <= RETRIES:
                 self.queue.append([outcome.tile])
             else:
