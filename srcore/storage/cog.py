@@ -23,7 +23,7 @@ from srcore.storage.cog_write import write_product, write_tiny
 from srcore.storage.files import fsync_file, fsync_folder, store_error
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
-from srcore.storage.tiff import explain
+from srcore.storage.cog_bytes import explain
 
 Progress = Callable[[int, int], None]
 

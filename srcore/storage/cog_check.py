@@ -31,7 +31,7 @@ from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Window, tiles
 from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.statistics import Statistics
-from srcore.storage.tiff import Directory
+from srcore.storage.cog_bytes import Directory
 
 Progress = Callable[[int, int], None]
 Finding = tuple[str, object, object]
