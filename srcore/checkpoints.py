@@ -50,6 +50,8 @@ class Spec(BaseModel):
     """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """The precision that the figures were verified in."""
+    activation_bytes_px: int = 64
+    """Measured peak of a pass in bytes an LR pixel of the tile; memory is projected from it."""
     weights_sha256: str | None = None
     """Digest of model.safetensors; None for a generator without weights."""
     licence: str = "Apache-2.0"

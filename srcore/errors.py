@@ -78,6 +78,12 @@ class TileError(SRError, RuntimeError):
     retryable = True
 
 
+class TrainingError(SRError, ArithmeticError):
+    """A training run cannot go on: its numbers are no longer numbers."""
+
+    code = "TRAINING_FAILED"
+
+
 class StoreError(SRError, OSError):
     """Stored bytes are not the bytes that were written, or cannot be written."""
 

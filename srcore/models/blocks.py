@@ -47,6 +47,13 @@ class CubicUpsample(nn.Module):
         self.register_buffer("kernel", cubic_phases(scale), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 1, Y + 4, X + 4) -> (N, 1, Y * s, X * s)
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):  # bfloat16 steps by 20 DN in 16 bits: never for the base
+                return self._upsample(x.float())
+        return self._upsample(x)
+
+    def _upsample(self, x: Tensor) -> Tensor:
         return functional.pixel_shuffle(functional.conv2d(x, self.kernel), self.scale)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,53 @@
+# Each target sets up what it needs in .venv by itself. Only Python >= 3.11, git and make have to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-browser test-nightly lint bench serve clean
+
+help:
+	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
+	@echo "make test          run the tests"
+	@echo "make lint          style, types and import contracts"
+	@echo "make bench         the benchmarks: tiles, memory, workers, quality"
+	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
+	@echo "make test-browser  drive the Prefect UI in Chromium"
+	@echo "make test-nightly  the faults that take long"
+
+$(READY): pyproject.toml constraints.txt
+	@echo "== setting up $(VENV) (once; some minutes, mostly torch) =="
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python >= 3.11 is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/srcore demo
+
+test: $(READY)
+	@echo "== tests =="
+	$(BIN)/python -m pytest
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
+
+test-nightly: $(READY)
+	$(BIN)/python -m pytest -m nightly
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+serve: $(READY)
+	$(BIN)/srcore serve
+
+clean:
+	rm -rf $(VENV) archive incoming

@@ -1,0 +1,1 @@
+"""WHEN and WHERE: Prefect flows, schedules and the command line. Touches no pixel."""

@@ -1,0 +1,124 @@
+"""What a Prefect run shows besides its states: progress, checks, failed tiles, the quicklook, the night's summary.
+
+A view, no more: when the server is away, a warning goes to the log and the work goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from srcore import dispatch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+UPDATE_SECONDS = 2.0
+"""Between two updates of a progress artifact: one costs the run 10 to 25 ms."""
+MAX_PICTURE_BYTES = 2**20
+"""Of a quicklook that goes into the server's database, once a run."""
+MAX_ROWS = 1000
+"""Of a table; the store has the rest."""
+
+
+def artifact_key(*parts: str) -> str:
+    """A key that Prefect takes: lower-case letters, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+class StageProgress:
+    """Progress of one stage as log lines, a tenth apart, and as a progress artifact where a `key` is given."""
+
+    def __init__(self, stage: str, key: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stage, self.key, self.clock = stage, key, clock
+        self.artifact: UUID | None = None
+        self.shown_at, self.logged_tenth = -UPDATE_SECONDS, -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` steps are done."""
+        tenth = 10 * done // max(total, 1)
+        if tenth > self.logged_tenth:
+            self.logged_tenth = tenth
+            get_run_logger().info("%s: %d of %d", self.stage, done, total)
+        now = self.clock()
+        if self.key is not None and (done >= total or now - self.shown_at >= UPDATE_SECONDS):
+            self.shown_at = now
+            self._show(100.0 * done / max(total, 1), f"{self.stage}: {done} of {total}")
+
+    def _show(self, percent: float, description: str) -> None:
+        if self.artifact is None:
+            made = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            self.artifact = made if isinstance(made, UUID) else None
+        elif _tried(update_progress_artifact, self.artifact, percent, description=description) is None:
+            self.artifact = None
+        if self.artifact is None:
+            self.key = None  # the server is away: a stage is not held up by asking again
+
+
+class TileFailures(logging.Handler):
+    """While it is entered: the failed attempts at tiles that dispatch tells of, one row each."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.rows: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record when it is about a tile."""
+        told = vars(record)
+        if "tile" in told:
+            self.rows.append({"tile": told["tile"], "attempt": told["attempt"], "error": told["reason"]})
+
+    def __enter__(self) -> Self:
+        dispatch.log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        dispatch.log.removeHandler(self)
+
+
+def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> None:
+    """The quicklook PNG inside a markdown artifact: the UI reads no files, so the picture goes as a data URI."""
+    data = picture.read_bytes()
+    text = f"`{product}`\n\nLeft: LR, bicubic. Right: SR.\n\n"
+    if len(data) <= MAX_PICTURE_BYTES:
+        text += f"![{scene}](data:image/png;base64,{b64encode(data).decode('ascii')})\n"
+    else:
+        text += f"The picture is too large to show here: `{picture}`\n"
+    _tried(create_markdown_artifact, text, key=artifact_key("quicklook", dataset, scene), description=scene)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:
+    """Rows of plain values as a table artifact, the first MAX_ROWS of them; no artifact when there is no row."""
+    if rows:
+        table = [{name: _plain(value) for name, value in row.items()} for row in rows[:MAX_ROWS]]
+        _tried(create_table_artifact, table, key=artifact_key(*key), description=description)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: it knows no infinity."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def _tried(show: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    try:
+        return show(*args, **kwargs)
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the Prefect server did not take an artifact: %s", error)
+        return None

@@ -1,0 +1,94 @@
+"""Deployments from the catalog: what the server schedules, what its form can start, what a stop left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron
+from prefect.states import Crashed
+from prefect.types.entrypoint import EntrypointType
+
+from flows.nightly import nightly
+from flows.upscale import upscale_scene
+from srcore.catalog import Catalog, Dataset
+
+TAG = "srcore"
+"""Marks the deployments that are ours to delete when the catalog no longer has them."""
+BY_HAND = "by-hand"
+OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+UNFINISHED = FlowRunFilterState(
+    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+)
+
+
+def deployments(path: Path, catalog: Catalog) -> list[RunnerDeployment]:
+    """A `nightly` deployment a dataset, on its schedule, and one of `upscale-scene` to start from the form."""
+    path = path.absolute()
+    of_datasets = [_nightly(path, name, dataset) for name, dataset in catalog.datasets.items()]
+    return [*of_datasets, _by_hand(path, catalog)]
+
+
+def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
+    return RunnerDeployment.from_flow(
+        nightly,
+        name,
+        schedule=Cron(dataset.schedule, timezone=dataset.timezone) if dataset.schedule else None,
+        parameters={"catalog": str(path), "dataset": name},
+        description=f"Every due scene of `{name}`: `{dataset.source}` through the model `{dataset.model}`.",
+        tags=[TAG, name],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
+    names = ", ".join(f"`{name}`" for name in catalog.datasets)
+    return RunnerDeployment.from_flow(
+        upscale_scene,
+        BY_HAND,
+        parameters={"catalog": str(path), "dataset": next(iter(catalog.datasets))},
+        description=f"One scene, now. Datasets: {names}. `srcore status DATASET` lists the scenes.",
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
+    """Delete from the server the deployments that the catalog no longer has; gives their names."""
+    kept = {(deployment.flow_name, deployment.name) for deployment in keep}
+    with get_client(sync_client=True) as client:
+        stale = [
+            deployment
+            for deployment in client.read_deployments(deployment_filter=OURS)
+            if (client.read_flow(deployment.flow_id).name, deployment.name) not in kept
+        ]
+        for deployment in stale:
+            client.delete_deployment(deployment.id)
+    return [deployment.name for deployment in stale]
+
+
+def close_interrupted() -> int:
+    """Mark as crashed the deployed runs, and their subflows, that a stopped `srcore serve` left unfinished.
+
+    To be called before a runner starts: a run whose process is gone would be shown as running for ever.
+    """
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(deployment_filter=OURS, flow_run_filter=FlowRunFilter(state=UNFINISHED))
+        if runs:
+            parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in runs])
+            runs += client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNFINISHED, parent_flow_run_id=parents))
+        for run in runs:
+            message = "srcore serve was stopped during this run; run it again to go on from its finished tiles"
+            client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+    return len(runs)

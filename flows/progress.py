@@ -1,0 +1,33 @@
+"""Progress bars of the five stages: on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from flows.scene import StageCall, plain
+
+
+@contextmanager
+def bars(*, show: bool = True) -> Iterator[StageCall[Any]]:
+    """A way to call stages that draws one bar for each, on stderr; the plain way where nobody watches."""
+    if not (show and sys.stderr.isatty()):
+        yield plain
+        return
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def call(name: str, stage: Callable[[Callable[[int, int], None]], Any]) -> Any:
+            bar = progress.add_task(name, total=1)
+            try:
+                return stage(lambda done, total: progress.update(bar, completed=done, total=total))
+            finally:
+                progress.update(bar, completed=progress.tasks[bar].total)
+
+        yield call

@@ -1,0 +1,77 @@
+"""The five stages as five Prefect tasks. Tiles are no tasks: they are futures inside `upscale`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
+from prefect.states import Failed
+
+from flows.artifacts import StageProgress, TileFailures, artifact_key, show_table
+from flows.scene import STAGES, Progress, StageCall
+from srcore.errors import SRError
+
+if TYPE_CHECKING:
+    from srcore.stages.validate import Report
+
+T = TypeVar("T")
+
+RETRIES = 2
+RETRY_DELAYS_SECONDS = [10.0, 60.0]
+COUNTED = ("ingest", "upscale")
+"""Stages that last long enough for a progress artifact."""
+
+
+def run_stage(stage: str, dataset: str, scene: str, function: Callable[[Progress], T]) -> T | State[SRError]:
+    """Call a stage; an error that srcore raises on purpose becomes a failed state of one line, code first."""
+    key = artifact_key(stage, dataset, scene) if stage in COUNTED else None
+    with TileFailures() as failures:
+        try:
+            result = function(StageProgress(stage, key))
+        except SRError as error:
+            get_run_logger().error("%s: %s", error.code, error)
+            return Failed(message=f"{error.code}: {error}", data=error)
+        finally:
+            show_table(failures.rows, f"failed tiles of {scene}", "tiles", dataset, scene)
+    if stage == "validate":
+        checks = [asdict(check) for check in cast("Report", result).checks]
+        show_table(checks, f"checks of {scene}", "checks", dataset, scene)
+    return result
+
+
+def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """True when the error itself says that trying again can help."""
+    return isinstance(state.data, SRError) and state.data.retryable
+
+
+TASKS: dict[str, Task[..., Any]] = {
+    stage: Task(
+        run_stage,
+        name=stage,
+        task_run_name=stage,
+        tags=["srcore"],
+        retries=RETRIES,
+        retry_delay_seconds=RETRY_DELAYS_SECONDS,
+        retry_condition_fn=can_retry,
+        # What a stage makes lies in the store, checksummed; Prefect keeps neither results nor a cache.
+        persist_result=False,
+        cache_policy=NO_CACHE,
+    )
+    for stage in STAGES
+}
+
+
+def stage_tasks(dataset: str, scene: str) -> StageCall[Any]:
+    """How `run_scene` calls its stages inside a flow run: each as the task of its name. Raises what it raised."""
+
+    def call(stage: str, function: Callable[[Progress], T]) -> T:
+        state: State[T] = TASKS[stage](stage, dataset, scene, function, return_state=True)  # type: ignore[assignment]  # sync
+        result: T = state.result()
+        return result
+
+    return call

@@ -1,0 +1,235 @@
+"""The catalog: WHAT data there is, one entry a dataset. Reads one YAML file; otherwise pure.
+
+version: 1
+store: ./archive                      # products, receipts and quarantine; relative to the catalog's folder
+datasets:
+  s2-alps:
+    kind: raster                      # raster | volume
+    source: ./incoming/s2/*.tif       # one file a scene; {scene}_{band}.tif joins files of one band each
+    model: srcore-x2
+    schedule: "0 2 * * *"
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+
+from srcore.documents import read_document
+from srcore.errors import CatalogError
+from srcore.layout import SAFE_ID
+
+Output = Literal["cog", "nifti", "stac", "report", "quicklook"]
+OUTPUTS: dict[str, tuple[Output, ...]] = {
+    "raster": ("cog", "stac", "report", "quicklook"),
+    "volume": ("nifti", "report", "quicklook"),
+}
+"""What can be published of a scene of each kind; the first one is the data and always is."""
+
+MIN_TILE, MAX_TILE = 32, 4096
+WILD = re.compile(r"[*?\[{]")
+"""What makes a part of a source more than a name."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/vsi")
+_BAND = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+_BAND_IN_NAME = re.compile(r"[^/\\*?\[\]{}]+")
+
+
+def _local(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("a path is needed")
+    if _URL.match(value):
+        raise ValueError("only local files and folders are read at present; give a path")
+    return value
+
+
+def _absolute(value: str, info: ValidationInfo) -> str:
+    base: Path = (info.context or {}).get("base", Path())
+    return os.path.abspath(base / _local(value))
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    """A built-in name stays; a path becomes absolute, so that it means the same in every process."""
+    if not value.strip():
+        raise ValueError("a model is needed")
+    return _absolute(value, info) if re.search(r"[/\\]", value) else value
+
+
+def _template(value: str) -> str:
+    """A glob, perhaps with {scene} and {band}."""
+    rest = _local(value).replace("{scene}", "").replace("{band}", "")
+    if "{" in rest or "}" in rest:
+        raise ValueError("only {scene} and {band} are known between braces")
+    if value.count("{band}") > 1:
+        raise ValueError("{band} can stand once")
+    parts = value.split("/")
+    wild = next((i for i, part in enumerate(parts) if WILD.search(part)), len(parts))
+    if ".." in parts[wild:]:
+        raise ValueError(".. can only stand before the first wildcard")
+    return value
+
+
+def _only_raster(key: str, info: ValidationInfo) -> None:
+    if info.data.get("kind") == "volume":
+        raise ValueError(f"a volume has no {key}; take the key out")
+
+
+class Dataset(BaseModel):
+    """One entry of the catalog: scenes of one sort, and what to make of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Literal["raster", "volume"]
+    source: Annotated[str, AfterValidator(_template)]
+    """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.sources`."""
+    bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
+    """Bands in the order of the product, by their names in the file; all when None. The values of {band}."""
+    nodata: float | None = None
+    """DN that means 'nothing here', for files that do not say it themselves."""
+    model: Annotated[str, AfterValidator(_model)]
+    """Built-in name, or a checkpoint folder."""
+    schedule: str | None = None
+    """Cron expression of five fields, in `timezone`; None: only when asked."""
+    timezone: str = "UTC"
+    tile: Literal["auto"] | int = "auto"
+    """Core of a tile in LR pixels, an even number; auto: from the model and the memory."""
+    privacy: Literal["public", "restricted"] = "public"
+    """restricted: no picture of the scene is made or shown."""
+    products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
+    """What is published; everything that the kind has when None."""
+    hr: Annotated[str, AfterValidator(_template)] | None = None
+    """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What a run publishes of each scene, the data first."""
+        wanted = self.products or OUTPUTS[self.kind]
+        return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
+
+    @field_validator("bands")
+    @classmethod
+    def _check_bands(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        grouped = "{band}" in info.data.get("source", "")
+        if value is None:
+            if grouped:
+                raise ValueError("a source with {band} needs the list of bands")
+            return value
+        _only_raster("bands", info)
+        if not value or len(set(value)) < len(value) or not all(_BAND.fullmatch(band) for band in value):
+            raise ValueError("one or more different band names are needed")
+        if grouped and not all(_BAND_IN_NAME.fullmatch(band) for band in value):
+            raise ValueError("a band that stands for {band} cannot hold / \\ * ? [ ] { }")
+        return value
+
+    @field_validator("hr")
+    @classmethod
+    def _check_hr(cls, value: str | None) -> str | None:
+        if value is not None and "{band}" in value:
+            raise ValueError("the true HR is one file a scene, without {band}")
+        return value
+
+    @field_validator("nodata")
+    @classmethod
+    def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None:
+            _only_raster("nodata", info)
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        if len(value.split()) != 5:
+            raise ValueError("a schedule has five fields (minute hour day month weekday), as in '0 2 * * *'")
+        try:
+            next(CronSim(value, datetime(2024, 1, 1)))
+        except (CronSimError, ValueError, StopIteration) as error:
+            raise ValueError(f"not a cron expression that comes due: {str(error)[:60]}") from error
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError("not a time zone of the IANA list, as in Europe/Zurich") from error
+        return value
+
+    @field_validator("tile", mode="wrap")
+    @classmethod
+    def _check_tile(cls, value: Any, _handler: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value == "auto" or (whole and value % 2 == 0 and MIN_TILE <= value <= MAX_TILE):
+            return value
+        raise ValueError(f"auto or an even number from {MIN_TILE} to {MAX_TILE} is needed")
+
+    @field_validator("products")
+    @classmethod
+    def _check_products(cls, value: tuple[Output, ...] | None, info: ValidationInfo) -> tuple[Output, ...] | None:
+        kind = info.data.get("kind")
+        if value is None or kind is None:
+            return value
+        known = OUTPUTS[kind]
+        if known[0] not in value or len(set(value)) < len(value) or not set(value) <= set(known):
+            raise ValueError(f"a {kind} has {', '.join(known)}, each once, and never goes without {known[0]}")
+        if "quicklook" in value and info.data.get("privacy") == "restricted":
+            raise ValueError("a restricted dataset has no quicklook; take it out")
+        return tuple(one for one in known if one in value)
+
+
+class Catalog(BaseModel):
+    """All datasets, and the store that their products go to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    version: Literal[1]
+    store: Annotated[str, AfterValidator(_absolute)]
+    """Folder of the products, absolute once loaded."""
+    datasets: dict[str, Dataset] = Field(min_length=1)
+
+    _base: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def base(self) -> Path:
+        """The catalog's folder, where relative sources start."""
+        return self._base
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _check_names(cls, value: Any) -> Any:
+        names = list(value) if isinstance(value, dict) else []
+        for name in names:
+            if not isinstance(name, str) or not SAFE_ID.fullmatch(name):
+                raise ValueError(
+                    f"dataset name {str(name)[:60]!r}: letters, digits, '.', '_' and '-' only, at most 128"
+                )
+        if len({name.casefold() for name in names}) < len(names):
+            raise ValueError("two datasets differ only in upper and lower case")
+        return value
+
+    def dataset(self, name: str) -> Dataset:
+        """The entry of that name; CatalogError when there is none."""
+        if name not in self.datasets:
+            raise CatalogError(f"unknown dataset {name!r}", ", ".join(self.datasets), "use one of these")
+        return self.datasets[name]
+
+
+def load_catalog(path: Path) -> Catalog:
+    """The catalog in `path`; CatalogError, in one line with file, line and key, when it is not one."""
+    base = path.absolute().parent
+    catalog = read_document(path).parse(Catalog, {"base": base})
+    catalog._base = base
+    return catalog
+
+
+def catalog_schema() -> dict[str, Any]:
+    """JSON Schema of a catalog, for editors and for checks elsewhere."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Catalog.model_json_schema()}

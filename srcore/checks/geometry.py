@@ -1,0 +1,53 @@
+"""Geometry: the product's grid is the source's grid at the scale, exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from srcore.checks import Check
+from srcore.grid import Grid
+
+BOUNDS_PX = 1e-6
+"""Largest shift of a corner, in SR pixels."""
+
+
+def check_grid(expected: Grid, found: Grid) -> list[Check]:
+    """Shape, CRS and corners of the product against the source's grid at the scale."""
+    return [
+        Check("grid.shape", "GATE", found.shape == expected.shape, _times(found.shape), "px", _times(expected.shape),
+              "LR shape x scale", "the product was cut or padded"),
+        Check("grid.crs", "GATE", (found.crs is None) == (expected.crs is None) and _same_crs(expected, found),
+              _name(found.crs), "", _name(expected.crs), "CRS of the source", "the CRS was lost or changed"),
+        Check("grid.corners", "GATE", (shift := corner_shift_px(expected, found)) <= BOUNDS_PX, shift, "px", BOUNDS_PX,
+              "corners of the source's grid", "a half pixel lost, or another affine"),
+    ]  # fmt: skip
+
+
+def corner_shift_px(expected: Grid, found: Grid) -> float:
+    """Largest distance between the corners of two grids, in pixels of `expected`; infinite for another rank."""
+    if len(expected.shape) != len(found.shape):
+        return float("inf")
+    inverse = np.linalg.inv(expected.matrix[:, :-1])
+    axes = len(expected.shape)
+    shifts = []
+    for corner in np.ndindex(*(2,) * axes):
+        ours = np.array(expected.to_world([c * n for c, n in zip(corner, expected.shape, strict=True)]))
+        theirs = np.array(found.to_world([c * n for c, n in zip(corner, found.shape, strict=True)]))
+        shifts.append(np.abs(inverse @ (theirs - ours)).max())
+    return float(max(shifts))
+
+
+def _same_crs(expected: Grid, found: Grid) -> bool:
+    if expected.crs is None or found.crs is None:
+        return True
+    from pyproj import CRS
+
+    return bool(CRS.from_wkt(expected.crs).equals(CRS.from_wkt(found.crs), ignore_axis_order=True))
+
+
+def _name(crs: str | None) -> str:
+    return "none" if crs is None else crs.split('"')[1] if '"' in crs else crs[:40]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

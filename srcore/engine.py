@@ -1,0 +1,194 @@
+"""The engine: LR blocks in, SR blocks out, on the device and in the precision that are there.
+
+Blocks are native DN (C, ...). Everything between native DN and native DN happens here: normalisation, the
+generator band by band, the way back, rounding and nodata.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srcore import radiometry
+from srcore.checkpoints import Spec
+from srcore.errors import CheckpointError, TileError
+from srcore.models import Generator
+from srcore.models.blocks import centre_crop
+from srcore.models.halo import halo_from_layers, probe
+from srcore.radiometry import Normalisation
+from srcore.weights import load_generator
+
+Precision = Literal["float32", "bfloat16"]
+
+PROBE_LIMIT = 1e-6
+"""Largest relative difference of the halo probe in float32."""
+
+
+class Engine:
+    """One generator on one device. Not thread-safe; one a process."""
+
+    def __init__(self, spec: Spec, generator: Generator, device: torch.device, precision: Precision) -> None:
+        self.spec, self.device, self.precision = spec, device, precision
+        self.exact = _in_precision(generator, "float32").to(device)
+        self.generator = self.exact if precision == "float32" else _in_precision(generator, precision).to(device)
+        self.batch_limit: int | None = None
+        """Slices a pass; None until the device ran out of memory once."""
+
+    def run(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale).
+
+        TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
+        """
+        slices = torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
+        result = self._run_slices(slices, self.generator)
+        if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
+            result = self._run_slices(slices, self.exact)
+            if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
+                raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
+                                "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
+        return result.reshape(*block.shape[:-2], *result.shape[-2:]).numpy()
+
+    def _run_slices(self, slices: Tensor, generator: Generator) -> Tensor:
+        """(N, 1, y, x) to (N, 1, Y, X): in batches, each halved on OutOfMemory, then cut into smaller cores."""
+        batch = self._batch()
+        done: list[Tensor] = []
+        position = 0
+        while position < len(slices):
+            piece = slices[position : position + batch]
+            try:
+                done.append(self._pass(piece, generator))
+                position += len(piece)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if batch > 1:
+                    batch = self.batch_limit = batch // 2
+                else:
+                    done.append(self._halves(piece, generator))
+                    position += 1
+        return torch.cat(done)
+
+    def _halves(self, piece: Tensor, generator: Generator) -> Tensor:
+        """One slice as two cores that keep their halo: exact, with half of the memory."""
+        halo, scale = self.spec.halo[-1], self.spec.scale[-1]
+        axis = 2 if piece.shape[2] >= piece.shape[3] else 3
+        core = piece.shape[axis] - 2 * halo
+        if core < 2 * max(16, halo):
+            raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
+                            "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
+        cut = core // 2
+        first = self._run_slices(piece.narrow(axis, 0, cut + 2 * halo), generator)
+        second = self._run_slices(piece.narrow(axis, cut, core - cut + 2 * halo), generator)
+        out = torch.cat([first, second], dim=axis)
+        if out.shape[axis] != core * scale:
+            raise TileError("halves of a tile do not add up", f"{out.shape[axis]} px", f"expected {core * scale}")
+        return out
+
+    def _pass(self, piece: Tensor, generator: Generator) -> Tensor:
+        # inference_mode is a setting of the thread: it has to be entered where the work is done.
+        with torch.inference_mode():
+            out: Tensor = generator(piece.to(self.device)).float().cpu()
+        return out
+
+    def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
+        """True when the core of a slice varies and its result does not."""
+        varies = centre_crop(slices, self.spec.halo[-1]).flatten(1).std(dim=1) > 1e-6
+        flat = result.flatten(1).std(dim=1) == 0
+        return bool((varies & flat).any())
+
+    def _batch(self) -> int:
+        if self.batch_limit is not None:
+            return self.batch_limit
+        return 1 if self.device.type == "cpu" else 16  # batching gives nothing on a CPU
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """What turns DN into network values and back."""
+
+    normalisation: Normalisation
+    dtype: str
+    nodata: tuple[float | None, ...]
+    """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
+
+
+def super_resolve(engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:
+    """The SR (C, *core * scale) in native dtype of a tile (C, *core + 2 halo) whose core's validity is `valid`.
+
+    `valid` (C, *core) may be clipped at the scene's edge; the SR is clipped likewise. Invalid pixels come back
+    as the nodata number (0 where there is none), valid ones never take it.
+    """
+    values = facts.normalisation.undo(engine.run(facts.normalisation.apply(tile)))
+    scale = engine.spec.scale_for(tile.ndim - 1)
+    values = values[(slice(None), *(slice(n * s) for n, s in zip(valid.shape[1:], scale, strict=True)))]
+    block = radiometry.quantise(values, np.dtype(facts.dtype))
+    valid_hr = radiometry.nearest(valid, scale)
+    for band, nodata in enumerate(facts.nodata):
+        if nodata is not None:
+            block[band] = radiometry.keep_off(block[band], nodata)
+        block[band][~valid_hr[band]] = 0 if nodata is None else nodata
+    return block
+
+
+def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> Engine:
+    """The engine of a checkpoint folder; CheckpointError when its halo is not what its layers need."""
+    spec, generator = load_generator(model)
+    prove(spec, generator)
+    where = choose_device(device)
+    return Engine(spec, generator, where, choose_precision(precision, spec, where))
+
+
+def prove(spec: Spec, generator: Generator) -> None:
+    """Refuse a spec whose halo is not the one of the layers, or fails the numeric probe."""
+    needed = halo_from_layers(generator)
+    if set(spec.halo) != {needed}:
+        raise CheckpointError(f"the halo of {spec.name} is wrong", f"{spec.halo[-1]} px, its layers need {needed}",
+                              "import the model again", code="WRONG_HALO")  # fmt: skip
+    difference = probe(generator, spec.halo[-1])
+    if difference > PROBE_LIMIT:
+        raise CheckpointError(f"{spec.name} fails the halo probe", f"a relative difference of {difference:.2g}",
+                              "import the model again", code="WRONG_HALO")  # fmt: skip
+
+
+def choose_device(device: str) -> torch.device:
+    """'auto' is CUDA when there is one; CheckpointError when CUDA is asked for and missing."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError("device cuda is not there", "only the CPU", "use --device cpu or auto", code="NO_DEVICE")
+    return torch.device(device)
+
+
+def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precision:
+    """'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+        return "bfloat16" if spec.precision == "bfloat16" and native else "float32"
+    return "bfloat16" if precision == "bfloat16" else "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    # What torch.compile itself asks before it emits such instructions.
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _in_precision(generator: Generator, precision: Precision) -> Generator:
+    """A copy whose residual branch computes in `precision`; the fixed base stays in float32."""
+    copy: Generator = deepcopy(generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if precision == "bfloat16":
+        for name, child in copy.named_children():
+            if name != "base":
+                child.to(torch.bfloat16)
+    return copy
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch has a class for CUDA only; its CPU allocator raises a RuntimeError with this text.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

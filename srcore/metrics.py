@@ -1,0 +1,62 @@
+"""PSNR and SSIM as papers on super-resolution report them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from srcore.errors import GridError
+
+SSIM_WINDOW_PX = 11
+
+
+def psnr(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
+    """Peak signal-to-noise ratio in dB of two arrays of one shape; infinite when they are equal."""
+    _same_shape(truth, test)
+    with np.errstate(divide="ignore"):
+        return float(
+            peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
+                _double(truth), _double(test), data_range=data_range
+            )
+        )
+
+
+def ssim(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
+    """Structural similarity (Wang et al. 2004) of two planes (Y, X), 1 when they are equal.
+
+    Gaussian window of 11 x 11 pixels, sigma 1.5, means over the region where it fits. GridError below 11 pixels.
+    """
+    _same_shape(truth, test)
+    if min(truth.shape) < SSIM_WINDOW_PX:
+        raise GridError("SSIM needs 11 x 11 pixels", f"{truth.shape}", "give a larger image")
+    return float(
+        structural_similarity(  # type: ignore[no-untyped-call]
+            _double(truth), _double(test), data_range=data_range,
+            gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        )
+    )  # fmt: skip
+
+
+def luma(rgb: NDArray[Any]) -> NDArray[np.float64]:
+    """Y (Y, X) in 16..235, unrounded, of an 8-bit image (3, Y, X): ITU-R BT.601 as MATLAB's rgb2ycbcr."""
+    red, green, blue = _double(rgb)
+    y: NDArray[np.float64] = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+    return y
+
+
+def crop_border(plane: NDArray[Any], border_px: int) -> NDArray[Any]:
+    """`plane` (..., Y, X) without `border_px` pixels on each side."""
+    height, width = plane.shape[-2:]
+    return plane[..., border_px : height - border_px, border_px : width - border_px]
+
+
+def _double(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values, np.float64)
+
+
+def _same_shape(truth: NDArray[Any], test: NDArray[Any]) -> None:
+    if truth.shape != test.shape:
+        raise GridError("images of different shapes cannot be compared", f"{truth.shape} and {test.shape}", "crop them")

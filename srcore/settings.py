@@ -1,0 +1,35 @@
+"""Settings of this machine: environment variables SRCORE_*. What differs between machines, never between datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from srcore.errors import CatalogError
+
+PREFIX = "SRCORE_"
+
+
+class Settings(BaseSettings):
+    """Read from the environment when made; the command line's options go before them."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    catalog: Path = Path("data_catalog.yaml")
+    """The catalog that is used when none is named."""
+    workers: int | None = Field(default=None, ge=0, le=4096)
+    """Processes of the local Dask cluster; 0: none, in this process; None: one a core."""
+    scheduler: str | None = Field(default=None, pattern=r"^(tcp|tls|ucx|inproc)://\S+$")
+    """Address of an existing Dask scheduler, used instead of local workers."""
+
+
+def load_settings() -> Settings:
+    """The settings; CatalogError that names the variable when one cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise CatalogError(f"{name}: {first['msg']}", repr(first["input"])[:80], "change or unset it") from error

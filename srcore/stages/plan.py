@@ -1,0 +1,183 @@
+"""PLAN: from headers and the checkpoint's spec alone, lay the work out, or refuse it before a pixel is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import psutil
+
+from srcore.checkpoints import Spec, locate, read_spec
+from srcore.errors import PlanError, SourceError
+from srcore.layout import ProductPaths, Scratch
+from srcore.storage.files import free_bytes
+from srcore.storage.header import Header
+from srcore.storage.scene import read_header
+from srcore.storage.scratch import ScenePlan
+from srcore.tiling import TilePlan, choose_core
+
+WORKER_BASE_BYTES = 600 * 2**20
+"""Measured: a worker process with torch and the generator loaded, before its first tile."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to super-resolve, with what, to where."""
+
+    paths: tuple[Path, ...]
+    product: ProductPaths
+    scratch: Path
+    """Parent of the scratch folder; must be on the product's file system."""
+    scene: str
+    kind: Literal["raster", "volume"] = "raster"
+    bands: tuple[str, ...] | None = None
+    nodata: float | None = None
+    model: str = "srcore-x2"
+    scale: tuple[int, ...] | None = None
+    """A wish that the model has to meet; None takes the model's own."""
+    tile: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int = 1
+    overwrite: bool = False
+    validate: bool = True
+    dataset: str = ""
+    outputs: tuple[str, ...] = ("cog", "stac", "report", "quicklook")
+    """What is made beside the data."""
+    roots: tuple[Path, ...] | None = None
+    """Folders that the sources must lie in; None where the user names the files."""
+    hr: Path | None = None
+
+    @property
+    def configuration(self) -> str:
+        """sha256 over all but the sources that decides the product's pixels."""
+        spec = read_spec(locate(self.model))
+        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def plan_scene(job: Job) -> ScenePlan:
+    """The plan of a scene, saved in its scratch folder.
+
+    SourceError, GridError, CheckpointError or PlanError when the scene cannot or should not be done.
+    """
+    folder = locate(job.model)
+    spec = read_spec(folder)
+    _check_output(job)
+    header = read_header(job.paths, job.kind, job.bands, job.nodata, job.roots)
+    tiles = lay_out(spec, header, job.tile, job.scale)
+    _check_memory(spec, header, tiles, job.workers)
+    plan = ScenePlan(
+        dataset=job.dataset,
+        scene=job.scene,
+        header=header,
+        model=folder,
+        model_digest=spec.digest,
+        tiles=tiles,
+        precision=job.precision,
+        device=job.device,
+        product=job.product,
+        scratch=Scratch(job.scratch / _key(job, header, tiles)),
+        configuration=job.configuration,
+        validate=job.validate,
+        outputs=job.outputs,
+        hr=job.hr,
+    )
+    _check_disk(plan)
+    plan.save()
+    return plan
+
+
+def lay_out(spec: Spec, header: Header, tile: int | None, scale: Sequence[int] | None) -> TilePlan:
+    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other."""
+    axes = len(header.grid.shape)
+    own = spec.scale_for(axes)
+    if scale is not None and _spread(scale, axes) != own:
+        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, scale)),
+                        f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
+    if spec.bands != "any" and spec.bands != len(header.bands):
+        raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
+    halo = spec.halo_for(axes)
+    return TilePlan(header.grid.shape, choose_core(header.grid.shape, halo, own, tile), halo, own)
+
+
+def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
+    """One number means the same on both axes of a slice."""
+    return (1,) * (axes - 2) + (scale[0],) * 2 if len(scale) == 1 else tuple(scale)
+
+
+def _check_output(job: Job) -> None:
+    folder = job.product.folder
+    if job.product.data.exists() and not job.overwrite:
+        raise PlanError(f"{job.product.data} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
+    if job.product.data.is_dir():
+        raise PlanError(f"{job.product.data} is a folder", "", "give a file name", code="BAD_OUTPUT")
+    expected = (".nii", ".nii.gz") if job.kind == "volume" else (".tif", ".tiff")
+    if not job.product.name.endswith(expected):
+        raise PlanError(f"a {job.kind} cannot be written to {job.product.name}", "",
+                        f"use a name that ends in {' or '.join(expected)}", code="BAD_OUTPUT")  # fmt: skip
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        job.scratch.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanError(f"output folder {folder} cannot be made", error.strerror or str(error),
+                        "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PlanError(f"output folder {folder} is not writable", "", "give a folder that you may write to",
+                        code="NOT_WRITABLE")  # fmt: skip
+
+
+def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> None:
+    needed = max(workers, 1) * worker_bytes(spec, header, tiles)
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise PlanError("the run does not fit in memory",
+                        f"{needed / 2**30:.1f} GiB projected for {max(workers, 1)} workers and "
+                        f"{available / 2**30:.1f} GiB free",
+                        "use a smaller --tile or fewer --workers", code="TOO_LARGE")  # fmt: skip
+
+
+def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
+    """Projected peak of one worker: its base, the activations of one slice, and a tile in all its forms."""
+    tile_px, slice_px = prod(tiles.tile_shape), prod(tiles.tile_shape[-2:])
+    native = np.dtype(header.dtype).itemsize
+    forms_lr, forms_hr = native + 4 + 8, 2 * native + 4 + 8 + 8  # as stored, as float32, as float64
+    block = len(header.bands) * (tile_px * forms_lr + prod(tiles.core_hr) * forms_hr)
+    return WORKER_BASE_BYTES + spec.activation_bytes_px * slice_px + block
+
+
+def _check_disk(plan: ScenePlan) -> None:
+    needed, free = disk_bytes(plan), free_bytes(plan.product.folder)
+    if needed > free:
+        raise PlanError("the run does not fit on the disk",
+                        f"{needed / 2**30:.1f} GiB projected and {free / 2**30:.1f} GiB free at {plan.product.folder}",
+                        "free some space or put the store elsewhere", code="DISK_FULL")  # fmt: skip
+
+
+def disk_bytes(plan: ScenePlan) -> int:
+    """Projected bytes of scratch and product together, as if nothing compressed."""
+    tiles, bands = plan.tiles, len(plan.header.bands)
+    native = np.dtype(plan.header.dtype).itemsize
+    scratch = bands * (len(tiles) * prod(tiles.tile_shape) * native + prod(tiles.shape_hr) * native)
+    scratch += bands * prod(tiles.shape)  # valid
+    return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
+
+
+def _key(job: Job, header: Header, tiles: TilePlan) -> str:
+    """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
+    sources = []
+    for path in header.paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read", error.strerror or "", "check the path") from error
+        sources.append([str(path), status.st_size, status.st_mtime_ns])
+    facts = [job.configuration, job.device, tiles.core, tiles.halo, sources]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srcore.errors import PlanError
+from srcore.tiling import TilePlan, choose_core, reflect
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> TilePlan:
+    axes = draw(st.sampled_from([2, 3]))
+    sizes = st.sampled_from([1, 2, 3, 5, 7, 8, 13, 16, 31])
+    return TilePlan(
+        tuple(draw(sizes) for _ in range(axes)),
+        tuple(draw(st.integers(1, 9)) for _ in range(axes)),
+        tuple(draw(st.integers(0, 6)) for _ in range(axes)),
+        tuple(draw(st.integers(1, 3)) for _ in range(axes)),
+    )
+
+
+@given(plans())
+def test_cores_partition_the_scene_and_the_product(plan: TilePlan) -> None:
+    owners, owners_hr = np.zeros(plan.shape, int), np.zeros(plan.shape_hr, int)
+    for tile in plan:
+        owners[tile.core] += 1
+        owners_hr[plan.window_hr(tile)] += 1
+    assert (owners == 1).all()
+    assert (owners_hr == 1).all()
+
+
+@given(plans())
+def test_tiles_show_what_the_padded_scene_shows(plan: TilePlan) -> None:
+    scene = np.arange(np.prod(plan.shape)).reshape(plan.shape)
+    beyond = [(h, h + c) for h, c in zip(plan.halo, plan.core, strict=True)]
+    padded = np.pad(scene, beyond, mode="reflect")
+    for tile in plan:
+        window = tuple(
+            slice(start + h, start + h + size)
+            for start, h, size in zip(tile.read_start, plan.halo, plan.tile_shape, strict=True)
+        )
+        np.testing.assert_array_equal(scene[np.ix_(*plan.sources(tile))], padded[window])
+
+
+@given(plans())
+def test_every_tile_owns_whole_shards(plan: TilePlan) -> None:
+    for tile in plan:
+        for window, shard in zip(plan.window_hr(tile), plan.core_hr, strict=True):
+            assert window.start % shard == 0
+            assert window.stop - window.start <= shard
+
+
+@given(st.integers(1, 40), st.integers(0, 50))
+def test_reflect_is_numpys_rule(size: int, margin: int) -> None:
+    expected = np.pad(np.arange(size), margin, mode="reflect")
+    np.testing.assert_array_equal(reflect(np.arange(-margin, size + margin), size), expected)
+
+
+def test_numbers_of_a_plan() -> None:
+    plan = TilePlan((100, 70), (64, 64), (15, 15), (2, 2))
+    assert plan.counts == (2, 2)
+    assert plan.tile_shape == (94, 94)
+    assert plan.redundancy == pytest.approx((94 / 64) ** 2)
+    assert plan[3].core == (slice(64, 100), slice(64, 70))
+    assert plan[3].read_start == (49, 49)
+    with pytest.raises(IndexError):
+        plan[4]
+
+
+def test_cores_are_large_where_there_are_enough_tiles() -> None:
+    assert choose_core((4000, 4000), (15, 15), (2, 2), None) == (512, 512)
+    assert choose_core((1000, 1000), (15, 15), (2, 2), None) == (256, 256)
+    assert choose_core((40, 500, 500), (0, 15, 15), (1, 2, 2), None) == (8, 256, 256)
+    assert choose_core((1000, 1000), (15, 15), (2, 2), 96) == (96, 96)
+
+
+def test_an_impossible_plan_is_refused() -> None:
+    with pytest.raises(PlanError, match="core"):
+        TilePlan((5, 5), (0, 4), (1, 1), (2, 2))

@@ -1,0 +1,41 @@
+"""The recipe: what it must not say, and that the shipped one holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srcore.errors import CatalogError, SourceError
+from srcore.training.config import RECIPES, data_folder, read_config
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    text = (RECIPES / "srcore-x2.yaml").read_text()
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text + "epochs: 3\n")
+    with pytest.raises(CatalogError, match=r"recipe.yaml.*epochs"):
+        read_config(path)
+
+
+def test_a_missing_file_and_broken_yaml_are_catalog_errors(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="cannot be read"):
+        read_config(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("name: [")
+    with pytest.raises(CatalogError, match="not YAML"):
+        read_config(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid_and_carry_their_attribution(path: Path) -> None:
+    config = read_config(path)
+    assert config.name == path.stem
+    assert config.attribution
+    assert config.limits
+    assert not any("val" in source.files or "Set" in source.files for source in config.sources)
+
+
+def test_absent_data_says_which_variable_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRCORE_DATA", str(tmp_path))
+    with pytest.raises(SourceError, match="SRCORE_DATA"):
+        data_folder(Path("trainset/train"))

@@ -1,0 +1,117 @@
+"""Pairs: aligned, normalised, free of nodata, and a function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from srcore.errors import SourceError
+from srcore.training.config import TrainConfig
+from srcore.training.pairs import Geometry, Plane, draw_batch, load_planes
+
+GEOMETRY = Geometry(core=12, halo=5, scale=2)
+
+
+def planes_of(config: TrainConfig, geometry: Geometry = GEOMETRY) -> list[Plane]:
+    return load_planes(config.data, config.sources, geometry.window_hr)
+
+
+def test_shapes_and_alignment(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe(gain=(1, 1), offset=(0, 0))
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, step=0)
+    assert lr.shape == (4, 1, 22, 22)
+    assert hr.shape == (4, 1, 24, 24)
+    assert lr.dtype == hr.dtype == torch.float32
+    core = lr[..., 5:-5, 5:-5]
+    # The mean of 2 x 2 HR pixels is nearer to their own LR pixel than to any neighbour.
+    boxes = torch.nn.functional.avg_pool2d(hr, 2)
+    here = (boxes - core).abs().mean()
+    for shift in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        assert here < (boxes - core.roll(shift, (-2, -1))).abs().mean() / 3
+
+
+def test_a_batch_is_a_function_of_seed_and_step(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe()
+    planes = planes_of(config)
+    first, again = draw_batch(planes, GEOMETRY, config, 7), draw_batch(planes, GEOMETRY, config, 7)
+    other = draw_batch(planes, GEOMETRY, config, 8)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_bands_are_normalised_one_by_one(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe()
+    write_raster(config.data / "scene_a.tif", texture * np.array([[[1]], [[7]]], np.uint16))
+    a, b = planes_of(config)
+    for plane in (a, b):
+        low, high = np.percentile((plane.values - plane.offset) / plane.scale, (2, 98))
+        assert (low, high) == (pytest.approx(0), pytest.approx(1))
+    assert b.scale > 3 * a.scale
+
+
+def test_no_patch_holds_nodata(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(gain=(1, 1), offset=(0, 0))
+    holed = np.maximum(texture, 1)
+    holed[:, :40, :] = 0
+    holed[0, 60, 70] = 0
+    write_raster(config.data / "scene_a.tif", holed, nodata=0)
+    geometry = Geometry(core=4, halo=1, scale=2)
+    for plane in planes_of(config, geometry):
+        assert plane.starts is not None
+        assert plane.starts.size
+        width, window = plane.values.shape[1], geometry.window_hr
+        for start in plane.starts:
+            y, x = divmod(int(start), width)
+            patch = plane.values[y : y + window, x : x + window]
+            assert patch.shape == (window, window)
+            assert (patch > 0).all()
+
+
+def test_shares_are_kept_whatever_the_sizes(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "scene_*.tif", "share": 1}, {"files": "big_*.tif", "share": 3}])
+    write_raster(config.data / "big_b.tif", np.tile(texture, (1, 2, 2)))
+    chances = [plane.chance for plane in planes_of(config)]
+    assert chances == pytest.approx([1 / 8, 1 / 8, 3 / 8, 3 / 8])
+
+
+def test_slices_of_a_volume_share_one_normalisation(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe(sources=[{"files": "*.nii.gz", "share": 1}])
+    rising = np.arange(3) * 100 + np.random.default_rng(0).integers(0, 50, (60, 70, 3))  # X, Y, Z
+    nibabel.save(nibabel.Nifti1Image(rising.astype(np.int16), np.eye(4)), config.data / "ct.nii.gz")
+    planes = planes_of(config)
+    assert len(planes) == 3
+    assert len({(p.offset, p.scale) for p in planes}) == 1
+    assert planes[2].values.shape == (70, 60)
+    assert planes[2].values.mean() > 200
+
+
+def test_too_small_an_image_is_refused(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe()
+    write_raster(config.data / "scene_b.tif", texture[:, :50, :40])
+    with pytest.raises(SourceError, match=r"scene_b.tif is too small.*50 x 40 pixels, patches of 52"):
+        planes_of(config)
+
+
+def test_a_source_without_files_and_an_image_of_nodata_are_refused(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path]
+) -> None:
+    with pytest.raises(SourceError, match="no image matches"):
+        planes_of(recipe(sources=[{"files": "*.jp2", "share": 1}]))
+    config = recipe()
+    write_raster(config.data / "scene_a.tif", np.zeros((1, 96, 96), np.uint8), nodata=0)
+    with pytest.raises(SourceError, match="no clear training patch"):
+        planes_of(config)
