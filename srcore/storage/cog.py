@@ -74,8 +74,9 @@ def verify_cog(
 
     A fresh open must give every full-resolution block, mask and overview block and all that the header says; each
     tag of each image must have the bytes that GDAL gives it in a tiny product of the same header; and no byte of
-    the file may be unexplained. Nothing but the arguments is needed, so that a run that goes on after a crash can
-    verify what the one before wrote (with the same GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
+    the file may be unexplained. So a changed bit is found unless zlib reads the same pixels from it. Nothing but
+    the arguments is needed: a run that goes on after a crash can verify what the one before wrote (with the same
+    GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
@@ -83,7 +84,7 @@ def verify_cog(
         with product_env(pixels):
             directories = explain(path)
             statistics = check_pixels(path, pixels, progress)
-            with _hidden_folder(Path(tempfile.gettempdir()), path.name) as folder:
+            with _hidden_folder(path.parent, path.name) as folder:
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
