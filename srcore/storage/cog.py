@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from srcore.errors import StoreError
+from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_check import check_directories, check_pixels
 from srcore.storage.cog_form import product_env
 from srcore.storage.cog_write import write_product, write_tiny
 from srcore.storage.files import fsync_file, fsync_folder, store_error
+from srcore.storage.gdal import gdal_env
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
-from srcore.storage.cog_bytes import explain
 
 Progress = Callable[[int, int], None]
 
@@ -95,6 +97,15 @@ def verify_cog(
         do = "it is not published; look for a failing disk, and run again"
         what = f"{path.name} is not what was written: it cannot be read back"
         raise StoreError(what, str(error), do, code="VERIFY_FAILED") from error
+
+
+def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
+    """Minimum, maximum, mean, stddev and valid_percent of the first `bands` bands of a product; {} where none."""
+    with gdal_env(), rasterio.open(path, driver="GTiff") as product:
+        tags = [product.tags(index) for index in range(1, bands + 1)]
+    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    keys = {name: f"STATISTICS_{name.upper()}" for name in names}
+    return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from srcore.storage.header import Band, Header
 from srcore.storage.pixels import ProductPixels
 from srcore.storage.statistics import Statistics
 
+
 @contextmanager
 def product_env(pixels: ProductPixels) -> Iterator[None]:
     """GDAL's settings to write and to verify a product: those of `gdal_env`, masks inside, a cache that is enough.
