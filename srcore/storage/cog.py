@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from srcore.errors import StoreError
+from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_check import check_directories, check_pixels
 from srcore.storage.cog_form import product_env
 from srcore.storage.cog_write import write_product, write_tiny
 from srcore.storage.files import fsync_file, fsync_folder, store_error
+from srcore.storage.gdal import gdal_env
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
-from srcore.storage.cog_bytes import explain
 
 Progress = Callable[[int, int], None]
 
@@ -74,8 +76,9 @@ def verify_cog(
 
     A fresh open must give every full-resolution block, mask and overview block and all that the header says; each
     tag of each image must have the bytes that GDAL gives it in a tiny product of the same header; and no byte of
-    the file may be unexplained. Nothing but the arguments is needed, so that a run that goes on after a crash can
-    verify what the one before wrote (with the same GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
+    the file may be unexplained. So a changed bit is found unless zlib reads the same pixels from it. Nothing but
+    the arguments is needed: a run that goes on after a crash can verify what the one before wrote (with the same
+    GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
@@ -83,7 +86,7 @@ def verify_cog(
         with product_env(pixels):
             directories = explain(path)
             statistics = check_pixels(path, pixels, progress)
-            with _hidden_folder(Path(tempfile.gettempdir()), path.name) as folder:
+            with _hidden_folder(path.parent, path.name) as folder:
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
@@ -94,6 +97,15 @@ def verify_cog(
         do = "it is not published; look for a failing disk, and run again"
         what = f"{path.name} is not what was written: it cannot be read back"
         raise StoreError(what, str(error), do, code="VERIFY_FAILED") from error
+
+
+def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
+    """Minimum, maximum, mean, stddev and valid_percent of the first `bands` bands of a product; {} where none."""
+    with gdal_env(), rasterio.open(path, driver="GTiff") as product:
+        tags = [product.tags(index) for index in range(1, bands + 1)]
+    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    keys = {name: f"STATISTICS_{name.upper()}" for name in names}
+    return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]
 
 
 @contextmanager

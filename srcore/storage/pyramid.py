@@ -93,12 +93,12 @@ def overview(finer: DatasetReader, window: Window, header: Header) -> tuple[NDAr
     summed = cols.total(rows.total(np.where(usable, values, 0).astype(np.float64), -2), -1)
     found = weight > 0
     mean = summed / np.where(found, weight, 1)
-    return _stored(mean, found, values.dtype, header), found.all(axis=0).astype(np.uint8) * np.uint8(255)
+    return _stored(mean, found, values.dtype, header), np.where(found.all(axis=0), np.uint8(255), np.uint8(0))
 
 
 def _usable(values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header) -> NDArray[np.bool_]:
     """(count, y, x) which pixels of a level count in an average; all do of the alpha band itself."""
-    usable = np.isfinite(values)
+    usable: NDArray[np.bool_] = np.isfinite(values)
     nodata = nodata_tag(header)
     if mask is not None:
         usable &= mask > 0
