@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
-from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, run_scene, scene_states
+from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, scene_runner, scene_states
 from flows.upscale import local_workers, run_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
@@ -89,8 +89,8 @@ def _subflows(path: Path, limit: int | None, force: bool, dataset: str) -> list[
 
 
 def _plain(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
-    workers = local_workers()
-    return run_dataset(path, dataset, lambda job: run_scene(job, workers), limit=limit, force=force)
+    with scene_runner(local_workers()) as run:
+        return run_dataset(path, dataset, run, limit=limit, force=force)
 
 
 def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from srcore.errors import CatalogError
@@ -94,15 +94,14 @@ def read_document(path: Path) -> Document:
             loader.dispose()
 
 
-class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
+class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that composes nodes only, and refuses what can be abused."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
     path = Path()
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             _refuse(
@@ -123,6 +122,7 @@ class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
             self.depth -= 1
 
 
+_StrictLoader.yaml_implicit_resolvers = {}
 _StrictLoader.add_implicit_resolver(_YAML + "null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _StrictLoader.add_implicit_resolver(_YAML + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _StrictLoader.add_implicit_resolver(_YAML + "int", re.compile(r"[-+]?[0-9]{1,18}$"), _NUMBER_STARTS)

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable
 
 from srcore.layout import ProductPaths
-from srcore.storage import cog, cog_check, nifti
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage import cog, nifti
+from srcore.storage.scratch import ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
 
@@ -35,7 +35,7 @@ def _write(plan: ScenePlan, store: TileStore, staged: ProductPaths, progress: Pr
         return
     size = (scale[0], scale[1])
     cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 0))
-    cog_check.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 1))
+    cog.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 1))
 
 
 def _part(progress: Progress, position: int) -> Progress:

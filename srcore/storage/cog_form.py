@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 from srcore.errors import StoreError
 from srcore.grid import Grid
 from srcore.storage.header import Band, Header
-from srcore.storage.pixels import BLOCK, ProductPixels
+from srcore.storage.pixels import ProductPixels
 from srcore.storage.statistics import Statistics
 
 CACHE_BYTES = 32 << 20
@@ -31,14 +31,6 @@ def product_env(pixels: ProductPixels) -> rasterio.Env:
         GDAL_TIFF_INTERNAL_MASK="YES",
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
     )
-
-
-def overview_levels(shape: tuple[int, ...]) -> list[int]:
-    """2, 4, 8 ... until the smallest overview fits a block; none for a scene that fits one."""
-    levels: list[int] = []
-    while -(-max(shape) // 2 ** len(levels)) > BLOCK:
-        levels.append(2 ** (len(levels) + 1))
-    return levels
 
 
 def georeference(pixels: ProductPixels) -> dict[str, Any]:

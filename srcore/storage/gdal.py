@@ -40,12 +40,15 @@ MAX_EXPANSION = 10_000
 EXPANSION_FREE_BYTES = 2**30
 """Below this an expansion is harmless: an empty scene compresses to nothing."""
 
+CACHE_BYTES = 32 * 2**20
+"""Decoded blocks that GDAL keeps. In bytes: rasterio takes this number as bytes where GDAL itself means megabytes."""
+
 CONFIG: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
     # PAM is off; but without its name here GDAL hands out uninitialised numbers for a JPEG 2000 without georeference.
     "GDAL_GEOREF_SOURCES": "PAM,INTERNAL",
-    "GDAL_CACHEMAX": 32,
+    "GDAL_CACHEMAX": CACHE_BYTES,
     "GDAL_NUM_THREADS": "1",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing/is/allowed",
     "GDAL_HTTP_TIMEOUT": "1",
@@ -97,9 +100,12 @@ def _limit_drivers() -> None:
         with rasterio.Env() as env:
             # Commas, since GDAL splits at spaces otherwise and some names hold one ('ESRI Shapefile').
             skip = ",".join(sorted(set(env.drivers()) - DRIVERS))
-        # GDAL reads GDAL_SKIP only while it registers, and rasterio registers once: let it register again.
+        # GDAL reads GDAL_SKIP only while it registers, and rasterio registers once, at its first environment: let
+        # it register again, also while the caller has a dataset or an environment of his own open.
+        rasterio_env.set_gdal_config("GDAL_SKIP", skip)
         rasterio_env._have_registered_drivers = False
-        with rasterio.Env(GDAL_SKIP=skip) as env:
+        rasterio_env.GDALEnv().start()
+        with rasterio.Env() as env:
             left = set(env.drivers()) - DRIVERS
         if left:
             raise SourceError("GDAL keeps drivers it must not have", ", ".join(sorted(left)), "use the pinned rasterio")

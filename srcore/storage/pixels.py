@@ -62,7 +62,7 @@ class ProductPixels:
     def check(self) -> None:
         """Raise StoreError when the arrays do not have the shapes that header and scale demand."""
         if self.header.dtype not in DTYPES:
-            raise StoreError("the dtype cannot be written as a COG", self.header.dtype, f"use one of {', '.join(DTYPES)}")
+            raise StoreError("a COG cannot hold the dtype", self.header.dtype, f"convert it to {', '.join(DTYPES)}")
         bands, shape = len(self.header.bands), self.header.grid.shape
         expected = {"sr": (bands, *self.grid.shape), "valid": (bands, *shape), "alpha": shape}
         found = {"sr": self.sr.shape, "valid": self.valid.shape, "alpha": shape}
