@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 from prefect.states import Crashed
@@ -62,6 +63,16 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+
+
+def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
+    """A line for every schedule: 'hills: every due scene at 0 2 * * * Europe/Zurich'."""
+    return [
+        f"{deployment.name}: every due scene at {planned.schedule.cron} {planned.schedule.timezone}"
+        for deployment in of
+        for planned in deployment.schedules or []
+        if isinstance(planned.schedule, CronSchedule)
+    ]
 
 
 def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
