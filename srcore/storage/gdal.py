@@ -33,8 +33,11 @@ DRIVERS = frozenset({"GTiff", "COG", "MEM", "JP2OpenJPEG", "PNG"})
 MAX_PIXELS = 2**35
 """Per band: 185,000 x 185,000."""
 MAX_BANDS = 1024
-MAX_BLOCK_BYTES = 32 * 2**20
+MAX_BLOCK_BYTES = 256 * 2**20
 """One block, all bands of it, decoded. GDAL decodes whole blocks, so that this bounds memory."""
+TRUSTED_BLOCK_BYTES = 32 * 2**20
+BLOCK_EXPANSION = 100
+"""Decoded bytes of one block over bytes of the whole file; only a trap passes this with a block that is not small."""
 MAX_EXPANSION = 10_000
 """Decoded bytes over file bytes; DEFLATE cannot pass 1,032, sparse files and bombs do."""
 EXPANSION_FREE_BYTES = 2**30
@@ -199,7 +202,11 @@ def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:
             f"{file_bytes} bytes that declare {decoded}",
             "it is nearly empty, or a trap: cut it to its data",
         ),
-        (block > MAX_BLOCK_BYTES, f"blocks of {block} bytes", "rewrite it in tiles: gdal_translate -co TILED=YES"),
+        (
+            block > min(MAX_BLOCK_BYTES, max(TRUSTED_BLOCK_BYTES, file_bytes * BLOCK_EXPANSION)),
+            f"blocks of {block} bytes in a file of {file_bytes}",
+            "rewrite it in tiles: gdal_translate -co TILED=YES",
+        ),
     )
     for exceeded, found, do in limits:
         if exceeded:
