@@ -29,6 +29,9 @@ from srcore.storage.pixels import ProductPixels, Stored
 
 Progress = Callable[[int, int], None]
 
+GDAL_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
+"""What a failed write or read ends in: rasterio gives a SystemError where GDAL fails without a word."""
+
 FULL_BELOW_BYTES = 16 << 20
 """With less than this free, what GDAL failed to write without saying why failed because the disk is full."""
 
@@ -59,7 +62,7 @@ def write_cog(
             fsync_folder(path.parent)
     except StoreError:
         raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except GDAL_FAILURES as error:
         raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
 
 
@@ -90,7 +93,7 @@ def verify_cog(
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except GDAL_FAILURES as error:
         full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
         if full.code == "DISK_FULL":
             raise full from error
