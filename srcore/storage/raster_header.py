@@ -6,18 +6,17 @@ Everything that a header alone can refuse is refused here, before a pixel is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
-from srcore.storage.gdal import gdal_env, gdal_message, open_raster, real_file
+from srcore.storage.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster, real_file
 from srcore.storage.header import Band, GroundControlPoint, Header, Nodata
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -61,7 +60,7 @@ def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
     with open_raster(real, roots) as dataset:
         try:
             return _header(real, dataset)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch it again") from error
 
 
@@ -71,7 +70,8 @@ def _header(path: Path, dataset: Any) -> Header:
     grid = _grid(path, dataset, flags)
     nodata, tags = _nodata(dataset, flags)
     alphas = [i for i in dataset.indexes if dataset.colorinterp[i - 1] == ColorInterp.alpha]
-    bands = {i: _band(path, dataset, i, tags[i - 1], flags) for i in dataset.indexes}
+    names = _text(lambda: dataset.descriptions, [None] * dataset.count, flags)
+    bands = {i: _band(path, dataset, i, names[i - 1], tags[i - 1], flags) for i in dataset.indexes}
     alpha = bands.pop(alphas[0]) if alphas else None
     if not bands:
         raise SourceError(f"{path}: the file has no data band", "an alpha band alone", "give a file with data bands")
@@ -82,8 +82,8 @@ def _header(path: Path, dataset: Any) -> Header:
         kind="raster", grid=grid, dtype=dataset.dtypes[0], bands=tuple(bands.values()), nodata=nodata, alpha=alpha,
         gcps=tuple(GroundControlPoint(p.row, p.col, p.x, p.y, p.z or 0.0, p.id or "") for p in points),
         gcps_crs=_wkt(points_crs) if points else None,
-        area_or_point="Point" if dataset.tags().get("AREA_OR_POINT") == "Point" else "Area",
-        tags=_true_tags(dataset.tags(), flags), flags=tuple(dict.fromkeys(flags)),
+        area_or_point="Point" if dataset.get_tag_item("AREA_OR_POINT") == "Point" else "Area",
+        tags=_true_tags(_text(dataset.tags, {}, flags), flags), flags=tuple(dict.fromkeys(flags)),
     )  # fmt: skip
 
 
@@ -185,12 +185,22 @@ def fit_nodata(value: float, dtype: str) -> float | None:
     return float(value) if float(value).is_integer() and limits.min <= value <= limits.max else None
 
 
-def _band(path: Path, dataset: Any, index: int, nodata: float | None, flags: list[str]) -> Band:
+def _text(ask: Callable[[], Any], otherwise: Any, flags: list[str]) -> Any:
+    """What `ask` gives; `otherwise`, flagged, when the file's text is in no encoding that rasterio knows."""
+    try:
+        return ask()
+    except UnicodeDecodeError:
+        flags.append("dropped text that is not UTF-8")
+        return otherwise
+
+
+def _band(path: Path, dataset: Any, index: int, name: str | None, nodata: float | None, flags: list[str]) -> Band:
     i = index - 1
+    units = _text(lambda: dataset.units, [None] * dataset.count, flags)
+    tags = _true_tags(_text(lambda: dataset.tags(index), {}, flags), flags)
     return Band(
-        path=str(path), index=index, name=dataset.descriptions[i] or f"band {index}", nodata=nodata,
-        scale=float(dataset.scales[i]), offset=float(dataset.offsets[i]), unit=dataset.units[i] or None,
-        colour=dataset.colorinterp[i].name, tags=_true_tags(dataset.tags(index), flags),
+        str(path), index, name or f"band {index}", nodata, float(dataset.scales[i]), float(dataset.offsets[i]),
+        units[i] or None, dataset.colorinterp[i].name, tags,
     )  # fmt: skip
 
 

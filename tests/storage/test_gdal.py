@@ -315,19 +315,19 @@ def sparse_tiff(path: Path, size: int, tile: int, *, holes: bool) -> None:
         file.truncate(start + 16 * tiles)
 
 
-LIMITED = """
-import resource, sys, time
+LIMITED = r"""
+import re, sys, time
 from pathlib import Path
 from srcore.storage.gdal import gdal_env, open_raster
 with gdal_env():
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     try:
         open_raster(Path(sys.argv[1]))
     except OSError as error:
         print(error.code, error)
     print(time.perf_counter() - start)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not ru_maxrss, which a child inherits from its parent.
+    print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 
