@@ -16,7 +16,6 @@ from srcore.errors import GridError, SourceError, StoreError
 from srcore.storage.header import Header
 from srcore.storage.nifti import open_nifti, verify_nifti, write_nifti
 from srcore.storage.nifti_header import read_nifti_header
-from srcore.storage.scene import open_scene, read_header
 
 ROTATION = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
 
@@ -172,16 +171,6 @@ def test_flags(write_volume, tmp_path: Path) -> None:
     image.to_filename(tmp_path / "e.nii")
     flags = read_nifti_header([tmp_path / "e.nii"]).flags
     assert {"dropped header extensions", "no qform or sform: placed by its voxel sizes alone"} <= set(flags)
-
-
-def test_the_one_door(write_volume) -> None:
-    header = read_header([write_volume(voxels())], "volume", bands=["CT"])
-    assert header.bands[0].name == "CT"
-    assert Header.from_json(json.loads(json.dumps(header.to_json()))) == header
-    with open_scene(header) as reader:
-        assert reader.read((slice(0, 1), slice(0, 2), slice(0, 3)))[0].shape == (1, 1, 2, 3)
-        with pytest.raises(SourceError, match="no alpha"):
-            reader.read_alpha((slice(0, 1),) * 3)
 
 
 # ---- refused ----------------------------------------------------------------------------------------------------

@@ -482,8 +482,7 @@ def test_no_byte_of_a_header_breaks_the_reader(write_raster, name: str) -> None:
                 outcomes["read"] += 1
             except (SourceError, GridError):
                 outcomes["refused"] += 1
-    assert outcomes["read"] > 0
-    assert outcomes["refused"] > 5
+    assert min(outcomes.values()) > 0
 
 
 def test_a_box_of_no_length_ends(write_raster) -> None:
