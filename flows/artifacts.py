@@ -5,12 +5,14 @@ A view, no more: when the server is away, a warning goes to the log and the work
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -23,6 +25,8 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
+from srcore import dispatch
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,6 +34,8 @@ UPDATE_SECONDS = 2.0
 """Between two updates of a progress artifact: one costs the run 10 to 25 ms."""
 MAX_PICTURE_BYTES = 2**20
 """Of a quicklook that goes into the server's database, once a run."""
+MAX_ROWS = 1000
+"""Of a table; the store has the rest."""
 
 
 def artifact_key(*parts: str) -> str:
@@ -58,11 +64,33 @@ class StageProgress:
 
     def _show(self, percent: float, description: str) -> None:
         if self.artifact is None:
-            self.artifact = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            made = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            self.artifact = made if isinstance(made, UUID) else None
         elif _tried(update_progress_artifact, self.artifact, percent, description=description) is None:
             self.artifact = None
         if self.artifact is None:
             self.key = None  # the server is away: a stage is not held up by asking again
+
+
+class TileFailures(logging.Handler):
+    """While it is entered: the failed attempts at tiles that dispatch tells of, one row each."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.rows: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record when it is about a tile."""
+        told = vars(record)
+        if "tile" in told:
+            self.rows.append({"tile": told["tile"], "attempt": told["attempt"], "error": told["reason"]})
+
+    def __enter__(self) -> Self:
+        dispatch.log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        dispatch.log.removeHandler(self)
 
 
 def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> None:
@@ -77,10 +105,15 @@ def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> No
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:
-    """Rows of plain values as a table artifact; none when there is no row."""
+    """Rows of plain values as a table artifact, the first MAX_ROWS of them; no artifact when there is no row."""
     if rows:
-        table = [dict(row) for row in rows]
+        table = [{name: _plain(value) for name, value in row.items()} for row in rows[:MAX_ROWS]]
         _tried(create_table_artifact, table, key=artifact_key(*key), description=description)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: it knows no infinity."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _tried(show: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -14,9 +14,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
-from prefect.states import Crashed, StateType
+from prefect.states import Crashed
+from prefect.types.entrypoint import EntrypointType
 
 from flows.nightly import nightly
 from flows.upscale import upscale_scene
@@ -62,6 +65,16 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
     )
 
 
+def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
+    """A line for every schedule: 'hills: every due scene at 0 2 * * * Europe/Zurich'."""
+    return [
+        f"{deployment.name}: every due scene at {planned.schedule.cron} {planned.schedule.timezone}"
+        for deployment in of
+        for planned in deployment.schedules or []
+        if isinstance(planned.schedule, CronSchedule)
+    ]
+
+
 def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
     """Delete from the server the deployments that the catalog no longer has; gives their names."""
     kept = {(deployment.flow_name, deployment.name) for deployment in keep}
@@ -85,9 +98,7 @@ def close_interrupted() -> int:
         runs = client.read_flow_runs(deployment_filter=OURS, flow_run_filter=FlowRunFilter(state=UNFINISHED))
         if runs:
             parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in runs])
-            runs += client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=UNFINISHED, parent_flow_run_id=parents)
-            )
+            runs += client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNFINISHED, parent_flow_run_id=parents))
         for run in runs:
             message = "srcore serve was stopped during this run; run it again to go on from its finished tiles"
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)

@@ -11,7 +11,6 @@ from srcore.layout import ProductPaths, safe_id
 from srcore.stages.plan import Job
 
 
-
 def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
     """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job.
 

@@ -7,29 +7,34 @@ With PREFECT_API_URL set the run shows on that server; without, the same work is
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from prefect import flow, runtime
-from prefect.logging import get_run_logger
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
-from flows.scene import Job, Outcome, Receipt, Workers, run_dataset, run_scene
-from flows.upscale import local_workers, upscale_scene
+from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, scene_runner, scene_states
+from flows.upscale import local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
 from srcore.settings import load_settings
 
+log = logging.getLogger(__name__)
+
 MAX_NAMED = 8
 """Failed scenes that the one line names; the table has all."""
 
-RunJob = Callable[[Job, Workers], Receipt]
+Night = list[tuple[str, Outcome]]
+"""(dataset, outcome) of every scene."""
 
 
 def run_name() -> str:
@@ -47,56 +52,77 @@ def nightly(catalog: str, dataset: str | None = None, limit: int | None = None, 
         limit: Scenes to do of each dataset, at most.
         force: Do the scenes that are up to date or in quarantine, too.
     """
-    outcomes = run_night(Path(catalog), dataset, limit, force, partial(_as_subflow, catalog, force))
-    rows = [{"dataset": name, **vars(outcome)} for name, outcome in outcomes]
-    show_table(rows, summary(outcomes), "nightly", dataset or "all")
-    get_run_logger().info("%s", summary(outcomes))
-    return night_state(outcomes)
+    try:
+        with scenes_as_tasks():
+            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force))
+    except SRError as error:
+        return Failed(message=f"{error.code}: {error}")
+    rows = [_row(name, outcome) for name, outcome in night]
+    show_table(rows, summary(night), "nightly", dataset or "all")
+    return night_state(night)
 
 
-def run_night(
-    catalog: Path, dataset: str | None, limit: int | None, force: bool, run: RunJob
-) -> list[tuple[str, Outcome]]:
-    """The due scenes of the datasets through `run`; (dataset, outcome) of each. A broken dataset is one failure."""
-    names = list(load_catalog(catalog).datasets) if dataset is None else [dataset]
-    outcomes: list[tuple[str, Outcome]] = []
-    for name in names:
+def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outcome]]) -> Night:
+    """Call `run` for the dataset, or for each of the catalog. A dataset that cannot be looked at is one failure."""
+    night: Night = []
+    for name in load_catalog(catalog).datasets if dataset is None else [dataset]:
         try:
-            done = run_dataset(catalog, name, limit=limit, force=force, workers=local_workers(), run=run)
+            outcomes = run(name)
         except SRError as error:
-            done = [Outcome("", "failed", error.code, str(error))]
-        outcomes += [(name, outcome) for outcome in done]
+            outcomes = [Outcome("", "failed", error.code, str(error))]
+        except Exception as error:  # whatever is wrong with a dataset, the others go on
+            log.exception("dataset %s", name)
+            outcomes = [Outcome("", "failed", "UNEXPECTED", f"{type(error).__name__}: {error}")]
+        night += [(name, outcome) for outcome in outcomes]
+    return night
+
+
+def _subflows(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
+    catalog = load_catalog(path)
+    outcomes, done = [], 0
+    for state in scene_states(catalog, dataset):
+        if not (state.due or force):
+            outcomes.append(run_due(catalog, state, lambda job: None))  # it only says why not
+        elif limit is None or done < limit:
+            done += 1
+            outcomes.append(_subflow(path, dataset, state, force))
     return outcomes
 
 
-def _as_subflow(catalog: str, force: bool, job: Job, _workers: Workers) -> Receipt:
-    state = upscale_scene(catalog, job.dataset, job.scene, force, return_state=True)
+def _plain(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
+    with scene_runner(local_workers()) as run:
+        return run_dataset(path, dataset, run, limit=limit, force=force)
+
+
+def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:
+    """A run of `upscale-scene`; also a run that crashed has an outcome."""
+    state = upscale_scene(str(path), dataset, scene.scene, force, return_state=True)
     outcome = state.result(raise_on_failure=False)
-    if not state.is_completed():
-        code, message = (outcome.code, outcome.message) if isinstance(outcome, Outcome) else ("FAILED", state.message)
-        raise SRError(message or "the run failed", code=code)
-    receipt = Receipt.load(job.product.receipt)
-    assert receipt is not None  # a scene that ends well has one
-    return receipt
+    if isinstance(outcome, Outcome):
+        return outcome
+    return Outcome(scene.scene, "failed", "UNEXPECTED", state.message or state.name or "")
 
 
-def night_state(outcomes: Sequence[tuple[str, Outcome]]) -> State[Any]:
-    """Failed when any scene failed; the message is the summary."""
-    failed = any(outcome.outcome == "failed" for _, outcome in outcomes)
-    return (Failed if failed else Completed)(message=summary(outcomes))
+def night_state(night: Night) -> State[Any]:
+    """Failed when a scene is without product now; the message is the summary."""
+    ok = all(outcome.ok for _, outcome in night)
+    return (Completed if ok else Failed)(message=summary(night))
 
 
-def summary(outcomes: Sequence[tuple[str, Outcome]]) -> str:
-    """One line: '38 published, 2 failed: s2/T32 (BAD_SOURCE), ...'."""
-    counts = Counter(outcome.outcome for _, outcome in outcomes)
-    line = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items(), key=_failed_last))
-    failed = [f"{name}/{o.scene} ({o.code})" for name, o in outcomes if o.outcome == "failed"]
-    named = ", ".join(failed[:MAX_NAMED]) + (" ..." if len(failed) > MAX_NAMED else "")
-    return f"{line}: {named}" if failed else line or "no scenes"
+def summary(night: Night) -> str:
+    """One line: '38 published, 2 failed: s2/T32 (BAD_SOURCE), s2/T33 (TILE_FAILED)'."""
+    counts = Counter(outcome.result for _, outcome in night)
+    line = ", ".join(f"{counts[result]} {result}" for result in get_args(Result) if counts[result])
+    bad = [f"{name}/{outcome.scene} ({outcome.code})".replace("/ ", " ") for name, outcome in night if not outcome.ok]
+    named = ", ".join(bad[:MAX_NAMED]) + (" ..." if len(bad) > MAX_NAMED else "")
+    return f"{line}: {named}" if bad else line or "no scenes"
 
 
-def _failed_last(count: tuple[str, int]) -> tuple[bool, str]:
-    return count[0] == "failed", count[0]
+def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "dataset": dataset, "scene": outcome.scene, "result": outcome.result, "code": outcome.code,
+        "message": outcome.message, "seconds": round(outcome.seconds, 1),
+    }  # fmt: skip
 
 
 def main(
@@ -106,13 +132,14 @@ def main(
     force: Annotated[bool, typer.Option(help="Scenes that are up to date or in quarantine, too.")] = False,
 ) -> None:
     """Do every due scene. Exit 0: none failed, 1: some did, 2: the catalog cannot be used."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask
     try:
         path = (catalog or load_settings().catalog).absolute()
         load_catalog(path)
         if PREFECT_API_URL.value():
             state = nightly(str(path), dataset, limit, force, return_state=True)
         else:
-            state = night_state(run_night(path, dataset, limit, force, run_scene))
+            state = night_state(run_night(path, dataset, partial(_plain, path, limit, force)))
     except SRError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from srcore import __version__
-from srcore.catalog import Catalog, Dataset, load_catalog
+from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
-from srcore.dispatch import Workers
+from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, SRError
 from srcore.layout import DatasetPaths
 from srcore.stages.export import export
@@ -26,7 +27,7 @@ from srcore.stages.plan import Job, plan_scene
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.publish import Receipt, clear_scratch, is_whole, publish, same_sources
 from srcore.storage.scratch import Ingested, ScenePlan, read_json, write_json
-from srcore.storage.sources import Scene, find_scenes
+from srcore.storage.sources import Scene, find_hr, find_scenes
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 StageCall = Callable[[str, Callable[[Progress], T]], T]
+Run = Callable[[Job], Receipt | None]
 STAGES = ("plan", "ingest", "upscale", "export", "validate")
 
 
@@ -61,6 +63,18 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
     receipt = publish(plan.product, plan.scratch.staged, _receipt(plan, ingested, upscaled, report, stage.seconds))
     clear_scratch(plan.scratch.folder)
     return receipt
+
+
+@contextmanager
+def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
+    """`run_scene` for several scenes, whose workers are started once, when the first scene needs them."""
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> Workers:
+            return stack.enter_context(cluster(workers))
+
+        yield lambda job: run_scene(job, started(), call)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
@@ -144,12 +158,16 @@ class SceneState:
 def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
     entry = catalog.dataset(dataset)
-    return [_state(catalog, dataset, scene_job(catalog, dataset, entry, scene))
-            for scene in find_scenes(entry, catalog.base)]  # fmt: skip
+    hr = find_hr(entry, catalog.base)
+    return [
+        _state(catalog, dataset, scene_job(catalog, dataset, scene, hr.get(scene.id)))
+        for scene in find_scenes(entry, catalog.base)
+    ]
 
 
-def scene_job(catalog: Catalog, name: str, dataset: Dataset, scene: Scene) -> Job:
+def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None) -> Job:
     """The job of one scene of the catalog."""
+    dataset = catalog.dataset(name)
     places = DatasetPaths(Path(catalog.store) / name)
     return Job(
         paths=scene.paths,
@@ -165,7 +183,7 @@ def scene_job(catalog: Catalog, name: str, dataset: Dataset, scene: Scene) -> Jo
         dataset=name,
         outputs=dataset.outputs,
         roots=(scene.root,),
-        hr=None,
+        hr=hr,
     )
 
 
@@ -207,11 +225,8 @@ class Outcome:
         return self.result in ("published", "degraded", "up to date")
 
 
-Run = Callable[[Job], Receipt | None]
-
-
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
-    """Do one scene if it is due; never raises because of the scene: what went wrong is in the outcome and quarantine."""
+    """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
     if not force and not state.due:
         if state.state == "published":
             return Outcome(state.scene, "up to date")
@@ -255,7 +270,13 @@ def _stamps(job: Job) -> list[list[Any]]:
 
 
 def run_dataset(
-    catalog_path: Path, dataset: str, run: Run, *, scene: str | None = None, limit: int | None = None, force: bool = False
+    catalog_path: Path,
+    dataset: str,
+    run: Run,
+    *,
+    scene: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
 ) -> list[Outcome]:
     """Every due scene of a dataset (or the one named), one after the other.
 

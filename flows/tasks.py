@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from prefect import Task, task
+from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
-from prefect.states import Failed, State
+from prefect.states import Failed
 
-from flows.artifacts import StageProgress, artifact_key
-from flows.scene import STAGES, Progress, StageCall
+from flows.artifacts import StageProgress, TileFailures, artifact_key, show_table
+from flows.scene import STAGES, Progress
 from srcore.errors import SRError
+
+if TYPE_CHECKING:
+    from srcore.stages.validate import Report
 
 T = TypeVar("T")
 
@@ -24,13 +27,21 @@ COUNTED = ("ingest", "upscale")
 """Stages that last long enough for a progress artifact."""
 
 
-def run_stage(stage: str, key: str | None, function: Callable[[Progress], T]) -> T | State[SRError]:
+def run_stage(stage: str, dataset: str, scene: str, function: Callable[[Progress], T]) -> T | State[SRError]:
     """Call a stage; an error that srcore raises on purpose becomes a failed state of one line, code first."""
-    try:
-        return function(StageProgress(stage, key))
-    except SRError as error:
-        get_run_logger().error("%s: %s", error.code, error)
-        return Failed(message=f"{error.code}: {error}", data=error)
+    key = artifact_key(stage, dataset, scene) if stage in COUNTED else None
+    with TileFailures() as failures:
+        try:
+            result = function(StageProgress(stage, key))
+        except SRError as error:
+            get_run_logger().error("%s: %s", error.code, error)
+            return Failed(message=f"{error.code}: {error}", data=error)
+        finally:
+            show_table(failures.rows, f"failed tiles of {scene}", "tiles", dataset, scene)
+    if stage == "validate":
+        checks = [asdict(check) for check in cast("Report", result).checks]
+        show_table(checks, f"checks of {scene}", "checks", dataset, scene)
+    return result
 
 
 def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
@@ -39,7 +50,7 @@ def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
 
 
 TASKS: dict[str, Task[..., Any]] = {
-    stage: task(
+    stage: Task(
         run_stage,
         name=stage,
         task_run_name=stage,
@@ -55,13 +66,9 @@ TASKS: dict[str, Task[..., Any]] = {
 }
 
 
-def stage_tasks(dataset: str, scene: str) -> StageCall:
-    """How `run_scene` calls its stages inside a flow run: each as the task of its name. Raises what it raised."""
-
-    def call(stage: str, function: Callable[[Progress], T]) -> T:
-        key = artifact_key(stage, dataset, scene) if stage in COUNTED else None
-        state = TASKS[stage](stage, key, function, return_state=True)
-        result: T = state.result()
-        return result
-
-    return call
+def call_as_task(stage: str, function: Callable[[Progress], T]) -> T:
+    """Call a stage of the flow run's scene as the task of its name; raises what the stage raised."""
+    scene: dict[str, Any] = runtime.flow_run.parameters
+    state: State[T] = TASKS[stage](stage, scene["dataset"], scene["scene"], function, return_state=True)  # type: ignore[assignment]  # sync
+    result: T = state.result()
+    return result

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook
-from flows.scene import Job, Outcome, Receipt, Workers, run_dataset, run_scene
-from flows.tasks import stage_tasks
+from flows.scene import Outcome, Run, run_dataset, scene_runner
+from flows.tasks import call_as_task
+from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.settings import load_settings
+from srcore.stages.plan import Job
+from srcore.storage.publish import Receipt
+
+_AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)
 
 
 @flow(name="upscale-scene", flow_run_name="{dataset}/{scene}", persist_result=False)
-def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -> State[Any]:
+def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -> State[Outcome]:
     """Super-resolve one scene of the catalog: plan, ingest, upscale, export, validate, then publish.
 
     Args:
@@ -26,11 +36,33 @@ def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -
         force: Do it again, even when the product is up to date or the scene is in quarantine.
     """
     try:
-        workers = local_workers()
-        [outcome] = run_dataset(Path(catalog), dataset, scene=scene, force=force, workers=workers, run=run_as_tasks)
+        with scenes_as_tasks() as run:
+            [outcome] = run_dataset(Path(catalog), dataset, run, scene=scene, force=force)
     except SRError as error:
         outcome = Outcome(scene, "failed", error.code, str(error))
     return outcome_state(outcome)
+
+
+@contextmanager
+def scenes_as_tasks() -> Iterator[Run]:
+    """Runs scenes with their stages as tasks, on workers that are started once: for the night around it, if any."""
+    around = _AROUND.get()
+    if around is not None:
+        yield around
+        return
+    with scene_runner(local_workers(), call_as_task) as run:
+        token = _AROUND.set(partial(_run_and_show, run))
+        try:
+            yield partial(_run_and_show, run)
+        finally:
+            _AROUND.reset(token)
+
+
+def _run_and_show(run: Run, job: Job) -> Receipt | None:
+    receipt = run(job)
+    if job.product.quicklook.exists():
+        show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
+    return receipt
 
 
 def local_workers() -> Workers:
@@ -39,17 +71,8 @@ def local_workers() -> Workers:
     return Workers(settings.workers, settings.scheduler)
 
 
-def run_as_tasks(job: Job, workers: Workers) -> Receipt:
-    """`run_scene` with its stages as tasks of the flow run, and the quicklook shown when it is published."""
-    receipt = run_scene(job, workers, stage_tasks(job.dataset, job.scene))
-    assert receipt is not None  # None comes of a run that stops before it publishes
-    if job.product.quicklook.exists():
-        show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
-    return receipt
-
-
 def outcome_state(outcome: Outcome) -> State[Any]:
-    """What a flow run shows of a scene's outcome: one line."""
-    if outcome.outcome == "failed":
-        return Failed(message=f"{outcome.code}: {outcome.message}", data=outcome)
-    return Completed(message=f"{outcome.scene}: {outcome.outcome}", data=outcome)
+    """What a flow run shows of a scene's outcome, in one line."""
+    if outcome.ok:
+        return Completed(message=f"{outcome.scene}: {outcome.result}", data=outcome)
+    return Failed(message=f"{outcome.scene}: {outcome.result}, {outcome.code}: {outcome.message}", data=outcome)

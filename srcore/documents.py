@@ -12,15 +12,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from srcore.errors import CatalogError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
+MAX_NODES = 50_000
+"""Values and keys of a document: more would take the parser seconds, and nobody writes them."""
 
 Key = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -94,15 +96,15 @@ def read_document(path: Path) -> Document:
             loader.dispose()
 
 
-class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
+class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that composes nodes only, and refuses what can be abused."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
     path = Path()
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             _refuse(
@@ -116,6 +118,9 @@ class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
             _refuse(self.path, line, "a tag", str(event.tag), "take it out; text that starts with ! needs quotes")
         if self.depth >= MAX_DEPTH:
             _refuse(self.path, line, "nesting", f"more than {MAX_DEPTH} levels", "flatten it")
+        if self.nodes >= MAX_NODES:
+            _refuse(self.path, line, "a document of this many values", f"more than {MAX_NODES}", "split it")
+        self.nodes += 1
         self.depth += 1
         try:
             return super().compose_node(parent, index)
@@ -123,6 +128,7 @@ class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
             self.depth -= 1
 
 
+_StrictLoader.yaml_implicit_resolvers = {}
 _StrictLoader.add_implicit_resolver(_YAML + "null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _StrictLoader.add_implicit_resolver(_YAML + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _StrictLoader.add_implicit_resolver(_YAML + "int", re.compile(r"[-+]?[0-9]{1,18}$"), _NUMBER_STARTS)

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srcore import radiometry
 from srcore.checkpoints import Spec
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
-from srcore import radiometry
 from srcore.radiometry import Normalisation
 from srcore.weights import load_generator
 
@@ -36,8 +36,8 @@ class Engine:
 
     def __init__(self, spec: Spec, generator: Generator, device: torch.device, precision: Precision) -> None:
         self.spec, self.device, self.precision = spec, device, precision
-        self.exact = generator.to(device)
-        self.generator = _in_precision(generator, precision).to(device)
+        self.exact = _in_precision(generator, "float32").to(device)
+        self.generator = self.exact if precision == "float32" else _in_precision(generator, precision).to(device)
         self.batch_limit: int | None = None
         """Slices a pass; None until the device ran out of memory once."""
 
@@ -94,7 +94,8 @@ class Engine:
     def _pass(self, piece: Tensor, generator: Generator) -> Tensor:
         # inference_mode is a setting of the thread: it has to be entered where the work is done.
         with torch.inference_mode():
-            return generator(piece.to(self.device)).float().cpu()
+            out: Tensor = generator(piece.to(self.device)).float().cpu()
+        return out
 
     def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
         """True when the core of a slice varies and its result does not."""
@@ -118,9 +119,7 @@ class BlockFacts:
     """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
 
 
-def super_resolve(
-    engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts
-) -> NDArray[Any]:
+def super_resolve(engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:
     """The SR (C, *core * scale) in native dtype of a tile (C, *core + 2 halo) whose core's validity is `valid`.
 
     `valid` (C, *core) may be clipped at the scene's edge; the SR is clipped likewise. Invalid pixels come back
@@ -182,7 +181,7 @@ def _cpu_has_bf16() -> bool:
 
 def _in_precision(generator: Generator, precision: Precision) -> Generator:
     """A copy whose residual branch computes in `precision`; the fixed base stays in float32."""
-    copy = deepcopy(generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy: Generator = deepcopy(generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bfloat16":
         for name, child in copy.named_children():
             if name != "base":

@@ -1,10 +1,10 @@
 """A grid: the shape of a scene, where it lies in the world, and the same ground at another scale.
 
-    affine: pixel CORNER to world.         LR pixel 0        LR pixel 1
-                                        |----------------|----------------|
-    The corner of pixel 0 does not      ^ corner 0       ^ corner 1
-    move when pixels are divided:       |-------|--------|-------|--------|
-                                         SR 0     SR 1     SR 2    SR 3
+affine: pixel CORNER to world.         LR pixel 0        LR pixel 1
+                                    |----------------|----------------|
+The corner of pixel 0 does not      ^ corner 0       ^ corner 1
+move when pixels are divided:       |-------|--------|-------|--------|
+                                     SR 0     SR 1     SR 2    SR 3
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ class Grid:
     def scaled(self, scale: Sequence[int]) -> Grid:
         """The same ground in pixels divided by `scale` (one int for each axis)."""
         axes = len(self.shape)
-        divided = tuple(
-            tuple(row[axis] / scale[axis] for axis in range(axes)) + (row[axes],) for row in self.affine
-        )
+        divided = tuple((*(row[axis] / scale[axis] for axis in range(axes)), row[axes]) for row in self.affine)
         return Grid(tuple(n * s for n, s in zip(self.shape, scale, strict=True)), divided, self.crs)
 
     def to_world(self, index: Sequence[float]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ class Normalisation:
     offset: tuple[float, ...]
     scale: tuple[float, ...]
 
-    def apply(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """DN (C, ...) to network values (C, ...)."""
         offset, scale = self._columns(values.ndim)
         return ((values.astype(np.float64) - offset) / scale).astype(np.float32)
@@ -35,7 +36,7 @@ class Normalisation:
         return np.reshape(self.offset, shape).astype(np.float64), np.reshape(self.scale, shape).astype(np.float64)
 
 
-def percentile_normalisation(samples: Sequence[NDArray[np.generic]]) -> Normalisation:
+def percentile_normalisation(samples: Sequence[NDArray[Any]]) -> Normalisation:
     """The map that takes each band's 2nd and 98th percentile to 0 and 1.
 
     `samples` holds the valid DN of each band (any shape). A band without a valid pixel, or with one value
@@ -53,7 +54,7 @@ def percentile_normalisation(samples: Sequence[NDArray[np.generic]]) -> Normalis
     return Normalisation(tuple(offset), tuple(scale))
 
 
-def fill_invalid(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
+def fill_invalid(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
     """`values` (C, ...) with each invalid pixel replaced by its nearest valid pixel of the same band.
 
     A band without a valid pixel becomes 0. So that nodata never enters the network.
@@ -70,15 +71,15 @@ def fill_invalid(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArr
     return filled
 
 
-def quantise(values: NDArray[np.floating], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def quantise(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Float DN to the native dtype: rounded half to even and clipped for integers, cast for floats."""
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
-    return values.astype(dtype)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return np.asarray(values, dtype)
 
 
-def keep_off(values: NDArray[np.generic], nodata: float) -> NDArray[np.generic]:
+def keep_off(values: NDArray[Any], nodata: float) -> NDArray[Any]:
     """`values` with every pixel that equals `nodata` moved to the next number, so that it stays visible.
 
     Towards zero for a nodata at an end of the dtype's range, upwards otherwise.
@@ -93,7 +94,7 @@ def keep_off(values: NDArray[np.generic], nodata: float) -> NDArray[np.generic]:
     return np.where(values == nodata, np.nextafter(dtype.type(nodata), dtype.type(np.inf)), values)
 
 
-def nearest(values: NDArray[np.generic], scale: Sequence[int]) -> NDArray[np.generic]:
+def nearest(values: NDArray[Any], scale: Sequence[int]) -> NDArray[Any]:
     """`values` (C, ...) with every pixel repeated `scale` times on its axis."""
     for axis, factor in enumerate(scale, start=1):
         values = np.repeat(values, factor, axis=axis) if factor > 1 else values

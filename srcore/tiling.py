@@ -47,7 +47,9 @@ class TilePlan:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
             raise PlanError("shape, core, halo and scale differ in axes", repr(self), "give one number for each axis")
         if min(self.core) < 1 or min(self.halo) < 0 or min(self.scale) < 1:
-            raise PlanError("a tile plan needs core >= 1, halo >= 0 and scale >= 1", repr(self), "correct the tile size")
+            raise PlanError(
+                "a tile plan needs core >= 1, halo >= 0 and scale >= 1", repr(self), "correct the tile size"
+            )
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -113,7 +115,8 @@ def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
         return np.zeros(len(index), np.intp)
     period = 2 * (size - 1)
     folded = np.mod(index, period)
-    return np.where(folded < size, folded, period - folded).astype(np.intp)
+    inside: NDArray[np.intp] = np.where(folded < size, folded, period - folded).astype(np.intp)
+    return inside
 
 
 AUTO_CORES = (512, 256)
@@ -124,6 +127,7 @@ def choose_core(shape: Sequence[int], halo: Sequence[int], scale: Sequence[int],
 
     Axes that the generator does not couple (halo 0 and scale 1: slices of a volume) take 8 at a time.
     """
+
     def flat(axis: int) -> bool:
         return halo[axis] == 0 and scale[axis] == 1 and len(shape) == 3
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from srcore.checks import Check
 from srcore.radiometry import nearest
 
-MEAN_WARN, MEAN_GATE = 0.001, 0.005
+MEAN = 0.005
 """Shift of a band's mean, as a share of the LR's spread about its own mean or of the mean itself."""
 
 
@@ -50,10 +50,8 @@ class RadiometryCheck:
                   "nodata(SR) = nodata(LR), nearest", "valid pixels took the nodata number, or the mask moved"),
             Check("values.finite", "GATE", self.not_finite == 0, float(self.not_finite), "px", 0.0,
                   "no NaN or Inf in valid pixels", "the generator gave no number"),
-            Check("values.mean", "GATE", shift <= MEAN_GATE, shift, "of mean or spread", MEAN_GATE,
-                  "mean of each band against the LR", "a bias of the model or a wrong offset"),
-            Check("values.mean_drift", "WARN", shift <= MEAN_WARN, shift, "of mean or spread", MEAN_WARN,
-                  "mean of each band against the LR", "a small bias of the model"),
+            Check("values.mean", "WARN", shift <= MEAN, shift, "of mean or spread", MEAN,
+                  "mean of each band against the LR", "a bias of the model, or clipping at the end of the dtype"),
         ]  # fmt: skip
 
     def mean_shift(self) -> float:

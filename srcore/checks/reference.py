@@ -20,9 +20,7 @@ class ReferenceCheck:
         """SR and bicubic."""
         self.count = np.zeros(len(span))
 
-    def add(
-        self, hr: NDArray[Any], sr: NDArray[Any], bicubic: NDArray[np.float64], valid: NDArray[np.bool_]
-    ) -> None:
+    def add(self, hr: NDArray[Any], sr: NDArray[Any], bicubic: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
         """HR, SR and bicubic SR, all (C, *core * scale), over the pixels that are valid in HR and SR."""
         axes = tuple(range(1, hr.ndim))
         truth = np.where(valid, hr, 0).astype(np.float64)

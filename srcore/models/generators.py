@@ -39,7 +39,8 @@ class Edsr(Generator):
 
     def forward(self, x: Tensor) -> Tensor:
         base = self.base(centre_crop(x, self.halo - self.base.margin_px))
-        return base + self.residual(x.to(self.head.weight.dtype)).float()
+        sr: Tensor = base + self.residual(x.to(self.head.weight.dtype)).float()
+        return sr
 
     def residual(self, x: Tensor) -> Tensor:
         features = self.head(x)  # (N, W, Y + 2 (halo - 1), ...)

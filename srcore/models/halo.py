@@ -40,7 +40,7 @@ def probe(generator: Generator, halo: int) -> float:
 
 
 def _core_of(generator: Generator, whole: Tensor, margin_px: int) -> Tensor:
-    out = generator(whole)
+    out: Tensor = generator(whole)
     cut = (out.shape[-1] - PROBE_CORE * generator.scale) // 2
     return out[..., cut:-cut, cut:-cut] if cut > 0 else out
 

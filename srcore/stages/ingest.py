@@ -79,9 +79,7 @@ def cut(reader: SceneReader, tiles: TilePlan, tile: Tile) -> tuple[NDArray[Any],
     )
     values, valid = reader.read(window)
     values = fill_invalid(values, valid)
-    relative = np.ix_(
-        np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True))
-    )
+    relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
     return np.ascontiguousarray(values[relative]), valid[relative]
 
 
@@ -104,9 +102,9 @@ class _Sampler:
 
     def add(self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         self.valid += valid.sum(axis=tuple(range(1, valid.ndim)))
-        grid = tuple(slice(-w.start % self.step, None, self.step) for w in tile.core)
+        grid = (..., *(slice(-w.start % self.step, None, self.step) for w in tile.core))
         for band, kept in enumerate(self.samples):
-            kept.append(values[(band, *grid)][valid[(band, *grid)]])
+            kept.append(values[band][grid][valid[band][grid]])
 
     def normalisation(self, spec: Spec) -> Normalisation:
         bands = len(self.samples)

@@ -1,10 +1,4 @@
-"""Whether a raster product is what was upscaled: read back from the disk and compared, to the last byte.
-
-GDAL can close a file without an error on a full disk, and a COG cut to a twentieth still opens and passes a layout
-check. So a product counts as written when a fresh open gives the header, every full-resolution block, every mask
-block and every overview block that it must have, when each tag of each of its images has the bytes that GDAL gives
-it in a tiny product of the same header, and when no byte of the file is left unexplained.
-"""
+"""Whether a raster product is what was upscaled: read back from the disk and compared."""
 
 from __future__ import annotations
 
@@ -16,14 +10,13 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
 from srcore.errors import StoreError
+from srcore.storage.cog_bytes import Directory
 from srcore.storage.cog_form import (
     band_tags,
     colours,
@@ -31,55 +24,50 @@ from srcore.storage.cog_form import (
     dataset_tags,
     has_gcps,
     nodata_tag,
-    overview_levels,
     product_bands,
-    product_env,
     same_number,
     transform_of,
 )
-from srcore.storage.header import Header
-from srcore.storage.pixels import ProductPixels, Stored, Window, tiles
-from srcore.storage.pyramid import average, source_window
+from srcore.storage.pixels import ProductPixels, Window, tiles
+from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.statistics import Statistics
-from srcore.storage.cog_bytes import explain
 
-Progress = Callable[[], None]
+Progress = Callable[[int, int], None]
 Finding = tuple[str, object, object]
 """(what, found, expected)"""
 
 
-def verify_cog(
-    path: Path,
-    header: Header,
-    scale: tuple[int, int],
-    sr: Stored,
-    valid: Stored,
-    alpha: Stored | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Raise StoreError (VERIFY_FAILED) unless `path` is exactly the product that `write_cog` makes of the arguments.
+def check_pixels(path: Path, pixels: ProductPixels, progress: Progress | None) -> list[Statistics]:
+    """Read all of the product and raise StoreError at the first thing that differs; gives the bands' statistics.
 
-    Nothing else is needed, so that a run that goes on after a crash can verify what an earlier one wrote.
     `progress` gets (full-resolution windows done, in all); the overviews are a third more.
     """
-    pixels = ProductPixels(header, scale, sr, valid, alpha)
-    pixels.check()
-    try:
-        with product_env(pixels), ExitStack() as stack:
-            explain(path)
-            product = stack.enter_context(rasterio.open(path, driver="GTiff"))
-            _refuse(path, _layout(product, pixels))
-            statistics = _verify_full(path, product, pixels, progress)
-            _refuse(path, _words(product, pixels, statistics))
-            finer = product
-            for level in range(len(overview_levels(pixels.grid.shape))):
-                coarser = stack.enter_context(rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL=level))
-                _verify_overview(path, finer, coarser, pixels)
-                finer = coarser
-    except StoreError:
-        raise
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise _different(path, "it cannot be read back", str(error)) from error
+    with ExitStack() as stack:
+        product = stack.enter_context(rasterio.open(path, driver="GTiff"))
+        _refuse(path, _layout(product, pixels))
+        statistics = _check_full(path, product, pixels, progress)
+        _refuse(path, _words(product, pixels, statistics))
+        finer = product
+        for level, shape in enumerate(level_shapes(pixels.grid.shape)):
+            coarser = stack.enter_context(rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL=level))
+            _refuse(path, iter([("the shape of an overview", coarser.shape, shape)]))
+            _check_overview(path, finer, coarser, pixels)
+            finer = coarser
+    return statistics
+
+
+def check_directories(path: Path, found: list[Directory], model: list[Directory], pixels: ProductPixels) -> None:
+    """Raise StoreError unless the images of a product are as those of its tiny `model`, but for sizes and places."""
+    models = {directory.kind: directory for directory in model}
+    shapes = [pixels.grid.shape, *level_shapes(pixels.grid.shape)]
+    masks = 2 if pixels.header.nodata == "mask" else 1
+    expected_shapes = sorted(shape for shape in shapes for _ in range(masks))
+    _refuse(path, iter([("the set of images", sorted(d.shape() for d in found), expected_shapes)]))
+    for directory in found:
+        if directory.kind not in models:
+            raise _different(path, "an image is of another kind", f"{directory.kind}")
+        stored, expected = directory.lasting(), models[directory.kind].lasting()
+        _refuse(path, ((f"tag {tag}", stored.get(tag), expected.get(tag)) for tag in stored.keys() | expected.keys()))
 
 
 def _different(path: Path, what: str, found: str) -> StoreError:
@@ -99,7 +87,7 @@ def _layout(product: DatasetReader, pixels: ProductPixels) -> Iterator[Finding]:
     yield "the shape", (product.count, *product.shape), (pixels.count, *grid.shape)
     yield "the dtype", set(product.dtypes), {header.dtype}
     yield "the tile size", set(product.block_shapes), {(pixels.block, pixels.block)}
-    yield "the number of overviews", len(product.overviews(1)), len(overview_levels(grid.shape))
+    yield "the number of overviews", len(product.overviews(1)), len(level_shapes(grid.shape))
     if not same_number(product.nodata, nodata):
         yield "nodata", product.nodata, nodata
     points, points_crs = product.gcps
@@ -133,8 +121,8 @@ def _words(product: DatasetReader, pixels: ProductPixels, statistics: list[Stati
         yield f"a tag of band {index}", product.tags(index), tags
 
 
-def _verify_full(
-    path: Path, product: DatasetReader, pixels: ProductPixels, progress: Callable[[int, int], None] | None
+def _check_full(
+    path: Path, product: DatasetReader, pixels: ProductPixels, progress: Progress | None
 ) -> list[Statistics]:
     """Compare every full-resolution pixel, bit by bit, and gather the statistics again."""
     statistics = [Statistics()] * len(pixels.header.bands)
@@ -153,44 +141,19 @@ def _verify_full(
 
 def _same(path: Path, found: NDArray[Any], expected: NDArray[Any], window: Window) -> None:
     """Bit by bit: -0.0 is not 0.0, and a NaN is equal to itself."""
-    if found.dtype == expected.dtype and np.ascontiguousarray(found).tobytes() == expected.tobytes():
+    if found.dtype == expected.dtype and found.tobytes() == expected.tobytes():
         return
-    raise _different(path, "pixels differ", f"rows {window.rows.start} to {window.rows.stop}, columns "
-                     f"{window.cols.start} to {window.cols.stop}")
+    rows, cols = window.rows, window.cols
+    raise _different(path, "pixels differ", f"rows {rows.start} to {rows.stop}, columns {cols.start} to {cols.stop}")
 
 
-def _verify_overview(path: Path, finer: DatasetReader, coarser: DatasetReader, pixels: ProductPixels) -> None:
-    """Compare every pixel of an overview with the average of the usable pixels of the level beneath it."""
-    if coarser.shape != tuple(-(-size // 2) for size in finer.shape):
-        raise _different(path, "the shape of an overview differs", f"{coarser.shape} of {finer.shape}")
+def _check_overview(path: Path, finer: DatasetReader, coarser: DatasetReader, pixels: ProductPixels) -> None:
+    """Compare every pixel of an overview, bit by bit, with the average of the level beneath it, computed again."""
     for window in tiles(coarser.shape, pixels.block):
-        source = source_window(finer.shape, coarser.shape, window)
-        values, usable = _level(finer, source, pixels.header)
-        expected = average(values, usable, finer.shape, coarser.shape, window)
-        # an average that happens to be the nodata number is moved to its neighbour
-        tolerance = expected.tolerance + (pixels.header.nodata == "tag" and values.dtype.kind in "iu")
-        found, found_usable = _level(coarser, window, pixels.header)
-        with np.errstate(invalid="ignore"):
-            near = np.abs(found - expected.values) <= tolerance
-        near |= ~np.isfinite(expected.values) & ~np.isfinite(found)
-        if not np.where(expected.usable, near & found_usable, ~found_usable).all():
-            raise _different(path, "an overview is not the average of its scene", f"rows {window.rows.start} to "
-                             f"{window.rows.stop}, columns {window.cols.start} to {window.cols.stop}, 1/{coarser.shape}")
-
-
-def _level(level: DatasetReader, window: Window, header: Header) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Values (count, y, x) and which of them count, as GDAL sees it: by mask, alpha above zero, or nodata."""
-    values: NDArray[Any] = level.read(window=_gdal(window))
-    if header.nodata == "mask":
-        usable = np.broadcast_to(level.read_masks(1, window=_gdal(window)) > 0, values.shape)
-    elif header.alpha is not None:
-        usable = np.broadcast_to(values[-1] > 0, values.shape)
-    elif header.nodata == "nan":
-        usable = ~np.isnan(values)
-    else:
-        nodata = nodata_tag(header)
-        usable = np.ones(values.shape, bool) if nodata is None else values != np.asarray(nodata).astype(values.dtype)
-    return values, usable
+        values, mask = overview(finer, window, pixels.header)
+        _same(path, coarser.read(window=_gdal(window)), values, window)
+        if pixels.header.nodata == "mask":
+            _same(path, coarser.read_masks(1, window=_gdal(window)), mask, window)
 
 
 def _gdal(window: Window) -> GdalWindow:

@@ -96,6 +96,6 @@ def store_error(path: Path, error: BaseException, *, enough_bytes: int = 0) -> S
     text = str(error).lower()
     full = getattr(error, "errno", None) in NO_SPACE or "no space left" in text or "disk full" in text
     if full or free < enough_bytes:
-        do = "free some space, or choose another folder, and run again"
-        return StoreError(f"{path.name} cannot be written: the disk is full", f"{free} bytes free", do, code="DISK_FULL")
+        what, do = f"{path.name} cannot be written: the disk is full", "free some space or choose another folder"
+        return StoreError(what, f"{free} bytes free", do, code="DISK_FULL")
     return StoreError(f"{path.name} cannot be written", str(error) or type(error).__name__, "see the folder's rights")

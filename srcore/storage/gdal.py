@@ -108,9 +108,12 @@ def _limit_drivers() -> None:
         with rasterio.Env() as env:
             # Commas, since GDAL splits at spaces otherwise and some names hold one ('ESRI Shapefile').
             skip = ",".join(sorted(set(env.drivers()) - DRIVERS))
-        # GDAL reads GDAL_SKIP only while it registers, and rasterio registers once: let it register again.
+        # GDAL reads GDAL_SKIP only while it registers, and rasterio registers once, at its first environment: let
+        # it register again, also while the caller has a dataset or an environment of his own open.
+        rasterio_env.set_gdal_config("GDAL_SKIP", skip)
         rasterio_env._have_registered_drivers = False
-        with rasterio.Env(GDAL_SKIP=skip) as env:
+        rasterio_env.GDALEnv().start()
+        with rasterio.Env() as env:
             left = set(env.drivers()) - DRIVERS
         if left:
             raise SourceError("GDAL keeps drivers it must not have", ", ".join(sorted(left)), "use the pinned rasterio")

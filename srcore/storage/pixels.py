@@ -62,7 +62,7 @@ class ProductPixels:
     def check(self) -> None:
         """Raise StoreError when the arrays do not have the shapes that header and scale demand."""
         if self.header.dtype not in DTYPES:
-            raise StoreError("the dtype cannot be written as a COG", self.header.dtype, f"use one of {', '.join(DTYPES)}")
+            raise StoreError("a COG cannot hold the dtype", self.header.dtype, f"convert it to {', '.join(DTYPES)}")
         bands, shape = len(self.header.bands), self.header.grid.shape
         expected = {"sr": (bands, *self.grid.shape), "valid": (bands, *shape), "alpha": shape}
         found = {"sr": self.sr.shape, "valid": self.valid.shape, "alpha": shape}
@@ -117,7 +117,7 @@ class ProductPixels:
 
     def mask(self, window: Window) -> NDArray[np.uint8]:
         """(y, x) the dataset mask, 255 where all bands are usable: it is one for all bands in the source too."""
-        return self.usable(window).all(axis=0).astype(np.uint8) * np.uint8(255)
+        return np.where(self.usable(window).all(axis=0), np.uint8(255), np.uint8(0))
 
     def _nearest(self, lr: Stored, window: Window) -> NDArray[Any]:
         """Values of the LR array `lr` (..., Y, X) in an SR window, each repeated over its SR pixels."""

@@ -1,10 +1,15 @@
-"""Overviews computed a second time, to verify those that GDAL made: the average of the usable pixels beneath.
+"""Overviews: each pixel the average of the usable pixels beneath it, exactly, whatever the size of the scene.
 
 An overview pixel covers n / ceil(n / 2) pixels of the finer level on each axis: two, or a little less on an axis of
-odd length, so that the first and the last of the finer pixels it touches may count in part (GDAL >= 3.1):
+odd length, so that the first and the last of the finer pixels it touches may count in part. The averages stay where
+they belong in the world (GDAL >= 3.1 does the same):
 
     finer, 5 pixels    |-----|-----|-----|-----|-----|
     overview, 3 pixels |---------|---------|---------|
+
+They are computed here and not by GDAL because GDAL takes an overview from the level beneath it or from the full
+resolution depending on sizes and bands (measured, 3.10): with a mask the two differ widely, and what must be in the
+file could not be said.
 """
 
 from __future__ import annotations
@@ -14,11 +19,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as GdalWindow
 
-from srcore.storage.pixels import Window
+from srcore.storage.cog_form import nodata_tag
+from srcore.storage.header import Header
+from srcore.storage.pixels import BLOCK, Window
 
 ROUNDING = 1e-8
-"""GDAL's own: a share of a pixel below this is none."""
+"""A share of a pixel below this is none."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +37,21 @@ class Reduction:
     source: slice
     """Pixels of the finer level that are needed."""
     index: NDArray[np.intp]
-    """(n, k) of each pixel's contributors, counted from the start of `source`."""
+    """(n, k) each pixel's contributors, counted from the start of `source`."""
     weight: NDArray[np.float64]
-    """(n, k) share of each contributor that the pixel covers; 0 where there are fewer than k."""
+    """(n, k) how much of each contributor the pixel covers; 0 where there are fewer than k."""
 
-    def apply(self, values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    def total(self, values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         """Sum of weight x value along `axis`."""
-        moved = np.moveaxis(values, axis, -1)
-        total = np.zeros((*moved.shape[:-1], len(self.index)))
-        for column in range(self.index.shape[1]):
-            total += moved[..., self.index[:, column]] * self.weight[:, column]
-        return np.moveaxis(total, -1, axis)
+        moved = np.moveaxis(values, axis, 0)
+        shape = (-1,) + (1,) * (moved.ndim - 1)
+        parts = [moved[i] * w.reshape(shape) for i, w in zip(self.index.T, self.weight.T, strict=True)]
+        return np.moveaxis(sum(parts[1:], start=parts[0]), 0, axis)
 
 
-def reduction(finer: int, coarser: int, span: slice) -> Reduction:
-    """The reduction of `finer` pixels to `coarser` ones, for the coarser pixels in `span`."""
-    ratio = finer / coarser
+def reduction(finer: int, span: slice) -> Reduction:
+    """The reduction of an axis of `finer` pixels to half as many, for the coarser pixels in `span`."""
+    ratio = finer / half(finer)
     start = np.arange(span.start, span.stop) * ratio
     stop = np.arange(span.start + 1, span.stop + 1) * ratio
     first = np.floor(start + ROUNDING).astype(np.intp)
@@ -55,42 +63,68 @@ def reduction(finer: int, coarser: int, span: slice) -> Reduction:
     return Reduction(source, np.minimum(index, source.stop - 1) - source.start, weight)
 
 
-@dataclass(frozen=True)
-class Average:
-    """What a window of an overview must hold."""
-
-    values: NDArray[np.float64]
-    """(C, y, x); meaningless where not `usable`."""
-    tolerance: NDArray[np.float64]
-    """How far rounding may have taken a stored value from it."""
-    usable: NDArray[np.bool_]
+def half(size: int) -> int:
+    """Pixels of an axis on the next level, rounded up as GDAL does."""
+    return -(-size // 2)
 
 
-def source_window(finer: tuple[int, int], coarser: tuple[int, int], window: Window) -> Window:
-    """Pixels of the finer level beneath a window of the coarser one."""
-    rows, cols = reduction(finer[0], coarser[0], window.rows), reduction(finer[1], coarser[1], window.cols)
-    return Window(rows.source, cols.source)
+def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Shapes of the overviews of a (Y, X) scene, until one fits a block; none for a scene that fits one."""
+    levels: list[tuple[int, int]] = []
+    height, width = shape
+    while max(height, width) > BLOCK:
+        height, width = half(height), half(width)
+        levels.append((height, width))
+    return levels
 
 
-def average(
-    values: NDArray[Any], usable: NDArray[np.bool_], finer: tuple[int, int], coarser: tuple[int, int], window: Window
-) -> Average:
-    """Averages for a `window` of the coarser level from `values` (C, y, x) of its source window.
+def overview(finer: DatasetReader, window: Window, header: Header) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Values (count, y, x) and mask (y, x; 0 or 255) for a `window` of the level above the open level `finer`.
 
-    `usable` (C or 1, y, x). GDAL sums in float32 or float64 and then rounds integers: half a unit is allowed for
-    that, and a few roundings of the sum.
+    Where nothing beneath is usable stands nodata (0 for a mask or alpha). The mask is 255 where anything beneath
+    is usable: there is an average then.
     """
-    rows, cols = reduction(finer[0], coarser[0], window.rows), reduction(finer[1], coarser[1], window.cols)
+    rows, cols = reduction(finer.height, window.rows), reduction(finer.width, window.cols)
+    place = GdalWindow.from_slices(rows.source, cols.source)
+    values = finer.read(window=place)
+    mask = finer.read_masks(1, window=place) if header.nodata == "mask" else None
+    usable = _usable(values, mask, header)
+    weight = cols.total(rows.total(usable.astype(np.float64), -2), -1)
+    summed = cols.total(rows.total(np.where(usable, values, 0).astype(np.float64), -2), -1)
+    found = weight > 0
+    mean = summed / np.where(found, weight, 1)
+    return _stored(mean, found, values.dtype, header), np.where(found.all(axis=0), np.uint8(255), np.uint8(0))
 
-    def both(block: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cols.apply(rows.apply(block, -2), -1)
 
-    numbers = np.where(usable, values, 0).astype(np.float64)
-    weights = np.broadcast_to(both(usable.astype(np.float64)), (len(values), *window.shape))
-    found = weights > 0
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean = both(numbers) / np.where(found, weights, 1)
-        size = both(np.abs(numbers)) / np.where(found, weights, 1)
-    whole = values.dtype.kind in "iu"
-    step = np.finfo(np.float64 if values.dtype == np.float64 else np.float32).eps
-    return Average(mean, 8 * step * size + (0.5 if whole else 0.0), found)
+def _usable(values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header) -> NDArray[np.bool_]:
+    """(count, y, x) which pixels of a level count in an average; all do of the alpha band itself."""
+    usable: NDArray[np.bool_] = np.isfinite(values)
+    nodata = nodata_tag(header)
+    if mask is not None:
+        usable &= mask > 0
+    elif header.alpha is not None:
+        usable[:-1] &= values[-1] > 0
+    elif nodata is not None and not np.isnan(nodata):
+        usable &= values != np.asarray(nodata).astype(values.dtype)
+    return usable
+
+
+def _stored(
+    mean: NDArray[np.float64], found: NDArray[np.bool_], dtype: np.dtype[Any], header: Header
+) -> NDArray[Any]:
+    """Averages in the native dtype, integers rounded half up; none of them is the nodata number by chance."""
+    nodata = nodata_tag(header)
+    nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata
+    stored = (np.floor(mean + 0.5) if dtype.kind in "iu" else mean).astype(dtype)
+    empty = np.asarray(nothing).astype(dtype)
+    if nodata is not None:
+        stored[stored == empty] = _beside(empty)
+    stored[~found] = empty
+    return stored
+
+
+def _beside(value: NDArray[Any]) -> NDArray[Any]:
+    """The next number above `value` that its dtype has; below it, for the greatest."""
+    if value.dtype.kind == "f":
+        return np.asarray(np.nextafter(value, np.asarray(-np.inf if value > 0 else np.inf, value.dtype)))
+    return np.asarray(value - 1 if value == np.iinfo(value.dtype).max else value + 1)

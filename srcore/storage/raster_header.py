@@ -52,7 +52,9 @@ def read_raster_header(
         headers = [_read_file(Path(path), roots) for path in paths]
     header = headers[0] if len(headers) == 1 else _join(headers)
     header = _select(header, bands, several=len(headers) > 1)
-    return header if nodata is None else _override(header, nodata)
+    header = header if nodata is None else _override(header, nodata)
+    _refuse_mixed_tags(header)
+    return header
 
 
 def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
@@ -149,9 +151,10 @@ def _nodata(dataset: Any, flags: list[str]) -> tuple[Nodata, list[float | None]]
         if any(tag is not None for tag in tags):
             flags.append("nodata tag ignored: the mask decides")
         return "mask", [None] * len(tags)
-    if ColorInterp.alpha in dataset.colorinterp:
-        return "alpha", tags
     form = nodata_form(dataset.dtypes[0], tags)
+    if ColorInterp.alpha in dataset.colorinterp:
+        # Beside a tag, alpha is a band that is carried along: both hide pixels, as the tag does for GDAL.
+        return (form if any(tag is not None for tag in tags) else "alpha"), tags
     if form == "none":
         flags.append("no nodata")
     return form, tags
@@ -233,6 +236,16 @@ def _join(headers: Sequence[Header]) -> Header:
     )  # fmt: skip
 
 
+def _refuse_mixed_tags(header: Header) -> None:
+    # Compared as text, since NaN equals nothing.
+    numbers = sorted({str(band.nodata) for band in header.bands})
+    if header.nodata == "tag" and len(numbers) > 1:
+        raise SourceError(
+            f"{header.bands[0].path}: the bands differ in nodata, and a product has one number for it",
+            ", ".join(numbers), "give one nodata number for the scene",
+        )  # fmt: skip
+
+
 def _refuse_stranger(first: Header, other: Header) -> None:
     path, where = other.bands[0].path, first.bands[0].path
     if len(other.bands) != 1 or other.alpha is not None:
@@ -284,5 +297,5 @@ def _override(header: Header, nodata: float) -> Header:
         raise SourceError(
             f"nodata {nodata:g} does not fit the pixels", header.dtype, f"give a number that {header.dtype} can hold"
         )
-    form = header.nodata if header.nodata in ("mask", "alpha") else nodata_form(header.dtype, [fitted])
+    form = "mask" if header.nodata == "mask" else nodata_form(header.dtype, [fitted])
     return replace(header, bands=tuple(replace(band, nodata=fitted) for band in header.bands), nodata=form)

@@ -183,9 +183,7 @@ class TileStore:
 
     def read_core(self, tile: Tile, crc32: int) -> NDArray[Any]:
         """The LR pixels that the tile owns (C, *core clipped to the scene)."""
-        inside = tuple(
-            slice(h, h + (w.stop - w.start)) for h, w in zip(self.plan.tiles.halo, tile.core, strict=True)
-        )
+        inside = tuple(slice(h, h + (w.stop - w.start)) for h, w in zip(self.plan.tiles.halo, tile.core, strict=True))
         return self.read_tile(tile, crc32)[(slice(None), *inside)]
 
     def read_valid(self, tile: Tile) -> NDArray[np.bool_]:

@@ -186,6 +186,16 @@ def test_alpha_is_no_data_band(write_raster) -> None:
         np.testing.assert_array_equal(reader.read_alpha((slice(1, 5), slice(2, 9))), values[3, 1:5, 2:9])
 
 
+def test_a_tag_beside_alpha_counts_too(write_raster) -> None:
+    values = numbers(4, dtype="uint8")
+    values[3, :3] = 0
+    values[0, 5, 5] = 200
+    header = read_raster_header([write_raster(values, photometric="RGB", alpha="YES", nodata=200)])
+    assert header.nodata == "tag"
+    assert header.alpha is not None
+    np.testing.assert_array_equal(whole(header)[1], (values[:3] != 200) & (values[3] > 0))
+
+
 def test_alpha_still_counts_when_bands_are_chosen(write_raster) -> None:
     values = numbers(4, dtype="uint8")
     values[3, :3] = 0
@@ -310,18 +320,27 @@ def test_a_band_asked_twice_or_none(write_raster, asked) -> None:
 
 def test_files_of_one_band_are_one_scene(write_raster) -> None:
     values = numbers(3)
-    paths = [write_raster(values[i : i + 1], f"B0{i + 2}.tif", nodata=i + 1) for i in range(3)]
+    paths = [write_raster(values[i : i + 1], f"B0{i + 2}.tif", nodata=3) for i in range(3)]
     header = read_raster_header(paths)
     assert [band.name for band in header.bands] == ["B02", "B03", "B04"]
-    assert [band.nodata for band in header.bands] == [1, 2, 3]
+    assert [band.nodata for band in header.bands] == [3, 3, 3]
     assert header.paths == tuple(paths)
     read, valid = whole(header)
     np.testing.assert_array_equal(read, values)
-    np.testing.assert_array_equal(valid, values != np.array([1, 2, 3]).reshape(3, 1, 1))
+    np.testing.assert_array_equal(valid, values != 3)
     named = read_raster_header(paths, bands=["blue", "green", "red"])
     assert [(band.name, band.path) for band in named.bands] == [
         ("blue", str(paths[0])), ("green", str(paths[1])), ("red", str(paths[2]))
     ]  # fmt: skip
+
+
+def test_files_that_differ_in_nodata_need_one_number(write_raster) -> None:
+    """GTiff has one nodata tag for all bands: found here, not at the end of the run."""
+    paths = [write_raster(numbers(1), f"{tag}.tif", nodata=tag) for tag in (5, 7, None)]
+    for pair, found in ((paths[:2], "5.0, 7.0"), (paths[1:], "7.0, None")):
+        with pytest.raises(SourceError, match=f"the bands differ in nodata.*; found {found}; give one"):
+            read_raster_header(pair)
+        assert read_raster_header(pair, nodata=5).nodata == "tag"
 
 
 def test_each_file_has_its_own_mask(write_raster) -> None:

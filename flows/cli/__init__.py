@@ -1,0 +1,48 @@
+"""The command line `srcore`. Exit codes: 0 ok, 1 a run failed, 2 bad usage or input, 3 a gate stopped the product."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from flows.cli import models, scenes
+from flows.cli.catalog import catalog_app
+from flows.cli.options import out
+from srcore import __version__
+from srcore.errors import SRError
+
+app = typer.Typer(
+    help="Super-resolution of imagery archives: exact tiles, verified products, every night.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(models.models_app, name="models")
+for command in (scenes.upscale, scenes.run, scenes.status, models.train, models.evaluate, scenes.serve, scenes.demo):
+    app.command()(command)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    # `debug` is read in `main`, which has to know it even where the options cannot be parsed.
+    if version:
+        out.print(f"srcore {__version__}")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line; an SRError is one line on stderr and its exit code."""
+    try:
+        app()
+    except SRError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(0)

@@ -1,0 +1,81 @@
+"""Commands for models: list, show, verify, train, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.cli.options import JsonOption, out, print_json
+
+models_app = typer.Typer(help="Look at the models that are there.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """The built-in models."""
+    from srcore.checkpoints import BUILTIN, builtin_names, read_spec
+
+    specs = [read_spec(BUILTIN / name) for name in builtin_names()]
+    if as_json:
+        print_json([spec.model_dump(mode="json") for spec in specs])
+        return
+    table = Table("model", "architecture", "scale", "halo", "digest")
+    for spec in specs:
+        table.add_row(spec.name, spec.architecture.name, "x".join(map(str, spec.scale)), str(spec.halo[-1]),
+                      spec.digest[:12])  # fmt: skip
+    out.print(table)
+
+
+@models_app.command("show")
+def models_show(model: str) -> None:
+    """The spec and the card of a model."""
+    from srcore.checkpoints import locate, read_spec
+
+    folder = locate(model)
+    print_json(read_spec(folder).model_dump(mode="json"))
+    out.print((folder / "README.md").read_text())
+
+
+@models_app.command("verify")
+def models_verify(model: str) -> None:
+    """Load a model: digest, tensors, and the numeric probe of its halo."""
+    from srcore.checkpoints import locate
+    from srcore.engine import open_engine
+
+    engine = open_engine(locate(model), "cpu", "float32")
+    out.print(f"{engine.spec.name}: weights, halo {engine.spec.halo[-1]} px and scale {engine.spec.scale[-1]} verified")
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
+) -> None:
+    """Train a generator by a recipe; ends with a checkpoint folder and its model card."""
+    from srcore.training.config import read_config
+    from srcore.training.loop import train as train_generator
+
+    out.print(f"checkpoint: {train_generator(read_config(config), resume=resume)}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A built-in model, or a checkpoint folder.")],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    as_json: JsonOption = False,
+) -> None:
+    """PSNR and SSIM of a model against bicubic, on every HR scene of a folder."""
+    from srcore.checkpoints import locate
+    from srcore.training.evaluate import evaluate as score
+
+    scores = score(locate(model), data)
+    if as_json:
+        print_json([asdict(row) for row in scores])
+        return
+    table = Table("scene", "PSNR", "bicubic", "gain", "SSIM", "bicubic")
+    for row in scores:
+        table.add_row(row.scene, f"{row.psnr:.2f}", f"{row.psnr_bicubic:.2f}", f"{row.psnr - row.psnr_bicubic:+.2f}",
+                      f"{row.ssim:.4f}", f"{row.ssim_bicubic:.4f}")  # fmt: skip
+    out.print(table)

@@ -1,0 +1,48 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from srcore.dispatch import Workers
+from srcore.settings import load_settings
+
+out = Console(soft_wrap=True, highlight=False)
+
+CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="The catalog; default: data_catalog.yaml.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Worker processes; 0: none, in this process. Default: cores."),
+]
+SchedulerOption = Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
+    """Options before settings before defaults."""
+    settings = load_settings()
+    if count is not None and scheduler is None:
+        return Workers(count)
+    return Workers(count if count is not None else settings.workers, scheduler or settings.scheduler)
+
+
+def chosen_catalog(path: Path | None) -> Path:
+    """The catalog that is named, or the one of the settings."""
+    return path or load_settings().catalog
+
+
+def check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
+    """Bad usage when `value` is not one of `known`."""
+    if value not in known:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=option)
+
+
+def print_json(value: Any) -> None:
+    """A document on stdout, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")

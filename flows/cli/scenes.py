@@ -1,0 +1,165 @@
+"""Commands for scenes: upscale, run, status, demo, serve."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows.cli.options import (
+    CatalogOption,
+    JsonOption,
+    SchedulerOption,
+    WorkersOption,
+    check_choice,
+    chosen_catalog,
+    chosen_workers,
+    out,
+    print_json,
+)
+
+
+def upscale(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name "
+                                          "joins one file a band.")],
+    output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
+    model: Annotated[str, typer.Option(help="Built-in model, or a checkpoint folder.")] = "srcore-x2",
+    scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
+    validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Super-resolve one scene: INPUT to OUTPUT, with its STAC item, quicklook, report and receipt."""
+    from flows.direct import direct_job
+    from flows.progress import bars
+    from flows.scene import STAGES, run_scene
+
+    check_choice("--until", until, (*STAGES, "publish"))
+    check_choice("--device", device, ("auto", "cpu", "cuda"))
+    check_choice("--precision", precision, ("auto", "float32", "bfloat16"))
+    where = chosen_workers(workers, scheduler)
+    job = direct_job(
+        source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
+        nodata=nodata, device=device, precision=precision, workers=where.resolved, tile=tile, validate=validate,
+        overwrite=overwrite,
+    )  # fmt: skip
+    with bars(show=not as_json) as call:
+        receipt = run_scene(job, where, call, until)
+    if as_json:
+        print_json(asdict(receipt) if receipt else {"stopped_behind": until})
+    elif receipt is None:
+        out.print(f"stopped behind {until}; run again without --until to go on")
+    else:
+        for written in receipt.outputs:
+            out.print(f"{receipt.verdict}: {job.product.folder / written.name}")
+
+
+def run(
+    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    catalog: CatalogOption = None,
+    scene: Annotated[str | None, typer.Option(help="Only this scene.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many due scenes.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Do also what is up to date or quarantined.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish every scene of a dataset that is due."""
+    from flows.progress import bars
+    from flows.scene import run_dataset, scene_runner
+
+    if dry_run:
+        status(dataset, catalog, as_json)
+        return
+    where = chosen_workers(workers, scheduler)
+    with bars(show=not as_json) as call, scene_runner(where, call) as run_one:
+        outcomes = run_dataset(
+            chosen_catalog(catalog),
+            dataset,
+            run_one,
+            scene=scene,
+            limit=limit,
+            force=force,
+        )
+    if as_json:
+        print_json([{**asdict(outcome), "receipt": None} for outcome in outcomes])
+    else:
+        _print_outcomes(dataset, outcomes)
+    if not all(outcome.ok for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def status(
+    dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Where every scene stands: new, changed, published or quarantined, and why."""
+    from flows.scene import scene_states
+    from srcore.catalog import load_catalog
+
+    loaded = load_catalog(chosen_catalog(catalog))
+    names = [dataset] if dataset is not None else list(loaded.datasets)
+    rows = [(name, state) for name in names for state in scene_states(loaded, name)]
+    if as_json:
+        print_json([{"dataset": name, "scene": s.scene, "state": s.state, "reason": s.reason} for name, s in rows])
+        return
+    table = Table("dataset", "scene", "state", "reason")
+    for name, state in rows:
+        table.add_row(name, state.scene, state.state, state.reason)
+    out.print(table)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the sample archive and its catalog are, or go.")] = Path(),
+    workers: WorkersOption = None,
+) -> None:
+    """The sample archive from end to end: made, super-resolved, published, compared with the true HR."""
+    from flows.demo import run_demo
+
+    run_demo(folder, chosen_workers(workers, None))
+
+
+def serve(
+    catalog: CatalogOption = None,
+    host: Annotated[str, typer.Option(help="Beyond loopback only with a password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 4200,
+) -> None:
+    """Prefect server, the catalog's schedules and the worker on this machine, until Ctrl-C."""
+    from flows.serve import serve as serve_flows
+
+    serve_flows(chosen_catalog(catalog), host, port)
+
+
+def _scale(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither N nor z,y,x", param_hint="--scale") from None
+
+
+def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
+    if not outcomes:
+        out.print(f"{dataset}: no scenes found")
+        return
+    if all(outcome.result == "up to date" for outcome in outcomes):
+        out.print(f"{dataset}: all {len(outcomes)} scenes are up to date, nothing to do")
+        return
+    table = Table("scene", "result", "seconds", "note")
+    for outcome in outcomes:
+        table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
+    out.print(table)

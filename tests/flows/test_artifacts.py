@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.logging import disable_run_logger
+
+from flows import artifacts
+from flows.artifacts import StageProgress, TileFailures, artifact_key, show_quicklook, show_table
+from srcore import dispatch
+from srcore.errors import SourceError, TileError
+
+
+@pytest.fixture(autouse=True)
+def _no_run() -> Iterator[None]:
+    with disable_run_logger():
+        yield
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What would have gone to the server."""
+    calls: list[dict[str, Any]] = []
+
+    def keep(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append({"call": name, "args": args, **kwargs})
+            return uuid4()
+
+        return call
+
+    for name in ("create_progress_artifact", "update_progress_artifact", "create_markdown_artifact",
+                 "create_table_artifact"):  # fmt: skip
+        monkeypatch.setattr(artifacts, name, keep(name))
+    return calls
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
+def test_a_key_is_one_that_prefect_takes(parts: list[str]) -> None:
+    assert re.fullmatch(r"([a-z0-9]+(-[a-z0-9]+)*)?", artifact_key(*parts))
+
+
+def test_progress_is_shown_at_most_every_two_seconds_and_at_the_end(shown: list[dict[str, Any]]) -> None:
+    now = 0.0
+    progress = StageProgress("upscale", "upscale-a-b", clock=lambda: now)
+    for done in range(1, 101):
+        now += 0.1
+        progress(done, 100)
+    assert [call["call"] for call in shown] == ["create_progress_artifact"] + ["update_progress_artifact"] * 5
+    assert shown[-1]["args"][1] == 100.0
+    assert shown[-1]["description"] == "upscale: 100 of 100"
+
+
+def test_progress_is_logged_by_tenths(shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    class Log:
+        def info(self, text: str, *args: Any) -> None:
+            lines.append(text % args)
+
+    monkeypatch.setattr(artifacts, "get_run_logger", Log)
+    progress = StageProgress("plan", None)
+    for done in range(1, 1001):
+        progress(done, 1000)
+    assert len(lines) == 11
+    assert lines[-1] == "plan: 1000 of 1000"
+    assert shown == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_server_that_is_away_is_asked_once_and_stops_nothing(
+    shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    def away(*args: Any, **kwargs: Any) -> Any:
+        shown.append({"call": "away"})
+        raise httpx.ConnectError("connection refused")
+
+    name = "create_progress_artifact" if fails_at == 1 else "update_progress_artifact"
+    monkeypatch.setattr(artifacts, name, away)
+    now = 0.0
+    progress = StageProgress("ingest", "ingest-a-b", clock=lambda: now)
+    for done in range(1, 11):
+        now += 5
+        progress(done, 10)
+    assert len(shown) == fails_at
+
+
+def test_tables_carry_no_infinity_and_are_left_out_when_empty(shown: list[dict[str, Any]]) -> None:
+    show_table([], "nothing", "key")
+    show_table([{"value": float("inf"), "n": 1}], "one row", "Checks", "A", "b_1")
+    assert len(shown) == 1
+    assert shown[0]["args"] == ([{"value": "inf", "n": 1}],)
+    assert shown[0]["key"] == "checks-a-b-1"
+
+
+def test_the_quicklook_goes_as_a_data_uri_or_by_its_path_when_large(
+    shown: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "scene.png"
+    picture.write_bytes(b"\x89PNG")
+    show_quicklook(picture, "a", "b", tmp_path / "scene.tif")
+    monkeypatch.setattr(artifacts, "MAX_PICTURE_BYTES", 3)
+    show_quicklook(picture, "a", "b", tmp_path / "scene.tif")
+    assert "data:image/png;base64,iVBORw==" in shown[0]["args"][0]
+    assert "base64" not in shown[1]["args"][0]
+    assert str(picture) in shown[1]["args"][0]
+
+
+def test_failed_tiles_become_rows_also_those_that_a_retry_saved() -> None:
+    attempts: dict[int, int] = {}
+
+    def work(tile: int) -> int:
+        attempts[tile] = attempts.get(tile, 0) + 1
+        if tile == 3 and attempts[tile] == 1:
+            raise TileError("a tile failed", "a flaky disk")
+        if tile == 5:
+            raise SourceError("bad pixels", "zeros")
+        return tile
+
+    with TileFailures() as failures, pytest.raises(SourceError):
+        dispatch.run_tiles(work, range(8), dispatch.Workers(0), lambda tile: None)
+    logging.getLogger("srcore.dispatch").warning("about no tile")
+    assert [(row["tile"], row["attempt"]) for row in failures.rows] == [(3, 1), (5, 1)]
+    assert failures.rows[0]["error"] == "a tile failed; found a flaky disk"

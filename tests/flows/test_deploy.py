@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.deploy import TAG, deployments
+from srcore.catalog import load_catalog
+
+
+def test_one_deployment_a_dataset_and_one_for_the_form(catalog_path: Path) -> None:
+    made = deployments(catalog_path, load_catalog(catalog_path))
+    assert [(one.flow_name, one.name) for one in made] == [
+        ("nightly", "hills"), ("nightly", "on-demand"), ("upscale-scene", "by-hand"),
+    ]  # fmt: skip
+    assert all(TAG in one.tags for one in made)
+
+
+def test_a_dataset_runs_on_its_own_schedule_in_its_own_time_zone(catalog_path: Path) -> None:
+    hills, on_demand, by_hand = deployments(catalog_path, load_catalog(catalog_path))
+    [schedule] = hills.schedules or []
+    assert isinstance(schedule.schedule, CronSchedule)
+    assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 2 * * *", "Europe/Zurich")
+    assert not on_demand.schedules
+    assert not by_hand.schedules
+
+
+def test_runs_get_the_absolute_path_of_the_catalog(catalog_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(catalog_path.parent)
+    made = deployments(Path(catalog_path.name), load_catalog(catalog_path))
+    assert {one.parameters["catalog"] for one in made} == {str(catalog_path)}
+    assert made[0].parameters["dataset"] == "hills"
+    assert os.path.isabs(made[-1].parameters["catalog"])
+
+
+def test_the_entrypoints_can_be_imported_by_the_process_of_a_run(catalog_path: Path) -> None:
+    for one in deployments(catalog_path, load_catalog(catalog_path)):
+        module, _, name = str(one.entrypoint).rpartition(".")
+        assert getattr(import_module(module), name).name == one.flow_name
+
+
+def test_the_form_explains_its_fields(catalog_path: Path) -> None:
+    form = deployments(catalog_path, load_catalog(catalog_path))[-1]._parameter_openapi_schema
+    assert list(form.properties) == ["catalog", "dataset", "scene", "force"]
+    assert form.properties["force"]["type"] == "boolean"
+    assert all(field["description"] for field in form.properties.values())

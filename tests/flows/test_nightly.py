@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import StateType
+from typer.testing import CliRunner
+
+from flows import nightly
+from flows.nightly import MAX_NAMED, night_state, run_night, summary
+from flows.scene import Outcome
+from flows.upscale import outcome_state, upscale_scene
+from srcore.errors import SourceError
+
+FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
+
+
+def test_the_summary_counts_every_scene_and_names_those_without_product() -> None:
+    night = [("s2", Outcome(f"ok{n}", "published")) for n in range(38)] + [("s2", FAILED)]
+    assert summary(night) == "38 published, 1 failed: s2/T32 (BAD_SOURCE)"
+    assert summary([]) == "no scenes"
+    assert summary([("s2", Outcome("", "failed", "BAD_CATALOG"))]) == "1 failed: s2 (BAD_CATALOG)"
+
+
+def test_the_summary_stays_one_line_of_bearable_length() -> None:
+    night = [("s2", Outcome(f"scene-{n}", "failed", "BAD_SOURCE")) for n in range(1000)]
+    assert summary(night).count("scene-") == MAX_NAMED
+    assert summary(night).startswith("1000 failed: ")
+
+
+def test_a_night_fails_when_any_scene_is_without_product() -> None:
+    good = [("s2", Outcome("a", "published")), ("s2", Outcome("b", "degraded")), ("s2", Outcome("c", "up to date"))]
+    assert night_state(good).type == StateType.COMPLETED
+    assert night_state([*good, ("s2", FAILED)]).type == StateType.FAILED
+    assert night_state([*good, ("s2", Outcome("d", "quarantined", "BAD_GRID"))]).type == StateType.FAILED
+
+
+def test_the_state_of_a_scene_says_what_became_of_it() -> None:
+    assert outcome_state(Outcome("a", "up to date")).message == "a: up to date"
+    state = outcome_state(FAILED)
+    assert (state.type, state.message) == (StateType.FAILED, "T32: failed, BAD_SOURCE: no raster")
+
+
+def test_a_scene_that_is_not_there_is_a_failed_run_of_one_line(catalog_path: Path) -> None:
+    state = upscale_scene.fn(str(catalog_path), "hills", "nowhere")
+    assert state.type == StateType.FAILED
+    assert state.message == ("nowhere: failed, BAD_CATALOG: dataset hills has no scene 'nowhere'; see `srcore status`")
+
+
+@pytest.mark.parametrize("error", [SourceError("no such folder"), OSError("stale file handle")])
+def test_a_dataset_that_cannot_be_looked_at_does_not_stop_the_others(catalog_path: Path, error: Exception) -> None:
+    def run(dataset: str) -> list[Outcome]:
+        if dataset == "hills":
+            raise error
+        return [Outcome("a", "published")]
+
+    night = run_night(catalog_path, None, run)
+    assert [(name, outcome.result) for name, outcome in night] == [("hills", "failed"), ("on-demand", "published")]
+
+
+def test_python_m_flows_nightly_needs_no_server(catalog_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import typer
+
+    monkeypatch.setenv("SRCORE_WORKERS", "0")
+    app = typer.Typer()
+    app.command()(nightly.main)
+    first = CliRunner().invoke(app, ["--catalog", str(catalog_path), "--dataset", "hills"])
+    assert first.exit_code == 1
+    assert "1 failed: hills/broken (BAD_SOURCE)" in first.output
+    (catalog_path.parent / "in" / "broken.tif").unlink()
+    second = CliRunner().invoke(app, ["--catalog", str(catalog_path)])
+    assert (second.exit_code, second.output) == (0, "2 up to date\n")
+    third = CliRunner().invoke(app, ["--catalog", str(catalog_path.parent / "none.yaml")])
+    assert third.exit_code == 2
+    assert third.output.startswith("error: ")

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from flows.serve import AUTH, refuse_open_host, refuse_taken_port, serve, server_environment
+from srcore.errors import CatalogError, SRError
+from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
+def test_an_open_host_needs_a_password(host: str, catalog_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(AUTH, raising=False)
+    with pytest.raises(CatalogError, match=f"set {AUTH}=user:password, or serve on 127.0.0.1"):
+        serve(catalog_path, host)
+    with pytest.raises(CatalogError):
+        refuse_open_host(host, {AUTH: "no-colon"})
+    refuse_open_host(host, {AUTH: "user:password"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    refuse_open_host(host, {})
+
+
+def test_a_taken_port_is_told_before_anything_starts(catalog_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(CatalogError, match=r"cannot listen on 127\.0\.0\.1:\d+; found Address already in use"):
+            serve(catalog_path, port=other.getsockname()[1])
+    assert not (catalog_path.parent / "archive").exists()
+    refuse_taken_port("127.0.0.1", free_port())
+
+
+def test_a_broken_catalog_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "catalog.yaml").write_text("version: 2\n")
+    with pytest.raises(SRError):
+        serve(tmp_path / "catalog.yaml")
+
+
+def test_server_worker_and_runs_share_their_settings(tmp_path: Path) -> None:
+    found = server_environment(tmp_path, "127.0.0.1", 4300, {})
+    assert found["PREFECT_API_URL"] == found["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4300/api"
+    assert found["PREFECT_HOME"] == str(tmp_path / ".prefect")
+    assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert "PREFECT_API_AUTH_STRING" not in found
+
+
+def test_what_the_user_set_is_kept_and_the_worker_knows_the_password(tmp_path: Path) -> None:
+    own = {"PREFECT_HOME": "/own", AUTH: "user:secret", "PREFECT_API_URL": "http://elsewhere/api",
+           "PREFECT_SERVER_UI_API_URL": "https://proxy.example.org/api"}  # fmt: skip
+    found = server_environment(tmp_path, "0.0.0.0", 4300, own)
+    assert found["PREFECT_HOME"] == "/own"
+    assert found["PREFECT_SERVER_UI_API_URL"] == "https://proxy.example.org/api"
+    assert found["PREFECT_API_URL"] == "http://127.0.0.1:4300/api"
+    assert found["PREFECT_API_AUTH_STRING"] == "user:secret"
+
+
+@pytest.mark.slow
+def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
+    run = served.start_run("upscale-scene/by-hand", dataset="hills", scene="east")
+    state = served.wait_for(run)
+    assert state["type"] == "COMPLETED", state
+    assert served.api("GET", f"/flow_runs/{run}")["name"] == "hills/east"
+    tasks = served.of_run(run, "task_runs", sort="EXPECTED_START_TIME_ASC")
+    assert {(task["name"], task["state_type"]) for task in tasks} == {
+        (stage, "COMPLETED") for stage in ("plan", "ingest", "upscale", "export", "validate")
+    }
+    artifacts = {artifact["key"]: artifact for artifact in served.of_run(run, "artifacts")}
+    assert artifacts["ingest-hills-east"]["data"] == artifacts["upscale-hills-east"]["data"] == 100.0
+    assert artifacts["checks-hills-east"]["type"] == "table"
+    assert "data:image/png;base64," in artifacts["quicklook-hills-east"]["data"]
+    product = served.catalog.parent / "archive" / "hills" / "products" / "east"
+    assert (product / "east.receipt.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served) -> None:
+    run = served.start_run("nightly/hills")
+    state = served.wait_for(run)
+    assert state["type"] == "FAILED"
+    assert state["message"].endswith("1 failed: hills/broken (BAD_SOURCE)")
+    [table] = served.of_run(run, "artifacts")
+    assert table["key"] == "nightly-hills"
+    assert (served.catalog.parent / "archive" / "hills" / "products" / "west" / "west.receipt.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_server_has_scheduled_the_coming_nights(served: Served) -> None:
+    body = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "sort": "EXPECTED_START_TIME_ASC"}
+    planned = served.api("POST", "/flow_runs/filter", body)
+    assert planned, "the scheduler inserted no runs: see server.log"
+    assert all(run["auto_scheduled"] and run["expected_start_time"][11:16] in ("00:00", "01:00") for run in planned)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_server_starts_leaves_nothing_behind(
+    tmp_path: Path, catalog_path: Path, number: signal.Signals
+) -> None:
+    port, log = free_port(), tmp_path / "serve.log"
+    process = start_serve(catalog_path, port, log)
+    try:
+        wait_for_text(process, log, "starting the Prefect server")
+        process.send_signal(number)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert log.read_text().endswith("stopped\n")
+    refuse_taken_port("127.0.0.1", port)
