@@ -150,7 +150,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
 
 def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
     """`path` without links, when it is a readable regular file that lies in one of `roots`."""
-    if str(path).startswith(("/vsi", "\\\\")) or "://" in str(path) or "<" in str(path)[:1]:
+    if str(path).startswith(("/vsi", "<")) or "://" in str(path):
         raise SourceError(f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine")
     try:
         real = Path(path).resolve(strict=True)
