@@ -155,11 +155,11 @@ def test_separate_files_of_one_band_each_are_one_scene(
         np.testing.assert_array_equal(sr.read()[:, ::2, ::2], values)
 
 
-def test_a_broken_catalog_names_file_line_and_key(
-    srcore: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_broken_catalog_names_file_line_and_key(srcore: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     catalog = tmp_path / "c.yaml"
-    catalog.write_text("version: 1\nstore: ./s\ndatasets:\n  a:\n    kind: raster\n    source: x\n    shedule: '0 2 * * *'\n")
+    catalog.write_text(
+        "version: 1\nstore: ./s\ndatasets:\n  a:\n    kind: raster\n    source: x\n    shedule: '0 2 * * *'\n"
+    )
     code, _, err = srcore("run", "a", "--catalog", catalog)
     assert (code, err.count("\n")) == (2, 1)
     assert "c.yaml:7: unknown key 'shedule'" in err
