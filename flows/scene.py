@@ -22,6 +22,7 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, SRError
 from srcore.layout import DatasetPaths
+from srcore.report.product import write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
 from srcore.stages.plan import Job, plan_scene
@@ -60,8 +61,10 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
         report: Report = stage("validate", lambda progress: _validate(plan, progress))
     except _Reached:
         return None
+    receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+    write_page(plan, receipt)
     refuse(plan, report)
-    receipt = publish(plan.product, plan.scratch.staged, _receipt(plan, ingested, upscaled, report, stage.seconds))
+    receipt = publish(plan.product, plan.scratch.staged, receipt)
     clear_scratch(plan.scratch.folder)
     return receipt
 

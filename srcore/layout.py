@@ -4,7 +4,9 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
                             SCENE.report.json   the checks
+                            SCENE.report.html   the same for people, with pictures and provenance
                             SCENE.receipt.json  written last: without it nothing here is published
+STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
@@ -61,6 +63,11 @@ class ProductPaths:
         return self.folder / f"{self.stem}.report.json"
 
     @property
+    def page(self) -> Path:
+        """The checks for people: one HTML file that needs nothing else."""
+        return self.folder / f"{self.stem}.report.html"
+
+    @property
     def receipt(self) -> Path:
         """Written last."""
         return self.folder / f"{self.stem}.receipt.json"
@@ -90,6 +97,16 @@ class Scratch:
         return self.folder / "done"
 
     @property
+    def pictures(self) -> Path:
+        """What EXPORT painted for the page."""
+        return self.folder / "pictures.json"
+
+    @property
+    def evidence(self) -> Path:
+        """What VALIDATE counted for the page."""
+        return self.folder / "evidence.json"
+
+    @property
     def staged(self) -> Path:
         """The product's files before they are published."""
         return self.folder / "staged"
@@ -103,6 +120,11 @@ class DatasetPaths:
 
     def product(self, scene: str, suffix: str) -> ProductPaths:
         return ProductPaths(self.root / "products" / scene, scene + suffix)
+
+    @property
+    def index(self) -> Path:
+        """The page of the whole dataset."""
+        return self.root / "index.html"
 
     def scratch(self, scene: str) -> Path:
         """Parent of a scene's scratch folders, one a configuration."""

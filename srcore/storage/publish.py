@@ -82,7 +82,7 @@ def publish(product: ProductPaths, staged: Path, receipt: Receipt) -> Receipt:
 
     The files must have been verified. Every point of failure leaves either the old product, or no receipt.
     """
-    files = [path for path in (product.quicklook, product.report, product.stac, product.data)
+    files = [path for path in (product.quicklook, product.report, product.page, product.stac, product.data)
              if (staged / path.name).exists()]  # fmt: skip
     outputs = []
     for path in files:
