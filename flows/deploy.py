@@ -84,11 +84,12 @@ def keep_pauses(wanted: Iterable[RunnerDeployment]) -> list[str]:
         for deployment in wanted:
             with suppress(ObjectNotFound):
                 known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
-                if known.paused or any(not planned.active for planned in known.schedules):
+                active = all(planned.active for planned in known.schedules)
+                deployment.paused = known.paused
+                for planned in deployment.schedules or []:
+                    planned.active = active
+                if known.paused or not active:
                     paused.append(deployment.name)
-                    deployment.paused = known.paused
-                    for planned in deployment.schedules or []:
-                        planned.active = False
     return paused
 
 

@@ -52,9 +52,9 @@ def test_the_form_explains_its_fields(catalog_path: Path) -> None:
     assert all(field["description"] for field in form.properties.values())
 
 
-@pytest.mark.parametrize(("paused", "active", "kept"), [(True, True, True), (False, False, True), (False, True, False)])
+@pytest.mark.parametrize(("paused", "active"), [(True, True), (False, False), (False, True)])
 def test_what_somebody_paused_stays_paused(
-    catalog_path: Path, monkeypatch: pytest.MonkeyPatch, paused: bool, active: bool, kept: bool
+    catalog_path: Path, monkeypatch: pytest.MonkeyPatch, paused: bool, active: bool
 ) -> None:
     class Client:
         def __enter__(self) -> Client:
@@ -70,5 +70,6 @@ def test_what_somebody_paused_stays_paused(
 
     monkeypatch.setattr(deploy, "get_client", lambda sync_client: Client())
     wanted = deployments(catalog_path, load_catalog(catalog_path))
-    assert deploy.keep_pauses(wanted) == (["hills"] if kept else [])
-    assert [planned.active for planned in wanted[0].schedules or []] == [not kept]
+    assert deploy.keep_pauses(wanted) == ([] if active and not paused else ["hills"])
+    assert [planned.active for planned in wanted[0].schedules or []] == [active]
+    assert bool(wanted[0].paused) is paused
