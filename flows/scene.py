@@ -5,6 +5,7 @@ The five stages are called through `call`, so that a terminal can draw a bar and
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 import traceback
@@ -22,7 +23,8 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, SRError
 from srcore.layout import DatasetPaths
-from srcore.report.product import write_page
+from srcore.report.index import write_index
+from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
 from srcore.stages.plan import Job, plan_scene
@@ -33,6 +35,8 @@ from srcore.storage.sources import Scene, find_hr, find_scenes
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -251,6 +255,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
         _quarantine(record, state.job, unknown, traceback.format_exc())
         return Outcome(state.scene, "failed", unknown.code, str(unknown), time.monotonic() - started)
     record.unlink(missing_ok=True)
+    record.with_suffix(".html").unlink(missing_ok=True)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
 
@@ -260,7 +265,11 @@ def _quarantine(record: Path, job: Job, error: SRError, log: str = "") -> None:
         "scene": job.scene, "code": error.code, "message": str(error), "retryable": error.retryable, "log": log,
         "configuration": job.configuration, "sources": _stamps(job), "when": datetime.now(UTC).isoformat(),
     }  # fmt: skip
-    with suppress(SRError):  # a store that cannot be written is the error already told
+    # A store that cannot be written is the error already told.
+    with suppress(SRError, OSError):
+        record.with_suffix(".html").unlink(missing_ok=True)
+        if isinstance(error, GateError):
+            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
         write_json(record, value)
 
 
@@ -298,4 +307,14 @@ def run_dataset(
             continue
         done += state.due or force
         outcomes.append(run_due(catalog, state, run, force=force))
+    if done:
+        _show(DatasetPaths(Path(catalog.store) / dataset))
     return outcomes
+
+
+def _show(places: DatasetPaths) -> None:
+    """The dataset's page as things stand now: a view, so a run does not fail by it."""
+    try:
+        write_index(places)
+    except SRError as error:
+        log.warning("the page of %s was not written: %s", places.root.name, error)

@@ -8,6 +8,7 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.receipt.json  written last: without it nothing here is published
 STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
+                         SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
 

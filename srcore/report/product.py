@@ -34,6 +34,16 @@ def write_page(plan: ScenePlan, receipt: Receipt) -> None:
     write_atomic(staged.page, report_page(page_facts(plan, receipt)).encode("utf-8", "backslashreplace"))
 
 
+def keep_page(scratch: Path, name: str, place: Path) -> None:
+    """Put the newest staged page of that name at `place`, where there is one: of a product that a gate stopped.
+
+    `scratch` is the parent of the scene's scratch folders.
+    """
+    pages = sorted(scratch.glob(f"*/staged/{name}"), key=lambda path: path.stat().st_mtime_ns)
+    if pages:
+        write_atomic(place, pages[-1].read_bytes())
+
+
 def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
     """What the page of a product tells; pictures only where the plan has a quicklook: a restricted one never has."""
     from srcore.report.page import ReportFacts
