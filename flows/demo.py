@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.progress import bars
-from flows.scene import Outcome, run_dataset, run_scene, scene_states
+from flows.scene import Outcome, run_dataset, scene_runner, scene_states
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, SRError
@@ -30,8 +30,8 @@ def run_demo(folder: Path, workers: Workers) -> None:
     for written in make_archive(folder / "incoming" / "sample"):
         out.print(f"   {written}")
     out.print(f"2. super-resolving dataset {DATASET}: plan, ingest, upscale, export, validate, publish")
-    with bars() as call:
-        outcomes = run_dataset(path, DATASET, lambda job: run_scene(job, workers, call))
+    with bars() as call, scene_runner(workers, call) as run:
+        outcomes = run_dataset(path, DATASET, run)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:
         raise SRError(f"the demo failed at scene {failed[0].scene}", failed[0].message, "please report it")

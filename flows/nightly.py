@@ -22,8 +22,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
-from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, run_scene, scene_states
-from flows.upscale import local_workers, run_as_tasks, upscale_scene
+from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, scene_runner, scene_states
+from flows.upscale import local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
 from srcore.settings import load_settings
@@ -53,7 +53,8 @@ def nightly(catalog: str, dataset: str | None = None, limit: int | None = None, 
         force: Do the scenes that are up to date or in quarantine, too.
     """
     try:
-        night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force))
+        with scenes_as_tasks():
+            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force))
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
     rows = [_row(name, outcome) for name, outcome in night]
@@ -81,7 +82,7 @@ def _subflows(path: Path, limit: int | None, force: bool, dataset: str) -> list[
     outcomes, done = [], 0
     for state in scene_states(catalog, dataset):
         if not (state.due or force):
-            outcomes.append(run_due(catalog, state, run_as_tasks))  # says why not
+            outcomes.append(run_due(catalog, state, lambda job: None))  # it only says why not
         elif limit is None or done < limit:
             done += 1
             outcomes.append(_subflow(path, dataset, state, force))
@@ -89,8 +90,8 @@ def _subflows(path: Path, limit: int | None, force: bool, dataset: str) -> list[
 
 
 def _plain(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
-    workers = local_workers()
-    return run_dataset(path, dataset, lambda job: run_scene(job, workers), limit=limit, force=force)
+    with scene_runner(local_workers()) as run:
+        return run_dataset(path, dataset, run, limit=limit, force=force)
 
 
 def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:

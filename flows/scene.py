@@ -5,19 +5,21 @@ The five stages are called through `call`, so that a terminal can draw a bar and
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from srcore import __version__
 from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
-from srcore.dispatch import Workers
+from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, SRError
 from srcore.layout import DatasetPaths
 from srcore.stages.export import export
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 StageCall = Callable[[str, Callable[[Progress], T]], T]
+Run = Callable[[Job], Receipt | None]
 STAGES = ("plan", "ingest", "upscale", "export", "validate")
 
 
@@ -61,6 +64,18 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
     receipt = publish(plan.product, plan.scratch.staged, _receipt(plan, ingested, upscaled, report, stage.seconds))
     clear_scratch(plan.scratch.folder)
     return receipt
+
+
+@contextmanager
+def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
+    """`run_scene` for several scenes, whose workers are started once, when the first scene needs them."""
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> Workers:
+            return stack.enter_context(cluster(workers))
+
+        yield lambda job: run_scene(job, started(), call)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
@@ -211,9 +226,6 @@ class Outcome:
         return self.result in ("published", "degraded", "up to date")
 
 
-Run = Callable[[Job], Receipt | None]
-
-
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
     """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
     if not force and not state.due:
@@ -224,7 +236,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     started = time.monotonic()
     record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
     if force:
-        clear_scratch(state.job.scratch)
+        shutil.rmtree(state.job.scratch, ignore_errors=True)
     try:
         receipt = run(state.job)
     except SRError as error:

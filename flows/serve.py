@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 START_SECONDS = 180.0
 """A server's first start makes its database: 8 s on two cores, longer on a busy machine."""
 STOP_SECONDS = 30.0
-POLL_SECONDS = 5.0
+POLL_SECONDS = 2.0
 """Between two looks of the worker for runs that are due."""
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
@@ -43,8 +45,18 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     environment = server_environment(Path(loaded.store), host, port, os.environ)
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
+    stop = threading.Event()
+    _stop_on_signals(stop)
     with prefect_server(host, port, environment) as server:
-        _work(catalog, environment["PREFECT_SERVER_UI_API_URL"].removesuffix("/api"), server)
+        _wait_until_healthy(server, environment, stop)
+        _work(catalog, environment["PREFECT_SERVER_UI_API_URL"].removesuffix("/api"), server, stop)
+    print("stopped", flush=True)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """Signals set a flag and interrupt nothing: whatever has been started is known, and gets stopped."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
 
 
 def is_loopback(host: str) -> bool:
@@ -96,8 +108,8 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
 
 @contextmanager
 def prefect_server(host: str, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A healthy Prefect server in a child process, its output in PREFECT_HOME/server.log; stopped at the end."""
-    log = Path(environment["PREFECT_HOME"], "server.log")
+    """A Prefect server in a child process, its output in PREFECT_HOME/server.log; stopped at the end."""
+    log = server_log(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"starting the Prefect server (log: {log}) ...", flush=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
@@ -107,44 +119,48 @@ def prefect_server(host: str, port: int, environment: Mapping[str, str]) -> Iter
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}, start_new_session=True
         )
     try:
-        _wait_until_healthy(server, environment["PREFECT_API_URL"], log)
         yield server
     finally:
-        _stop(server)
-
-
-def _wait_until_healthy(server: subprocess.Popen[bytes], api: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
+        server.send_signal(signal.SIGINT)
         try:
-            if httpx.get(f"{api}/health", timeout=5).status_code == httpx.codes.OK:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def server_log(environment: Mapping[str, str]) -> Path:
+    """Where the server writes what it has to say."""
+    return Path(environment["PREFECT_HOME"], "server.log")
+
+
+def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[str, str], stop: threading.Event) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not stop.is_set() and time.monotonic() < deadline and server.poll() is None:
+        try:
+            if httpx.get(f"{environment['PREFECT_API_URL']}/health", timeout=5).status_code == httpx.codes.OK:
                 return
         except httpx.HTTPError:
             time.sleep(0.2)  # not yet
-    lines = log.read_text(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "nothing in its log")
-    raise SRError("the Prefect server did not start", last.strip()[:200], f"see {log}", code="SERVER_DOWN")
+    if stop.is_set():
+        return
+    log = server_log(environment)
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    raise SRError("the Prefect server did not start", lines[-1][:200] if lines else "an empty log", f"see {log}",
+                  code="SERVER_DOWN")  # fmt: skip
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    if server.poll() is None:
-        server.send_signal(signal.SIGINT)
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
-
-
-def _work(catalog: Path, url: str, server: subprocess.Popen[bytes]) -> None:
+def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Create the deployments and run what comes due, until `stop`."""
+    if stop.is_set():
+        return
     # Prefect reads its settings when it is imported: not before `serve` has set them.
     from prefect.runner import Runner
 
     from flows import deploy
 
     wanted = deploy.deployments(catalog, load_catalog(catalog))
+    paused = deploy.keep_pauses(wanted)
     runner = Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
     for deployment in wanted:
         runner.add_deployment(deployment)
@@ -153,32 +169,25 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes]) -> None:
     if interrupted := deploy.close_interrupted():
         print(f"{interrupted} runs were interrupted when the last server stopped; they are marked as crashed")
     print(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now", flush=True)
-    for deployment in wanted:
-        for schedule in deployment.schedules or []:
-            print(f"  {deployment.name}: every due scene at {schedule.schedule}")
+    for line in deploy.schedules(wanted):
+        print(f"  {line}")
+    for name in paused:
+        print(f"  {name} is paused")
+    logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
     print("Ctrl-C stops.", flush=True)
-    asyncio.run(_run_until_stopped(runner, server))
+    asyncio.run(_run_until_stopped(runner, server, stop))
 
 
-async def _run_until_stopped(runner: Runner, server: subprocess.Popen[bytes]) -> None:
-    """Run the worker until a signal; SRError when the server ends before that."""
+async def _run_until_stopped(runner: Runner, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Run the worker until `stop`; SRError when the server, or the worker itself, ends before that."""
     working = asyncio.create_task(runner.start())
-    await asyncio.sleep(0)  # the runner sets its own handler for SIGTERM as it starts; ours replaces it
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, working.cancel)
-    watching = asyncio.create_task(_until_ended(server))
-    await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-    died = not working.done()
-    for task in (working, watching):
-        task.cancel()
+    await asyncio.sleep(0)  # as it starts, the runner takes SIGTERM for itself
+    _stop_on_signals(stop)
+    while not stop.is_set() and not working.done() and server.poll() is None:
+        await asyncio.sleep(0.2)
+    working.cancel()
     with suppress(asyncio.CancelledError):
         await working
-    if died:
-        raise SRError("the Prefect server ended", f"exit status {server.returncode}", "see its server.log",
+    if not stop.is_set():
+        raise SRError("the Prefect server ended", f"exit status {server.poll()}", "see its server.log",
                       code="SERVER_DOWN")  # fmt: skip
-
-
-async def _until_ended(server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        await asyncio.sleep(1)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from prefect import Task
+from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from flows.artifacts import StageProgress, TileFailures, artifact_key, show_table
-from flows.scene import STAGES, Progress, StageCall
+from flows.scene import STAGES, Progress
 from srcore.errors import SRError
 
 if TYPE_CHECKING:
@@ -66,12 +66,9 @@ TASKS: dict[str, Task[..., Any]] = {
 }
 
 
-def stage_tasks(dataset: str, scene: str) -> StageCall[Any]:
-    """How `run_scene` calls its stages inside a flow run: each as the task of its name. Raises what it raised."""
-
-    def call(stage: str, function: Callable[[Progress], T]) -> T:
-        state: State[T] = TASKS[stage](stage, dataset, scene, function, return_state=True)  # type: ignore[assignment]  # sync
-        result: T = state.result()
-        return result
-
-    return call
+def call_as_task(stage: str, function: Callable[[Progress], T]) -> T:
+    """Call a stage of the flow run's scene as the task of its name; raises what the stage raised."""
+    scene: dict[str, Any] = runtime.flow_run.parameters
+    state: State[T] = TASKS[stage](stage, scene["dataset"], scene["scene"], function, return_state=True)  # type: ignore[assignment]  # sync
+    result: T = state.result()
+    return result

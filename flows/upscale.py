@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +14,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook
-from flows.scene import Outcome, run_dataset, run_scene
-from flows.tasks import stage_tasks
+from flows.scene import Outcome, Run, run_dataset, scene_runner
+from flows.tasks import call_as_task
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.settings import load_settings
 from srcore.stages.plan import Job
 from srcore.storage.publish import Receipt
+
+_AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)
 
 
 @flow(name="upscale-scene", flow_run_name="{dataset}/{scene}", persist_result=False)
@@ -30,15 +36,30 @@ def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -
         force: Do it again, even when the product is up to date or the scene is in quarantine.
     """
     try:
-        [outcome] = run_dataset(Path(catalog), dataset, run_as_tasks, scene=scene, force=force)
+        with scenes_as_tasks() as run:
+            [outcome] = run_dataset(Path(catalog), dataset, run, scene=scene, force=force)
     except SRError as error:
         outcome = Outcome(scene, "failed", error.code, str(error))
     return outcome_state(outcome)
 
 
-def run_as_tasks(job: Job) -> Receipt | None:
-    """`run_scene` with its stages as tasks of the flow run; shows the quicklook when the product is published."""
-    receipt = run_scene(job, local_workers(), stage_tasks(job.dataset, job.scene))
+@contextmanager
+def scenes_as_tasks() -> Iterator[Run]:
+    """Runs scenes with their stages as tasks, on workers that are started once: for the night around it, if any."""
+    around = _AROUND.get()
+    if around is not None:
+        yield around
+        return
+    with scene_runner(local_workers(), call_as_task) as run:
+        token = _AROUND.set(partial(_run_and_show, run))
+        try:
+            yield partial(_run_and_show, run)
+        finally:
+            _AROUND.reset(token)
+
+
+def _run_and_show(run: Run, job: Job) -> Receipt | None:
+    receipt = run(job)
     if job.product.quicklook.exists():
         show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
     return receipt

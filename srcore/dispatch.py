@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from srcore.errors import PlanError, SRError, TileError
@@ -37,9 +37,7 @@ class Workers:
 
     @property
     def resolved(self) -> int:
-        """Processes on this machine."""
-        if self.scheduler is not None:
-            return 0
+        """Processes on this machine, or those that somebody started at the scheduler."""
         return len(os.sched_getaffinity(0)) if self.count is None else self.count
 
 
@@ -145,20 +143,17 @@ def _drain(client: Client, work: Callable[[int], T], ledger: _Ledger[T]) -> None
 
 
 @contextmanager
-def _client(workers: Workers, tasks: int) -> Iterator[Client]:
-    """A client of the running scheduler, or of a local cluster of single-threaded processes on loopback."""
-    import dask
-    from distributed import Client, LocalCluster
+def cluster(workers: Workers) -> Iterator[Workers]:
+    """Workers that stay for several scenes: a local cluster started once, on loopback, closed at the end.
 
-    if workers.scheduler is not None:
-        try:
-            client = Client(workers.scheduler, timeout="10s", set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise PlanError(f"no Dask scheduler answers at {workers.scheduler}", str(error),
-                            "start it or leave --scheduler out", code="NO_SCHEDULER") from error  # fmt: skip
-        with client:
-            yield client
+    Single-threaded processes, one a core. Gives `workers` itself where there is a scheduler, or none is wanted.
+    """
+    if workers.scheduler is not None or workers.resolved == 0:
+        yield workers
         return
+    import dask
+    from distributed import LocalCluster
+
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS"), "1")
     settings = {
         "distributed.nanny.pre-spawn-environ": {**threads, **ALLOCATOR},
@@ -169,12 +164,26 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=min(workers.resolved, tasks), threads_per_worker=1, processes=True, host="127.0.0.1",
+            n_workers=workers.resolved, threads_per_worker=1, processes=True, host="127.0.0.1",
             dashboard_address=None, silence_logs=logging.ERROR, memory_limit=0,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        ) as local,
     ):  # fmt: skip
-        yield client
+        yield Workers(workers.resolved, local.scheduler_address)
+
+
+@contextmanager
+def _client(workers: Workers, tasks: int) -> Iterator[Client]:
+    """A client of the running scheduler, or of a local cluster of no more workers than tasks."""
+    from distributed import Client
+
+    with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
+        try:
+            client = Client(running.scheduler, timeout="10s", set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise PlanError(f"no Dask scheduler answers at {running.scheduler}", str(error),
+                            "start it or leave --scheduler out", code="NO_SCHEDULER") from error  # fmt: skip
+        with client:
+            yield client
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:

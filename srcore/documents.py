@@ -21,6 +21,8 @@ from srcore.errors import CatalogError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
+MAX_NODES = 50_000
+"""Values and keys of a document: more would take the parser seconds, and nobody writes them."""
 
 Key = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,8 +52,9 @@ class Document:
         try:
             return model.model_validate(self.value, context=context)
         except ValidationError as error:
-            found = sorted(error.errors(), key=lambda one: self.line(_key(one["loc"])))
-            raise self._error(model, dict(found[0])) from error
+            # An unknown key first: it is often the misspelt form of the one that is then missing.
+            found = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", self.line(_key(one["loc"]))))
+            raise self._error(model, dict(found)) from error
 
     def _error(self, model: type[BaseModel], error: dict[str, Any]) -> CatalogError:
         key = _key(error["loc"])
@@ -99,6 +102,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     path = Path()
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -115,6 +119,9 @@ class _StrictLoader(yaml.SafeLoader):
             _refuse(self.path, line, "a tag", str(event.tag), "take it out; text that starts with ! needs quotes")
         if self.depth >= MAX_DEPTH:
             _refuse(self.path, line, "nesting", f"more than {MAX_DEPTH} levels", "flatten it")
+        if self.nodes >= MAX_NODES:
+            _refuse(self.path, line, "a document of this many values", f"more than {MAX_NODES}", "split it")
+        self.nodes += 1
         self.depth += 1
         try:
             return super().compose_node(parent, index)

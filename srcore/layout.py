@@ -1,10 +1,10 @@
 """Names and places: what every file of the store is called. Nothing here touches a disk.
 
-STORE/DATASET/products/SCENE/SCENE.tif      the product (.nii.gz for a volume)
-                            SCENE.json      its STAC item
-                            SCENE.png       its quicklook
-                            report.json     the checks
-                            receipt.json    written last: without it nothing here is published
+STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume)
+                            SCENE.json          its STAC item
+                            SCENE.png           its quicklook
+                            SCENE.report.json   the checks
+                            SCENE.receipt.json  written last: without it nothing here is published
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """

@@ -168,6 +168,7 @@ def test_schema_agrees_with_the_loader(tmp_path: Path) -> None:
         ("a: \x00", "not valid YAML"),
         ("[" * 5000, "nesting is not allowed; found 'more than 12 levels'"),
         ("a: " * 3 + "1", "not valid YAML"),
+        ("a: [" + "1," * 60_000 + "1]", "a document of this many values is not allowed; found 'more than 50000'"),
         ("x" * 1_000_001, "the document is too large"),
     ],
 )

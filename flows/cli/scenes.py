@@ -78,17 +78,17 @@ def run(
 ) -> None:
     """Publish every scene of a dataset that is due."""
     from flows.progress import bars
-    from flows.scene import run_dataset, run_scene
+    from flows.scene import run_dataset, scene_runner
 
     if dry_run:
         status(dataset, catalog, as_json)
         return
     where = chosen_workers(workers, scheduler)
-    with bars(show=not as_json) as call:
+    with bars(show=not as_json) as call, scene_runner(where, call) as run_one:
         outcomes = run_dataset(
             chosen_catalog(catalog),
             dataset,
-            lambda job: run_scene(job, where, call),
+            run_one,
             scene=scene,
             limit=limit,
             force=force,

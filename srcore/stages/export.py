@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 
 from srcore.layout import ProductPaths
-from srcore.storage import cog, nifti
+from srcore.report.quicklook import quicklook
+from srcore.storage import cog, nifti, stac
+from srcore.storage.files import write_atomic
+from srcore.storage.scene import open_scene
 from srcore.storage.scratch import ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
@@ -22,22 +27,51 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Pr
     staged.folder.mkdir(parents=True)
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.read_sr(tile)
-    _write(plan, store, staged, progress)
+    _write_data(plan, store, staged.data, progress)
+    if "quicklook" in plan.outputs:
+        write_atomic(staged.quicklook, _picture(plan, store))
+    if "stac" in plan.outputs:
+        stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
     return staged
 
 
-def _write(plan: ScenePlan, store: TileStore, staged: ProductPaths, progress: Progress) -> None:
-    """The product, read back; progress is its first half and the second."""
-    header, scale, target = plan.header, plan.tiles.scale, staged.data
+def _write_data(plan: ScenePlan, store: TileStore, target: Path, progress: Progress) -> None:
+    """The product, read back: the first half of the bar and the second."""
+    header, scale = plan.header, plan.tiles.scale
     if header.kind == "volume":
         nifti.write_nifti(target, header, scale, store.sr)
+        progress(1, 2)
         nifti.verify_nifti(target, header, scale, store.sr)
+        progress(2, 2)
         return
     size = (scale[0], scale[1])
-    cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 0))
-    cog.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _part(progress, 1))
+    cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 0))
+    cog.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 1))
 
 
-def _part(progress: Progress, position: int) -> Progress:
-    """One half of a bar."""
+def _half(progress: Progress, position: int) -> Progress:
     return lambda done, total: progress(position * total + done, 2 * total)
+
+
+def _picture(plan: ScenePlan, store: TileStore) -> bytes:
+    bands = plan.header.bands
+    with open_scene(plan.header) as reader:
+        return quicklook(
+            lambda window: reader.read(window)[0],
+            store.valid,
+            store.sr,
+            [band.name for band in bands],
+            [band.colour for band in bands],
+        )
+
+
+def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
+    # A scene that does not say when it was taken gets its file's time: the same at every run.
+    changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in plan.header.paths), UTC)
+    return stac.ProductFacts(
+        id=plan.scene,
+        when=stac.acquired(plan.header) or changed,
+        sources=tuple(path.name for path in plan.header.paths),
+        quicklook=staged.quicklook if staged.quicklook.exists() else None,
+        properties={"srcore:model": plan.model.name, "srcore:model_digest": plan.model_digest},
+    )

@@ -87,7 +87,8 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
         *reference.checks(),
     ]
     report = Report(tuple(checks))
-    write_json(staged.report, {"verdict": report.verdict, "checks": [asdict(check) for check in report.checks]})
+    if "report" in plan.outputs:
+        write_json(staged.report, {"verdict": report.verdict, "checks": [asdict(check) for check in report.checks]})
     return report
 
 

@@ -13,19 +13,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from srcore.errors import StoreError
+from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_check import check_directories, check_pixels
 from srcore.storage.cog_form import product_env
 from srcore.storage.cog_write import write_product, write_tiny
 from srcore.storage.files import fsync_file, fsync_folder, store_error
+from srcore.storage.gdal import gdal_env
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
-from srcore.storage.cog_bytes import explain
 
 Progress = Callable[[int, int], None]
+
+GDAL_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
+"""What a failed write or read ends in: rasterio gives a SystemError where GDAL fails without a word."""
 
 FULL_BELOW_BYTES = 16 << 20
 """With less than this free, what GDAL failed to write without saying why failed because the disk is full."""
@@ -49,16 +54,17 @@ def write_cog(
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
-    try:
-        with _hidden_folder(path.parent, path.name) as folder, product_env(pixels):
+    with _hidden_folder(path) as folder, product_env(pixels):
+        try:
             product = write_product(folder, pixels, progress)
             fsync_file(product)
             os.replace(product, path)
             fsync_folder(path.parent)
-    except StoreError:
-        raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
-        raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
+        except StoreError:
+            raise
+        except GDAL_FAILURES as error:
+            # here, before the hidden folder goes and the disk is no longer full
+            raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
 
 
 def verify_cog(
@@ -74,8 +80,9 @@ def verify_cog(
 
     A fresh open must give every full-resolution block, mask and overview block and all that the header says; each
     tag of each image must have the bytes that GDAL gives it in a tiny product of the same header; and no byte of
-    the file may be unexplained. Nothing but the arguments is needed, so that a run that goes on after a crash can
-    verify what the one before wrote (with the same GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
+    the file may be unexplained. So a changed bit is found unless zlib reads the same pixels from it. Nothing but
+    the arguments is needed: a run that goes on after a crash can verify what the one before wrote (with the same
+    GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
@@ -83,11 +90,11 @@ def verify_cog(
         with product_env(pixels):
             directories = explain(path)
             statistics = check_pixels(path, pixels, progress)
-            with _hidden_folder(Path(tempfile.gettempdir()), path.name) as folder:
+            with _hidden_folder(path) as folder:
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except GDAL_FAILURES as error:
         full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
         if full.code == "DISK_FULL":
             raise full from error
@@ -96,10 +103,22 @@ def verify_cog(
         raise StoreError(what, str(error), do, code="VERIFY_FAILED") from error
 
 
+def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
+    """Minimum, maximum, mean, stddev and valid_percent of the first `bands` bands of a product; {} where none."""
+    with gdal_env(), rasterio.open(path, driver="GTiff") as product:
+        tags = [product.tags(index) for index in range(1, bands + 1)]
+    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    keys = {name: f"STATISTICS_{name.upper()}" for name in names}
+    return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]
+
+
 @contextmanager
-def _hidden_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A fresh hidden folder, so that no sidecar of another file is near; removed with what is in it."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{name[:200]}.", suffix=".part", dir=parent))
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    """A fresh hidden folder beside `path`, so that no sidecar of another file is near; removed with what is in it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise store_error(path, error) from error
     try:
         yield folder
     finally:

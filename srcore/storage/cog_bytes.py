@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +23,9 @@ from srcore.errors import StoreError
 TILE_OFFSETS, TILE_BYTE_COUNTS = 324, 325
 SUBFILE_TYPE, WIDTH, HEIGHT = 254, 256, 257
 MASK_BIT = 4
+BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 258, 277, 322, 323
+DEMANDED = frozenset({WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS})
+PIECE_BYTES = 1 << 20
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGER_FORMATS = {3: "H", 4: "I", 16: "Q"}
 GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE="
@@ -45,8 +49,8 @@ class Value:
     data: bytes
 
     def numbers(self) -> tuple[int, ...]:
-        """As unsigned integers."""
-        if self.type not in INTEGER_FORMATS:
+        """As unsigned integers, at least one."""
+        if self.type not in INTEGER_FORMATS or not self.count:
             raise _UnexplainedError(f"a tag of integers has type {self.type}")
         return struct.unpack(f"<{self.count}{INTEGER_FORMATS[self.type]}", self.data)
 
@@ -68,6 +72,12 @@ class Directory:
         """(rows, columns)"""
         return self.tags[HEIGHT].numbers()[0], self.tags[WIDTH].numbers()[0]
 
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes of a tile when it is inflated."""
+        bits, samples, width, height = (self.tags[t].numbers()[0] for t in (BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT))
+        return bits * samples * width * height // 8
+
     def lasting(self) -> dict[int, Value]:
         """The tags that do not depend on the size of the image or on where its tiles lie."""
         return {tag: v for tag, v in self.tags.items() if tag not in (WIDTH, HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS)}
@@ -83,7 +93,7 @@ class Directory:
 def explain(path: Path) -> list[Directory]:
     """The directories of the COG `path`, in file order; raises StoreError unless every byte of it is accounted for.
 
-    The tiles' own bytes are not decoded here.
+    Each tile is inflated, but what is in it is for others to compare.
     """
     try:
         with open(path, "rb") as file:
@@ -91,7 +101,7 @@ def explain(path: Path) -> list[Directory]:
             head, first, big = _header(file)
             ghost, text = _ghost(file, head[1])
             directories = list(_directories(file, first, big, size))
-            tiles = [_with_frame(file, tile) for directory in directories for tile in directory.tiles()]
+            tiles = [_with_frame(file, tile, d.tile_bytes) for d in directories for tile in d.tiles()]
             _no_gap(file, [head, ghost, *(s for d in directories for s in d.spans), *tiles], size)
             _ghost_is_true(text, any(directory.kind & MASK_BIT for directory in directories))
     except (_UnexplainedError, struct.error, OSError) as error:
@@ -178,25 +188,42 @@ def _directory(file: BinaryIO, start: int, big: bool, size: int) -> tuple[Direct
         elif any(field_bytes[value_bytes:]):
             raise _UnexplainedError(f"tag {tag} with bytes behind its value")
         tags[tag] = Value(kind, count, data)
-    if not {WIDTH, HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS} <= tags.keys():
+    if not tags.keys() >= DEMANDED:
         raise _UnexplainedError("an image without a size or without tiles")
     return Directory(tags, tuple(spans)), int.from_bytes(body[-word:], "little")
 
 
-def _with_frame(file: BinaryIO, tile: Span) -> Span:
-    """The span of a tile with its size before and its last four bytes repeated after it, both checked."""
+def _with_frame(file: BinaryIO, tile: Span, tile_bytes: int) -> Span:
+    """The span of a tile with its size before it and its last four bytes repeated after it; all of it checked."""
     start, stop = tile
     if start < 4 or stop - start < 4:
         raise _UnexplainedError(f"a tile at {start} of {stop - start} bytes")
-    leader, end = _read(file, start - 4, 4), _read(file, stop - 4, 8)
-    if struct.unpack("<I", leader)[0] != stop - start or end[:4] != end[4:]:
+    leader, data, trailer = _read(file, start - 4, 4), _read(file, start, stop - start), _read(file, stop, 4)
+    if struct.unpack("<I", leader)[0] != len(data) or data[-4:] != trailer:
         raise _UnexplainedError(f"other bytes around the tile at {start} than belong there")
+    _inflates(data, start, tile_bytes)
     return start - 4, stop + 4
 
 
+def _inflates(data: bytes, start: int, tile_bytes: int) -> None:
+    """zlib's own checksum of the tile holds (libtiff does not look at it), and nothing follows it."""
+    stream, pending, inflated = zlib.decompressobj(), data, 0
+    try:
+        while pending and inflated <= tile_bytes:
+            inflated += len(stream.decompress(pending, PIECE_BYTES))
+            pending = stream.unconsumed_tail
+    except zlib.error as error:
+        raise _UnexplainedError(f"a tile at {start} that is damaged ({error})") from error
+    if not stream.eof or stream.unused_data or inflated != tile_bytes:
+        raise _UnexplainedError(f"a tile at {start} that gives {inflated} bytes, or goes on after its end")
+
+
 def _no_gap(file: BinaryIO, spans: list[Span], size: int) -> None:
-    """Every byte in exactly one span; between spans at most a few zeros that align the next one."""
-    for (_, stop), (start, _) in pairwise([*sorted(spans), (size, size)]):
+    """Every byte in exactly one span; between spans at most a few zeros that align the next one, none at the end."""
+    ordered = sorted(spans)
+    if ordered[-1][1] != size:
+        raise _UnexplainedError(f"{size} bytes where {ordered[-1][1]} belong")
+    for (_, stop), (start, _) in pairwise(ordered):
         if not 0 <= start - stop < ALIGNMENT_BYTES:
             raise _UnexplainedError(f"bytes {stop} to {start} that nothing explains, or two things in one place")
         if start > stop and any(_read(file, stop, start - stop)):

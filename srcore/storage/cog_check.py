@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
 from srcore.errors import StoreError
+from srcore.storage.cog_bytes import Directory
 from srcore.storage.cog_form import (
     band_tags,
     colours,
@@ -27,11 +28,9 @@ from srcore.storage.cog_form import (
     same_number,
     transform_of,
 )
-from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Window, tiles
 from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.statistics import Statistics
-from srcore.storage.cog_bytes import Directory
 
 Progress = Callable[[int, int], None]
 Finding = tuple[str, object, object]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,25 +14,22 @@ from rasterio.transform import Affine
 
 from srcore.errors import StoreError
 from srcore.grid import Grid
+from srcore.storage.gdal import CACHE_BYTES, gdal_env
 from srcore.storage.header import Band, Header
 from srcore.storage.pixels import ProductPixels
 from srcore.storage.statistics import Statistics
 
-CACHE_BYTES = 32 << 20
 
+@contextmanager
+def product_env(pixels: ProductPixels) -> Iterator[None]:
+    """GDAL's settings to write and to verify a product: those of `gdal_env`, masks inside, a cache that is enough.
 
-def product_env(pixels: ProductPixels) -> rasterio.Env:
-    """GDAL's settings for our own files: one thread, a small cache, no sidecar read or written.
-
-    The cache holds at least three tiles with all their bands; with less, GDAL would write a tile once for each band.
+    One thread: with more, a write that fails because the disk is full is never reported. The cache holds at least
+    three tiles with all their bands; with less, GDAL would write a tile once for each band.
     """
-    return rasterio.Env(
-        GDAL_CACHEMAX=max(CACHE_BYTES, 3 * pixels.tile_bytes),
-        GDAL_NUM_THREADS="1",
-        GDAL_PAM_ENABLED="NO",
-        GDAL_TIFF_INTERNAL_MASK="YES",
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-    )
+    cache_bytes = max(CACHE_BYTES, 3 * pixels.tile_bytes)
+    with gdal_env(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_NUM_THREADS="1", GDAL_TIFF_INTERNAL_MASK="YES"):
+        yield
 
 
 def georeference(pixels: ProductPixels) -> dict[str, Any]:
@@ -74,8 +73,12 @@ def product_bands(header: Header) -> tuple[Band, ...]:
 
 
 def colours(header: Header) -> tuple[ColorInterp, ...]:
-    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know."""
-    known = ColorInterp.__members__
+    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know.
+
+    Grey is the colour of an image of one band: files of one band each say it, and a TIFF of several cannot keep it.
+    """
+    several = len(header.bands) > 1
+    known = {name: one for name, one in ColorInterp.__members__.items() if not (several and name == "gray")}
     data = tuple(known.get(band.colour, ColorInterp.undefined) for band in header.bands)
     return data if header.alpha is None else (*data, ColorInterp.alpha)
 

@@ -9,6 +9,7 @@ No text of a header is kept (`descrip`, `aux_file`, `db_name`, `intent_name`, ex
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import IO, Any
 
 import nibabel
 import numpy as np
+from nibabel import imageglobals
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -33,6 +35,7 @@ PIECE = 2**20
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
 LABEL_INTENT = 1002
+TEXT = ("descrip", "aux_file", "db_name", "intent_name")
 HEADERS: dict[int, Any] = {1: nibabel.Nifti1Header, 2: nibabel.Nifti2Header}
 """By NIfTI version."""
 
@@ -73,13 +76,16 @@ def parse_nifti(path: Path) -> Any:
     if not version:
         raise SourceError(f"{path}: not a NIfTI volume in one file", _looks_like(start), "convert it to .nii.gz")
     size = HEADERS[version].template_dtype.itemsize
+    # It would print what it mends; a refusal is one line of ours.
+    imageglobals.logger.setLevel(logging.CRITICAL)
     try:
         head = HEADERS[version](start[:size], check=True)
-    except (HeaderDataError, ValueError) as error:
+        # Asked here once, so that numbers and codes that mean nothing are found at this door.
+        offset, _, _ = head.get_data_offset(), head.get_best_affine(), _extra(head)
+    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise SourceError(f"{path}: its header is damaged", " ".join(str(error).split()), "fetch it again") from error
-    if head.get_data_offset() < size:
-        found = f"voxels from byte {head.get_data_offset()}"
-        raise SourceError(f"{path}: its header is damaged", found, "fetch it again")
+    if offset < size:
+        raise SourceError(f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again")
     return head
 
 
@@ -172,7 +178,7 @@ def _flags(path: Path, head: Any) -> tuple[str, ...]:
     flags = []
     if head["qform_code"] == 0 and head["sform_code"] == 0:
         flags.append("no qform or sform: placed by its voxel sizes alone")
-    if any(bytes(head[name]).strip(b"\0 ") for name in ("descrip", "aux_file", "db_name", "intent_name")):
+    if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
         flags.append("dropped text of the header, which may name a patient")
     if head.get_data_offset() > head.single_vox_offset:
         flags.append("dropped header extensions")

@@ -117,7 +117,7 @@ class ProductPixels:
 
     def mask(self, window: Window) -> NDArray[np.uint8]:
         """(y, x) the dataset mask, 255 where all bands are usable: it is one for all bands in the source too."""
-        return self.usable(window).all(axis=0).astype(np.uint8) * np.uint8(255)
+        return np.where(self.usable(window).all(axis=0), np.uint8(255), np.uint8(0))
 
     def _nearest(self, lr: Stored, window: Window) -> NDArray[Any]:
         """Values of the LR array `lr` (..., Y, X) in an SR window, each repeated over its SR pixels."""

@@ -19,6 +19,8 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from flows.serve import refuse_taken_port
+
 CATALOG = """\
 version: 1
 store: ./archive
@@ -36,7 +38,12 @@ datasets:
     model: bicubic-x2
 """
 
-SERVE = "import sys; from pathlib import Path; from flows.serve import serve; serve(Path(sys.argv[1]), port=int(sys.argv[2]))"
+SERVE = """
+import sys
+from pathlib import Path
+from flows.serve import serve
+serve(Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -115,10 +122,12 @@ class Served:
 
 def start_serve(catalog: Path, port: int, log: Path) -> subprocess.Popen[str]:
     """`srcore serve` in a process, its output in `log`."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "SRCORE"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "SRCORE"))}
+    command = [sys.executable, "-c", SERVE, str(catalog), str(port)]
     with log.open("w") as output:
-        return subprocess.Popen([sys.executable, "-c", SERVE, str(catalog), str(port)], text=True,
-                                stdout=output, stderr=subprocess.STDOUT, env={**env, "SRCORE_WORKERS": "0"})  # fmt: skip
+        return subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**kept, "SRCORE_WORKERS": "0"}, text=True
+        )
 
 
 def wait_for_text(process: subprocess.Popen[str], log: Path, text: str, seconds: float = 120) -> None:
@@ -132,7 +141,7 @@ def wait_for_text(process: subprocess.Popen[str], log: Path, text: str, seconds:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One `srcore serve` for all tests that look at it."""
+    """One `srcore serve` for all tests that look at it. SIGTERM ends it: cleanly, and nothing listens any more."""
     folder = tmp_path_factory.mktemp("served")
     catalog, log, port = make_archive(folder), folder / "serve.log", free_port()
     process = start_serve(catalog, port, log)
@@ -141,4 +150,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(process, catalog, f"http://127.0.0.1:{port}", log)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        status = process.wait(60)
+    assert status == 0, log.read_text()
+    assert log.read_text().endswith("stopped\n")
+    refuse_taken_port("127.0.0.1", port)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from flows import nightly
 from flows.nightly import MAX_NAMED, night_state, run_night, summary
 from flows.scene import Outcome
-from flows.upscale import outcome_state
+from flows.upscale import outcome_state, upscale_scene
 from srcore.errors import SourceError
 
 FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
@@ -39,6 +39,12 @@ def test_the_state_of_a_scene_says_what_became_of_it() -> None:
     assert outcome_state(Outcome("a", "up to date")).message == "a: up to date"
     state = outcome_state(FAILED)
     assert (state.type, state.message) == (StateType.FAILED, "T32: failed, BAD_SOURCE: no raster")
+
+
+def test_a_scene_that_is_not_there_is_a_failed_run_of_one_line(catalog_path: Path) -> None:
+    state = upscale_scene.fn(str(catalog_path), "hills", "nowhere")
+    assert state.type == StateType.FAILED
+    assert state.message == ("nowhere: failed, BAD_CATALOG: dataset hills has no scene 'nowhere'; see `srcore status`")
 
 
 @pytest.mark.parametrize("error", [SourceError("no such folder"), OSError("stale file handle")])

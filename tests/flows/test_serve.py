@@ -30,7 +30,7 @@ def test_a_taken_port_is_told_before_anything_starts(catalog_path: Path) -> None
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(CatalogError, match="cannot listen on 127.0.0.1:.*Address already in use"):
+        with pytest.raises(CatalogError, match=r"cannot listen on 127\.0\.0\.1:\d+; found Address already in use"):
             serve(catalog_path, port=other.getsockname()[1])
     assert not (catalog_path.parent / "archive").exists()
     refuse_taken_port("127.0.0.1", free_port())
@@ -87,8 +87,6 @@ def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served)
     [table] = served.of_run(run, "artifacts")
     assert table["key"] == "nightly-hills"
     assert (served.catalog.parent / "archive" / "hills" / "products" / "west" / "west.receipt.json").is_file()
-    again = served.start_run("upscale-scene/by-hand", dataset="hills", scene="nowhere")
-    assert "no scene 'nowhere'" in served.wait_for(again)["message"]
 
 
 @pytest.mark.slow
@@ -100,14 +98,17 @@ def test_the_server_has_scheduled_the_coming_nights(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_stops_worker_and_server_and_exits_with_0(tmp_path: Path, catalog_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_server_starts_leaves_nothing_behind(
+    tmp_path: Path, catalog_path: Path, number: signal.Signals
+) -> None:
     port, log = free_port(), tmp_path / "serve.log"
     process = start_serve(catalog_path, port, log)
     try:
-        wait_for_text(process, log, "Ctrl-C stops.")
-        process.send_signal(signal.SIGTERM)
+        wait_for_text(process, log, "starting the Prefect server")
+        process.send_signal(number)
         assert process.wait(60) == 0, log.read_text()
     finally:
         process.kill()
-    assert "Traceback" not in log.read_text()
+    assert log.read_text().endswith("stopped\n")
     refuse_taken_port("127.0.0.1", port)

@@ -1,0 +1,24 @@
+"""All benchmarks: tables on the terminal, figures in benchmarks.json. `make bench` calls it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+from benchmarks import out, pipeline, tiles
+
+
+def main() -> None:
+    """Run them in turn and write the figures."""
+    figures = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
+    results = {"tiles": tiles.run(), "memory": pipeline.memory(), "workers": pipeline.workers()}
+    out.print(tiles.table(results["tiles"]))
+    out.print(pipeline.memory_table(results["memory"]))
+    out.print(pipeline.workers_table(results["workers"]))
+    path = Path("benchmarks.json")
+    path.write_text(json.dumps({**figures, **results}, indent=1) + "\n")
+    out.print(f"figures: {path}; quality: python -m benchmarks.quality")
+
+
+main()

@@ -1,0 +1,141 @@
+"""The whole path on large scenes: wall time of each stage and the peak RSS of every process.
+
+    python -m benchmarks.pipeline            memory: 8,192 x 8,192 x 2 against 2,048 x 2,048 x 2, null generator
+    python -m benchmarks.pipeline --workers  one worker against two, srcore-x2, 2,048 x 2,048
+
+Every run is a process of its own (`srcore upscale`), watched from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.table import Table
+
+from benchmarks import out
+from srcore.samples import make_large
+
+POLL_S = 0.02
+
+
+def watch(command: list[str], environment: dict[str, str] | None = None) -> tuple[float, dict[int, tuple[str, int]]]:
+    """Run a command; gives its wall time in seconds and the peak RSS in bytes of every process of it, by pid.
+
+    The peak is the kernel's own high-water mark, read while the process lives.
+    """
+    started = time.monotonic()
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+    peaks: dict[int, tuple[str, int]] = {}
+    while process.poll() is None:
+        for one in [process, *_children(process)]:
+            peak = _high_water(one.pid)
+            if peak > peaks.get(one.pid, ("", 0))[1]:
+                peaks[one.pid] = (_role(one), peak)
+        time.sleep(POLL_S)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return time.monotonic() - started, peaks
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _high_water(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
+    return int(line.split()[1]) * 1024
+
+
+def _role(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return "gone"
+    if "spawn_main" in command:
+        return "worker"
+    return "main" if "flows.cli" in command else "helper"
+
+
+def upscale(source: Path, output: Path, *options: str) -> tuple[float, dict[str, int], dict[str, float]]:
+    """`srcore upscale`: wall seconds, largest peak RSS in bytes by role, and seconds of every stage."""
+    seconds, peaks = watch([sys.executable, "-m", "flows.cli", "upscale", str(source), str(output), *options])
+    largest: dict[str, int] = defaultdict(int)
+    for role, peak in peaks.values():
+        largest[role] = max(largest[role], peak)
+    receipt = json.loads((output.parent / f"{output.stem}.receipt.json").read_text())
+    return seconds, dict(largest), receipt["seconds"]
+
+
+def memory(sides: tuple[int, ...] = (2048, 8192)) -> list[dict[str, Any]]:
+    """One row a side: peak RSS of the main process and of the largest worker, and the time of each stage."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for side in sides:
+            source = Path(folder) / f"large-{side}.tif"
+            make_large(source, side, bands=2)
+            seconds, peaks, stages = upscale(source, Path(folder) / f"sr-{side}.tif", "--model", "nearest-x2")
+            rows.append({"side": side, "seconds": seconds, "peak_bytes": peaks, "stages_s": stages})
+            source.unlink()
+    return rows
+
+
+def workers(side: int = 2048) -> list[dict[str, Any]]:
+    """Wall time of `upscale` with one worker and with two, alternated twice; the medians' ratio is the speed-up."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"large-{side}.tif"
+        make_large(source, side, bands=1)
+        for count in (1, 2, 1, 2):
+            output = Path(folder) / "sr.tif"
+            seconds, _, stages = upscale(source, output, "--workers", str(count), "--overwrite")
+            rows.append({"workers": count, "seconds": seconds, "upscale_s": stages["upscale"]})
+    return rows
+
+
+def memory_table(rows: list[dict[str, Any]]) -> Table:
+    """For people; the last row is the ratio of the largest to the smallest scene."""
+    stages = list(rows[0]["stages_s"])
+    result = Table("scene", "main MiB", "worker MiB", "wall s", *(f"{stage} s" for stage in stages),
+                   title="null generator, 2 bands uint16")  # fmt: skip
+    for row in rows:
+        peaks = row["peak_bytes"]
+        result.add_row(
+            f"{row['side']}^2", *(f"{peaks.get(role, 0) / 2**20:.0f}" for role in ("main", "worker")),
+            f"{row['seconds']:.1f}", *(f"{row['stages_s'][stage]:.1f}" for stage in stages),
+        )  # fmt: skip
+    first, last = rows[0]["peak_bytes"], rows[-1]["peak_bytes"]
+    result.add_row("ratio", *(f"{last.get(role, 0) / max(first.get(role, 0), 1):.2f}" for role in ("main", "worker")))
+    return result
+
+
+def workers_table(rows: list[dict[str, Any]]) -> Table:
+    """For people."""
+    result = Table("workers", "upscale s", "wall s", title="srcore-x2, one band of 2,048 x 2,048")
+    for row in rows:
+        result.add_row(str(row["workers"]), f"{row['upscale_s']:.1f}", f"{row['seconds']:.1f}")
+    mean = {count: sum(row["upscale_s"] for row in rows if row["workers"] == count) for count in (1, 2)}
+    result.add_row("1 / 2", f"{mean[1] / mean[2]:.2f}")
+    return result
+
+
+if __name__ == "__main__":
+    if "--workers" in sys.argv:
+        out.print(workers_table(workers()))
+    else:
+        out.print(memory_table(memory()))

@@ -1,0 +1,105 @@
+"""The Prefect UI in a real browser: schedule, form, five tasks, progress, checks, quicklook.
+
+SRCORE_CHROMIUM names the browser where it is not on the PATH; screenshots go to SRCORE_SCREENSHOTS.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.scene import STAGES
+from tests.flows.conftest import Served
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync")  # fmt: skip
+SECONDS = 1000.0
+"""In the milliseconds that playwright counts."""
+
+
+class Screen:
+    """A page of the browser, and where its pictures go."""
+
+    def __init__(self, page: Any, folder: Path) -> None:
+        self.page, self.folder, self.count = page, folder, 0
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture of what is shown, numbered in order."""
+        self.count += 1
+        self.page.wait_for_timeout(1.0 * SECONDS)  # what slides in has arrived
+        self.page.screenshot(path=self.folder / f"{self.count:02d}-{name}.png")
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = os.environ.get("SRCORE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH; install one, or name it in SRCORE_CHROMIUM")
+    folder = Path(os.environ.get("SRCORE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(60 * SECONDS)
+        yield Screen(page, folder)
+        browser.close()
+
+
+def test_a_run_is_started_from_the_form_and_watched(served: Served, screen: Screen) -> None:
+    page = screen.page
+    page.goto(served.url)
+    page.get_by_role("link", name="Deployments", exact=True).click()
+    page.get_by_role("link", name="hills").wait_for()
+    assert page.get_by_text("At 02:00 AM").is_visible()
+    screen.shoot("deployments")
+
+    page.get_by_role("link", name="by-hand").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Custom run").click()
+    page.get_by_label("dataset", exact=True).fill("hills")
+    page.get_by_label("scene", exact=True).fill("east")
+    screen.shoot("form")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("link", name="View run").click()
+    page.get_by_text("Running", exact=True).first.wait_for()
+    screen.shoot("running")
+
+    page.get_by_text("Completed", exact=True).first.wait_for()
+    assert page.get_by_text("hills/east").first.is_visible()
+    page.get_by_role("tab", name="Task Runs").click()
+    for stage in STAGES:
+        page.get_by_role("link", name=stage, exact=True).wait_for()
+    screen.shoot("five-tasks")
+    page.get_by_role("tab", name="Logs").click()
+    page.get_by_text("upscale: ").first.wait_for()
+    screen.shoot("logs")
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("link", name="quicklook-hills-east").wait_for()
+    screen.shoot("artifacts")
+
+
+def test_progress_checks_and_quicklook_are_shown(served: Served, screen: Screen) -> None:
+    run = served.start_run("upscale-scene/by-hand", dataset="hills", scene="east", force=True)
+    assert served.wait_for(run)["type"] == "COMPLETED"
+    page = screen.page
+    artifacts = {artifact["key"]: artifact["id"] for artifact in served.of_run(run, "artifacts")}
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['upscale-hills-east']}")
+    page.get_by_text("Progress: 100%").wait_for()
+    screen.shoot("progress")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['checks-hills-east']}")
+    page.get_by_text("grid.shape").first.wait_for()
+    screen.shoot("checks")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['quicklook-hills-east']}")
+    picture = page.locator("img[src^='data:image/png;base64,']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    screen.shoot("quicklook")
