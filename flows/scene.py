@@ -267,10 +267,10 @@ def _quarantine(record: Path, job: Job, error: SRError, log: str = "") -> None:
     }  # fmt: skip
     # A store that cannot be written is the error already told.
     with suppress(SRError, OSError):
+        write_json(record, value)
         record.with_suffix(".html").unlink(missing_ok=True)
         if isinstance(error, GateError):
             keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
-        write_json(record, value)
 
 
 def _stamps(job: Job) -> list[list[Any]]:

@@ -23,6 +23,8 @@ MARGIN = 0.5
 """Of the span that a histogram shows on each side of the 2nd to 98th percentile."""
 CELLS = 240
 """Of the map along its longer side, at most."""
+MOST = 1e6
+"""Spans that a difference counts, at most: values of a broken product can be anything."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class EvidenceCollector:
                 self.counts[row, band] += self._count(band, values[band][seen[band]])
         if self.pictures:
             span = self.span.reshape(-1, *(1,) * (lr.ndim - 1))
-            apart = np.where(valid, np.nan_to_num(np.abs(averaged - lr) / span), 0)
+            apart = np.where(valid, np.minimum(np.nan_to_num(np.abs(averaged - lr) / span), MOST), 0)
             axes = tuple(range(lr.ndim - 2))
             self._add_cells(core[-2:], apart.sum(axis=axes), valid.sum(axis=axes))
 

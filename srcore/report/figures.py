@@ -38,6 +38,7 @@ _STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
     "axes.facecolor": "none",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the layout is the same everywhere
     "font.size": 10,
+    "text.parse_math": False,  # a band may be called $x$
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": GRID,
@@ -84,7 +85,7 @@ def map_figure(name: str, evidence: Evidence) -> Markup:
     top = float(np.percentile(known, 99.5)) if known.size else 0.0
     rows, cols = evidence.shape
     with rc_context(_STYLE):
-        figure, axes = _canvas(5.2, float(np.clip(4.4 * rows / cols + 0.6, 1.6, 7)))
+        figure, axes = _canvas(5.2, float(np.clip(3.7 * rows / cols + 0.6, 1.6, 7)))
         extent = (0, percent.shape[1] * evidence.step, percent.shape[0] * evidence.step, 0)
         picture = axes.imshow(percent, "magma", vmin=0, vmax=max(top, 0.01), interpolation="none", extent=extent)
         axes.set_xlim(0, cols)

@@ -10,6 +10,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -121,7 +122,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "duration": duration, "jpeg": _jpeg, "words": _words}
+    environment.filters |= {"number": number, "duration": duration, "moment": moment, "jpeg": _jpeg, "words": _words}
     environment.globals |= {"file": _file}
     return environment
 
@@ -164,6 +165,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time for people, to the minute in UTC; text that is none stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return text
 
 
 def _words(check: Mapping[str, Any]) -> str:
