@@ -81,7 +81,7 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
                 values, valid = hr.read(plan.tiles.window_hr(block.tile))
                 reference.add(values, block.sr, block.bicubic, valid & block.sr_valid)
     checks = [
-        *check_grid(plan.header.grid.scaled(plan.tiles.scale), found.grid),
+        *check_grid(plan.header.grid.scaled(plan.tiles.scale), found.grid, plan.header.kind),
         *radiometry.checks(plan.header.dtype, found.dtype),
         *consistency.checks(),
         *reference.checks(),
