@@ -54,11 +54,11 @@ TASKS: dict[str, Task[..., Any]] = {
         run_stage,
         name=stage,
         task_run_name=stage,
-        tags=["srcore"],
         retries=RETRIES,
         retry_delay_seconds=RETRY_DELAYS_SECONDS,
         retry_condition_fn=can_retry,
         # What a stage makes lies in the store, checksummed; Prefect keeps neither results nor a cache.
+        # No tags either: with one, Prefect asks for a concurrency slot before each task, 0.5 s.
         persist_result=False,
         cache_policy=NO_CACHE,
     )
