@@ -45,8 +45,10 @@ def plain(_name: str, stage: Callable[[Progress], T]) -> T:
     return stage(lambda done, total: None)
 
 
-def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: str = "publish") -> Receipt | None:
-    """Run the stages of one scene and publish its product; gives the receipt.
+def run_scene(
+    job: Job, workers: Workers | Callable[[], Workers], call: StageCall[Any] = plain, until: str = "publish"
+) -> Receipt | None:
+    """Run the stages of one scene and publish its product; gives the receipt. UPSCALE asks for `workers` as it starts.
 
     With `until` a stage's name the run stops behind it, its files stay in the scratch folder, and None is
     given; a later run goes on from there. GateError when a gate stops the product; any SRError of a stage.
@@ -55,7 +57,9 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
     try:
         plan: ScenePlan = stage("plan", lambda progress: plan_scene(job))
         ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
-        upscaled: Upscaled = stage("upscale", lambda progress: upscale(plan, workers, progress))
+        upscaled: Upscaled = stage(
+            "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
+        )
         stage("export", lambda progress: export(plan, progress))
         report: Report = stage("validate", lambda progress: _validate(plan, progress))
     except _Reached:
@@ -68,14 +72,14 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
 
 @contextmanager
 def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
-    """`run_scene` for several scenes, whose workers are started once, when the first scene needs them."""
+    """`run_scene` for several scenes, whose workers are started once, when the first tile needs them."""
     with ExitStack() as stack:
 
         @cache
         def started() -> Workers:
             return stack.enter_context(cluster(workers))
 
-        yield lambda job: run_scene(job, started(), call)
+        yield lambda job: run_scene(job, started, call)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
