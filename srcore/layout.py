@@ -6,6 +6,7 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.report.json   the checks
                             SCENE.receipt.json  written last: without it nothing here is published
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
+STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
 
@@ -64,6 +65,11 @@ class ProductPaths:
     def receipt(self) -> Path:
         """Written last."""
         return self.folder / f"{self.stem}.receipt.json"
+
+
+def lease_path(scratch: Path) -> Path:
+    """The lease on a scene, in the parent of its scratch folders."""
+    return scratch / "lease.json"
 
 
 @dataclass(frozen=True)
