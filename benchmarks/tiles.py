@@ -1,6 +1,6 @@
 """Tiled against untiled on a real scene of odd size: the largest difference for several cores, in float32.
 
-    python -m benchmarks.tiles
+python -m benchmarks.tiles
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def tiled(engine: Engine, plan: TilePlan, scene: NDArray[np.float32]) -> NDArray
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """For people."""
-    result = Table("core", "tiles", "redundancy", "max abs difference", title=f"tiled against untiled, {Path(SCENE).name}")
+    result = Table(
+        "core", "tiles", "redundancy", "max abs difference", title=f"tiled against untiled, {Path(SCENE).name}"
+    )
     for row in rows:
         result.add_row(str(row["core"]), str(row["tiles"]), f"{row['redundancy']:.3f}", f"{row['max_abs']:.2g}")
     return result
