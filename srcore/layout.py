@@ -62,6 +62,11 @@ class ProductPaths:
         return self.folder / f"{self.stem}.report.json"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All but the receipt, in the order in which they are published: the data last."""
+        return (self.quicklook, self.report, self.stac, self.data)
+
+    @property
     def receipt(self) -> Path:
         """Written last."""
         return self.folder / f"{self.stem}.receipt.json"
@@ -94,6 +99,16 @@ class Scratch:
     def done(self) -> Path:
         """One marker a finished tile."""
         return self.folder / "done"
+
+    @property
+    def ingested(self) -> Path:
+        """Written when all tiles are cut."""
+        return self.folder / "ingest.json"
+
+    @property
+    def publishing(self) -> Path:
+        """There from before the first published name changes: what stands there without receipt is ours."""
+        return self.folder / "publishing.json"
 
     @property
     def staged(self) -> Path:

@@ -104,7 +104,10 @@ def acquire(path: Path) -> Lease:
 
 @contextmanager
 def held(path: Path) -> Iterator[Lease]:
-    """`acquire`, with a beat from time to time, and `release` at the end, whatever the end is."""
+    """`acquire`, with a beat from time to time, and `release` at the end, whatever the end is.
+
+    Then the lease's folder goes, too, when nothing else is in it.
+    """
     lease = acquire(path)
     ended = threading.Event()
 
@@ -120,6 +123,8 @@ def held(path: Path) -> Iterator[Lease]:
         ended.set()
         thread.join()
         lease.release()
+        with suppress(OSError):  # there is work in it
+            path.parent.rmdir()
 
 
 def holder(path: Path) -> Owner | None:
