@@ -20,8 +20,9 @@ from srcore.errors import GridError, StoreError
 from srcore.layout import ProductPaths
 from srcore.models.blocks import CubicUpsample
 from srcore.storage.header import Header
+from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore, write_json
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 from srcore.tiling import Tile, Window
 
 Progress = Callable[[int, int], None]
@@ -103,10 +104,12 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
     store = TileStore(plan)
     with open_scene(found) as product:
         for tile in plan.tiles:
-            stored = store.read_tile(tile, ingested.crc32[tile.index])
+            stored = store.read_tile(tile, ingested.sums[tile.index])
             lr = stored[(slice(None), *_inside(plan, tile, 0))]
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
-            yield Block(tile, lr, store.read_valid(tile), sr, sr_valid, _bicubic(plan, tile, stored))
+            yield Block(
+                tile, lr, store.read_valid(tile, ingested.sums[tile.index]), sr, sr_valid, _bicubic(plan, tile, stored)
+            )
             progress(tile.index + 1, len(plan.tiles))
 
 
