@@ -97,7 +97,7 @@ class TileFailures(logging.Handler):
 def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> None:
     """The quicklook PNG inside a markdown artifact: the UI reads no files, so the picture goes as a data URI."""
     data = picture.read_bytes()
-    text = f"`{product}`\n\nLeft: LR, bicubic. Right: SR.\n\n"
+    text = f"`{product}`\n\n"
     if len(data) <= MAX_PICTURE_BYTES:
         text += f"![{scene}](data:image/png;base64,{b64encode(data).decode('ascii')})\n"
     else:

@@ -165,7 +165,7 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers.resolved, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address=None, silence_logs=logging.ERROR, memory_limit=0,
+            dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR, memory_limit=0,
         ) as local,
     ):  # fmt: skip
         yield Workers(workers.resolved, local.scheduler_address)

@@ -9,6 +9,7 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
 STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
+STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
 
@@ -69,9 +70,19 @@ class ProductPaths:
         return self.folder / f"{self.stem}.report.html"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All but the receipt, in the order in which they are published: the data last."""
+        return (self.quicklook, self.report, self.page, self.stac, self.data)
+
+    @property
     def receipt(self) -> Path:
         """Written last."""
         return self.folder / f"{self.stem}.receipt.json"
+
+
+def lease_path(scratch: Path) -> Path:
+    """The lease on a scene, in the parent of its scratch folders."""
+    return scratch / "lease.json"
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,16 @@ class Scratch:
     def done(self) -> Path:
         """One marker a finished tile."""
         return self.folder / "done"
+
+    @property
+    def ingested(self) -> Path:
+        """Written when all tiles are cut."""
+        return self.folder / "ingest.json"
+
+    @property
+    def publishing(self) -> Path:
+        """There from before the first published name changes: what stands there without receipt is ours."""
+        return self.folder / "publishing.json"
 
     @property
     def pictures(self) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.radiometry import Normalisation
-from srcore.storage.scratch import read_json, write_json
+from srcore.storage.records import read_json, write_json
 
 BINS = 96
 """Of a histogram, about."""
@@ -81,13 +81,11 @@ def _histogram(value: dict[str, Any]) -> Histogram:
 class EvidenceCollector:
     """Collects block by block: `add` every core, then `evidence`."""
 
-    def __init__(
-        self, normalisation: Normalisation, dtype: np.dtype[Any], shape: Sequence[int], pictures: bool
-    ) -> None:
+    def __init__(self, spread: Normalisation, dtype: np.dtype[Any], shape: Sequence[int], pictures: bool) -> None:
         self.pictures, self.shape = pictures, (shape[-2], shape[-1])
-        span = np.array(normalisation.scale)
+        span = np.array(spread.scale)
         self.span = span
-        self.low, self.width = np.array(normalisation.offset) - MARGIN * span, (1 + 2 * MARGIN) * span / BINS
+        self.low, self.width = np.array(spread.offset) - MARGIN * span, (1 + 2 * MARGIN) * span / BINS
         if np.issubdtype(dtype, np.integer):  # whole numbers a bin: else some bins have more of them than others
             self.width = np.maximum(1, np.ceil(self.width))
             self.low = np.floor(self.low) - 0.5

@@ -17,7 +17,7 @@ from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.files import write_atomic
 from srcore.storage.publish import Receipt
-from srcore.storage.scratch import read_json
+from srcore.storage.records import read_json
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -12,7 +12,7 @@ from PIL import Image
 
 from srcore.report.panels import RGB
 from srcore.report.quicklook import Look
-from srcore.storage.scratch import read_json, write_json
+from srcore.storage.records import read_json, write_json
 
 PLACES = 3
 SIDE_HR = 512

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from srcore.errors import StoreError
 from srcore.layout import ProductPaths
 from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog, nifti, stac
 from srcore.storage.files import write_atomic
 from srcore.storage.scene import open_scene
-from srcore.storage.scratch import ScenePlan, TileStore
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
 
@@ -26,8 +27,12 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Pr
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
     shutil.rmtree(staged.folder, ignore_errors=True)  # what an earlier, broken export left
     staged.folder.mkdir(parents=True)
+    ingested = Ingested.load(plan.scratch)
+    if ingested is None:
+        raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.read_sr(tile)
+        store.check_masks(tile, ingested.sums[tile.index])
     _write_data(plan, store, staged.data, progress)
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)

@@ -21,8 +21,9 @@ from srcore.layout import ProductPaths
 from srcore.models.blocks import CubicUpsample
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
+from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore, write_json
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 from srcore.tiling import Tile, Window
 
 Progress = Callable[[int, int], None]
@@ -73,9 +74,9 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
     step = 1.0 if np.issubdtype(np.dtype(plan.header.dtype), np.integer) else 0.0
     radiometry = RadiometryCheck(len(plan.header.bands))
     consistency = ConsistencyCheck(len(plan.header.bands), step)
-    reference = ReferenceCheck(ingested.normalisation.scale)
+    reference = ReferenceCheck(ingested.spread.scale)
     evidence = EvidenceCollector(
-        ingested.normalisation, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
     )
     with ExitStack() as stack:
         hr = stack.enter_context(open_scene(_hr_header(plan, found))) if plan.hr is not None else None
@@ -85,7 +86,7 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
                 values, valid = hr.read(plan.tiles.window_hr(block.tile))
                 reference.add(values, block.sr, block.bicubic, valid & block.sr_valid)
     checks = [
-        *check_grid(plan.header.grid.scaled(plan.tiles.scale), found.grid),
+        *check_grid(plan.header.grid.scaled(plan.tiles.scale), found.grid, plan.header.kind),
         *radiometry.checks(plan.header.dtype, found.dtype),
         *consistency.checks(),
         *reference.checks(),
@@ -112,10 +113,12 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
     store = TileStore(plan)
     with open_scene(found) as product:
         for tile in plan.tiles:
-            stored = store.read_tile(tile, ingested.crc32[tile.index])
+            stored = store.read_tile(tile, ingested.sums[tile.index])
             lr = stored[(slice(None), *_inside(plan, tile, 0))]
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
-            yield Block(tile, lr, store.read_valid(tile), sr, sr_valid, _bicubic(plan, tile, stored))
+            yield Block(
+                tile, lr, store.read_valid(tile, ingested.sums[tile.index]), sr, sr_valid, _bicubic(plan, tile, stored)
+            )
             progress(tile.index + 1, len(plan.tiles))
 
 
