@@ -9,7 +9,7 @@ import argparse
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.table import Table
@@ -31,7 +31,7 @@ def run(model: str) -> list[dict[str, Any]]:
 
 
 def _one(path: Path, model: str) -> dict[str, Any]:
-    kind = "volume" if path.name.endswith(".gz") else "raster"
+    kind: Literal["raster", "volume"] = "volume" if path.name.endswith(".gz") else "raster"
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / ("sr.nii.gz" if kind == "volume" else "sr.tif")
         row: dict[str, Any] = {"file": path.name}
