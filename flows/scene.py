@@ -5,6 +5,7 @@ The five stages are called through `call`, so that a terminal can draw a bar and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +21,8 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
 from srcore.layout import DatasetPaths, lease_path
+from srcore.report.index import write_index
+from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
 from srcore.stages.plan import Job, plan_scene, save_plan
@@ -35,6 +38,8 @@ from srcore.storage.watch import changed, same_sources
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -67,10 +72,12 @@ def run_scene(
         same_or_refuse(plan, ingested)
         stage("export", lambda progress: export(plan, progress))
         report: Report = stage("validate", lambda progress: _validate(plan, progress))
+        receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+        write_page(plan, receipt)
         refuse(plan, report)
         same_or_refuse(plan, ingested)
         lease.check()
-        receipt = publish(plan.product, plan.scratch, _receipt(plan, ingested, upscaled, report, stage.seconds))
+        receipt = publish(plan.product, plan.scratch, receipt)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None
@@ -303,6 +310,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
                 _quarantine(record, state.job, told, log)
             return Outcome(state.scene, "failed", told.code, str(told), time.monotonic() - started)
     record.unlink(missing_ok=True)
+    record.with_suffix(".html").unlink(missing_ok=True)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
 
@@ -319,6 +327,9 @@ def _in_words(error: Exception) -> SRError:
 def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> None:
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
         quarantine(record, job.scene, error, job.paths, job.configuration, log)
+        record.with_suffix(".html").unlink(missing_ok=True)
+        if isinstance(error, GateError):
+            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
 
 
 def run_dataset(
@@ -348,4 +359,14 @@ def run_dataset(
             continue
         done += state.due or force
         outcomes.append(run_due(catalog, state, run, force=force))
+    if done:
+        _show(DatasetPaths(Path(catalog.store) / dataset))
     return outcomes
+
+
+def _show(places: DatasetPaths) -> None:
+    """The dataset's page as things stand now: a view, so a run does not fail by it."""
+    try:
+        write_index(places)
+    except SRError as error:
+        log.warning("the page of %s was not written: %s", places.root.name, error)

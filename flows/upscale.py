@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_quicklook
+from flows.artifacts import show_quicklook, show_report
 from flows.scene import Outcome, Run, run_dataset, scene_runner
 from flows.tasks import call_as_task
 from srcore.dispatch import Workers
@@ -65,6 +65,8 @@ def _run_and_show(run: Run, job: Job) -> Receipt | None:
     receipt = run(job)
     if "quicklook" in job.outputs and job.product.quicklook.exists():
         show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
+    if job.product.page.exists():
+        show_report(job.product.page, job.dataset, job.scene)
     return receipt
 
 

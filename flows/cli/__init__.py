@@ -21,7 +21,16 @@ app = typer.Typer(
 )
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
-for command in (scenes.upscale, scenes.run, scenes.status, models.train, models.evaluate, scenes.serve, scenes.demo):
+for command in (
+    scenes.upscale,
+    scenes.run,
+    scenes.status,
+    scenes.report,
+    models.train,
+    models.evaluate,
+    scenes.serve,
+    scenes.demo,
+):
     app.command()(command)
 
 

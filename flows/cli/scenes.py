@@ -138,6 +138,20 @@ def status(
     out.print(table)
 
 
+def report(
+    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    catalog: CatalogOption = None,
+) -> None:
+    """Make the page of a dataset again, from its receipts and its quarantine, and say where it is."""
+    from srcore.catalog import load_catalog
+    from srcore.layout import DatasetPaths
+    from srcore.report.index import write_index
+
+    loaded = load_catalog(chosen_catalog(catalog))
+    loaded.dataset(dataset)  # refuses an unknown one
+    out.print(str(write_index(DatasetPaths(Path(loaded.store) / dataset))))
+
+
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the sample archive and its catalog are, or go.")] = Path(),
     workers: WorkersOption = None,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec, read_spec
+from srcore.checkpoints import read_spec
 from srcore.radiometry import Normalisation, fill_invalid, percentile_normalisation
 from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
@@ -50,8 +50,10 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
-    normalisation = sampler.normalisation(read_spec(plan.model))
-    result = Ingested(sources, normalisation, sampler.valid_share(), tuple(sums), store.layout())
+    spread = sampler.spread()
+    none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
+    normalisation = none if read_spec(plan.model).normalise == "none" else spread
+    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout())
     result.save(plan.scratch)
     return result
 
@@ -98,10 +100,7 @@ class _Sampler:
         for band, kept in enumerate(self.samples):
             kept.append(values[band][grid][valid[band][grid]])
 
-    def normalisation(self, spec: Spec) -> Normalisation:
-        bands = len(self.samples)
-        if spec.normalise == "none":
-            return Normalisation((0.0,) * bands, (1.0,) * bands)
+    def spread(self) -> Normalisation:
         return percentile_normalisation([np.concatenate(kept) for kept in self.samples])
 
     def valid_share(self) -> tuple[float, ...]:

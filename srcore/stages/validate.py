@@ -19,6 +19,7 @@ from srcore.checks.reference import ReferenceCheck
 from srcore.errors import GridError, StoreError
 from srcore.layout import ProductPaths
 from srcore.models.blocks import CubicUpsample
+from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
 from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
@@ -73,11 +74,14 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
     step = 1.0 if np.issubdtype(np.dtype(plan.header.dtype), np.integer) else 0.0
     radiometry = RadiometryCheck(len(plan.header.bands))
     consistency = ConsistencyCheck(len(plan.header.bands), step)
-    reference = ReferenceCheck(ingested.normalisation.scale)
+    reference = ReferenceCheck(ingested.spread.scale)
+    evidence = EvidenceCollector(
+        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+    )
     with ExitStack() as stack:
         hr = stack.enter_context(open_scene(_hr_header(plan, found))) if plan.hr is not None else None
         for block in _blocks(plan, found, ingested, progress):
-            _add(plan, block, radiometry, consistency)
+            _add(plan, block, radiometry, consistency, evidence)
             if hr is not None:
                 values, valid = hr.read(plan.tiles.window_hr(block.tile))
                 reference.add(values, block.sr, block.bicubic, valid & block.sr_valid)
@@ -90,14 +94,19 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
     report = Report(tuple(checks))
     if "report" in plan.outputs:
         write_json(staged.report, {"verdict": report.verdict, "checks": [asdict(check) for check in report.checks]})
+        evidence.evidence().save(plan.scratch.evidence)
     return report
 
 
-def _add(plan: ScenePlan, block: Block, radiometry: RadiometryCheck, consistency: ConsistencyCheck) -> None:
+def _add(
+    plan: ScenePlan, block: Block, radiometry: RadiometryCheck, consistency: ConsistencyCheck,
+    evidence: EvidenceCollector,
+) -> None:  # fmt: skip
     scale = plan.tiles.scale
     radiometry.add(block.lr, block.valid, block.sr, block.sr_valid, scale)
-    sr = np.where(block.sr_valid, block.sr, 0)
-    consistency.add(block.lr, block.valid, average_down(sr, scale), average_down(block.bicubic, scale))
+    averaged = average_down(np.where(block.sr_valid, block.sr, 0), scale)
+    consistency.add(block.lr, block.valid, averaged, average_down(block.bicubic, scale))
+    evidence.add(block.tile.core, block.lr, block.valid, block.sr, block.sr_valid, averaged)
 
 
 def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:

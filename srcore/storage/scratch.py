@@ -111,7 +111,9 @@ class Ingested:
 
     sources: tuple[Source, ...]
     normalisation: Normalisation
-    """From the valid pixels of the scene, per band."""
+    """From the valid pixels of the scene, per band: what the model takes."""
+    spread: Normalisation
+    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
     valid_share: tuple[float, ...]
     """Valid pixels over all pixels, per band."""
     sums: tuple[TileSums, ...]
@@ -130,13 +132,18 @@ class Ingested:
             value = read_sealed(scratch.ingested)
             return cls(
                 tuple(Source(**source) for source in value["sources"]),
-                Normalisation(**{key: tuple(bands) for key, bands in value["normalisation"].items()}),
+                _normalisation(value["normalisation"]),
+                _normalisation(value["spread"]),
                 tuple(value["valid_share"]),
                 tuple(TileSums(**sums) for sums in value["sums"]),
                 value["layout"],
             )
         except (StoreError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _normalisation(value: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(tuple(value["offset"]), tuple(value["scale"]))
 
 
 @dataclass(frozen=True)
