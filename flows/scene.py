@@ -88,8 +88,8 @@ def begin(job: Job, holding: ExitStack) -> tuple[ScenePlan, Lease]:
     try:
         plan = plan_scene(job)
     except PlanError as error:
-        if error.code == "OUTPUT_EXISTS" and job.product.receipt.exists():
-            sweep_done(job.scratch, job.product, "publishing.json")
+        if error.code == "OUTPUT_EXISTS" and any(job.scratch.glob("*/publishing.json")):
+            sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
         raise
     with ExitStack() as attempt:
         lease = attempt.enter_context(held(lease_path(job.scratch)))
@@ -293,14 +293,15 @@ class Outcome:
 
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
     """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
+    record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
     if not force and not state.due:
         if state.state == "published":
             sweep_done(state.job.scratch, state.job.product)
+            record.unlink(missing_ok=True)
             return Outcome(state.scene, "up to date")
         code, _, message = state.reason.partition(": ")
         return Outcome(state.scene, "quarantined", code, message)
     started = time.monotonic()
-    record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
     with listening() as log:
         try:
             receipt = run(replace(state.job, fresh=force))

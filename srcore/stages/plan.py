@@ -17,7 +17,7 @@ import psutil
 from srcore.checkpoints import Spec, locate, read_spec
 from srcore.errors import PlanError, StoreError
 from srcore.layout import ProductPaths, Scratch
-from srcore.storage.files import free_bytes
+from srcore.storage.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
 from srcore.storage.scratch import ScenePlan
@@ -151,6 +151,8 @@ def save_plan(plan: ScenePlan) -> None:
     except StoreError:
         raise
     except OSError as error:
+        if error.errno in NO_SPACE:
+            raise store_error(plan.scratch.plan, error) from error
         raise PlanError(f"output folder {plan.product.folder} cannot be made", error.strerror or str(error),
                         "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
 

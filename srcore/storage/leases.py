@@ -82,7 +82,8 @@ class Lease:
     def release(self) -> None:
         """Give it back; nothing happens when it is no longer ours."""
         if self.is_held():
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # the scene's work is done, and the lease ends with this process anyway
+                self.path.unlink(missing_ok=True)
 
 
 def acquire(path: Path) -> Lease:

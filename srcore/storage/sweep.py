@@ -33,12 +33,9 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
             _unlink(entry)
 
 
-def sweep_done(scratch: Path, product: ProductPaths, sign: str = "") -> None:
-    """Remove what is left of the work on a published scene, unless a run is at it.
-
-    Only where one of the folders has the file `sign`, when it is given.
-    """
-    if scratch.is_dir() and any(scratch.glob(f"*/{sign}")):
+def sweep_done(scratch: Path, product: ProductPaths) -> None:
+    """Remove what is left of the work on a published scene, unless a run is at it."""
+    if scratch.is_dir():
         with suppress(LeaseError), held(lease_path(scratch)):
             sweep_scene(scratch, product, keep=None)
 
