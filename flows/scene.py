@@ -21,7 +21,7 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
 from srcore.layout import DatasetPaths, lease_path
-from srcore.report.index import write_index
+from srcore.report.index import is_stale, write_index
 from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
@@ -360,8 +360,9 @@ def run_dataset(
             continue
         done += state.due or force
         outcomes.append(run_due(catalog, state, run, force=force))
-    if done:
-        _show(DatasetPaths(Path(catalog.store) / dataset))
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    if is_stale(places):
+        _show(places)
     return outcomes
 
 

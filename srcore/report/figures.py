@@ -81,7 +81,7 @@ def _shown(histogram: Histogram, edges: NDArray[Any]) -> tuple[float, float]:
 
 
 def _cap(axes: Axes, percent: NDArray[Any]) -> None:
-    """Cut one or two bins (the background of a scan) that would leave the others no height, and say how high they go."""
+    """Cut one or two bins (the background of a scan) that leave the others no height, and say how high they go."""
     highest, next_ones = float(percent.max()), float(np.sort(percent)[-3])
     if highest > TOWER * next_ones > 0:
         axes.set_ylim(0, 1.5 * next_ones)
