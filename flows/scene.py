@@ -29,7 +29,7 @@ from srcore.stages.plan import Job, plan_scene, save_plan
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.files import store_error
 from srcore.storage.leases import Lease, held, holder, is_alive
-from srcore.storage.publish import Receipt, clear_scratch, is_whole, publish
+from srcore.storage.publish import Receipt, check_verified, clear_scratch, is_whole, publish
 from srcore.storage.quarantine import Quarantine, listening, quarantine
 from srcore.storage.scratch import Ingested, ScenePlan
 from srcore.storage.sources import Scene, find_hr, find_scenes
@@ -70,14 +70,18 @@ def run_scene(
             "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
         )
         same_or_refuse(plan, ingested)
-        stage("export", lambda progress: export(plan, progress))
-        report: Report = stage("validate", lambda progress: _validate(plan, progress))
-        receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
-        write_page(plan, receipt)
-        refuse(plan, report)
+        verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
+        try:
+            report: Report = stage("validate", lambda progress: _validate(plan, progress))
+            receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+            write_page(plan, receipt)
+            refuse(plan, report)
+        except SRError:
+            check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
+            raise
         same_or_refuse(plan, ingested)
         lease.check()
-        receipt = publish(plan.product, plan.scratch, receipt)
+        receipt = publish(plan.product, plan.scratch, receipt, verified)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None

@@ -97,9 +97,8 @@ class Sweep:
             self.wrong.append(f"{name}: was not killed, {told}")
         if fault == "full" and (told is None or told[1] not in ("", "DISK_FULL") or not told[2]):
             self.wrong.append(f"{name}: ended with {told}")
-        self.wrong += [
-            f"{name}: wrong {found}" for found in archive.wrong_outputs(self.folder, self.right, self.before)
-        ]
+        wrong = archive.wrong_outputs(self.folder, self.right, self.before)
+        self.wrong += [f"{name}: wrong {found}" for found in wrong]
         archive.later(self.folder)
         again = forked(lambda: [outcome.result for outcome in archive.run(self.catalog)])
         if again not in (["published"], ["up to date"]):
