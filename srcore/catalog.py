@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
+from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 
 Output = Literal["cog", "nifti", "stac", "report", "quicklook"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
@@ -99,6 +100,8 @@ class Dataset(BaseModel):
     timezone: str = "UTC"
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number; auto: from the model and the memory."""
+    back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     privacy: Literal["public", "restricted"] = "public"
     """restricted: no picture of the scene is made or shown."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)

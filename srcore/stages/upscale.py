@@ -86,8 +86,13 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         ingested.normalisation,
         plan.header.dtype,
         tuple(_fill(band.nodata, plan.header.nodata) for band in plan.header.bands),
+        plan.back_projection,
     )
-    block = super_resolve(engine, store.read_tile(tile, ingested.crc32[index]), store.read_valid(tile), facts)
+    around = None
+    if plan.back_projection and min(ingested.valid_share) < 1:
+        own = engine.spec.halo_for(len(plan.tiles.shape))
+        around = store.read_valid_around(tile, [h - o for h, o in zip(plan.tiles.halo, own, strict=True)])
+    block = super_resolve(engine, store.read_tile(tile, ingested.crc32[index]), store.read_valid(tile), facts, around)
     store.write_sr(tile, block)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 

@@ -57,6 +57,8 @@ class ScenePlan:
     """What is made beside the data: stac, report, quicklook."""
     hr: Path | None = None
     """True HR of the scene, where the catalog knows one."""
+    back_projection: int = 0
+    """Steps after the generator; `tiles.halo` holds their margin."""
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""
@@ -189,6 +191,17 @@ class TileStore:
     def read_valid(self, tile: Tile) -> NDArray[np.bool_]:
         """Validity (C, *core) of the pixels that the tile owns."""
         return self._read("valid", (slice(None), *tile.core))
+
+    def read_valid_around(self, tile: Tile, margin_px: Sequence[int]) -> NDArray[np.bool_]:
+        """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected."""
+        index = [
+            axis[h - m : len(axis) - h + m]
+            for axis, h, m in zip(self.plan.tiles.sources(tile), self.plan.tiles.halo, margin_px, strict=True)
+        ]
+        window = tuple(slice(int(i.min()), int(i.max()) + 1) for i in index)
+        values: NDArray[np.bool_] = self._read("valid", (slice(None), *window))
+        inside = (i - w.start for i, w in zip(index, window, strict=True))
+        return values[np.ix_(np.arange(len(values)), *inside)]
 
     def write_sr(self, tile: Tile, block: NDArray[Any]) -> None:
         """Store the SR of a core, then its marker."""
