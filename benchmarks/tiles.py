@@ -1,6 +1,6 @@
 """Tiled against untiled on a real scene of odd size: the largest difference for several cores, in float32.
 
-    python -m benchmarks.tiles
+python -m benchmarks.tiles
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def run(model: str = "srcore-x2") -> list[dict[str, Any]]:
     header = read_header([shared() / SCENE], "raster")
     with open_scene(header) as reader:
         scene, _ = reader.read(tuple(slice(0, n) for n in header.grid.shape))
-    values = (scene.astype(np.float32) - 6686) / (33649 - 6686)
+    values = ((scene.astype(np.float64) - 6686) / (33649 - 6686)).astype(np.float32)
     engine = open_engine(locate(model), "cpu", "float32")
     halo = engine.spec.halo[-1]
     whole = engine.run(np.pad(values, [(0, 0), (halo, halo), (halo, halo)], mode="reflect"))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for core in (*CORES, max(header.grid.shape)):
         plan = TilePlan(header.grid.shape, (core, core), engine.spec.halo, engine.spec.scale)
         difference = float(np.abs(tiled(engine, plan, values) - whole).max())
@@ -54,7 +54,9 @@ def tiled(engine: Engine, plan: TilePlan, scene: NDArray[np.float32]) -> NDArray
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """For people."""
-    result = Table("core", "tiles", "redundancy", "max abs difference", title=f"tiled against untiled, {Path(SCENE).name}")
+    result = Table(
+        "core", "tiles", "redundancy", "max abs difference", title=f"tiled against untiled, {Path(SCENE).name}"
+    )
     for row in rows:
         result.add_row(str(row["core"]), str(row["tiles"]), f"{row['redundancy']:.3f}", f"{row['max_abs']:.2g}")
     return result

@@ -5,6 +5,7 @@ The five stages are called through `call`, so that a terminal can draw a bar and
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -237,7 +238,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     started = time.monotonic()
     record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
     if force:
-        clear_scratch(state.job.scratch)
+        shutil.rmtree(state.job.scratch, ignore_errors=True)
     try:
         receipt = run(state.job)
     except SRError as error:

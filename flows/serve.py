@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -159,6 +160,7 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
     from flows import deploy
 
     wanted = deploy.deployments(catalog, load_catalog(catalog))
+    paused = deploy.keep_pauses(wanted)
     runner = Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
     for deployment in wanted:
         runner.add_deployment(deployment)
@@ -169,6 +171,9 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
     print(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now", flush=True)
     for line in deploy.schedules(wanted):
         print(f"  {line}")
+    for name in paused:
+        print(f"  {name} is paused")
+    logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
     print("Ctrl-C stops.", flush=True)
     asyncio.run(_run_until_stopped(runner, server, stop))
 

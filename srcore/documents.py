@@ -52,8 +52,9 @@ class Document:
         try:
             return model.model_validate(self.value, context=context)
         except ValidationError as error:
-            found = sorted(error.errors(), key=lambda one: self.line(_key(one["loc"])))
-            raise self._error(model, dict(found[0])) from error
+            # An unknown key first: it is often the misspelt form of the one that is then missing.
+            found = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", self.line(_key(one["loc"]))))
+            raise self._error(model, dict(found)) from error
 
     def _error(self, model: type[BaseModel], error: dict[str, Any]) -> CatalogError:
         key = _key(error["loc"])

@@ -25,15 +25,21 @@ for command in (scenes.upscale, scenes.run, scenes.status, models.train, models.
     app.command()(command)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"srcore {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     # `debug` is read in `main`, which has to know it even where the options cannot be parsed.
-    if version:
-        out.print(f"srcore {__version__}")
-        raise typer.Exit
+    pass
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,7 @@ def train(
     from srcore.training.config import read_config
     from srcore.training.loop import train as train_generator
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # the run reports so off a terminal
     out.print(f"checkpoint: {train_generator(read_config(config), resume=resume)}")
 
 

@@ -96,7 +96,7 @@ def plan_scene(job: Job) -> ScenePlan:
         back_projection=job.back_projection,
     )
     _check_disk(plan)
-    plan.save()
+    _save(plan)
     return plan
 
 
@@ -126,6 +126,8 @@ def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
 
 def _check_output(job: Job) -> None:
     folder = job.product.folder
+    if job.product.data.resolve() in {path.resolve() for path in job.paths}:
+        raise PlanError(f"{job.product.data} is the input", "", "give another output", code="BAD_OUTPUT")
     if job.product.data.exists() and not job.overwrite:
         raise PlanError(f"{job.product.data} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
     if job.product.data.is_dir():
@@ -134,15 +136,20 @@ def _check_output(job: Job) -> None:
     if not job.product.name.endswith(expected):
         raise PlanError(f"a {job.kind} cannot be written to {job.product.name}", "",
                         f"use a name that ends in {' or '.join(expected)}", code="BAD_OUTPUT")  # fmt: skip
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        job.scratch.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PlanError(f"output folder {folder} cannot be made", error.strerror or str(error),
-                        "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
-    if not os.access(folder, os.W_OK | os.X_OK):
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise PlanError(f"output folder {folder} is not writable", "", "give a folder that you may write to",
                         code="NOT_WRITABLE")  # fmt: skip
+
+
+def _save(plan: ScenePlan) -> None:
+    """The first bytes of a run: nothing is written for a scene that was refused."""
+    try:
+        plan.product.folder.mkdir(parents=True, exist_ok=True)
+        plan.save()
+    except OSError as error:
+        raise PlanError(f"output folder {plan.product.folder} cannot be made", error.strerror or str(error),
+                        "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
 
 
 def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> None:

@@ -29,6 +29,9 @@ from srcore.storage.pixels import ProductPixels, Stored
 
 Progress = Callable[[int, int], None]
 
+GDAL_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
+"""What a failed write or read ends in: rasterio gives a SystemError where GDAL fails without a word."""
+
 FULL_BELOW_BYTES = 16 << 20
 """With less than this free, what GDAL failed to write without saying why failed because the disk is full."""
 
@@ -51,16 +54,17 @@ def write_cog(
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
-    try:
-        with _hidden_folder(path.parent, path.name) as folder, product_env(pixels):
+    with _hidden_folder(path) as folder, product_env(pixels):
+        try:
             product = write_product(folder, pixels, progress)
             fsync_file(product)
             os.replace(product, path)
             fsync_folder(path.parent)
-    except StoreError:
-        raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
-        raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
+        except StoreError:
+            raise
+        except GDAL_FAILURES as error:
+            # here, before the hidden folder goes and the disk is no longer full
+            raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
 
 
 def verify_cog(
@@ -86,11 +90,11 @@ def verify_cog(
         with product_env(pixels):
             directories = explain(path)
             statistics = check_pixels(path, pixels, progress)
-            with _hidden_folder(path.parent, path.name) as folder:
+            with _hidden_folder(path) as folder:
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except GDAL_FAILURES as error:
         full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
         if full.code == "DISK_FULL":
             raise full from error
@@ -109,9 +113,12 @@ def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
 
 
 @contextmanager
-def _hidden_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A fresh hidden folder, so that no sidecar of another file is near; removed with what is in it."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{name[:200]}.", suffix=".part", dir=parent))
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    """A fresh hidden folder beside `path`, so that no sidecar of another file is near; removed with what is in it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise store_error(path, error) from error
     try:
         yield folder
     finally:

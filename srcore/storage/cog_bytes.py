@@ -219,8 +219,11 @@ def _inflates(data: bytes, start: int, tile_bytes: int) -> None:
 
 
 def _no_gap(file: BinaryIO, spans: list[Span], size: int) -> None:
-    """Every byte in exactly one span; between spans at most a few zeros that align the next one."""
-    for (_, stop), (start, _) in pairwise([*sorted(spans), (size, size)]):
+    """Every byte in exactly one span; between spans at most a few zeros that align the next one, none at the end."""
+    ordered = sorted(spans)
+    if ordered[-1][1] != size:
+        raise _UnexplainedError(f"{size} bytes where {ordered[-1][1]} belong")
+    for (_, stop), (start, _) in pairwise(ordered):
         if not 0 <= start - stop < ALIGNMENT_BYTES:
             raise _UnexplainedError(f"bytes {stop} to {start} that nothing explains, or two things in one place")
         if start > stop and any(_read(file, stop, start - stop)):

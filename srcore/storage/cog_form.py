@@ -73,8 +73,12 @@ def product_bands(header: Header) -> tuple[Band, ...]:
 
 
 def colours(header: Header) -> tuple[ColorInterp, ...]:
-    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know."""
-    known = ColorInterp.__members__
+    """GDAL's colour interpretation of every band of the product, 'undefined' for a name that it does not know.
+
+    Grey is the colour of an image of one band: files of one band each say it, and a TIFF of several cannot keep it.
+    """
+    several = len(header.bands) > 1
+    known = {name: one for name, one in ColorInterp.__members__.items() if not (several and name == "gray")}
     data = tuple(known.get(band.colour, ColorInterp.undefined) for band in header.bands)
     return data if header.alpha is None else (*data, ColorInterp.alpha)
 

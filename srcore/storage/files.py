@@ -20,7 +20,7 @@ from srcore.errors import StoreError
 Progress = Callable[[int, int], None]
 
 PIECE_BYTES = 1 << 20
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def write_atomic(path: Path, data: bytes) -> None:

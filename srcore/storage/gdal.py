@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio import _env as rasterio_env
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import Interleaving
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
 from srcore.errors import SourceError
@@ -70,6 +72,9 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 CHECKS = {"GTiff": check_tiff, "JP2OpenJPEG": check_jp2, "PNG": check_png}
 """What proves, without decoding, that a file of each driver is whole."""
+
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
+"""All that rasterio raises for what GDAL says; some of it by a class that its documentation does not show."""
 
 LOOKS_LIKE: tuple[tuple[bytes, str], ...] = (
     (b"<", "XML or HTML text"),
@@ -129,11 +134,14 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     try:
         # A Path, not a str: rasterio takes a str for a possible URL.
         dataset = rasterio.open(real, driver=driver, sharing=False)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
     try:
         _check_names(path, dataset)
         _check_size(path, dataset, real.stat().st_size)
+    except GDAL_ERRORS as error:
+        dataset.close()
+        raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
     except SourceError:
         dataset.close()
         raise
@@ -142,7 +150,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
 
 def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
     """`path` without links, when it is a readable regular file that lies in one of `roots`."""
-    if str(path).startswith(("/vsi", "\\\\")) or "://" in str(path) or "<" in str(path)[:1]:
+    if str(path).startswith(("/vsi", "<")) or "://" in str(path):
         raise SourceError(f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine")
     try:
         real = Path(path).resolve(strict=True)
@@ -189,28 +197,27 @@ def _check_names(path: Path, dataset: Any) -> None:
 
 def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:
     """Refuse by the header alone what would take too much memory or time to decode."""
-    pixels = dataset.width * dataset.height
+    pixels, count = dataset.width * dataset.height, dataset.count
+    if pixels > MAX_PIXELS:
+        raise _too_large(path, f"{dataset.height} x {dataset.width} pixels", f"cut it: at most {MAX_PIXELS} pixels")
+    # Before anything that asks band by band: a damaged JPEG 2000 has 16,384 of them.
+    if count > MAX_BANDS:
+        raise _too_large(path, f"{count} bands", f"split it: at most {MAX_BANDS} bands")
     itemsize = max((_itemsize(name) for name in dataset.dtypes), default=1)
-    decoded = pixels * dataset.count * itemsize
-    together = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
+    decoded = pixels * count * itemsize
+    if decoded > max(file_bytes * MAX_EXPANSION, EXPANSION_FREE_BYTES):
+        raise _too_large(path, f"{file_bytes} bytes that declare {decoded}", "it is nearly empty, or a trap: cut it")
+    # Only a TIFF is asked: for a JPEG 2000 with a box of length 0 inside its header GDAL never answers.
+    apart = dataset.driver == "GTiff" and dataset.interleaving != Interleaving.pixel
+    together = 1 if apart else count
     block = max((prod(shape) for shape in dataset.block_shapes), default=1) * itemsize * together
-    limits = (
-        (pixels > MAX_PIXELS, f"{dataset.height} x {dataset.width} pixels", f"cut it: at most {MAX_PIXELS} pixels"),
-        (dataset.count > MAX_BANDS, f"{dataset.count} bands", f"split it: at most {MAX_BANDS} bands"),
-        (
-            decoded > max(file_bytes * MAX_EXPANSION, EXPANSION_FREE_BYTES),
-            f"{file_bytes} bytes that declare {decoded}",
-            "it is nearly empty, or a trap: cut it to its data",
-        ),
-        (
-            block > min(MAX_BLOCK_BYTES, max(TRUSTED_BLOCK_BYTES, file_bytes * BLOCK_EXPANSION)),
-            f"blocks of {block} bytes in a file of {file_bytes}",
-            "rewrite it in tiles: gdal_translate -co TILED=YES",
-        ),
-    )
-    for exceeded, found, do in limits:
-        if exceeded:
-            raise SourceError(f"{path}: too large to read", found, do, code="TOO_LARGE")
+    if block > min(MAX_BLOCK_BYTES, max(TRUSTED_BLOCK_BYTES, file_bytes * BLOCK_EXPANSION)):
+        found = f"blocks of {block} bytes in a file of {file_bytes}"
+        raise _too_large(path, found, "rewrite it in tiles: gdal_translate -co TILED=YES")
+
+
+def _too_large(path: Path, found: str, do: str) -> SourceError:
+    return SourceError(f"{path}: too large to read", found, do, code="TOO_LARGE")
 
 
 def _itemsize(dtype: str) -> int:

@@ -1,4 +1,4 @@
-"""A scene's header: all that its files say of it besides the pixels. Read by PLAN, kept in the store, used by EXPORT."""
+"""A scene's header: what its files say of it besides the pixels. Read by PLAN, kept in the store, used by EXPORT."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from srcore.storage.nifti_header import (
     volume_shape,
 )
 
-GZIP_LEVEL = 4
+GZIP_LEVEL = 1
+"""Level 4 takes 3.4 times the time for 5 % fewer bytes of CT; level 6 takes 5 times for 8 %."""
 NIFTI1_AXIS = 32767
 """Voxels on an axis that NIfTI-1 can say; longer ones are written as NIfTI-2."""
 

@@ -178,7 +178,7 @@ def _flags(path: Path, head: Any) -> tuple[str, ...]:
     flags = []
     if head["qform_code"] == 0 and head["sform_code"] == 0:
         flags.append("no qform or sform: placed by its voxel sizes alone")
-    if any(name in head.keys() and bytes(head[name]).strip(b"\0 ") for name in TEXT):
+    if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
         flags.append("dropped text of the header, which may name a patient")
     if head.get_data_offset() > head.single_vox_offset:
         flags.append("dropped header extensions")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,5 +126,7 @@ def same_sources(receipt: Receipt, paths: Sequence[Path]) -> bool:
 
 
 def clear_scratch(folder: Path) -> None:
-    """Remove a scene's scratch folders, once its product is published."""
+    """Remove a scratch folder, once its product is published, and its parent when nothing else is in it."""
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another configuration's work is still there
+        folder.parent.rmdir()

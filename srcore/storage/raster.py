@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from srcore.errors import SourceError
-from srcore.storage.gdal import gdal_env, gdal_message, open_raster
+from srcore.storage.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.header import Header
 
 
@@ -66,7 +65,7 @@ class RasterReader:
             values: NDArray[Any] = read(
                 indexes, window=Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
             )
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise SourceError(
                 f"{path}: rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} cannot be decoded",
                 gdal_message(error), "fetch the file again",

@@ -6,18 +6,17 @@ Everything that a header alone can refuse is refused here, before a pixel is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
-from srcore.storage.gdal import gdal_env, gdal_message, open_raster, real_file
+from srcore.storage.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster, real_file
 from srcore.storage.header import Band, GroundControlPoint, Header, Nodata
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -53,7 +52,9 @@ def read_raster_header(
         headers = [_read_file(Path(path), roots) for path in paths]
     header = headers[0] if len(headers) == 1 else _join(headers)
     header = _select(header, bands, several=len(headers) > 1)
-    return header if nodata is None else _override(header, nodata)
+    header = header if nodata is None else _override(header, nodata)
+    _refuse_mixed_tags(header)
+    return header
 
 
 def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
@@ -61,7 +62,7 @@ def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
     with open_raster(real, roots) as dataset:
         try:
             return _header(real, dataset)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch it again") from error
 
 
@@ -71,7 +72,8 @@ def _header(path: Path, dataset: Any) -> Header:
     grid = _grid(path, dataset, flags)
     nodata, tags = _nodata(dataset, flags)
     alphas = [i for i in dataset.indexes if dataset.colorinterp[i - 1] == ColorInterp.alpha]
-    bands = {i: _band(path, dataset, i, tags[i - 1], flags) for i in dataset.indexes}
+    names = _text(lambda: dataset.descriptions, [None] * dataset.count, flags)
+    bands = {i: _band(path, dataset, i, names[i - 1], tags[i - 1], flags) for i in dataset.indexes}
     alpha = bands.pop(alphas[0]) if alphas else None
     if not bands:
         raise SourceError(f"{path}: the file has no data band", "an alpha band alone", "give a file with data bands")
@@ -82,8 +84,8 @@ def _header(path: Path, dataset: Any) -> Header:
         kind="raster", grid=grid, dtype=dataset.dtypes[0], bands=tuple(bands.values()), nodata=nodata, alpha=alpha,
         gcps=tuple(GroundControlPoint(p.row, p.col, p.x, p.y, p.z or 0.0, p.id or "") for p in points),
         gcps_crs=_wkt(points_crs) if points else None,
-        area_or_point="Point" if dataset.tags().get("AREA_OR_POINT") == "Point" else "Area",
-        tags=_true_tags(dataset.tags(), flags), flags=tuple(dict.fromkeys(flags)),
+        area_or_point="Point" if dataset.get_tag_item("AREA_OR_POINT") == "Point" else "Area",
+        tags=_true_tags(_text(dataset.tags, {}, flags), flags), flags=tuple(dict.fromkeys(flags)),
     )  # fmt: skip
 
 
@@ -149,9 +151,10 @@ def _nodata(dataset: Any, flags: list[str]) -> tuple[Nodata, list[float | None]]
         if any(tag is not None for tag in tags):
             flags.append("nodata tag ignored: the mask decides")
         return "mask", [None] * len(tags)
-    if ColorInterp.alpha in dataset.colorinterp:
-        return "alpha", tags
     form = nodata_form(dataset.dtypes[0], tags)
+    if ColorInterp.alpha in dataset.colorinterp:
+        # Beside a tag, alpha is a band that is carried along: both hide pixels, as the tag does for GDAL.
+        return (form if any(tag is not None for tag in tags) else "alpha"), tags
     if form == "none":
         flags.append("no nodata")
     return form, tags
@@ -185,12 +188,22 @@ def fit_nodata(value: float, dtype: str) -> float | None:
     return float(value) if float(value).is_integer() and limits.min <= value <= limits.max else None
 
 
-def _band(path: Path, dataset: Any, index: int, nodata: float | None, flags: list[str]) -> Band:
+def _text(ask: Callable[[], Any], otherwise: Any, flags: list[str]) -> Any:
+    """What `ask` gives; `otherwise`, flagged, when the file's text is in no encoding that rasterio knows."""
+    try:
+        return ask()
+    except UnicodeDecodeError:
+        flags.append("dropped text that is not UTF-8")
+        return otherwise
+
+
+def _band(path: Path, dataset: Any, index: int, name: str | None, nodata: float | None, flags: list[str]) -> Band:
     i = index - 1
+    units = _text(lambda: dataset.units, [None] * dataset.count, flags)
+    tags = _true_tags(_text(lambda: dataset.tags(index), {}, flags), flags)
     return Band(
-        path=str(path), index=index, name=dataset.descriptions[i] or f"band {index}", nodata=nodata,
-        scale=float(dataset.scales[i]), offset=float(dataset.offsets[i]), unit=dataset.units[i] or None,
-        colour=dataset.colorinterp[i].name, tags=_true_tags(dataset.tags(index), flags),
+        str(path), index, name or f"band {index}", nodata, float(dataset.scales[i]), float(dataset.offsets[i]),
+        units[i] or None, dataset.colorinterp[i].name, tags,
     )  # fmt: skip
 
 
@@ -221,6 +234,16 @@ def _join(headers: Sequence[Header]) -> Header:
         tags={k: v for k, v in first.tags.items() if all(h.tags.get(k) == v for h in headers)},
         flags=tuple(dict.fromkeys(flag for h in headers for flag in h.flags)),
     )  # fmt: skip
+
+
+def _refuse_mixed_tags(header: Header) -> None:
+    # Compared as text, since NaN equals nothing.
+    numbers = sorted({str(band.nodata) for band in header.bands})
+    if header.nodata == "tag" and len(numbers) > 1:
+        raise SourceError(
+            f"{header.bands[0].path}: the bands differ in nodata, and a product has one number for it",
+            ", ".join(numbers), "give one nodata number for the scene",
+        )  # fmt: skip
 
 
 def _refuse_stranger(first: Header, other: Header) -> None:
@@ -274,5 +297,5 @@ def _override(header: Header, nodata: float) -> Header:
         raise SourceError(
             f"nodata {nodata:g} does not fit the pixels", header.dtype, f"give a number that {header.dtype} can hold"
         )
-    form = header.nodata if header.nodata in ("mask", "alpha") else nodata_form(header.dtype, [fitted])
+    form = "mask" if header.nodata == "mask" else nodata_form(header.dtype, [fitted])
     return replace(header, bands=tuple(replace(band, nodata=fitted) for band in header.bands), nodata=form)

@@ -46,7 +46,7 @@ def write_sample(path: Path, file: SampleFile, rows: Iterable[NDArray[np.uint16]
         "transform": Affine(file.gsd_m, 0, file.west, 0, -file.gsd_m, file.north), "interleave": "band",
         "compress": "deflate", "predictor": 2, "bigtiff": "if_safer", "photometric": "minisblack", "alpha": "no",
     }  # fmt: skip
-    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(unfinished, "w", **profile) as out:
+    with rasterio.Env(GDAL_CACHEMAX=64 * 2**20), rasterio.open(unfinished, "w", **profile) as out:
         out.descriptions = file.bands
         out.scales, out.offsets = (1e-4,) * len(file.bands), (0.0,) * len(file.bands)
         colours = {"B02": ColorInterp.blue, "B03": ColorInterp.green, "B04": ColorInterp.red}

@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,8 @@ from srcore.storage.pieces import truncated
 
 OFFSETS, BYTE_COUNTS = (273, 324), (279, 325)
 """Tags of strips, of tiles."""
+WIDTH, HEIGHT, SAMPLES, ROWS_PER_STRIP, PLANES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 277, 278, 284, 322, 323
+SEPARATE = 2
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a number of each field type: BYTE, ASCII, SHORT, LONG, RATIONAL ..."""
 MAX_DIRECTORIES = 1024
@@ -71,12 +74,28 @@ def check_tiff(path: Path) -> None:
                 if field.offset + field.count * field.width > size:
                     raise truncated(path, size, field.offset + field.count * field.width)
             for offsets, counts in zip(OFFSETS, BYTE_COUNTS, strict=True):
-                if _integers(fields.get(offsets)) and _integers(fields.get(counts)):
+                if all(tag in fields and fields[tag].width in (2, 4, 8) for tag in (offsets, counts)):
+                    _check_count(file, path, order, fields, fields[offsets].count)
                     _check_blocks(file, path, size, order, fields[offsets], fields[counts])
 
 
-def _integers(field: _Field | None) -> bool:
-    return field is not None and field.width in (2, 4, 8)
+def _check_count(file: BinaryIO, path: Path, order: str, fields: dict[int, _Field], held: int) -> None:
+    """Refuse a page that lists fewer blocks than its shape needs: GDAL reads zeros for the others."""
+
+    def number(tag: int, otherwise: int) -> int:
+        field = fields.get(tag)
+        if field is None or field.width not in (2, 4, 8) or not field.count:
+            return otherwise
+        return int(_numbers(file, order, field, slice(0, 1))[0])
+
+    width, height = number(WIDTH, 1), number(HEIGHT, 1)
+    across, down = number(TILE_WIDTH, width), number(TILE_HEIGHT, number(ROWS_PER_STRIP, height))
+    planes = number(SAMPLES, 1) if number(PLANES, 1) == SEPARATE else 1
+    needed = ceil(width / max(1, across)) * ceil(height / max(1, down)) * planes
+    if held < needed:
+        raise SourceError(
+            f"{path}: the TIFF directory is damaged", f"{held} blocks where its shape needs {needed}", "fetch it again"
+        )
 
 
 def _directories(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[dict[int, _Field], str]]:
@@ -87,6 +106,8 @@ def _directories(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[dict[i
     seen: set[int] = set()
     while position and position not in seen and len(seen) < MAX_DIRECTORIES:
         seen.add(position)
+        if position > size:
+            raise truncated(path, size, position)
         file.seek(position)
         count = _unpack(form.count, file.read(struct.calcsize(form.count)), path, size)[0]
         entry = struct.calcsize(form.entry)
@@ -95,7 +116,8 @@ def _directories(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[dict[i
         start, block = file.tell(), file.read(entry * count + struct.calcsize(form.pointer))
         if len(block) < entry * count:
             raise truncated(path, size, start + entry * count)
-        yield dict(_field(form, block[i * entry :], start + i * entry) for i in range(count)), form.order
+        entries = (range(i * entry, (i + 1) * entry) for i in range(count))
+        yield dict(_field(form, block[e.start : e.stop], start + e.start) for e in entries), form.order
         tail = block[entry * count :]
         # Some writers end the file right after the last entry, without the pointer to a next page.
         position = _unpack(form.pointer, tail, path, size)[0] if tail else 0
@@ -112,25 +134,26 @@ def _field(form: _Form, entry: bytes, position: int) -> tuple[int, _Field]:
 def _check_blocks(file: BinaryIO, path: Path, size: int, order: str, offsets: _Field, counts: _Field) -> None:
     if offsets.count > MAX_BLOCKS:
         raise SourceError(
-            f"{path}: too many blocks to read", f"{offsets.count} strips or tiles",
-            "rewrite it with larger tiles: gdal_translate -co TILED=YES", code="TOO_LARGE",
+            f"{path}: too many blocks to read",
+            f"{offsets.count} strips or tiles",
+            "rewrite it with larger tiles: gdal_translate -co TILED=YES",
+            code="TOO_LARGE",
         )
-    for first in range(0, min(offsets.count, counts.count), PIECE):
-        start = _numbers(file, order, offsets, first)
-        length = _numbers(file, order, counts, first)
-        # A block with offset 0 or length 0 is a hole of a sparse file.
-        held = (start > 0) & (length > 0)
-        # A length past the end of the file is itself beyond it: and so the sum cannot overflow.
-        beyond = held & ((start > size) | (length > size) | (np.minimum(start, size) + np.minimum(length, size) > size))
+    blocks = min(offsets.count, counts.count)
+    for first in range(0, blocks, PIECE):
+        piece = slice(first, min(first + PIECE, blocks))
+        start, length = _numbers(file, order, offsets, piece), _numbers(file, order, counts, piece)
+        # A block at 0, or of length 0, is a hole of a sparse file. Written so that no sum can overflow.
+        beyond = (start > 0) & (length > size - np.minimum(start, size))
         if beyond.any():
             where = int(np.argmax(beyond))
             raise truncated(path, size, int(start[where]) + int(length[where]))
 
 
-def _numbers(file: BinaryIO, order: str, field: _Field, first: int) -> NDArray[np.uint64]:
-    count = min(PIECE, field.count - first)
-    file.seek(field.offset + first * field.width)
-    return np.frombuffer(file.read(count * field.width), f"{order}u{field.width}").astype(np.uint64)
+def _numbers(file: BinaryIO, order: str, field: _Field, piece: slice) -> NDArray[np.uint64]:
+    file.seek(field.offset + piece.start * field.width)
+    data = file.read((piece.stop - piece.start) * field.width)
+    return np.frombuffer(data, f"{order}u{field.width}").astype(np.uint64)
 
 
 def _unpack(form: str, data: bytes, path: Path, size: int) -> tuple[int, ...]:

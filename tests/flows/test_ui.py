@@ -91,13 +91,14 @@ def test_progress_checks_and_quicklook_are_shown(served: Served, screen: Screen)
     run = served.start_run("upscale-scene/by-hand", dataset="hills", scene="east", force=True)
     assert served.wait_for(run)["type"] == "COMPLETED"
     page = screen.page
-    page.goto(f"{served.url}/v2/artifacts/key/upscale-hills-east")
-    page.get_by_text("100%").first.wait_for()
+    artifacts = {artifact["key"]: artifact["id"] for artifact in served.of_run(run, "artifacts")}
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['upscale-hills-east']}")
+    page.get_by_text("Progress: 100%").wait_for()
     screen.shoot("progress")
-    page.goto(f"{served.url}/v2/artifacts/key/checks-hills-east")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['checks-hills-east']}")
     page.get_by_text("grid.shape").first.wait_for()
     screen.shoot("checks")
-    page.goto(f"{served.url}/v2/artifacts/key/quicklook-hills-east")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['quicklook-hills-east']}")
     picture = page.locator("img[src^='data:image/png;base64,']").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 0
