@@ -182,6 +182,7 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None)
         model=dataset.model,
         tile=None if dataset.tile == "auto" else dataset.tile,
         back_projection=dataset.back_projection,
+        limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
         outputs=dataset.outputs,

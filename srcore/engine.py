@@ -149,6 +149,17 @@ def super_resolve(
     return block
 
 
+def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
+    """The SR (C, Y * s, X * s) of whole images lr (C, Y, X), all valid, edges reflected, neither rounded nor clipped.
+
+    Normalised by their own percentiles, as a scene is.
+    """
+    normalisation = radiometry.percentile_normalisation(list(lr))
+    halo = engine.spec.halo[-1]
+    padded = np.pad(lr, [(0, 0), (halo, halo), (halo, halo)], mode="reflect")
+    return normalisation.undo(engine.run(normalisation.apply(padded)))
+
+
 def _back_projected(
     engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int
 ) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, sqrt
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import Spec, read_spec
 from srcore.errors import SourceError
-from srcore.radiometry import Normalisation, fill_invalid, percentile_normalisation
+from srcore.radiometry import Normalisation, percentile_normalisation
+from srcore.storage.cut import cut
 from srcore.storage.files import sha256_file
-from srcore.storage.scene import SceneReader, open_scene
+from srcore.storage.scene import open_scene
 from srcore.storage.scratch import Ingested, ScenePlan, Source, TileStore
 from srcore.tiling import Tile, TilePlan, Window
 
@@ -62,25 +63,6 @@ def identify(path: Path) -> Source:
         return Source(str(path), sha256_file(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise SourceError(f"{path} cannot be read", error.strerror or str(error), "check the file") from error
-
-
-def cut(reader: SceneReader, tiles: TilePlan, tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A tile (C, *core + 2 halo) with nodata filled and the scene reflected beyond its edges, and its validity.
-
-    The window is read with a further margin, so that each filled pixel that a valid core pixel can see takes
-    its value from the same neighbour as in the whole scene: an invalid pixel within `halo` of a valid one has
-    its nearest valid pixel at most halo * sqrt(axes) away.
-    """
-    index = tiles.sources(tile)
-    margin = [ceil(h * sqrt(len(tiles.halo))) for h in tiles.halo]
-    window: Window = tuple(
-        slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
-        for i, m, n in zip(index, margin, tiles.shape, strict=True)
-    )
-    values, valid = reader.read(window)
-    values = fill_invalid(values, valid)
-    relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
-    return np.ascontiguousarray(values[relative]), valid[relative]
 
 
 def _core_inside(tiles: TilePlan, tile: Tile) -> Window:

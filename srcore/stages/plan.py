@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ import psutil
 from srcore.checkpoints import Spec, locate, read_spec
 from srcore.errors import PlanError, SourceError
 from srcore.layout import ProductPaths, Scratch
+from srcore.limits import Changes
 from srcore.radiometry import BACK_PROJECTION
 from srcore.storage.files import free_bytes
 from srcore.storage.header import Header
@@ -57,14 +58,16 @@ class Job:
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
     hr: Path | None = None
+    limits: Changes = field(default_factory=dict)
+    """Changes of the checks' limits."""
 
     @property
     def configuration(self) -> str:
         """sha256 over all but the sources that decides the product's pixels."""
         spec = read_spec(locate(self.model))
         facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs,
-                 self.back_projection]  # fmt: skip
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+                 self.back_projection, self.limits]  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def plan_scene(job: Job) -> ScenePlan:
@@ -93,6 +96,7 @@ def plan_scene(job: Job) -> ScenePlan:
         validate=job.validate,
         outputs=job.outputs,
         hr=job.hr,
+        limits=job.limits,
         back_projection=job.back_projection,
     )
     _check_disk(plan)

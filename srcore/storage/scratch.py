@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class ScenePlan:
     """What is made beside the data: stac, report, quicklook."""
     hr: Path | None = None
     """True HR of the scene, where the catalog knows one."""
+    limits: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """The dataset's changes of the checks' limits."""
     back_projection: int = 0
     """Steps after the generator; `tiles.halo` holds their margin."""
 
