@@ -8,13 +8,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from srcore.models.blocks import CubicUpsample
 from srcore.radiometry import nearest
 from srcore.tiling import Window
 
-MARGIN_PX = 2
-"""LR pixels around a block, on the axes of a slice: what bicubic needs."""
+MARGIN_PX = 3
+"""LR pixels around a block, on the axes of a slice: what bicubic needs to know a pixel beside the block too."""
+BICUBIC_PX = CubicUpsample.margin_px
+"""LR pixels around what bicubic enlarges."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,18 @@ class Block:
     @cached_property
     def lr(self) -> NDArray[Any]:
         """(C, *core), nodata filled."""
-        return self.around[..., MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX].astype(self.work)
+        return shrunk(self.around, MARGIN_PX).astype(self.work)
 
     @cached_property
     def work(self) -> np.dtype[Any]:
         """float32 where it holds every number of the dtype and sums of a few, else float64."""
         small = self.sr.dtype.itemsize <= 2 or self.sr.dtype == np.float32
         return np.dtype(np.float32 if small else np.float64)
+
+    @property
+    def bicubic(self) -> NDArray[np.float64]:
+        """(C, *core * scale), of the LR; computed at every call."""
+        return bicubic(shrunk(self.around, MARGIN_PX - BICUBIC_PX), self.scale[-1])
 
     @cached_property
     def averaged(self) -> NDArray[Any]:
@@ -77,6 +86,21 @@ class Block:
 
     def _known(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.whole else np.where(self.valid, values, self.lr)
+
+
+def shrunk(around: NDArray[Any], margin_px: int) -> NDArray[Any]:
+    """(..., y, x) without `margin_px` pixels on each side of the last two axes."""
+    height, width = around.shape[-2:]
+    return around[..., margin_px : height - margin_px, margin_px : width - margin_px]
+
+
+def bicubic(around: NDArray[Any], scale: int) -> NDArray[np.float64]:
+    """Bicubic SR (..., y * s, x * s) of an LR with BICUBIC_PX more on each side (..., y + 4, x + 4)."""
+    upsample = CubicUpsample(scale).double()
+    slices = torch.from_numpy(np.ascontiguousarray(around, np.float64)).reshape(-1, 1, *around.shape[-2:])
+    with torch.inference_mode():
+        up = upsample(slices)
+    return up.reshape(*around.shape[:-2], *up.shape[-2:]).numpy()  # type: ignore[no-any-return]
 
 
 def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, judge
-from srcore.checks.blocks import MARGIN_PX, Block, sum_of_squares
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, shrunk, sum_of_squares
 from srcore.limits import Limit
-from srcore.models.blocks import cubic_phases
+from srcore.models.blocks import cubic_weights
 
 
 class ConsistencyCheck:
@@ -51,11 +51,11 @@ class ConsistencyCheck:
 def averaged_bicubic(block: Block) -> NDArray[Any]:
     """Bicubic SR of a block, averaged down (C, *core): one fixed 5 x 5 kernel on the LR, one row and one column."""
     scale = block.scale[-1]
-    kernel = cubic_phases(scale).double().reshape(-1, 5, 5).mean(dim=0).sum(dim=1).numpy().astype(block.work)
-    values = block.around.astype(block.work, copy=False)
-    size = 2 * MARGIN_PX + 1
+    kernel = cubic_weights(scale).mean(dim=0).numpy().astype(block.work)
+    values = shrunk(block.around, MARGIN_PX - BICUBIC_PX).astype(block.work, copy=False)
+    size = 2 * BICUBIC_PX + 1
     for axis in (-2, -1):
-        length = values.shape[axis] - 2 * MARGIN_PX
+        length = values.shape[axis] - 2 * BICUBIC_PX
         taps = [values[..., k : k + length] if axis == -1 else values[..., k : k + length, :] for k in range(size)]
         values = kernel[0] * taps[0]
         for weight, tap in zip(kernel[1:], taps[1:], strict=True):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import MARGIN_PX, Block, over_pixels
-from srcore.checks.patches import Patch, bicubic
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, over_pixels, shrunk
+from srcore.checks.patches import Patch
 from srcore.limits import Limit
 
 BEYOND = 0.5
@@ -28,8 +28,7 @@ class RangeCheck:
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
-        near = block.around[..., MARGIN_PX - 1 : 1 - MARGIN_PX, MARGIN_PX - 1 : 1 - MARGIN_PX]
-        near = near.astype(block.work, copy=False)
+        near = shrunk(block.around, MARGIN_PX - 1).astype(block.work, copy=False)
         low, high = _over_3x3(near, np.minimum), _over_3x3(near, np.maximum)
         allowed = BEYOND * np.maximum(high - low, max(FLOOR_STEPS * self.step, 1e-9))
         beyond = (block.high > high + allowed) | (block.low < low - allowed)
@@ -76,6 +75,5 @@ def detail_checks(
 def _energy(sr: NDArray[Any], scale: int) -> NDArray[np.float64]:
     """Mean square (B,) of an SR (B, Y * s, X * s) minus bicubic of its own average: what no LR pixel decides."""
     own = over_pixels(sr, (scale, scale), np.add) / scale**2
-    cut = slice(MARGIN_PX * scale, -MARGIN_PX * scale)
-    high = sr[:, cut, cut] - bicubic(own, scale)
+    high = shrunk(sr, BICUBIC_PX * scale) - bicubic(own, scale)
     return np.asarray((high**2).mean(axis=(1, 2)))

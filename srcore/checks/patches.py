@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from srcore.checks.blocks import MARGIN_PX, Block
-from srcore.models.blocks import CubicUpsample
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, shrunk
 
 CELLS = 4
 """The scene is divided into CELLS x CELLS; each gives its most textured patch."""
@@ -38,7 +36,7 @@ class Patch:
     @property
     def lr(self) -> NDArray[Any]:
         """(B, side, side)"""
-        return self.around[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+        return shrunk(self.around, BICUBIC_PX)
 
     @property
     def bicubic(self) -> NDArray[np.float64]:
@@ -61,6 +59,7 @@ class PatchSampler:
         if self.side < LEAST_SIDE_PX:
             return
         valid, around, sr = block.valid, block.around, block.sr
+        around = shrunk(around, MARGIN_PX - BICUBIC_PX)
         while valid.ndim > 3:
             middle = valid.shape[1] // 2
             valid, around, sr = valid[:, middle], around[:, middle], sr[:, middle]
@@ -75,7 +74,7 @@ class PatchSampler:
         centre = [(w.start + s + side / 2) / n for w, s, n in zip(block.core[-2:], start, self.shape, strict=True)]
         cell = (int(centre[0] * CELLS), int(centre[1] * CELLS))
         y, x = start
-        size = side + 2 * MARGIN_PX
+        size = side + 2 * BICUBIC_PX
         lr = around[list(self.bands), y : y + size, x : x + size].astype(np.float64)
         texture = float(np.abs(np.diff(lr, axis=-1)).mean() + np.abs(np.diff(lr, axis=-2)).mean())
         if not np.isfinite(texture) or (cell in self.best and self.best[cell].texture >= texture):
@@ -94,12 +93,3 @@ def _starts(length: int, side: int) -> list[int]:
         return []
     count = max(1, length // side)
     return [int(v) for v in np.unique(np.linspace(0, length - side, count).round())]
-
-
-def bicubic(around: NDArray[Any], scale: int) -> NDArray[np.float64]:
-    """Bicubic SR (..., y * s, x * s) of an LR with MARGIN_PX more on each side (..., y + 4, x + 4)."""
-    upsample = CubicUpsample(scale).double()
-    slices = torch.from_numpy(np.ascontiguousarray(around, np.float64)).reshape(-1, 1, *around.shape[-2:])
-    with torch.inference_mode():
-        up = upsample(slices)
-    return up.reshape(*around.shape[:-2], *up.shape[-2:]).numpy()  # type: ignore[no-any-return]

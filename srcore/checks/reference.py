@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check, judge
 from srcore.checks.blocks import Block, sum_of_squares
-from srcore.checks.patches import bicubic
 from srcore.limits import Limit
 
 
@@ -26,7 +25,7 @@ class ReferenceCheck:
         """Take a block and its HR (C, *core * scale) into account, over the pixels that are valid in HR and SR."""
         valid = hr_valid & block.sr_valid
         truth = hr.astype(np.float64)
-        for row, values in enumerate((block.sr, bicubic(block.around, block.scale[-1]))):
+        for row, values in enumerate((block.sr, block.bicubic)):
             difference = np.where(valid, values - truth, 0)
             self.squares[row] += sum_of_squares(difference)
         self.count += valid.sum(axis=tuple(range(1, valid.ndim)))

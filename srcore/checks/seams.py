@@ -1,8 +1,8 @@
 """Seams: jumps between neighbouring SR columns and rows, where tiles meet against elsewhere.
 
 The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is averaged along
-each border. Columns of one sub-pixel phase are alike in an SR without seams, so a border is compared with the
-columns of its own phase around it. 1 is no seam.
+each border, for the SR and for bicubic, which knows the roads and shores of the LR but no tiles. Their quotient is
+divided by its median over the borders of LR pixels around: 1 is no seam.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import Block
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block
 from srcore.limits import Limit
+from srcore.models.blocks import cubic_weights
 
 ROW_STEP = 5
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
@@ -32,46 +33,60 @@ class SeamCheck:
     def __init__(self, shape: Sequence[int], scale: Sequence[int], step: float) -> None:
         self.scale = tuple(scale[-2:])
         self.step = step
-        self.shape = tuple(n * s for n, s in zip(shape[-2:], self.scale, strict=True))
-        self.strips: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-        """(axis, start of the block across it) to the sums and numbers of jumps before each SR index of the axis."""
+        self.shape = tuple(shape[-2:])
+        self.strips: dict[tuple[str, int, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        """('sr' or 'bicubic', axis, start of the block across it): sums and numbers of the jumps before LR pixels."""
         self.left: tuple[tuple[Any, ...], NDArray[Any], NDArray[np.bool_]] | None = None
         self.above: dict[int, tuple[int, NDArray[Any], NDArray[np.bool_]]] = {}
 
     def add(self, block: Block) -> None:
         """Take a block into account; band after band, the middle slice of a volume."""
-        values, valid = block.sr, block.sr_valid
-        while values.ndim > 3:
-            values, valid = values[:, values.shape[1] // 2], valid[:, valid.shape[1] // 2]
+        self._add_bicubic(block)
+        values, valid = _middle(block.sr), _middle(block.sr_valid)
         rows, cols = (slice(w.start * s, w.stop * s) for w, s in zip(block.core[-2:], self.scale, strict=True))
         thin, thin_valid = values[:, ::ROW_STEP], valid[:, ::ROW_STEP]
         key = (rows.start, cols.start)
         if self.left is not None and self.left[0] == key:
             thin = np.concatenate([self.left[1], thin], axis=2)
             thin_valid = np.concatenate([self.left[2], thin_valid], axis=2)
-        self._count(1, rows.start, cols.stop - thin.shape[2], thin, thin_valid)
+        self._add_sr(1, rows.start, cols.stop - thin.shape[2], thin, thin_valid)
         self.left = ((rows.start, cols.stop), thin[..., -3:].copy(), thin_valid[..., -3:].copy())
         thin, thin_valid = values[..., ::ROW_STEP], valid[..., ::ROW_STEP]
         kept = self.above.get(cols.start)
         tail = (rows.stop, thin[:, -3:].copy(), thin_valid[:, -3:].copy())
         if kept is not None and kept[0] == rows.start:
             thin, thin_valid = np.concatenate([kept[1], thin], axis=1), np.concatenate([kept[2], thin_valid], axis=1)
-        self._count(0, cols.start, rows.stop - thin.shape[1], thin.transpose(0, 2, 1), thin_valid.transpose(0, 2, 1))
+        self._add_sr(0, cols.start, rows.stop - thin.shape[1], thin.transpose(0, 2, 1), thin_valid.transpose(0, 2, 1))
         self.above[cols.start] = tail
 
-    def _count(self, axis: int, strip: int, start: int, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Jumps along the last axis of (C, across, along), whose first index is `start` of the scene."""
-        if values.shape[2] < 4:
+    def _add_bicubic(self, block: Block) -> None:
+        around, seen = _middle(block.around).astype(block.work), _middle(block.valid)
+        rows, cols = block.core[-2:]
+        inner = slice(MARGIN_PX, -MARGIN_PX)
+        for axis, values, valid, along, across in (
+            (1, around[:, inner], seen, cols, rows),
+            (0, around[..., inner].transpose(0, 2, 1), seen.transpose(0, 2, 1), rows, cols),
+        ):
+            self._sum("bicubic", axis, across.start, along.start, _bicubic_jumps(values, self.scale[axis]), valid)
+
+    def _add_sr(self, axis: int, strip: int, start: int, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Jumps along the last axis of (C, across, along), whose first index is `start` of the SR."""
+        factor = self.scale[axis]
+        at = np.arange(-(-(start + 2) // factor) * factor, start + values.shape[2] - 1, factor) - start
+        if not at.size:
             return
         exact: NDArray[Any] = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
-        jumps = np.abs(1.5 * (exact[..., 2:-1] - exact[..., 1:-2]) - 0.5 * (exact[..., 3:] - exact[..., :-3]))
-        seen = valid[..., :-3] & valid[..., 1:-2] & valid[..., 2:-1] & valid[..., 3:] & np.isfinite(jumps)
-        jumps = np.where(seen, jumps, 0)
-        sums, numbers = self.strips.setdefault(
-            (axis, strip), (np.zeros((len(values), self.shape[axis])), np.zeros((len(values), self.shape[axis])))
-        )
-        sums[:, start + 2 : start + 2 + jumps.shape[2]] += jumps.sum(axis=1)
-        numbers[:, start + 2 : start + 2 + jumps.shape[2]] += seen.sum(axis=1)
+        jumps = _jump(*(exact[..., at + k] for k in (-2, -1, 0, 1)))
+        seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1]
+        self._sum("sr", axis, strip, (start + int(at[0])) // factor, jumps, seen)
+
+    def _sum(self, of: str, axis: int, strip: int, start: int, jumps: NDArray[Any], seen: NDArray[np.bool_]) -> None:
+        seen = seen & np.isfinite(jumps)
+        zeros = np.zeros((len(jumps), self.shape[axis]))
+        sums, numbers = self.strips.setdefault((of, axis, strip), (zeros, zeros.copy()))
+        window = slice(start, start + jumps.shape[2])
+        sums[:, window] += np.where(seen, jumps, 0).sum(axis=1, dtype=np.float64)
+        numbers[:, window] += seen.sum(axis=1)
 
     def checks(self, limits: Mapping[str, Limit], cores: Sequence[int] | None) -> list[Check]:
         """The greatest ratio at a border of tiles of `cores` LR pixels; of whole columns, when that is not known."""
@@ -83,27 +98,49 @@ class SeamCheck:
         return [judge(limits, "seams.step", max(ratios), "x elsewhere", basis, "the tiles do not fit each other")]
 
     def _worst(self, axis: int, core: int | None) -> float | None:
-        strips = [pair for (one, _), pair in sorted(self.strips.items()) if one == axis]
-        if not strips:
-            return None
-        factor = self.scale[axis]
-        if core is None:  # where the borders are is not known: whole columns, so that chance has less to say
-            strips = [(np.sum([sums for sums, _ in strips], axis=0), np.sum([counts for _, counts in strips], axis=0))]
-        best: float | None = None
-        for sums, numbers in strips:
-            ratio = self._ratios(sums[:, ::factor], numbers[:, ::factor])
-            ratio = ratio if core is None else ratio[:, ::core]
-            ratio = ratio[:, 1:]
-            ratio = ratio[np.isfinite(ratio)]
-            if ratio.size:
-                best = max(best or 0.0, float(ratio.max()))
-        return best
+        """The greatest ratio of the axis; None when there is no border, or too little along it."""
+        ratios = [self._ratios(*sr, *theirs)[:, core :: core or 1] for sr, theirs in zip(
+            self._profiles("sr", axis, core), self._profiles("bicubic", axis, core), strict=True)]  # fmt: skip
+        found = np.concatenate([ratio[np.isfinite(ratio)] for ratio in ratios] or [np.zeros(0)])
+        return float(found.max()) if found.size else None
 
-    def _ratios(self, sums: NDArray[Any], numbers: NDArray[Any]) -> NDArray[Any]:
-        """Mean jump over the median of the means around it, (C, n): columns of one phase."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = np.where(numbers >= LEAST, sums / numbers, np.nan)
-        filled = np.where(np.isfinite(means), means, np.nanmedian(means) if np.isfinite(means).any() else 0)
-        around = ndimage.median_filter(filled, (1, 2 * NEIGHBOURS + 1), mode="nearest")
+    def _profiles(self, of: str, axis: int, core: int | None) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        strips = [pair for (what, one, _), pair in sorted(self.strips.items()) if (what, one) == (of, axis)]
+        if core is not None or not strips:
+            return strips
+        # Where borders are is not known: whole columns, so that chance has less to say.
+        return [(np.sum([sums for sums, _ in strips], axis=0), np.sum([counts for _, counts in strips], axis=0))]
+
+    def _ratios(self, *profiles: NDArray[Any]) -> NDArray[Any]:
+        """Quotient of the mean jumps of SR and bicubic over its median around, (C, n); NaN where too little is seen."""
+        sums, numbers, their_sums, their_numbers = profiles
+        enough = (numbers >= max(LEAST, 0.25 * numbers.max(initial=0))) & (their_numbers > 0)
         # half a step: what rounding alone makes of a smooth surface
-        return np.asarray(means / np.maximum(around, 0.5 * self.step + 1e-12))
+        floor = 0.5 * self.step + 1e-9 * np.abs(their_sums).max(initial=0) + 1e-30
+        quotient = (sums / np.fmax(numbers, 1) + floor) / (their_sums / np.fmax(their_numbers, 1) + floor)
+        usual = float(np.median(quotient[enough])) if enough.any() else 1.0
+        around = ndimage.median_filter(np.where(enough, quotient, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
+        ratio: NDArray[Any] = np.where(enough, quotient / around, np.nan)
+        return ratio
+
+
+def _jump(before: NDArray[Any], left: NDArray[Any], right: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
+    return np.abs(1.5 * (right - left) - 0.5 * (after - before))
+
+
+def _bicubic_jumps(values: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Jumps (C, across, n) before every LR pixel of (C, across, n + 6), enlarged by bicubic along the last axis."""
+    weights = cubic_weights(scale).numpy().astype(values.dtype)
+    count = values.shape[2] - 2 * MARGIN_PX
+
+    def phase(k: int, pixel: int) -> NDArray[Any]:
+        start = MARGIN_PX + pixel - BICUBIC_PX
+        taps = [weight * values[..., start + t : start + t + count] for t, weight in enumerate(weights[k]) if weight]
+        return np.asarray(sum(taps[1:], taps[0]))
+
+    return _jump(phase(scale - 2, -1), phase(scale - 1, -1), phase(0, 0), phase(1, 0))
+
+
+def _middle(values: NDArray[Any]) -> NDArray[Any]:
+    """(C, y, x): the middle slice of a volume."""
+    return values if values.ndim == 3 else values[:, values.shape[1] // 2]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import MARGIN_PX, over_pixels
-from srcore.checks.patches import SIDE_PX, Patch, bicubic
+from srcore.checks.blocks import BICUBIC_PX, bicubic, over_pixels
+from srcore.checks.patches import SIDE_PX, Patch
 from srcore.limits import Limit
 from srcore.metrics import ergas, psnr, spectral_angle, ssim
 
@@ -54,7 +54,7 @@ def _figures(patch: Patch, generate: Generate) -> tuple[float, ...]:
     side = patch.lr.shape[-1] // scale * scale
     truth = patch.lr[:, :side, :side]
     coarse = over_pixels(truth, (scale, scale), np.add) / scale**2
-    padded = np.pad(coarse, [(0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX)], mode="reflect")
+    padded = np.pad(coarse, [(0, 0), (BICUBIC_PX, BICUBIC_PX), (BICUBIC_PX, BICUBIC_PX)], mode="reflect")
     ours, theirs = generate(coarse), bicubic(padded, scale)
     cut = (slice(None), slice(scale, -scale), slice(scale, -scale))
     truth, ours, theirs = truth[cut], ours[cut], theirs[cut]
