@@ -94,6 +94,11 @@ def shrunk(around: NDArray[Any], margin_px: int) -> NDArray[Any]:
     return around[..., margin_px : height - margin_px, margin_px : width - margin_px]
 
 
+def middle_slice(values: NDArray[Any]) -> NDArray[Any]:
+    """(C, y, x): the middle slice of a volume."""
+    return values if values.ndim == 3 else values[:, values.shape[1] // 2]
+
+
 def bicubic(around: NDArray[Any], scale: int) -> NDArray[np.float64]:
     """Bicubic SR (..., y * s, x * s) of an LR with BICUBIC_PX more on each side (..., y + 4, x + 4)."""
     upsample = CubicUpsample(scale).double()

@@ -46,7 +46,8 @@ def validate_pair(
     shape = lr.grid.shape
     core = (*(min(8, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
     tiles = TilePlan(shape, core, (0,) * (len(shape) - 2) + (MARGIN_PX,) * 2, scale)
-    scene = Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, tiled=False)
+    scene = Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False,
+                  tuple(band.nodata for band in sr.bands))  # fmt: skip
     suite = Suite(scene, limits)
     try:
         with ExitStack() as stack:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, shrunk
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, middle_slice, shrunk
 
 CELLS = 4
 """The scene is divided into CELLS x CELLS; each gives its most textured patch."""
 SIDE_PX, LEAST_SIDE_PX = 96, 16
 """LR pixels along a patch; smaller ones in small scenes, none below the least."""
+LEAST_VALID = 0.95
+"""Share of valid pixels of a patch; what is not valid is filled, in the SR by bicubic."""
 BANDS = 4
 """Bands of a patch, at most."""
 
@@ -58,18 +60,16 @@ class PatchSampler:
         """Take a block into account."""
         if self.side < LEAST_SIDE_PX:
             return
-        valid, around, sr = block.valid, block.around, block.sr
-        around = shrunk(around, MARGIN_PX - BICUBIC_PX)
-        while valid.ndim > 3:
-            middle = valid.shape[1] // 2
-            valid, around, sr = valid[:, middle], around[:, middle], sr[:, middle]
+        valid = middle_slice(block.valid)
         usable: NDArray[np.bool_] = np.all(valid[list(self.bands)], axis=0)
         for y in _starts(usable.shape[0], self.side):
             for x in _starts(usable.shape[1], self.side):
-                if usable[y : y + self.side, x : x + self.side].all():
-                    self._offer(block, around, sr, (y, x))
+                if usable[y : y + self.side, x : x + self.side].mean() >= LEAST_VALID:
+                    self._offer(block, (y, x))
 
-    def _offer(self, block: Block, around: NDArray[Any], sr: NDArray[Any], start: tuple[int, int]) -> None:
+    def _offer(self, block: Block, start: tuple[int, int]) -> None:
+        around, sr, sr_valid = (middle_slice(v) for v in (block.around, block.sr, block.sr_valid))
+        around = shrunk(around, MARGIN_PX - BICUBIC_PX)
         side, scale = self.side, block.scale[-1]
         centre = [(w.start + s + side / 2) / n for w, s, n in zip(block.core[-2:], start, self.shape, strict=True)]
         cell = (int(centre[0] * CELLS), int(centre[1] * CELLS))
@@ -80,7 +80,10 @@ class PatchSampler:
         if not np.isfinite(texture) or (cell in self.best and self.best[cell].texture >= texture):
             return
         window = (list(self.bands), slice(y * scale, (y + side) * scale), slice(x * scale, (x + side) * scale))
-        self.best[cell] = Patch((centre[0], centre[1]), self.bands, lr, sr[window].astype(np.float64), scale, texture)
+        values, seen = sr[window].astype(np.float64), sr_valid[window]
+        if not seen.all():
+            values = np.where(seen, values, bicubic(lr, scale))
+        self.best[cell] = Patch((centre[0], centre[1]), self.bands, lr, values, scale, texture)
 
     def patches(self) -> list[Patch]:
         """The patches, in raster order of their cells."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, judge
-from srcore.checks.blocks import Block, sum_of_squares
+from srcore.checks.blocks import Block
 from srcore.limits import Limit
 
 CELL_PX = 64
@@ -23,43 +23,50 @@ SAMPLES = 2**17
 class RadiometryCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, bands: int, step: float) -> None:
+    def __init__(self, ends: Sequence[tuple[float, float]], step: float) -> None:
         self.step = step
         """Smallest difference of two numbers of the dtype: 1 for integers, 0 for floats."""
+        self.ends = ends
+        """Least and greatest number that a valid pixel of each band can have."""
+        bands = len(ends)
         self.mask_errors = self.not_finite = self.flat = 0
-        self.valid = 0
+        self.valid = np.zeros(bands, np.int64)
         self.sums = np.zeros((2, bands))
-        """LR and averaged SR, per band."""
+        """LR and averaged SR, per band, where no SR pixel is at an end: clipping is no bias."""
         self.squares, self.counts = np.zeros(bands), np.zeros(bands)
-        self.worst_cell = 0.0
+        self.saturated = np.zeros((2, bands))
+        """LR pixels at an end of the dtype, in the LR and in any SR pixel."""
         self.cells: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         """Mean of SR - LR and validity of every cell, per band: 16 bytes for CELL_PX x CELL_PX pixels."""
         self.kept: list[list[NDArray[Any]]] = [[] for _ in range(bands)]
-        self.piles = [[Pile(1), Pile(-1), Pile(1), Pile(-1)] for _ in range(bands)]
-        """Of each band: at the upper end of SR and LR ... see `_pile_up`."""
+        self.piles = [(Pile(1, end), Pile(-1, end), Pile(1, end), Pile(-1, end)) for end in ends]
+        """Of each band: greatest and least of the SR, greatest and least of the LR."""
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
         self.mask_errors += block.mask_errors
-        self.valid += int(np.count_nonzero(block.valid))
+        self.valid += block.valid.sum(axis=tuple(range(1, block.valid.ndim)))
         finite = np.isfinite(block.averaged)
         self.not_finite += int(np.count_nonzero(~finite & block.valid))
         difference = np.where(finite, block.averaged - block.lr, 0)
-        axes = tuple(range(1, block.lr.ndim))
-        lr = block.lr if block.whole else np.where(block.valid, block.lr, 0)
-        count = block.valid.sum(axis=axes)
-        total = lr.sum(axis=axes, dtype=np.float64)
-        self.sums += (total, total + difference.sum(axis=axes, dtype=np.float64))
-        self.squares += sum_of_squares(lr)
-        self.counts += count
         self._add_cells(block, difference)
         self._keep(block)
-        for band, (up, down, lr_up, lr_down) in enumerate(self.piles):
-            seen = block.valid[band]
-            up.add(block.high[band][seen])
-            down.add(block.low[band][seen])
-            lr_up.add(block.lr[band][seen])
-            lr_down.add(block.lr[band][seen])
+        for band in range(len(self.ends)):
+            self._add_band(block, band, difference[band])
+
+    def _add_band(self, block: Block, band: int, difference: NDArray[Any]) -> None:
+        low, high = self.ends[band]
+        seen = block.valid[band]
+        lr, least, most = block.lr[band], block.low[band], block.high[band]
+        at_end = (least <= low) | (most >= high)
+        self.saturated[:, band] += ((lr <= low) | (lr >= high))[seen].sum(), at_end[seen].sum()
+        inside = lr[seen & ~at_end]
+        total = inside.sum(dtype=np.float64)
+        self.sums[:, band] += total, total + difference[seen & ~at_end].sum(dtype=np.float64)
+        self.squares[band] += np.einsum("n,n->", inside, inside, dtype=np.float64)
+        self.counts[band] += inside.size
+        for pile, values in zip(self.piles[band], (most, least, lr, lr), strict=True):
+            pile.add(values[seen])
 
     def _add_cells(self, block: Block, difference: NDArray[Any]) -> None:
         valid = block.valid.astype(np.float64)
@@ -85,7 +92,7 @@ class RadiometryCheck:
         return [
             Check("values.dtype", "GATE", found_dtype == expected_dtype, found_dtype, "", expected_dtype,
                   "dtype of the source", "the product was written in another dtype"),
-            judge(limits, "scene.empty", float(self.valid == 0), "", "1 when no pixel of the scene is valid",
+            judge(limits, "scene.empty", float(not self.valid.any()), "", "1 when no pixel of the scene is valid",
                   "the source holds nothing but nodata"),
             judge(limits, "mask.equal", float(self.mask_errors), "px", "nodata(SR) = nodata(LR), nearest",
                   "valid pixels took the nodata number, or the mask moved"),
@@ -103,6 +110,8 @@ class RadiometryCheck:
                   "tails were cut, or the contrast changed"),
             judge(limits, "values.clipped", self._pile_up(), "of the pixels",
                   "pixels at the band's own extreme, SR beyond LR", "highlights or shadows were cut off"),
+            judge(limits, "values.saturated", self._saturation(), "of the pixels",
+                  "pixels with an SR at an end of the dtype, beyond the LR's", "the dtype is too narrow for the SR"),
         ]  # fmt: skip
 
     def mean_shift(self) -> float:
@@ -133,25 +142,30 @@ class RadiometryCheck:
         for kept in self.kept:
             lr, sr = np.concatenate(kept, axis=1) if kept else np.zeros((2, 0))
             if lr.size >= 1000:
-                # Half a step more: means of whole numbers lie between them.
-                at = np.quantile(lr, QUANTILES)[:, None] + 0.5 * self.step
+                # Half a step more: means of whole numbers lie between them. Floats often hold whole numbers.
+                step = float(np.diff(np.unique(lr)).min(initial=np.inf))
+                at = np.quantile(lr, QUANTILES)[:, None] + 0.5 * (step if np.isfinite(step) else 0.0)
                 shifts += [abs(float((lr <= q).mean() - (sr <= q).mean())) for q in at]
         return max(shifts)
 
     def _pile_up(self) -> float:
         """Share of LR pixels in which the SR is at its own extreme, beyond the LR's share at its own."""
         worst = 0.0
-        for (up, down, lr_up, lr_down), count in zip(self.piles, self.counts, strict=True):
-            beyond = max(up.number - lr_up.number, down.number - lr_down.number)
-            worst = max(worst, beyond / max(float(count), 1.0))
+        for (up, down, lr_up, lr_down), count in zip(self.piles, self.valid, strict=True):
+            beyond = max(up.found() - lr_up.found(), down.found() - lr_down.found())
+            worst = max(worst, beyond / max(int(count), 1))
         return worst
+
+    def _saturation(self) -> float:
+        return float(((self.saturated[1] - self.saturated[0]) / np.maximum(self.valid, 1)).max(initial=0.0))
 
 
 class Pile:
-    """How many values are equal to the greatest (`sign` 1) or the least (-1) of all."""
+    """How many values are equal to the greatest (`sign` 1) or the least (-1) of all, inside the ends of the dtype."""
 
-    def __init__(self, sign: int) -> None:
-        self.sign, self.extreme, self.number = sign, -np.inf, 0
+    def __init__(self, sign: int, ends: tuple[float, float]) -> None:
+        self.sign, self.ends = sign, ends
+        self.extreme, self.number = -np.inf, 0
 
     def add(self, values: NDArray[Any]) -> None:
         """Take values into account."""
@@ -162,6 +176,11 @@ class Pile:
             self.extreme, self.number = extreme, 0
         if extreme == self.extreme:
             self.number += int(np.count_nonzero(values == self.sign * extreme))
+
+    def found(self) -> int:
+        """The number; 0 when the extreme is an end of the dtype."""
+        at_end = self.extreme >= self.ends[1] if self.sign > 0 else -self.extreme <= self.ends[0]
+        return 0 if at_end else self.number
 
 
 def _reach(low: NDArray[Any], high: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:

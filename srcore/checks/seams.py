@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, middle_slice
 from srcore.limits import Limit
 from srcore.models.blocks import cubic_weights
 
@@ -42,7 +42,7 @@ class SeamCheck:
     def add(self, block: Block) -> None:
         """Take a block into account; band after band, the middle slice of a volume."""
         self._add_bicubic(block)
-        values, valid = _middle(block.sr), _middle(block.sr_valid)
+        values, valid = middle_slice(block.sr), middle_slice(block.sr_valid)
         rows, cols = (slice(w.start * s, w.stop * s) for w, s in zip(block.core[-2:], self.scale, strict=True))
         thin, thin_valid = values[:, ::ROW_STEP], valid[:, ::ROW_STEP]
         key = (rows.start, cols.start)
@@ -60,7 +60,7 @@ class SeamCheck:
         self.above[cols.start] = tail
 
     def _add_bicubic(self, block: Block) -> None:
-        around, seen = _middle(block.around).astype(block.work), _middle(block.valid)
+        around, seen = middle_slice(block.around).astype(block.work), middle_slice(block.valid)
         rows, cols = block.core[-2:]
         inner = slice(MARGIN_PX, -MARGIN_PX)
         for axis, values, valid, along, across in (
@@ -99,10 +99,14 @@ class SeamCheck:
 
     def _worst(self, axis: int, core: int | None) -> float | None:
         """The greatest ratio of the axis; None when there is no border, or too little along it."""
-        ratios = [self._ratios(*sr, *theirs)[:, core :: core or 1] for sr, theirs in zip(
-            self._profiles("sr", axis, core), self._profiles("bicubic", axis, core), strict=True)]  # fmt: skip
-        found = np.concatenate([ratio[np.isfinite(ratio)] for ratio in ratios] or [np.zeros(0)])
-        return float(found.max()) if found.size else None
+        found = [np.zeros(0)]
+        for sr, theirs in zip(self._profiles("sr", axis, core), self._profiles("bicubic", axis, core), strict=True):
+            ratios = self._ratios(*sr, *theirs)[:, core :: core or 1]
+            # A seam goes through all bands; what only one of them has was there before.
+            seen = np.isfinite(ratios).all(axis=0)
+            found.append(np.median(ratios[:, seen], axis=0))
+        values = np.concatenate(found)
+        return float(values.max()) if values.size else None
 
     def _profiles(self, of: str, axis: int, core: int | None) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         strips = [pair for (what, one, _), pair in sorted(self.strips.items()) if (what, one) == (of, axis)]
@@ -115,9 +119,11 @@ class SeamCheck:
         """Quotient of the mean jumps of SR and bicubic over its median around, (C, n); NaN where too little is seen."""
         sums, numbers, their_sums, their_numbers = profiles
         enough = (numbers >= max(LEAST, 0.25 * numbers.max(initial=0))) & (their_numbers > 0)
-        # half a step: what rounding alone makes of a smooth surface
-        floor = 0.5 * self.step + 1e-9 * np.abs(their_sums).max(initial=0) + 1e-30
-        quotient = (sums / np.fmax(numbers, 1) + floor) / (their_sums / np.fmax(their_numbers, 1) + floor)
+        ours, theirs = sums / np.fmax(numbers, 1), their_sums / np.fmax(their_numbers, 1)
+        # Half a step is what rounding makes of a smooth surface; half of the usual jump keeps a border on which
+        # bicubic happens to be smooth from looking like a seam.
+        floor = 0.5 * self.step + 0.5 * np.median(theirs, axis=1, keepdims=True) + 1e-30
+        quotient = (ours + floor) / (theirs + floor)
         usual = float(np.median(quotient[enough])) if enough.any() else 1.0
         around = ndimage.median_filter(np.where(enough, quotient, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
         ratio: NDArray[Any] = np.where(enough, quotient / around, np.nan)
@@ -125,7 +131,7 @@ class SeamCheck:
 
 
 def _jump(before: NDArray[Any], left: NDArray[Any], right: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
-    return np.abs(1.5 * (right - left) - 0.5 * (after - before))
+    return np.asarray(np.abs(1.5 * (right - left) - 0.5 * (after - before)))
 
 
 def _bicubic_jumps(values: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -139,8 +145,3 @@ def _bicubic_jumps(values: NDArray[Any], scale: int) -> NDArray[Any]:
         return np.asarray(sum(taps[1:], taps[0]))
 
     return _jump(phase(scale - 2, -1), phase(scale - 1, -1), phase(0, 0), phase(1, 0))
-
-
-def _middle(values: NDArray[Any]) -> NDArray[Any]:
-    """(C, y, x): the middle slice of a volume."""
-    return values if values.ndim == 3 else values[:, values.shape[1] // 2]

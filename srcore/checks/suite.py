@@ -42,6 +42,19 @@ class Scene:
     tiled: bool
     """True when blocks are the tiles of the product: then seams lie at their borders."""
 
+    nodata: tuple[float | None, ...] = ()
+    """Of each band."""
+
+    @property
+    def ends(self) -> list[tuple[float, float]]:
+        """Least and greatest number that a valid pixel of each band can have."""
+        dtype = np.dtype(self.dtype)
+        if not np.issubdtype(dtype, np.integer):
+            return [(-np.inf, np.inf)] * self.bands
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        nodata = self.nodata or (None,) * self.bands
+        return [(low + (number == low), high - (number == high)) for number in nodata]
+
     @property
     def step(self) -> float:
         """Smallest difference of two numbers of the dtype: 1 for integers, 0 for floats."""
@@ -53,7 +66,7 @@ class Suite:
 
     def __init__(self, scene: Scene, limits: Mapping[str, Limit]) -> None:
         self.scene, self.limits = scene, limits
-        self.radiometry = RadiometryCheck(scene.bands, scene.step)
+        self.radiometry = RadiometryCheck(scene.ends, scene.step)
         self.consistency = ConsistencyCheck(scene.bands, scene.step)
         self.spectral = SpectralCheck(scene.bands)
         self.range = RangeCheck(scene.step)

@@ -71,7 +71,9 @@ def _all_checks(plan: ScenePlan, staged: ProductPaths, ingested: Ingested, progr
 
 def _scene(plan: ScenePlan, found: Header) -> Scene:
     tiles, header = plan.tiles, plan.header
-    return Scene(header.grid, found.grid, tiles.scale, len(header.bands), header.dtype, found.dtype, tiles.core, True)
+    nodata = tuple(band.nodata for band in header.bands)
+    return Scene(header.grid, found.grid, tiles.scale, len(header.bands), header.dtype, found.dtype, tiles.core, True,
+                 nodata)  # fmt: skip
 
 
 def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:
