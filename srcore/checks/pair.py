@@ -41,7 +41,13 @@ def validate_pair(
     that is no whole multiple, another place, other bands, nodata that only the LR has.
     """
     kind: Literal["raster", "volume"] = "volume" if re.search(r"\.nii(\.gz)?$", lr_path.name) else "raster"
-    lr, sr = read_header([lr_path], kind), read_header([sr_path], kind)
+    lr = read_header([lr_path], kind)
+    try:
+        sr = read_header([sr_path], kind)
+    except SourceError as error:
+        if error.code != "TRUNCATED":
+            raise
+        return Report((unreadable(error),))
     scale = comparable(lr, sr)
     shape = lr.grid.shape
     core = (*(min(8, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
