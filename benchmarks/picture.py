@@ -1,6 +1,6 @@
 """The picture of the README: LR, bicubic, SR and true HR of the sample archive, at two places.
 
-    srcore demo && python -m benchmarks.picture
+srcore demo && python -m benchmarks.picture
 """
 
 from __future__ import annotations

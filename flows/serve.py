@@ -100,6 +100,8 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # A page of another site, open in the same browser, must not start runs.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": url,
+        # Each run leaves a picture in the database; runs go after 90 days (receipts stay).
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "srcore",
         "DASK_LOGGING__DISTRIBUTED": "warning",
     }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from srcore.errors import PlanError, SRError, TileError
 
@@ -19,8 +24,17 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRIES = 2
+LOOK_SECONDS = 2.0
+"""How often, while nothing arrives, a look is taken at the cluster."""
+LOST_SECONDS = 30.0
+"""A scheduler that does not answer for so long is gone."""
+IDLE_SECONDS = 300.0
+"""A cluster without any worker for so long gets no more patience."""
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
+
+HOPELESS = frozenset({"DISK_FULL", "MODEL_CHANGED"})
+"""Reason codes that all other tiles would meet, too: the run ends."""
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
@@ -47,7 +61,8 @@ def run_tiles(
     """Call `work` for every tile and hand each result to `arrived`, here, as it comes.
 
     Tasks hold `batch` tiles. A failing tile is tried again, alone, up to RETRIES times. When all others are
-    done, TileError names those that failed for good, with the last error of the first.
+    done, TileError names those that failed for good, with the last error of the first. A full disk ends the run
+    at once. TileError NO_SCHEDULER or NO_WORKERS when the cluster goes away; what arrived stays done.
     """
     if not tiles:
         return
@@ -77,11 +92,24 @@ class _Ledger(Generic[T]):
     def __init__(self, tiles: Sequence[int], batch: int, arrived: Callable[[T], None]) -> None:
         self.queue: deque[Sequence[int]] = deque(tiles[i : i + batch] for i in range(0, len(tiles), batch))
         self.attempts = dict.fromkeys(tiles, 0)
+        self.suspects: deque[int] = deque()
+        """Tiles that lay on a worker when it ended."""
         self.failed: dict[int, SRError] = {}
         self.arrived = arrived
 
     def next(self) -> Sequence[int] | None:
         return self.queue.popleft() if self.queue else None
+
+    def lost(self, tiles: Sequence[int], error: BaseException, *, alone: bool) -> None:
+        """The worker of a task ended. A tile is guilty only when nothing else lay on that worker."""
+        log.warning("a worker ended with tiles %s: %s", list(tiles), error)
+        if not alone:
+            self.suspects.extend(tiles)
+            return
+        for tile in tiles:
+            self.failed[tile] = TileError(f"tile {tile} ends its worker, each time", f"{type(error).__name__}: {error}",
+                                          "look for memory in the system log; a smaller --tile needs less",
+                                          code="TILE_KILLED")  # fmt: skip
 
     def settle(self, outcomes: Sequence[Outcome[T]]) -> None:
         for outcome in outcomes:
@@ -92,10 +120,13 @@ class _Ledger(Generic[T]):
             tried = self.attempts[outcome.tile]
             log.warning("tile %d failed (attempt %d of %d): %s", outcome.tile, tried, RETRIES + 1, outcome.error,
                         extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)})  # fmt: skip
-            if outcome.error.retryable and tried <= RETRIES:
+            if outcome.error.retryable and tried <= RETRIES and outcome.error.code not in HOPELESS:
                 self.queue.append([outcome.tile])
             else:
                 self.failed[outcome.tile] = outcome.error
+            if outcome.error.code in HOPELESS:
+                self.queue.clear()
+                self.suspects.clear()
 
 
 def _attempt(work: Callable[[int], T], tiles: Sequence[int]) -> list[Outcome[T]]:
@@ -118,28 +149,70 @@ def _foreign(error: BaseException) -> TileError:
 
 
 def _drain(client: Client, work: Callable[[int], T], ledger: _Ledger[T]) -> None:
-    """Keep a bounded window of futures running until the ledger's queue is empty."""
-    from distributed import as_completed
-
-    tiles_of: dict[Any, Sequence[int]] = {}
+    """Keep a bounded window of futures running until the queue is empty, then try the suspects one at a time."""
+    arrivals: SimpleQueue[Any] = SimpleQueue()
+    running: dict[Any, Sequence[int]] = {}
     window = WINDOW * max(1, len(client.nthreads()))
-    # loop: inside a Prefect task the default would be the loop of another thread.
-    running = as_completed(loop=client.loop)
 
-    def refill() -> None:
-        while len(tiles_of) < window and (several := ledger.next()) is not None:
-            # pure=False: a second attempt is a new task, not the remembered failure.
-            future = client.submit(_attempt, work, several, pure=False)
-            tiles_of[future] = several
-            running.add(future)
+    def submit(several: Sequence[int]) -> None:
+        # pure=False: a second attempt is a new task, not the remembered failure.
+        future = client.submit(_attempt, work, several, pure=False)
+        running[future] = several
+        future.add_done_callback(arrivals.put)
 
-    refill()
-    for future in running:
-        several = tiles_of.pop(future)
-        error = future.exception()  # the worker died, or the cluster lost the task: nobody in it is to blame yet
-        outcomes = future.result() if error is None else [Outcome(tile, error=_foreign(error)) for tile in several]
-        ledger.settle(outcomes)
-        refill()
+    while True:
+        while len(running) < window and (several := ledger.next()) is not None:
+            submit(several)
+        trial = not running and bool(ledger.suspects)
+        if trial:
+            submit([ledger.suspects.popleft()])
+        if not running:
+            return
+        future = _next(arrivals, client)
+        _settle(ledger, future, running.pop(future), alone=trial)
+
+
+def _settle(ledger: _Ledger[T], future: Any, tiles: Sequence[int], *, alone: bool) -> None:
+    from distributed import KilledWorker
+
+    error = future.exception()
+    if error is None:
+        ledger.settle(future.result())
+    elif isinstance(error, KilledWorker):
+        ledger.lost(tiles, error, alone=alone)
+    elif isinstance(error, CancelledError):  # the scheduler went away, and may come back: see _next
+        ledger.queue.append(tiles)
+    else:
+        ledger.settle([Outcome(tile, error=_foreign(error)) for tile in tiles])
+
+
+def _next(arrivals: SimpleQueue[Any], client: Client) -> Any:
+    """The next future that is done; TileError when the cluster is not there any more to finish one."""
+    waiting = time.monotonic()
+    while True:
+        answers = client.status == "running"
+        try:
+            if answers:
+                return arrivals.get(timeout=LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS / 4)
+        except Empty:
+            answers = client.status == "running"
+        waited = time.monotonic() - waiting
+        if client.status == "closed" or (not answers and waited > LOST_SECONDS):
+            raise TileError("the Dask scheduler is gone", client.status, "start it and run again: done tiles are kept",
+                            code="NO_SCHEDULER")  # fmt: skip
+        if answers and _count_workers(client) > 0:
+            waiting = time.monotonic()
+        elif answers and waited > IDLE_SECONDS:
+            raise TileError("no worker is left", f"none for {waited:.0f} s", "start some and run again",
+                            code="NO_WORKERS")  # fmt: skip
+
+
+def _count_workers(client: Client) -> int:
+    try:
+        return len(client.nthreads())
+    except (OSError, TimeoutError, RuntimeError):
+        return 0
 
 
 @contextmanager
@@ -165,10 +238,27 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers.resolved, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address=None, silence_logs=logging.ERROR, memory_limit=0,
+            dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR, memory_limit=0,
         ) as local,
     ):  # fmt: skip
         yield Workers(workers.resolved, local.scheduler_address)
+
+
+def refuse_open_scheduler(workers: Workers) -> None:
+    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
+    address = urlsplit(workers.scheduler or "")
+    if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
+        return
+    raise PlanError("a Dask scheduler beyond this machine needs TLS", workers.scheduler or "",
+                    "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
+                    code="OPEN_SCHEDULER")  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 @contextmanager
@@ -176,6 +266,7 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
     """A client of the running scheduler, or of a local cluster of no more workers than tasks."""
     from distributed import Client
 
+    refuse_open_scheduler(workers)
     with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
         try:
             client = Client(running.scheduler, timeout="10s", set_as_default=False)
@@ -187,11 +278,18 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:
-    error = failed[min(failed)]
-    if not error.retryable:
-        return error
+    first = failed[min(failed)]
+    for error in failed.values():
+        if error.code in HOPELESS:
+            return error
     named = ", ".join(str(index) for index in sorted(failed)[:8]) + (" ..." if len(failed) > 8 else "")
-    verdict = TileError(f"tile {named} failed {RETRIES + 1} times", error.found or error.what,
-                        "see the log; run again to redo these tiles only", code=error.code)  # fmt: skip
-    verdict.__cause__ = error
+    what = f"tile {named} failed {RETRIES + 1} times"
+    if first.code == "TILE_KILLED":
+        what = f"tile {named} ends its worker, each time"
+    elif not first.retryable:
+        return first
+    verdict = TileError(what, first.found or first.what, "see the log; run again to redo these tiles only",
+                        code=first.code)  # fmt: skip
+    verdict.tiles = tuple(sorted(failed))
+    verdict.__cause__ = first
     return verdict

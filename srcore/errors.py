@@ -6,6 +6,10 @@ again can help (`retryable`).
 
 from __future__ import annotations
 
+TRANSIENT = frozenset({"DISK_FULL", "TOO_LARGE", "NO_SCHEDULER", "NO_WORKERS", "NOT_WRITABLE", "SOURCE_CHANGED",
+                       "MODEL_CHANGED"})  # fmt: skip
+"""Reason codes of what is wrong around a scene, not with it: trying again can help, whatever the class."""
+
 
 class SRError(Exception):
     """Base of all errors that srcore raises on purpose.
@@ -22,14 +26,16 @@ class SRError(Exception):
         self.what, self.found, self.do = what, found, do
         if code is not None:
             self.code = code
+        if self.code in TRANSIENT:
+            self.retryable = True
 
     def __str__(self) -> str:
         parts = [self.what, f"found {self.found}" if self.found else "", self.do]
         return " ".join("; ".join(part for part in parts if part).split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Dask and Prefect pickle errors; the code of the instance has to survive that.
-        return (_rebuild, (type(self), self.what, self.found, self.do, self.code))
+        # Dask and Prefect pickle errors; what the instance says of itself has to survive that.
+        return (_rebuild, (type(self), self.what, self.found, self.do, self.code), dict(self.__dict__))
 
 
 def _rebuild(kind: type[SRError], what: str, found: str, do: str, code: str) -> SRError:
@@ -76,6 +82,8 @@ class TileError(SRError, RuntimeError):
 
     code = "TILE_FAILED"
     retryable = True
+    tiles: tuple[int, ...] = ()
+    """Which, where that is known."""
 
 
 class TrainingError(SRError, ArithmeticError):
@@ -88,6 +96,13 @@ class StoreError(SRError, OSError):
     """Stored bytes are not the bytes that were written, or cannot be written."""
 
     code = "BAD_STORE"
+    retryable = True
+
+
+class LeaseError(SRError, RuntimeError):
+    """Another run works on this scene."""
+
+    code = "LEASED"
     retryable = True
 
 

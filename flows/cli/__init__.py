@@ -23,9 +23,16 @@ app = typer.Typer(
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
 COMMANDS: tuple[Callable[..., None], ...] = (
-    scenes.upscale, scenes.run, scenes.status, validation.validate, models.train, models.evaluate, scenes.serve,
+    scenes.upscale,
+    scenes.run,
+    scenes.status,
+    scenes.report,
+    validation.validate,
+    models.train,
+    models.evaluate,
+    scenes.serve,
     scenes.demo,
-)  # fmt: skip
+)
 for command in COMMANDS:
     app.command()(command)
 

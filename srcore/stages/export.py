@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from srcore.errors import StoreError
 from srcore.layout import ProductPaths
-from srcore.report.quicklook import quicklook
+from srcore.report.pictures import paint_pictures
+from srcore.report.quicklook import look
 from srcore.storage import cog, nifti, stac
 from srcore.storage.files import write_atomic
 from srcore.storage.scene import open_scene
-from srcore.storage.scratch import ScenePlan, TileStore
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
 
@@ -25,11 +27,15 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Pr
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
     shutil.rmtree(staged.folder, ignore_errors=True)  # what an earlier, broken export left
     staged.folder.mkdir(parents=True)
+    ingested = Ingested.load(plan.scratch)
+    if ingested is None:
+        raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.read_sr(tile)
+        store.check_masks(tile, ingested.sums[tile.index])
     _write_data(plan, store, staged.data, progress)
     if "quicklook" in plan.outputs:
-        write_atomic(staged.quicklook, _picture(plan, store))
+        _paint(plan, store, staged)
     if "stac" in plan.outputs:
         stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
     return staged
@@ -53,16 +59,20 @@ def _half(progress: Progress, position: int) -> Progress:
     return lambda done, total: progress(position * total + done, 2 * total)
 
 
-def _picture(plan: ScenePlan, store: TileStore) -> bytes:
+def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
+    """The quicklook, and what the report's page will show; the scene is looked at once for both."""
     bands = plan.header.bands
     with open_scene(plan.header) as reader:
-        return quicklook(
+        seen = look(
             lambda window: reader.read(window)[0],
             store.valid,
             store.sr,
             [band.name for band in bands],
             [band.colour for band in bands],
         )
+        write_atomic(staged.quicklook, seen.quicklook())
+        if "report" in plan.outputs:
+            paint_pictures(seen).save(plan.scratch.pictures)
 
 
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec, read_spec
-from srcore.errors import SourceError
+from srcore.checkpoints import read_spec
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
-from srcore.storage.files import sha256_file
 from srcore.storage.scene import open_scene
-from srcore.storage.scratch import Ingested, ScenePlan, Source, TileStore
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.watch import changed, identify
 from srcore.tiling import Tile, TilePlan, Window
 
 Progress = Callable[[int, int], None]
@@ -30,39 +29,36 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
 
     SourceError when a file cannot be read to its end, or changes while it is read (SOURCE_CHANGED).
     """
-    done = Ingested.load(plan.scratch)
-    if done is not None:
+    store, done = TileStore(plan), Ingested.load(plan.scratch)
+    if done is not None and store.is_intact(done):
         progress(len(plan.tiles), len(plan.tiles))
         return done
+    plan.scratch.ingested.unlink(missing_ok=True)
+    shutil.rmtree(plan.scratch.done, ignore_errors=True)  # markers of an `sr` that is made anew
     sources = tuple(identify(path) for path in plan.header.paths)
-    store = TileStore(plan)
+    if tuple(source.stamp for source in sources) != plan.sources:
+        raise changed(plan.scene, "after it was planned")
     store.create()
     sampler = _Sampler(plan.tiles, len(plan.header.bands))
-    crc32 = []
+    sums = []
     with open_scene(plan.header) as reader:
         for tile in plan.tiles:
             values, valid = cut(reader, plan.tiles, tile)
             core_valid = valid[_core_inside(plan.tiles, tile)]
             sampler.add(tile, values[_core_inside(plan.tiles, tile)], core_valid)
-            crc32.append(store.write_tile(tile, values, core_valid))
-            if plan.header.alpha is not None:
-                store.write_alpha(tile, reader.read_alpha(tile.core))
+            alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
+            sums.append(store.write_tile(tile, values, core_valid, alpha))
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
-        raise SourceError(f"a source of {plan.scene} changed while it was read", "another digest", "run again",
-                          code="SOURCE_CHANGED")  # fmt: skip
-    result = Ingested(sources, sampler.normalisation(read_spec(plan.model)), sampler.valid_share(), tuple(crc32))
+        raise changed(plan.scene, "while it was read")
+    spread = sampler.spread()
+    none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
+    normalisation = none if read_spec(plan.model).normalise == "none" else spread
+    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout())
     result.save(plan.scratch)
     return result
 
 
-def identify(path: Path) -> Source:
-    """A file's digest, size and time."""
-    try:
-        status = path.stat()
-        return Source(str(path), sha256_file(path), status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read", error.strerror or str(error), "check the file") from error
 
 
 def _core_inside(tiles: TilePlan, tile: Tile) -> Window:
@@ -88,10 +84,7 @@ class _Sampler:
         for band, kept in enumerate(self.samples):
             kept.append(values[band][grid][valid[band][grid]])
 
-    def normalisation(self, spec: Spec) -> Normalisation:
-        bands = len(self.samples)
-        if spec.normalise == "none":
-            return Normalisation((0.0,) * bands, (1.0,) * bands)
+    def spread(self) -> Normalisation:
         return percentile_normalisation([np.concatenate(kept) for kept in self.samples])
 
     def valid_share(self) -> tuple[float, ...]:

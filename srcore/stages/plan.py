@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -15,14 +15,15 @@ import numpy as np
 import psutil
 
 from srcore.checkpoints import Spec, locate, read_spec
-from srcore.errors import PlanError, SourceError
+from srcore.errors import PlanError, StoreError
 from srcore.layout import ProductPaths, Scratch
 from srcore.limits import Changes
 from srcore.radiometry import BACK_PROJECTION
-from srcore.storage.files import free_bytes
+from srcore.storage.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
 from srcore.storage.scratch import ScenePlan
+from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.tiling import TilePlan, choose_core
 
 WORKER_BASE_BYTES = 600 * 2**20
@@ -58,6 +59,8 @@ class Job:
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
     hr: Path | None = None
+    fresh: bool = False
+    """Start anew: what an earlier run left is not used."""
     limits: Changes = field(default_factory=dict)
     """Changes of the checks' limits."""
 
@@ -71,27 +74,32 @@ class Job:
 
 
 def plan_scene(job: Job) -> ScenePlan:
-    """The plan of a scene, saved in its scratch folder.
+    """The plan of a scene. Nothing is written: `save_plan` does that, when the run holds the scene's lease.
 
     SourceError, GridError, CheckpointError or PlanError when the scene cannot or should not be done.
     """
     folder = locate(job.model)
     spec = read_spec(folder)
     _check_output(job)
+    before = [stamp_if_there(path) for path in job.paths]
     header = read_header(job.paths, job.kind, job.bands, job.nodata, job.roots)
+    sources = tuple(stamp(path) for path in header.paths)
+    if not set(sources) <= set(before):
+        raise changed(job.scene, "while its header was read")
     tiles = lay_out(spec, header, job.tile, job.scale, job.back_projection)
     _check_memory(spec, header, tiles, job.workers)
     plan = ScenePlan(
         dataset=job.dataset,
         scene=job.scene,
         header=header,
+        sources=sources,
         model=folder,
         model_digest=spec.digest,
         tiles=tiles,
         precision=job.precision,
         device=job.device,
         product=job.product,
-        scratch=Scratch(job.scratch / _key(job, header, tiles)),
+        scratch=Scratch(job.scratch / _key(job, sources, tiles)),
         configuration=job.configuration,
         validate=job.validate,
         outputs=job.outputs,
@@ -100,7 +108,6 @@ def plan_scene(job: Job) -> ScenePlan:
         back_projection=job.back_projection,
     )
     _check_disk(plan)
-    _save(plan)
     return plan
 
 
@@ -132,7 +139,7 @@ def _check_output(job: Job) -> None:
     folder = job.product.folder
     if job.product.data.resolve() in {path.resolve() for path in job.paths}:
         raise PlanError(f"{job.product.data} is the input", "", "give another output", code="BAD_OUTPUT")
-    if job.product.data.exists() and not job.overwrite:
+    if job.product.data.exists() and not job.overwrite and not _is_interrupted(job):
         raise PlanError(f"{job.product.data} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
     if job.product.data.is_dir():
         raise PlanError(f"{job.product.data} is a folder", "", "give a file name", code="BAD_OUTPUT")
@@ -146,12 +153,21 @@ def _check_output(job: Job) -> None:
                         code="NOT_WRITABLE")  # fmt: skip
 
 
-def _save(plan: ScenePlan) -> None:
-    """The first bytes of a run: nothing is written for a scene that was refused."""
+def _is_interrupted(job: Job) -> bool:
+    """True when what stands under the product's name is our own, from a run that ended while it published."""
+    return not job.product.receipt.exists() and any(job.scratch.glob("*/publishing.json"))
+
+
+def save_plan(plan: ScenePlan) -> None:
+    """Put plan.json into the scratch folder, for the workers; PlanError NOT_WRITABLE, StoreError DISK_FULL."""
     try:
         plan.product.folder.mkdir(parents=True, exist_ok=True)
         plan.save()
+    except StoreError:
+        raise
     except OSError as error:
+        if error.errno in NO_SPACE:
+            raise store_error(plan.scratch.plan, error) from error
         raise PlanError(f"output folder {plan.product.folder} cannot be made", error.strerror or str(error),
                         "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
 
@@ -192,14 +208,7 @@ def disk_bytes(plan: ScenePlan) -> int:
     return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
 
 
-def _key(job: Job, header: Header, tiles: TilePlan) -> str:
+def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
     """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
-    sources = []
-    for path in header.paths:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read", error.strerror or "", "check the path") from error
-        sources.append([str(path), status.st_size, status.st_mtime_ns])
-    facts = [job.configuration, job.device, tiles.core, tiles.halo, sources]
+    facts = [job.configuration, job.device, tiles.core, tiles.halo, [astuple(source) for source in sources]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcore import dispatch
-from srcore.errors import StoreError
+from srcore.checkpoints import read_spec
+from srcore.errors import CheckpointError, StoreError
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def upscale(
     """
     started = time.monotonic()
     plan.scratch.done.mkdir(parents=True, exist_ok=True)
-    pending, total = TileStore(plan).pending(), len(plan.tiles)
+    store = TileStore(plan)
+    pending, total = store.pending(), len(plan.tiles)
     progress(total - len(pending), total)
     done: list[TileDone] = []
 
@@ -65,8 +67,8 @@ def upscale(
 
     work = partial(upscale_tile, plan.scratch.plan)
     dispatch.run_tiles(work, pending, workers or dispatch.Workers(), arrived, _batch(plan))
-    first = done[0] if done else TileDone(0, "", "", 0.0)
-    return Upscaled(total, len(done), first.device, first.precision, time.monotonic() - started)
+    device, precision = store.makers()
+    return Upscaled(total, len(done), device, precision, time.monotonic() - started)
 
 
 def _batch(plan: ScenePlan) -> int:
@@ -91,9 +93,11 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
     around = None
     if plan.back_projection and min(ingested.valid_share) < 1:
         own = engine.spec.halo_for(len(plan.tiles.shape))
-        around = store.read_valid_around(tile, [h - o for h, o in zip(plan.tiles.halo, own, strict=True)])
-    block = super_resolve(engine, store.read_tile(tile, ingested.crc32[index]), store.read_valid(tile), facts, around)
-    store.write_sr(tile, block)
+        margin = [h - o for h, o in zip(plan.tiles.halo, own, strict=True)]
+        around = store.read_valid_around(tile, margin, ingested.sums)
+    sums = ingested.sums[index]
+    block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts, around)
+    store.write_sr(tile, block, str(engine.device), engine.precision)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 
@@ -111,4 +115,7 @@ def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine
     ingested = Ingested.load(plan.scratch)
     if ingested is None:
         raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
+    if read_spec(plan.model).digest != plan.model_digest:
+        raise CheckpointError(f"the checkpoint {plan.model} changed during the run", "another digest",
+                              "run again: all tiles are then done with the new one", code="MODEL_CHANGED")  # fmt: skip
     return plan, ingested, open_engine(plan.model, plan.device, plan.precision)

@@ -24,10 +24,12 @@ from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError, StoreError
 from srcore.layout import ProductPaths
 from srcore.limits import VERSION, with_changes
+from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
 from srcore.storage.history import figures_before
+from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore, write_json
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 from srcore.tiling import Tile
 
 __all__ = ["Report", "validate"]
@@ -44,22 +46,27 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
     ingested = Ingested.load(plan.scratch)
     if ingested is None:
         raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
-    report = Report(tuple(_all_checks(plan, staged, ingested, progress)))
+    evidence = EvidenceCollector(
+        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+    )
+    report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
         checks = [asdict(check) for check in report.checks]
         write_json(staged.report, {"verdict": report.verdict, "limits": VERSION, "checks": checks})
+        evidence.evidence().save(plan.scratch.evidence)
     return report
 
 
-def _all_checks(plan: ScenePlan, staged: ProductPaths, ingested: Ingested, progress: Progress) -> list[Check]:
-    limits = with_changes(plan.limits)
-    found = read_header([staged.data], plan.header.kind)
-    suite = Suite(_scene(plan, found), limits)
+def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
+    limits, staged = with_changes(plan.limits), ProductPaths(plan.scratch.staged, plan.product.name)
     try:
+        found = read_header([staged.data], plan.header.kind)
+        suite = Suite(_scene(plan, found), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header(plan.hr, plan.header, found))) if plan.hr else None
             for block in _blocks(plan, found, ingested, progress):
                 suite.add(block, hr.read(block.window_hr) if hr is not None else None)
+                evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
     except SourceError as error:
         return [unreadable(error)]
     checks = [
@@ -80,9 +87,10 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
     store = TileStore(plan)
     with open_scene(found) as product:
         for tile in plan.tiles:
-            around = _around(plan, tile, store.read_tile(tile, ingested.crc32[tile.index]))
+            sums = ingested.sums[tile.index]
+            around, valid = _around(plan, tile, store.read_tile(tile, sums)), store.read_valid(tile, sums)
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
-            yield Block(tile.core, around, store.read_valid(tile), sr, sr_valid, plan.tiles.scale)
+            yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale)
             progress(tile.index + 1, len(plan.tiles))
 
 

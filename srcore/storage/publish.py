@@ -1,9 +1,11 @@
 """Publishing: what stands under a published name is complete, verified, and matches its receipt.
 
-    staged/ (hidden) --verified--> fsync --> receipt away --> rename each file --> fsync folder --> receipt
+    staged/ (hidden) --verified--> fsync --> new receipt, hidden --> old receipt away --> rename each file
+                                                            --> fsync folder --> rename the receipt --> fsync folder
 
 Without a receipt nothing is published. While a product is replaced it has no receipt, so a reader who asks
-for the receipt never sees files of two runs as one product.
+for the receipt never sees files of two runs as one product. All bytes are on the disk before the first visible
+name changes: from there on a full disk can stop nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import SRError, StoreError
-from srcore.layout import ProductPaths
-from srcore.storage.files import fsync_file, fsync_folder, sha256_file
-from srcore.storage.scratch import Source, read_json, write_json
+from srcore.layout import ProductPaths, Scratch
+from srcore.storage.files import fsync_file, fsync_folder, sha256_file, store_error
+from srcore.storage.records import read_json, write_json
+from srcore.storage.watch import Source
 
 FORMAT = 1
 
@@ -77,29 +80,53 @@ class Receipt:
             raise StoreError(f"{path.name} is not a receipt", str(error), "remove it to publish again") from error
 
 
-def publish(product: ProductPaths, staged: Path, receipt: Receipt) -> Receipt:
+def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt) -> Receipt:
     """Move the staged files under their published names and write the receipt; gives it with the outputs filled in.
 
-    The files must have been verified. Every point of failure leaves either the old product, or no receipt.
+    The files must have been verified. Every point of failure leaves either the old product, or no receipt and the
+    record that publishing began. StoreError when the store cannot be written.
     """
-    files = [path for path in (product.quicklook, product.report, product.stac, product.data)
-             if (staged / path.name).exists()]  # fmt: skip
-    outputs = []
-    for path in files:
-        fsync_file(staged / path.name)
-        outputs.append(Output(path.name, sha256_file(staged / path.name), (staged / path.name).stat().st_size))
-    complete = Receipt(**{**receipt.__dict__, "outputs": tuple(outputs)})
+    staged = ProductPaths(scratch.staged, product.name)
     try:
+        complete = Receipt(**{**receipt.__dict__, "outputs": tuple(_output(path) for path in _there(staged))})
+        complete.save(staged.receipt)
+        complete.save(scratch.publishing)
+        replaced = _outputs_before(product)
         product.receipt.unlink(missing_ok=True)
         fsync_folder(product.folder)
-        for path in files:
-            os.replace(staged / path.name, path)
+        for output in complete.outputs:
+            os.replace(staged.folder / output.name, product.folder / output.name)
+        for name in replaced - {output.name for output in complete.outputs}:
+            (product.folder / name).unlink(missing_ok=True)
         fsync_folder(product.folder)
-        complete.save(product.receipt)
+        os.replace(staged.receipt, product.receipt)
+        fsync_folder(product.folder)
+    except SRError:
+        raise
     except OSError as error:
-        raise SRError(f"{product.data} cannot be published", error.strerror or str(error),
-                      "free the place and run again", code="PUBLISH_FAILED") from error  # fmt: skip
+        raise store_error(product.data, error) from error
     return complete
+
+
+def _there(staged: ProductPaths) -> list[Path]:
+    if not staged.data.is_file():
+        raise StoreError(f"{staged.name} is not staged", "no file", "run again", code="TILE_MISSING")
+    return [path for path in staged.files if path.exists()]
+
+
+def _output(path: Path) -> Output:
+    fsync_file(path)
+    return Output(path.name, sha256_file(path), path.stat().st_size)
+
+
+def _outputs_before(product: ProductPaths) -> set[str]:
+    """Names that the receipt now there speaks of."""
+    try:
+        before = Receipt.load(product.receipt)
+    except StoreError:
+        return set()
+    own = {path.name for path in product.files}
+    return {output.name for output in before.outputs if output.name in own} if before else set()
 
 
 def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
@@ -111,18 +138,6 @@ def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False)
         if thorough and sha256_file(path) != output.sha256:
             return False
     return bool(receipt.outputs)
-
-
-def same_sources(receipt: Receipt, paths: Sequence[Path]) -> bool:
-    """True when the files are those of the receipt: by path, size and time, else by sha256."""
-    if [source.path for source in receipt.sources] != [str(path) for path in paths]:
-        return False
-    for source, path in zip(receipt.sources, paths, strict=True):
-        if not path.is_file() or path.stat().st_size != source.size_bytes:
-            return False
-        if path.stat().st_mtime_ns != source.mtime_ns and sha256_file(path) != source.sha256:
-            return False
-    return True
 
 
 def clear_scratch(folder: Path) -> None:

@@ -7,7 +7,6 @@ in its marker, and whoever reads a block compares.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,8 +23,10 @@ from zarr.errors import BaseZarrError
 from srcore.errors import StoreError
 from srcore.layout import ProductPaths, Scratch
 from srcore.radiometry import Normalisation
-from srcore.storage.files import write_atomic
+from srcore.storage.files import sha256_file, store_error
 from srcore.storage.header import Header
+from srcore.storage.records import read_sealed, write_sealed
+from srcore.storage.watch import Source, Stamp
 from srcore.tiling import Tile, TilePlan
 
 CHUNK_HR = 512
@@ -39,6 +40,8 @@ class ScenePlan:
     dataset: str
     scene: str
     header: Header
+    sources: tuple[Stamp, ...]
+    """The header's files, as they were when it was read."""
     model: Path
     """Checkpoint folder."""
     model_digest: str
@@ -72,17 +75,18 @@ class ScenePlan:
             "scratch": str(self.scratch.folder),
             "hr": str(self.hr) if self.hr else None,
         }
-        write_json(self.scratch.plan, value)
+        write_sealed(self.scratch.plan, value)
 
     @classmethod
     def load(cls, path: Path) -> ScenePlan:
-        """The plan that `save` wrote."""
-        value = read_json(path)
+        """The plan that `save` wrote; StoreError when it is not what was written."""
+        value = read_sealed(path)
         folder, name = value["product"]
         return cls(
             **{
                 **value,
                 "header": Header.from_json(value["header"]),
+                "sources": tuple(Stamp(**source) for source in value["sources"]),
                 "model": Path(value["model"]),
                 "tiles": TilePlan(**{key: tuple(axes) for key, axes in value["tiles"].items()}),
                 "product": ProductPaths(Path(folder), name),
@@ -94,13 +98,15 @@ class ScenePlan:
 
 
 @dataclass(frozen=True)
-class Source:
-    """One input file as INGEST found it."""
+class TileSums:
+    """crc32 of what INGEST stores of one tile."""
 
-    path: str
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
+    tile: int
+    """Its values, halo included."""
+    valid: int
+    """The validity of its core."""
+    alpha: int | None = None
+    """The alpha of its core, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -109,29 +115,39 @@ class Ingested:
 
     sources: tuple[Source, ...]
     normalisation: Normalisation
-    """From the valid pixels of the scene, per band."""
+    """From the valid pixels of the scene, per band: what the model takes."""
+    spread: Normalisation
+    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
     valid_share: tuple[float, ...]
     """Valid pixels over all pixels, per band."""
-    crc32: tuple[int, ...]
-    """Of every tile's bytes, in tile order."""
+    sums: tuple[TileSums, ...]
+    """Of every tile, in tile order."""
+    layout: Mapping[str, str]
+    """sha256 of every array's zarr.json: what the chunks mean."""
 
     def save(self, scratch: Scratch) -> None:
         """Write ingest.json, whole or not at all."""
-        write_json(scratch.folder / "ingest.json", asdict(self))
+        write_sealed(scratch.ingested, asdict(self))
 
     @classmethod
     def load(cls, scratch: Scratch) -> Ingested | None:
-        """What `save` wrote; None when INGEST has not finished."""
-        path = scratch.folder / "ingest.json"
-        if not path.exists():
+        """What `save` wrote; None when INGEST has not finished, or when the file is not what was written."""
+        try:
+            value = read_sealed(scratch.ingested)
+            return cls(
+                tuple(Source(**source) for source in value["sources"]),
+                _normalisation(value["normalisation"]),
+                _normalisation(value["spread"]),
+                tuple(value["valid_share"]),
+                tuple(TileSums(**sums) for sums in value["sums"]),
+                value["layout"],
+            )
+        except (StoreError, KeyError, TypeError, AttributeError):
             return None
-        value = read_json(path)
-        return cls(
-            tuple(Source(**source) for source in value["sources"]),
-            Normalisation(**{key: tuple(bands) for key, bands in value["normalisation"].items()}),
-            tuple(value["valid_share"]),
-            tuple(value["crc32"]),
-        )
+
+
+def _normalisation(value: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(tuple(value["offset"]), tuple(value["scale"]))
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,9 @@ class Marker:
     tile: int
     crc32: int
     configuration: str
+    device: str = ""
+    precision: str = ""
+    """Where and how it was computed, for the receipt."""
 
 
 class TileStore:
@@ -167,49 +186,79 @@ class TileStore:
         _array(zarr.open_group(plan.scratch.sr, mode="w", zarr_format=3), "sr", (bands, *tiles.shape_hr), chunk, dtype,
                shard)  # fmt: skip
 
-    def write_tile(self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_]) -> int:
-        """Store a tile as read and the validity of its core; gives the crc32 of the tile's bytes."""
-        self._open("tiles")[tile.index] = values
-        self._open("valid")[(slice(None), *tile.core)] = valid
-        return checksum(values)
+    def layout(self) -> dict[str, str]:
+        """sha256 of every array's zarr.json; StoreError when one cannot be read."""
+        roots = [self._root(name) for name in ("tiles", "valid", "sr", *(["alpha"] if self._has_alpha else []))]
+        try:
+            return {root.name: sha256_file(root / "zarr.json") for root in roots}
+        except OSError as error:
+            raise self._damaged("the scratch store", str(error)) from error
 
-    def write_alpha(self, tile: Tile, alpha: NDArray[Any]) -> None:
-        """Store the alpha of a tile's core."""
-        self._open("alpha")[tile.core] = alpha
+    def is_intact(self, ingested: Ingested) -> bool:
+        """True when all that INGEST stored is there and has its checksum."""
+        try:
+            if self.layout() != ingested.layout or len(self.plan.tiles) != len(ingested.sums):
+                return False
+            for tile in self.plan.tiles:
+                self.read_tile(tile, ingested.sums[tile.index])
+                self.check_masks(tile, ingested.sums[tile.index])
+        except StoreError:
+            return False
+        return True
 
-    def read_tile(self, tile: Tile, crc32: int) -> NDArray[Any]:
+    def write_tile(
+        self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_], alpha: NDArray[Any] | None = None
+    ) -> TileSums:
+        """Store a tile as read, the validity of its core, and its alpha; gives their checksums."""
+        self._write("tiles", tile.index, values)
+        self._write("valid", (slice(None), *tile.core), valid)
+        if alpha is not None:
+            self._write("alpha", tile.core, alpha)
+        return TileSums(checksum(values), checksum(valid), None if alpha is None else checksum(alpha))
+
+    def read_tile(self, tile: Tile, sums: TileSums) -> NDArray[Any]:
         """The tile (C, *core + 2 halo); StoreError when its bytes are not those that were written."""
-        values = self._read("tiles", tile.index)
-        if checksum(values) != crc32:
-            raise StoreError(f"tile {tile.index} of {self.plan.scene} is damaged in the scratch store",
-                             "another checksum", "run again with --force", code="TILE_DAMAGED")  # fmt: skip
-        return values
+        return self._checked(f"tile {tile.index}", self._read("tiles", tile.index), sums.tile)
 
-    def read_core(self, tile: Tile, crc32: int) -> NDArray[Any]:
-        """The LR pixels that the tile owns (C, *core clipped to the scene)."""
-        inside = tuple(slice(h, h + (w.stop - w.start)) for h, w in zip(self.plan.tiles.halo, tile.core, strict=True))
-        return self.read_tile(tile, crc32)[(slice(None), *inside)]
+    def read_valid(self, tile: Tile, sums: TileSums) -> NDArray[np.bool_]:
+        """Validity (C, *core) of the pixels that the tile owns; StoreError as `read_tile`."""
+        return self._checked(f"valid of tile {tile.index}", self._read("valid", (slice(None), *tile.core)), sums.valid)
 
-    def read_valid(self, tile: Tile) -> NDArray[np.bool_]:
-        """Validity (C, *core) of the pixels that the tile owns."""
-        return self._read("valid", (slice(None), *tile.core))
+    def check_masks(self, tile: Tile, sums: TileSums) -> None:
+        """StoreError unless validity and alpha of the tile's core are what was written."""
+        self.read_valid(tile, sums)
+        if sums.alpha is not None:
+            self._checked(f"alpha of tile {tile.index}", self._read("alpha", tile.core), sums.alpha)
 
-    def read_valid_around(self, tile: Tile, margin_px: Sequence[int]) -> NDArray[np.bool_]:
-        """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected."""
+    def read_valid_around(self, tile: Tile, margin_px: Sequence[int], sums: Sequence[TileSums]) -> NDArray[np.bool_]:
+        """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected.
+
+        StoreError as `read_tile`, also for the neighbours that it reaches into.
+        """
+        tiles = self.plan.tiles
         index = [
             axis[h - m : len(axis) - h + m]
-            for axis, h, m in zip(self.plan.tiles.sources(tile), self.plan.tiles.halo, margin_px, strict=True)
+            for axis, h, m in zip(tiles.sources(tile), tiles.halo, margin_px, strict=True)
         ]
         window = tuple(slice(int(i.min()), int(i.max()) + 1) for i in index)
-        values: NDArray[np.bool_] = self._read("valid", (slice(None), *window))
-        inside = (i - w.start for i, w in zip(index, window, strict=True))
-        return values[np.ix_(np.arange(len(values)), *inside)]
+        values = np.empty((len(self.plan.header.bands), *(w.stop - w.start for w in window)), bool)
+        for near in tiles.within(window):
+            inside = tuple(slice(max(w.start, c.start), min(w.stop, c.stop))
+                           for w, c in zip(window, near.core, strict=True))  # fmt: skip
+            core = self.read_valid(near, sums[near.index])
+            source = (slice(i.start - c.start, i.stop - c.start) for i, c in zip(inside, near.core, strict=True))
+            target = (slice(i.start - w.start, i.stop - w.start) for i, w in zip(inside, window, strict=True))
+            values[(slice(None), *target)] = core[(slice(None), *source)]
+        relative = (i - w.start for i, w in zip(index, window, strict=True))
+        return values[np.ix_(np.arange(len(values)), *relative)]
 
-    def write_sr(self, tile: Tile, block: NDArray[Any]) -> None:
+    def write_sr(self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "") -> None:
         """Store the SR of a core, then its marker."""
-        self._open("sr")[(slice(None), *self.plan.tiles.window_hr(tile))] = block
-        marker = Marker(tile.index, checksum(block), self.plan.configuration)
-        write_json(self._marker(tile.index), asdict(marker))
+        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
+        self._shard(tile).unlink(missing_ok=True)
+        self._write("sr", (slice(None), *self.plan.tiles.window_hr(tile)), block)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
+        write_sealed(self._marker(tile.index), asdict(marker))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
         """The SR (C, *core * scale) of a tile; StoreError unless it is marked and its bytes are the marked ones."""
@@ -218,10 +267,7 @@ class TileStore:
             raise StoreError(f"tile {tile.index} of {self.plan.scene} has no marker", "", "run upscale again",
                              code="TILE_MISSING")  # fmt: skip
         block = self._read("sr", (slice(None), *self.plan.tiles.window_hr(tile)))
-        if checksum(block) != marker.crc32:
-            raise StoreError(f"the SR of tile {tile.index} of {self.plan.scene} is damaged", "another checksum",
-                             "run again", code="TILE_DAMAGED")  # fmt: skip
-        return block
+        return self._checked(f"the SR of tile {tile.index}", block, marker.crc32)
 
     def marker(self, index: int) -> Marker | None:
         """The marker of a tile under this configuration, or None."""
@@ -229,10 +275,16 @@ class TileStore:
         if not path.exists():
             return None
         try:
-            marker = Marker(**read_json(path))
+            marker = Marker(**read_sealed(path))
         except (StoreError, TypeError):
             return None  # a torn marker is no marker: the tile is done again
         return marker if marker.configuration == self.plan.configuration else None
+
+    def makers(self) -> tuple[str, str]:
+        """Devices and precisions that computed the tiles: one each, unless a resumed run found another machine."""
+        markers = [found for tile in self.plan.tiles if (found := self.marker(tile.index)) is not None]
+        devices, precisions = {marker.device for marker in markers}, {marker.precision for marker in markers}
+        return "+".join(sorted(devices)), "+".join(sorted(precisions))
 
     def pending(self) -> list[int]:
         """Tiles that are not done: without a marker, or with a shard that is not the marked one.
@@ -262,48 +314,56 @@ class TileStore:
     @property
     def alpha(self) -> zarr.Array[Any] | None:
         """Alpha (*scene), None where the source has none."""
-        return self._open("alpha") if self.plan.header.alpha is not None else None
+        return self._open("alpha") if self._has_alpha else None
+
+    @property
+    def _has_alpha(self) -> bool:
+        return self.plan.header.alpha is not None
 
     def _marker(self, index: int) -> Path:
         return self.plan.scratch.done / f"{index}.json"
 
+    def _shard(self, tile: Tile) -> Path:
+        place = (w.start // size for w, size in zip(tile.core, self.plan.tiles.core, strict=True))
+        return self._root("sr").joinpath("c", "0", *(str(p) for p in place))
+
+    def _root(self, name: str) -> Path:
+        return (self.plan.scratch.sr if name == "sr" else self.plan.scratch.tiles) / name
+
     def _open(self, name: str) -> zarr.Array[Any]:
-        root = self.plan.scratch.sr if name == "sr" else self.plan.scratch.tiles
         try:
-            array = zarr.open_array(root / name, mode="r+", config={"write_empty_chunks": True})
-        except (OSError, ValueError, BaseZarrError) as error:
-            raise StoreError(f"{name} of {self.plan.scene} cannot be opened", str(error), "run again with --force"
-                             ) from error  # fmt: skip
-        return array
+            return zarr.open_array(self._root(name), mode="r+", config={"write_empty_chunks": True})
+        except (OSError, ValueError, KeyError, TypeError, BaseZarrError) as error:
+            raise self._damaged(name, f"{type(error).__name__}: {error}") from error
 
     def _read(self, name: str, selection: Any) -> NDArray[Any]:
+        array = self._open(name)
         try:
-            return np.asarray(self._open(name)[selection])
+            return np.asarray(array[selection])
         except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on damaged bytes
-            raise StoreError(f"{name} of {self.plan.scene} is damaged in the scratch store", str(error),
-                             "run again with --force", code="TILE_DAMAGED") from error  # fmt: skip
+            raise self._damaged(name, str(error)) from error
+
+    def _write(self, name: str, selection: Any, values: NDArray[Any]) -> None:
+        array = self._open(name)
+        try:
+            array[selection] = values
+        except OSError as error:
+            raise store_error(self._root(name), error) from error
+
+    def _checked(self, name: str, values: NDArray[Any], crc32: int) -> NDArray[Any]:
+        # Zarr gives fill for a chunk that is not there: only the checksum tells.
+        if checksum(values) != crc32:
+            raise self._damaged(name, "another checksum")
+        return values
+
+    def _damaged(self, name: str, found: str) -> StoreError:
+        return StoreError(f"{name} of {self.plan.scene} is damaged in the scratch store", found,
+                          "run again: what is damaged is done again", code="TILE_DAMAGED")  # fmt: skip
 
 
 def checksum(values: NDArray[Any]) -> int:
     """crc32 of the array's bytes in C order."""
     return zlib.crc32(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON document, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; StoreError when the file is not one."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path.name} cannot be read", str(error), "run again with --force") from error
-    if not isinstance(value, dict):
-        raise StoreError(f"{path.name} is not a JSON object", type(value).__name__, "run again with --force")
-    return value
 
 
 def _inner(size_hr: int) -> int:

@@ -84,6 +84,7 @@ def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served)
     state = served.wait_for(run)
     assert state["type"] == "FAILED"
     assert state["message"].endswith("1 failed: hills/broken (BAD_SOURCE)")
+    assert "Traceback" not in served.log.read_text()
     [table] = served.of_run(run, "artifacts")
     assert table["key"] == "nightly-hills"
     assert (served.catalog.parent / "archive" / "hills" / "products" / "west" / "west.receipt.json").is_file()

@@ -1,0 +1,153 @@
+"""The crash sweep: a tiny run, broken once at every point at which it changes the disk, then run again.
+
+    python -m tests.faults.crash FOLDER FAULT [--control] [--replace] [--only TEXT] [--every K]
+
+A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and
+what was wrong. With --control products are published by writing straight to their names: that must be found wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flows.scene
+from srcore.layout import ProductPaths, Scratch
+from srcore.storage.files import sha256_file
+from srcore.storage.publish import Output, Receipt
+from tests.faults import archive
+from tests.faults.points import Fault, Points
+
+
+def forked(work: Callable[[], Any]) -> Any:
+    """What `work` gives in a fork of this process; None when that process was killed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(read)
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(pickle.dumps(work()))
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return pickle.loads(told) if os.waitstatus_to_exitcode(status) == 0 else None
+
+
+class Sweep:
+    """Breaks the run of the archive in `folder` at each of its points."""
+
+    def __init__(self, folder: Path, *, replace: bool) -> None:
+        self.folder, self.catalog, self.replace = folder, archive.write_catalog(folder), replace
+        self.source = archive.write_scene(folder / "in" / "scene.tif", seed=1)
+        self.wrong: list[str] = []
+        self.injected: Counter[str] = Counter()
+        self.before: archive.Files = {}
+        archive.run(self.catalog)  # warms up: libraries load and cache what they need
+        if replace:
+            self.before = archive.published(folder)
+            shutil.copytree(folder / "store", folder / "kept")
+            archive.write_scene(self.source, seed=2)
+        self._reset()
+        self.points = forked(self._counted)
+        self.right = archive.published(folder)
+        assert not archive.wrong_outputs(folder, self.right), "the unbroken run is not right"
+        assert not archive.leftovers(folder), archive.leftovers(folder)
+
+    def _reset(self) -> None:
+        archive.reset(self.folder)
+        if self.replace:
+            shutil.copytree(self.folder / "kept", self.folder / "store")
+
+    def _counted(self) -> list[str]:
+        points = Points(self.folder / "store")
+        points.install()
+        archive.run(self.catalog)
+        return points.seen
+
+    def break_at(self, number: int, fault: Fault) -> None:
+        """One fault: nothing wrong is seen after it, and the next run ends as if nothing had happened."""
+        name = f"{fault} at {number}, {self.points[number - 1]}"
+        self._reset()
+
+        def broken() -> tuple[str, str, bool]:
+            points = Points(self.folder / "store", number, fault)
+            points.install()
+            [outcome] = archive.run(self.catalog)
+            return outcome.result, outcome.code, len(points.seen) >= number
+
+        told = forked(broken)
+        self.injected[self.points[number - 1].split()[0]] += 1
+        if fault == "kill" and told is not None:
+            self.wrong.append(f"{name}: was not killed, {told}")
+        if fault == "full" and (told is None or told[1] not in ("", "DISK_FULL") or not told[2]):
+            self.wrong.append(f"{name}: ended with {told}")
+        self.wrong += [
+            f"{name}: wrong {found}" for found in archive.wrong_outputs(self.folder, self.right, self.before)
+        ]
+        archive.later(self.folder)
+        again = forked(lambda: [outcome.result for outcome in archive.run(self.catalog)])
+        if again not in (["published"], ["up to date"]):
+            self.wrong.append(f"{name}: the next run ended with {again}")
+        found = archive.published(self.folder)
+        if found != self.right:
+            differs = {key for key in {*found, *self.right} if found.get(key) != self.right.get(key)}
+            self.wrong.append(f"{name}: the next run made something else of {sorted(differs)}")
+        if left := archive.leftovers(self.folder):
+            self.wrong.append(f"{name}: left behind {left}")
+
+
+def publish_directly(product: ProductPaths, scratch: Scratch, receipt: Receipt) -> Receipt:
+    """What srcore must not do: write to the published names. The control."""
+    outputs = []
+    for path in product.files:
+        staged = scratch.staged / path.name
+        if staged.exists():
+            with open(staged, "rb") as source, open(path, "wb") as target:
+                while piece := source.read(1 << 14):
+                    target.write(piece)
+            outputs.append(Output(path.name, sha256_file(path), path.stat().st_size))
+    complete = Receipt(**{**receipt.__dict__, "outputs": tuple(outputs)})
+    complete.save(product.receipt)
+    return complete
+
+
+def main() -> None:
+    """Sweep, and say what was found."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("fault", choices=["kill", "full"])
+    parser.add_argument("--control", action="store_true")
+    parser.add_argument("--replace", action="store_true")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--only", default="", help="points whose line contains this text")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.control:
+        flows.scene.publish = publish_directly  # type: ignore[assignment]
+    sweep = Sweep(options.folder.resolve(), replace=options.replace)
+    numbers = [number for number, point in enumerate(sweep.points, 1) if options.only in point]
+    for number in numbers[:: options.every]:
+        sweep.break_at(number, options.fault)
+    kinds = Counter(point.split()[0] for point in sweep.points)
+    json.dump({"points": len(sweep.points), "kinds": kinds, "injected": sum(sweep.injected.values()),
+               "wrong": sweep.wrong, "list": sweep.points}, sys.stdout)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
