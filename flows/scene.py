@@ -180,6 +180,7 @@ def _receipt(
         parameters={
             "scale": tiles.scale, "core": tiles.core, "halo": tiles.halo, "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
+            "back_projection": plan.back_projection,
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,
@@ -236,6 +237,8 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None)
         nodata=dataset.nodata,
         model=dataset.model,
         tile=None if dataset.tile == "auto" else dataset.tile,
+        back_projection=dataset.back_projection,
+        limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
         outputs=dataset.outputs,

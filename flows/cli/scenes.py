@@ -21,6 +21,7 @@ from flows.cli.options import (
     out,
     print_json,
 )
+from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 
 
 def upscale(
@@ -36,6 +37,8 @@ def upscale(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
+    back_projection: Annotated[int, typer.Option(min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, "
+                                                 "averaged down, give the input back.")] = BACK_PROJECTION,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
@@ -53,7 +56,7 @@ def upscale(
     job = direct_job(
         source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata, device=device, precision=precision, workers=where.resolved, tile=tile, validate=validate,
-        overwrite=overwrite,
+        overwrite=overwrite, back_projection=back_projection,
     )  # fmt: skip
     with bars(show=not as_json) as call:
         receipt = run_scene(job, where, call, until)
