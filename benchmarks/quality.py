@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from srcore.checkpoints import locate
 from srcore.metrics import crop_border, luma, psnr, ssim
@@ -58,7 +58,7 @@ def main() -> None:
 
 def table_of(title: str, scores: Sequence[Score]) -> Table:
     """Every scene, then every sensor's mean, then the mean of all scenes."""
-    table = Table("scene", "PSNR", "bicubic", "gain", "SSIM", "bicubic", title=title)
+    table = Table(Column("scene", no_wrap=True), "PSNR", "bicubic", "gain", "SSIM", "bicubic", title=title)
     for s in scores:
         table.add_row(s.scene, *_cells(s.psnr, s.psnr_bicubic, s.ssim, s.ssim_bicubic))
     table.add_section()

@@ -29,11 +29,11 @@ def run(model: str = "srcore-x2") -> list[dict[str, Any]]:
     header = read_header([shared() / SCENE], "raster")
     with open_scene(header) as reader:
         scene, _ = reader.read(tuple(slice(0, n) for n in header.grid.shape))
-    values = (scene.astype(np.float32) - 6686) / (33649 - 6686)
+    values = ((scene.astype(np.float64) - 6686) / (33649 - 6686)).astype(np.float32)
     engine = open_engine(locate(model), "cpu", "float32")
     halo = engine.spec.halo[-1]
     whole = engine.run(np.pad(values, [(0, 0), (halo, halo), (halo, halo)], mode="reflect"))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for core in (*CORES, max(header.grid.shape)):
         plan = TilePlan(header.grid.shape, (core, core), engine.spec.halo, engine.spec.scale)
         difference = float(np.abs(tiled(engine, plan, values) - whole).max())

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -96,12 +97,19 @@ class TileFailures(logging.Handler):
 def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> None:
     """The quicklook PNG inside a markdown artifact: the UI reads no files, so the picture goes as a data URI."""
     data = picture.read_bytes()
-    text = f"`{product}`\n\nLeft: LR, bicubic. Right: SR.\n\n"
+    text = f"`{product}`\n\n"
     if len(data) <= MAX_PICTURE_BYTES:
         text += f"![{scene}](data:image/png;base64,{b64encode(data).decode('ascii')})\n"
     else:
         text += f"The picture is too large to show here: `{picture}`\n"
     _tried(create_markdown_artifact, text, key=artifact_key("quicklook", dataset, scene), description=scene)
+
+
+def show_report(page: Path, dataset: str, scene: str) -> None:
+    """A link to the report's page. Browsers open a file from a server's page only when its address is copied."""
+    text = f"report of {scene}: {page}"
+    _tried(create_link_artifact, page.absolute().as_uri(), link_text=text, key=artifact_key("report", dataset, scene),
+           description="Copy the address into a new tab.")  # fmt: skip
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:

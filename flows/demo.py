@@ -12,6 +12,7 @@ from flows.scene import Outcome, run_dataset, scene_runner, scene_states
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, SRError
+from srcore.layout import DatasetPaths
 from srcore.samples import make_archive
 from srcore.storage.publish import Receipt
 
@@ -37,10 +38,13 @@ def run_demo(folder: Path, workers: Workers) -> None:
         raise SRError(f"the demo failed at scene {failed[0].scene}", failed[0].message, "please report it")
     out.print("3. what came out")
     out.print(_table(path, outcomes))
-    for state in scene_states(load_catalog(path), DATASET):
+    catalog = load_catalog(path)
+    for state in scene_states(catalog, DATASET):
         product = state.job.product
         out.print(f"{state.scene}\n   product    {product.data}")
         out.print(f"   STAC item  {product.stac}\n   quicklook  {product.quicklook}")
+        out.print(f"   report     {product.page}")
+    out.print(f"all of them: {DatasetPaths(Path(catalog.store) / DATASET).index}")
     out.print(f"Run it again and nothing is due. Next: srcore status, srcore serve, or your own entry in {path}.")
 
 

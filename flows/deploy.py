@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
@@ -17,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
@@ -73,6 +75,22 @@ def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
         for planned in deployment.schedules or []
         if isinstance(planned.schedule, CronSchedule)
     ]
+
+
+def keep_pauses(wanted: Iterable[RunnerDeployment]) -> list[str]:
+    """Leave paused what somebody paused on the server, which a new start would resume; gives the names."""
+    paused = []
+    with get_client(sync_client=True) as client:
+        for deployment in wanted:
+            with suppress(ObjectNotFound):
+                known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+                active = all(planned.active for planned in known.schedules)
+                deployment.paused = known.paused
+                for planned in deployment.schedules or []:
+                    planned.active = active
+                if known.paused or not active:
+                    paused.append(deployment.name)
+    return paused
 
 
 def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:

@@ -23,7 +23,7 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
 from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, scene_runner, scene_states
-from flows.upscale import local_workers, scenes_as_tasks, upscale_scene
+from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
 from srcore.settings import load_settings
@@ -52,6 +52,7 @@ def nightly(catalog: str, dataset: str | None = None, limit: int | None = None, 
         limit: Scenes to do of each dataset, at most.
         force: Do the scenes that are up to date or in quarantine, too.
     """
+    logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
         with scenes_as_tasks():
             night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force))
@@ -98,6 +99,8 @@ def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcom
     """A run of `upscale-scene`; also a run that crashed has an outcome."""
     state = upscale_scene(str(path), dataset, scene.scene, force, return_state=True)
     outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, SceneFailed):
+        return outcome.outcome
     if isinstance(outcome, Outcome):
         return outcome
     return Outcome(scene.scene, "failed", "UNEXPECTED", state.message or state.name or "")

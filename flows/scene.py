@@ -5,6 +5,7 @@ The five stages are called through `call`, so that a terminal can draw a bar and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +21,8 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
 from srcore.layout import DatasetPaths, lease_path
+from srcore.report.index import is_stale, write_index
+from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
 from srcore.stages.plan import Job, plan_scene, save_plan
@@ -36,6 +39,8 @@ from srcore.storage.watch import changed, same_sources
 if TYPE_CHECKING:
     from srcore.stages.validate import Report
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 StageCall = Callable[[str, Callable[[Progress], T]], T]
@@ -48,8 +53,10 @@ def plain(_name: str, stage: Callable[[Progress], T]) -> T:
     return stage(lambda done, total: None)
 
 
-def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: str = "publish") -> Receipt | None:
-    """Run the stages of one scene and publish its product; gives the receipt.
+def run_scene(
+    job: Job, workers: Workers | Callable[[], Workers], call: StageCall[Any] = plain, until: str = "publish"
+) -> Receipt | None:
+    """Run the stages of one scene and publish its product; gives the receipt. UPSCALE asks for `workers` as it starts.
 
     With `until` a stage's name the run stops behind it, its files stay in the scratch folder, and None is
     given; a later run goes on from there. GateError when a gate stops the product, LeaseError when another run
@@ -59,18 +66,21 @@ def run_scene(job: Job, workers: Workers, call: StageCall[Any] = plain, until: s
     with ExitStack() as holding, suppress(_Reached):
         plan, lease = stage("plan", lambda progress: begin(job, holding))
         ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
-        upscaled: Upscaled = stage("upscale", lambda progress: upscale(plan, workers, progress))
+        upscaled: Upscaled = stage(
+            "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
+        )
         same_or_refuse(plan, ingested)
         verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
         try:
             report: Report = stage("validate", lambda progress: _validate(plan, progress))
+            receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+            write_page(plan, receipt)
             refuse(plan, report)
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
         same_or_refuse(plan, ingested)
         lease.check()
-        receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
         receipt = publish(plan.product, plan.scratch, receipt, verified)
         clear_scratch(plan.scratch.folder)
         return receipt
@@ -101,14 +111,14 @@ def same_or_refuse(plan: ScenePlan, ingested: Ingested) -> None:
 
 @contextmanager
 def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
-    """`run_scene` for several scenes, whose workers are started once, when the first scene needs them."""
+    """`run_scene` for several scenes, whose workers are started once, when the first tile needs them."""
     with ExitStack() as stack:
 
         @cache
         def started() -> Workers:
             return stack.enter_context(cluster(workers))
 
-        yield lambda job: run_scene(job, started(), call)
+        yield lambda job: run_scene(job, started, call)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
@@ -170,6 +180,7 @@ def _receipt(
         parameters={
             "scale": tiles.scale, "core": tiles.core, "halo": tiles.halo, "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
+            "back_projection": plan.back_projection,
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,
@@ -226,6 +237,8 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None)
         nodata=dataset.nodata,
         model=dataset.model,
         tile=None if dataset.tile == "auto" else dataset.tile,
+        back_projection=dataset.back_projection,
+        limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
         outputs=dataset.outputs,
@@ -305,6 +318,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
                 _quarantine(record, state.job, told, log)
             return Outcome(state.scene, "failed", told.code, str(told), time.monotonic() - started)
     record.unlink(missing_ok=True)
+    record.with_suffix(".html").unlink(missing_ok=True)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
 
@@ -321,6 +335,9 @@ def _in_words(error: Exception) -> SRError:
 def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> None:
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
         quarantine(record, job.scene, error, job.paths, job.configuration, log)
+        record.with_suffix(".html").unlink(missing_ok=True)
+        if isinstance(error, GateError):
+            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
 
 
 def run_dataset(
@@ -350,4 +367,15 @@ def run_dataset(
             continue
         done += state.due or force
         outcomes.append(run_due(catalog, state, run, force=force))
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    if is_stale(places):
+        _show(places)
     return outcomes
+
+
+def _show(places: DatasetPaths) -> None:
+    """The dataset's page as things stand now: a view, so a run does not fail by it."""
+    try:
+        write_index(places)
+    except SRError as error:
+        log.warning("the page of %s was not written: %s", places.root.name, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -99,6 +100,8 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # A page of another site, open in the same browser, must not start runs.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": url,
+        # Each run leaves a picture in the database; runs go after 90 days (receipts stay).
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "srcore",
         "DASK_LOGGING__DISTRIBUTED": "warning",
     }
@@ -159,6 +162,7 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
     from flows import deploy
 
     wanted = deploy.deployments(catalog, load_catalog(catalog))
+    paused = deploy.keep_pauses(wanted)
     runner = Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
     for deployment in wanted:
         runner.add_deployment(deployment)
@@ -169,6 +173,9 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
     print(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now", flush=True)
     for line in deploy.schedules(wanted):
         print(f"  {line}")
+    for name in paused:
+        print(f"  {name} is paused")
+    logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
     print("Ctrl-C stops.", flush=True)
     asyncio.run(_run_until_stopped(runner, server, stop))
 

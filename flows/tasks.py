@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from flows.artifacts import StageProgress, TileFailures, artifact_key, show_table
@@ -34,7 +33,6 @@ def run_stage(stage: str, dataset: str, scene: str, function: Callable[[Progress
         try:
             result = function(StageProgress(stage, key))
         except SRError as error:
-            get_run_logger().error("%s: %s", error.code, error)
             return Failed(message=f"{error.code}: {error}", data=error)
         finally:
             show_table(failures.rows, f"failed tiles of {scene}", "tiles", dataset, scene)
@@ -54,11 +52,11 @@ TASKS: dict[str, Task[..., Any]] = {
         run_stage,
         name=stage,
         task_run_name=stage,
-        tags=["srcore"],
         retries=RETRIES,
         retry_delay_seconds=RETRY_DELAYS_SECONDS,
         retry_condition_fn=can_retry,
         # What a stage makes lies in the store, checksummed; Prefect keeps neither results nor a cache.
+        # No tags either: with one, Prefect asks for a concurrency slot before each task, 0.5 s.
         persist_result=False,
         cache_policy=NO_CACHE,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,9 +12,10 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_quicklook
+from flows.artifacts import show_quicklook, show_report
 from flows.scene import Outcome, Run, run_dataset, scene_runner
 from flows.tasks import call_as_task
 from srcore.dispatch import Workers
@@ -35,6 +37,7 @@ def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -
         scene: Id of the scene, as `srcore status DATASET` lists it.
         force: Do it again, even when the product is up to date or the scene is in quarantine.
     """
+    logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
         with scenes_as_tasks() as run:
             [outcome] = run_dataset(Path(catalog), dataset, run, scene=scene, force=force)
@@ -60,8 +63,10 @@ def scenes_as_tasks() -> Iterator[Run]:
 
 def _run_and_show(run: Run, job: Job) -> Receipt | None:
     receipt = run(job)
-    if job.product.quicklook.exists():
+    if "quicklook" in job.outputs and job.product.quicklook.exists():
         show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
+    if job.product.page.exists():
+        show_report(job.product.page, job.dataset, job.scene)
     return receipt
 
 
@@ -71,8 +76,23 @@ def local_workers() -> Workers:
     return Workers(settings.workers, settings.scheduler)
 
 
+class SceneFailed(SRError):  # noqa: N818  named after the state that it explains
+    """A scene is without product; carries its outcome from its run to the night around it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message, code=outcome.code)
+        self.outcome = outcome
+
+
 def outcome_state(outcome: Outcome) -> State[Any]:
     """What a flow run shows of a scene's outcome, in one line."""
     if outcome.ok:
         return Completed(message=f"{outcome.scene}: {outcome.result}", data=outcome)
-    return Failed(message=f"{outcome.scene}: {outcome.result}, {outcome.code}: {outcome.message}", data=outcome)
+    message = f"{outcome.scene}: {outcome.result}, {outcome.code}: {outcome.message}"
+    return Failed(message=message, data=SceneFailed(outcome))
+
+
+def is_unexpected(record: logging.LogRecord) -> bool:
+    """False for the traceback that Prefect logs behind a flow that ended as failed on purpose: its state says why."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, SceneFailed | FailedRun)

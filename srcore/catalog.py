@@ -25,6 +25,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
+from srcore.limits import LIMITS, LimitChange
+from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 
 Output = Literal["cog", "nifti", "stac", "report", "quicklook"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
@@ -99,6 +101,10 @@ class Dataset(BaseModel):
     timezone: str = "UTC"
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number; auto: from the model and the memory."""
+    back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    checks: dict[str, LimitChange] = Field(default_factory=dict)
+    """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
     privacy: Literal["public", "restricted"] = "public"
     """restricted: no picture of the scene is made or shown."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
@@ -111,6 +117,14 @@ class Dataset(BaseModel):
         """What a run publishes of each scene, the data first."""
         wanted = self.products or OUTPUTS[self.kind]
         return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
+
+    @field_validator("checks")
+    @classmethod
+    def _check_limits(cls, value: dict[str, LimitChange]) -> dict[str, LimitChange]:
+        unknown = sorted(set(value) - set(LIMITS))
+        if unknown:
+            raise ValueError(f"no check has limits under {unknown[0]!r}; known are {', '.join(LIMITS)}")
+        return value
 
     @field_validator("bands")
     @classmethod

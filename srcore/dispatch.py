@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from srcore.errors import PlanError, SRError, TileError
 
@@ -237,10 +239,27 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers.resolved, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address=None, silence_logs=logging.ERROR, memory_limit=0,
+            dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR, memory_limit=0,
         ) as local,
     ):  # fmt: skip
         yield Workers(workers.resolved, local.scheduler_address)
+
+
+def refuse_open_scheduler(workers: Workers) -> None:
+    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
+    address = urlsplit(workers.scheduler or "")
+    if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
+        return
+    raise PlanError("a Dask scheduler beyond this machine needs TLS", workers.scheduler or "",
+                    "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
+                    code="OPEN_SCHEDULER")  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 @contextmanager
@@ -248,6 +267,7 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
     """A client of the running scheduler, or of a local cluster of no more workers than tasks."""
     from distributed import Client
 
+    refuse_open_scheduler(workers)
     with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
         try:
             client = Client(running.scheduler, timeout="10s", set_as_default=False)

@@ -20,6 +20,7 @@ from srcore import radiometry
 from srcore.checkpoints import Spec
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
+from srcore.models.backprojection import back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
@@ -46,7 +47,7 @@ class Engine:
 
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
-        slices = torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
+        slices = _slices(block)
         result = self._run_slices(slices, self.generator)
         if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
             result = self._run_slices(slices, self.exact)
@@ -117,15 +118,26 @@ class BlockFacts:
     dtype: str
     nodata: tuple[float | None, ...]
     """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
+    back_projection: int = 0
+    """Steps after the generator; each needs `MARGIN_PX` LR pixels more around the core."""
 
 
-def super_resolve(engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:
+def super_resolve(
+    engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts,
+    around: NDArray[np.bool_] | None = None,
+) -> NDArray[Any]:  # fmt: skip
     """The SR (C, *core * scale) in native dtype of a tile (C, *core + 2 halo) whose core's validity is `valid`.
 
     `valid` (C, *core) may be clipped at the scene's edge; the SR is clipped likewise. Invalid pixels come back
-    as the nodata number (0 where there is none), valid ones never take it.
+    as the nodata number (0 where there is none), valid ones never take it. With back-projection the halo is
+    the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
+    None where all is valid.
     """
-    values = facts.normalisation.undo(engine.run(facts.normalisation.apply(tile)))
+    network = facts.normalisation.apply(tile)
+    numbers = engine.run(network)
+    if facts.back_projection:
+        numbers = _back_projected(engine, numbers, network, around, facts.back_projection)
+    values = facts.normalisation.undo(numbers)
     scale = engine.spec.scale_for(tile.ndim - 1)
     values = values[(slice(None), *(slice(n * s) for n, s in zip(valid.shape[1:], scale, strict=True)))]
     block = radiometry.quantise(values, np.dtype(facts.dtype))
@@ -135,6 +147,33 @@ def super_resolve(engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], 
             block[band] = radiometry.keep_off(block[band], nodata)
         block[band][~valid_hr[band]] = 0 if nodata is None else nodata
     return block
+
+
+def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
+    """The SR (C, Y * s, X * s) of whole images lr (C, Y, X), all valid, edges reflected, neither rounded nor clipped.
+
+    Normalised by their own percentiles, as a scene is.
+    """
+    normalisation = radiometry.percentile_normalisation(list(lr))
+    halo = engine.spec.halo[-1]
+    padded = np.pad(lr, [(0, 0), (halo, halo), (halo, halo)], mode="reflect")
+    return normalisation.undo(engine.run(normalisation.apply(padded)))
+
+
+def _back_projected(
+    engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int
+) -> NDArray[np.float32]:
+    """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there."""
+    halo = engine.spec.halo[-1]
+    lr = centre_crop(_slices(tile), halo)
+    valid = None if around is None else _slices(around)
+    core = back_project(_slices(sr), lr, valid, steps)
+    return core.reshape(*sr.shape[:-2], *core.shape[-2:]).numpy()
+
+
+def _slices(block: NDArray[Any]) -> Tensor:
+    """(C, ..., Y, X) as (N, 1, Y, X)."""
+    return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
 
 
 def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> Engine:

@@ -4,8 +4,11 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
                             SCENE.report.json   the checks
+                            SCENE.report.html   the same for people, with pictures and provenance
                             SCENE.receipt.json  written last: without it nothing here is published
+STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
+                         SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
@@ -62,9 +65,14 @@ class ProductPaths:
         return self.folder / f"{self.stem}.report.json"
 
     @property
+    def page(self) -> Path:
+        """The checks for people: one HTML file that needs nothing else."""
+        return self.folder / f"{self.stem}.report.html"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All but the receipt, in the order in which they are published: the data last."""
-        return (self.quicklook, self.report, self.stac, self.data)
+        return (self.quicklook, self.report, self.page, self.stac, self.data)
 
     @property
     def receipt(self) -> Path:
@@ -111,6 +119,16 @@ class Scratch:
         return self.folder / "publishing.json"
 
     @property
+    def pictures(self) -> Path:
+        """What EXPORT painted for the page."""
+        return self.folder / "pictures.json"
+
+    @property
+    def evidence(self) -> Path:
+        """What VALIDATE counted for the page."""
+        return self.folder / "evidence.json"
+
+    @property
     def staged(self) -> Path:
         """The product's files before they are published."""
         return self.folder / "staged"
@@ -124,6 +142,11 @@ class DatasetPaths:
 
     def product(self, scene: str, suffix: str) -> ProductPaths:
         return ProductPaths(self.root / "products" / scene, scene + suffix)
+
+    @property
+    def index(self) -> Path:
+        """The page of the whole dataset."""
+        return self.root / "index.html"
 
     def scratch(self, scene: str) -> Path:
         """Parent of a scene's scratch folders, one a configuration."""

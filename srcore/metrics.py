@@ -40,6 +40,26 @@ def ssim(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
     )  # fmt: skip
 
 
+def spectral_angle(truth: NDArray[Any], test: NDArray[Any]) -> float:
+    """Mean angle in degrees between the spectra of two images (C, Y, X) (SAM, Kruse et al. 1993); 0 for one band."""
+    _same_shape(truth, test)
+    a, b = _double(truth), _double(test)
+    size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
+    cosine = (a * b).sum(axis=0)[size > 0] / size[size > 0]
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()) if cosine.size else 0.0
+
+
+def ergas(truth: NDArray[Any], test: NDArray[Any], scale: int) -> float:
+    """Relative dimensionless error of synthesis (Wald 2000) of images (C, Y, X): 0 when they are equal.
+
+    100 / scale times the root of the mean over the bands of (RMSE / mean of the band) squared.
+    """
+    _same_shape(truth, test)
+    a, b = (_double(values).reshape(len(values), -1) for values in (truth, test))
+    relative = ((a - b) ** 2).mean(axis=1) / np.maximum(a.mean(axis=1) ** 2, 1e-12)
+    return float(100 / scale * np.sqrt(relative.mean()))
+
+
 def luma(rgb: NDArray[Any]) -> NDArray[np.float64]:
     """Y (Y, X) in 16..235, unrounded, of an 8-bit image (3, Y, X): ITU-R BT.601 as MATLAB's rgb2ycbcr."""
     red, green, blue = _double(rgb)

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+BACK_PROJECTION, MAX_BACK_PROJECTION = 1, 4
+"""Steps after the generator, by default and at most; docs/decisions.md, 15, says what each costs and gives."""
+
 LOW, HIGH = 2.0, 98.0
 """Percentiles that become 0 and 1 under percentile normalisation."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import ceil, prod
 
 import numpy as np
@@ -97,6 +98,11 @@ class TilePlan:
     def window_hr(self, tile: Tile) -> Window:
         """SR pixels that the tile owns."""
         return tuple(slice(w.start * s, w.stop * s) for w, s in zip(tile.core, self.scale, strict=True))
+
+    def within(self, window: Window) -> Iterator[Tile]:
+        """The tiles whose cores reach into `window`, in their order."""
+        ranges = (range(w.start // c, (w.stop - 1) // c + 1) for w, c in zip(window, self.core, strict=True))
+        return (self[int(np.ravel_multi_index(position, self.counts))] for position in product(*ranges))
 
     def sources(self, tile: Tile) -> tuple[NDArray[np.intp], ...]:
         """For every axis, which scene index each pixel of the read window shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,12 +13,18 @@ from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 
+UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""With it torch unpickles, and so runs, whatever a checkpoint holds."""
+
 
 def load_generator(folder: Path) -> tuple[Spec, Generator]:
     """The generator of a checkpoint folder in float32 and eval mode, with its spec.
 
     CheckpointError when the architecture is unknown, the digest differs or the tensors do not fit.
     """
+    if os.environ.get(UNSAFE):
+        raise CheckpointError(f"{UNSAFE} is set", os.environ[UNSAFE],
+                              "unset it: with it torch runs what a pickle holds", code="UNSAFE_TORCH")  # fmt: skip
     spec = read_spec(folder)
     generator = build(spec)
     if spec.weights_sha256 is not None:

@@ -1,9 +1,13 @@
-"""Small real files, and where the shared imagery is."""
+"""Small real files, where the shared imagery is, and a browser.
+
+SRCORE_CHROMIUM names the browser where it is not on the PATH; screenshots go to SRCORE_SCREENSHOTS.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,18 @@ import rasterio
 from rasterio.transform import Affine
 
 ROOT = Path(__file__).parent.parent
+CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync")  # fmt: skip
+"""Arguments of a browser that asks the network for nothing by itself."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The browser's tests run only when they are asked for (make test-browser)."""
+    if "browser" in (config.option.markexpr or ""):
+        return
+    browser = [item for item in items if item.get_closest_marker("browser")]
+    config.hook.pytest_deselected(items=browser)
+    items[:] = [item for item in items if item not in browser]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +37,28 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("SRCORE_DATA", ROOT / ".." / "shared")).resolve()
     if not (folder / "data").is_dir():
         pytest.skip(f"real imagery is not at {folder}; set SRCORE_DATA to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright; the test is skipped, and says why, where one is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = os.environ.get("SRCORE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH; install one, or name it in SRCORE_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of what a browser shows are kept."""
+    folder = Path(os.environ.get("SRCORE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +202,34 @@ def test_an_unknown_architecture_is_named() -> None:
     spec = Spec(name="x", architecture=Architecture(name="magic"), scale=(2, 2), halo=(1, 1))
     with pytest.raises(CheckpointError, match="use one of edsr"):
         build(spec)
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    folder = tmp_path / "evil"
+    shutil.copytree(BUILTIN / "srcore-x2", folder)
+    torch.save(Evil(), folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="not the file that its spec names"):
+        load_generator(folder)
+    spec = json.loads((folder / "config.json").read_text())
+    spec["weights_sha256"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    (folder / "config.json").write_text(json.dumps(spec))
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_generator(folder)
+    assert not (tmp_path / "ran").exists()
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.raises(CheckpointError, match="TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set"):
+        load_generator(BUILTIN / "srcore-x2")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_cut_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(BUILTIN / "srcore-x2", folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: int(share * weights.stat().st_size)])
+    with pytest.raises(CheckpointError, match="not the file that its spec names"):
+        load_generator(folder)

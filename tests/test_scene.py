@@ -54,9 +54,9 @@ def test_a_product_comes_with_all_that_belongs_to_it(
     receipt = Receipt.load(output.parent / "scene-sr.receipt.json")
     assert receipt is not None
     assert {item.name for item in receipt.outputs} == {
-        "scene-sr.tif", "scene-sr.json", "scene-sr.png", "scene-sr.report.json"
+        "scene-sr.tif", "scene-sr.json", "scene-sr.png", "scene-sr.report.json", "scene-sr.report.html"
     }  # fmt: skip
-    assert receipt.parameters["halo"] == (15, 15) or receipt.parameters["halo"] == [15, 15]
+    assert list(receipt.parameters["halo"]) == [16, 16]
     hidden = [path.name for path in output.parent.iterdir() if path.name.startswith(".")]
     assert [name for name in hidden if list((output.parent / name).iterdir())] == []
 

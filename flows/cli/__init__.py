@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import models, scenes
+from flows.cli import models, scenes, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.options import out
 from srcore import __version__
@@ -21,7 +22,18 @@ app = typer.Typer(
 )
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
-for command in (scenes.upscale, scenes.run, scenes.status, models.train, models.evaluate, scenes.serve, scenes.demo):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    scenes.upscale,
+    scenes.run,
+    scenes.status,
+    scenes.report,
+    validation.validate,
+    models.train,
+    models.evaluate,
+    scenes.serve,
+    scenes.demo,
+)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -20,6 +21,7 @@ from flows.cli.options import (
     out,
     print_json,
 )
+from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 
 
 def upscale(
@@ -35,6 +37,8 @@ def upscale(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
+    back_projection: Annotated[int, typer.Option(min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, "
+                                                 "averaged down, give the input back.")] = BACK_PROJECTION,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
@@ -52,7 +56,7 @@ def upscale(
     job = direct_job(
         source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata, device=device, precision=precision, workers=where.resolved, tile=tile, validate=validate,
-        overwrite=overwrite,
+        overwrite=overwrite, back_projection=back_projection,
     )  # fmt: skip
     with bars(show=not as_json) as call:
         receipt = run_scene(job, where, call, until)
@@ -76,13 +80,15 @@ def run(
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish every scene of a dataset that is due."""
+    """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
     from flows.progress import bars
     from flows.scene import run_dataset, scene_runner
 
     if dry_run:
         status(dataset, catalog, as_json)
         return
+    if os.environ.get("PREFECT_API_URL"):
+        _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, limit, force)
     where = chosen_workers(workers, scheduler)
     with bars(show=not as_json) as call, scene_runner(where, call) as run_one:
         outcomes = run_dataset(
@@ -99,6 +105,19 @@ def run(
         _print_outcomes(dataset, outcomes)
     if not all(outcome.ok for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _run_as_flow(catalog: Path, dataset: str, scene: str | None, limit: int | None, force: bool) -> NoReturn:
+    """The same run as a flow: on the server that PREFECT_API_URL names, in this process."""
+    from flows.nightly import nightly
+    from flows.upscale import upscale_scene
+
+    if scene is not None:
+        state = upscale_scene(str(catalog), dataset, scene, force, return_state=True)
+    else:
+        state = nightly(str(catalog), dataset, limit, force, return_state=True)
+    out.print(state.message)
+    raise typer.Exit(1 if state.is_failed() else 0)
 
 
 def status(
@@ -120,6 +139,20 @@ def status(
     for name, state in rows:
         table.add_row(name, state.scene, state.state, state.reason)
     out.print(table)
+
+
+def report(
+    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    catalog: CatalogOption = None,
+) -> None:
+    """Make the page of a dataset again, from its receipts and its quarantine, and say where it is."""
+    from srcore.catalog import load_catalog
+    from srcore.layout import DatasetPaths
+    from srcore.report.index import write_index
+
+    loaded = load_catalog(chosen_catalog(catalog))
+    loaded.dataset(dataset)  # refuses an unknown one
+    out.print(str(write_index(DatasetPaths(Path(loaded.store) / dataset))))
 
 
 def demo(

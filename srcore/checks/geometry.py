@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from srcore.checks import Check
+from srcore.checks import Check, judge
 from srcore.grid import Grid
-
-BOUNDS_PX = 1e-6
-"""Largest shift of a corner, in SR pixels."""
+from srcore.limits import Limit
 
 
-def check_grid(expected: Grid, found: Grid) -> list[Check]:
+def check_grid(expected: Grid, found: Grid, limits: Mapping[str, Limit]) -> list[Check]:
     """Shape, CRS and corners of the product against the source's grid at the scale."""
+    of = "grid.corners" if len(expected.shape) == 2 else "grid.corners_volume"
     return [
         Check("grid.shape", "GATE", found.shape == expected.shape, _times(found.shape), "px", _times(expected.shape),
               "LR shape x scale", "the product was cut or padded"),
-        Check("grid.crs", "GATE", (found.crs is None) == (expected.crs is None) and _same_crs(expected, found),
-              _name(found.crs), "", _name(expected.crs), "CRS of the source", "the CRS was lost or changed"),
-        Check("grid.corners", "GATE", (shift := corner_shift_px(expected, found)) <= BOUNDS_PX, shift, "px", BOUNDS_PX,
-              "corners of the source's grid", "a half pixel lost, or another affine"),
+        Check("grid.crs", "GATE", (found.crs is None) == (expected.crs is None) and same_crs(expected, found),
+              crs_name(found), "", crs_name(expected), "CRS of the source", "the CRS was lost or changed"),
+        judge(limits, "grid.corners", corner_shift_px(expected, found), "px", "corners of the source's grid",
+              "a half pixel lost, or another affine", of=of),
     ]  # fmt: skip
 
 
@@ -37,7 +38,8 @@ def corner_shift_px(expected: Grid, found: Grid) -> float:
     return float(max(shifts))
 
 
-def _same_crs(expected: Grid, found: Grid) -> bool:
+def same_crs(expected: Grid, found: Grid) -> bool:
+    """True when the CRS are equal, or one of the two has none."""
     if expected.crs is None or found.crs is None:
         return True
     from pyproj import CRS
@@ -45,7 +47,9 @@ def _same_crs(expected: Grid, found: Grid) -> bool:
     return bool(CRS.from_wkt(expected.crs).equals(CRS.from_wkt(found.crs), ignore_axis_order=True))
 
 
-def _name(crs: str | None) -> str:
+def crs_name(grid: Grid) -> str:
+    """The name of a grid's CRS, to show."""
+    crs = grid.crs
     return "none" if crs is None else crs.split('"')[1] if '"' in crs else crs[:40]
 
 

@@ -57,13 +57,18 @@ class CubicUpsample(nn.Module):
         return functional.pixel_shuffle(functional.conv2d(x, self.kernel), self.scale)  # type: ignore[arg-type]
 
 
-def cubic_phases(scale: int) -> Tensor:
-    """Kernels (scale * scale, 1, 5, 5) of the cubic upsampling, one per sub-pixel phase, each of sum 1."""
+def cubic_weights(scale: int) -> Tensor:
+    """Weights (scale, 5) of LR pixels -2 to 2 for every sub-pixel phase along one axis, each of sum 1; float64."""
     phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5  # (s,) in LR pixels
     tap = torch.arange(-2, 3, dtype=torch.float64)  # (5,)
     distance = (tap[None, :] - phase[:, None]).abs()
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weight = torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(far)))
-    weight = weight / weight.sum(dim=1, keepdim=True)
+    return weight / weight.sum(dim=1, keepdim=True)
+
+
+def cubic_phases(scale: int) -> Tensor:
+    """Kernels (scale * scale, 1, 5, 5) of the cubic upsampling, one per sub-pixel phase, each of sum 1."""
+    weight = cubic_weights(scale)
     return torch.einsum("ai,bj->abij", weight, weight).reshape(scale * scale, 1, 5, 5).float()

@@ -6,7 +6,8 @@
     |                 |  | ground, x 2     |  | ground, x 2     |
     +-----------------+  +-----------------+  +-----------------+
 
-The product is read once, block by block; LR only where it is shown, and at places that set the stretch.
+The product is read once, block by block; LR only where it is shown, and at places that set the stretch. What was
+found on the way (`Look`) also serves the pictures of the report's page.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from srcore.report.panels import Panel, Stretch, compose, display_bands, enlarge, fit, nearest
+from srcore.report.panels import RGB, Panel, Stretch, compose, display_bands, enlarge, fit, nearest
 
 Window = tuple[slice, ...]
 Reader = Callable[[Window], NDArray[Any]]
@@ -106,12 +107,34 @@ def quicklook(
     `valid` is (C, *scene), `sr` (C, *scene * scale), numpy or Zarr; `names` and `colours` are the bands' descriptions
     and GDAL's colour interpretations. A volume shows its middle slice. Memory does not grow with the scene.
     """
+    return look(lr_reader, valid, sr, names, colours).quicklook()
+
+
+@dataclass(frozen=True)
+class Look:
+    """A scene that was looked at once: its pictures are made from this."""
+
+    views: Views
+    stretch: Stretch
+    overview: Overview
+
+    def quicklook(self) -> bytes:
+        """The whole SR, and LR (bicubic) beside SR where there is most to see, as a PNG."""
+        rows, cols = self.overview.place(1)[0]
+        whole = Panel(f"SR, {self.views.title}", self.overview.picture, self.overview.frame(rows, cols))
+        return compose([[whole, *_details(self.views, self.stretch, rows, cols)[1:3]]])
+
+    def pair(self, rows: slice, cols: slice) -> tuple[RGB, RGB]:
+        """LR (bicubic) and SR at an LR window, one picture pixel a pixel of SR."""
+        (_, before), (_, after) = _shown(self.views, self.stretch, rows, cols)[1:3]
+        return before, after
+
+
+def look(lr_reader: Reader, valid: ArrayLike, sr: ArrayLike, names: Sequence[str], colours: Sequence[str]) -> Look:
+    """Survey a scene; the arguments are those of `quicklook`."""
     views = Views(lr_reader, valid, sr, display_bands(names, colours))
     stretch = _stretch(views)
-    overview = survey(views, stretch)
-    rows, cols = overview.place(1)[0]
-    whole = Panel(f"SR, {views.title}", overview.picture, overview.frame(rows, cols))
-    return compose([[whole, *_details(views, stretch, rows, cols)[1:3]]])
+    return Look(views, stretch, survey(views, stretch))
 
 
 def readme_picture(
@@ -161,9 +184,12 @@ class Overview:
     valid: NDArray[np.float32]
     """(Y, X): valid share of the cell."""
 
-    def place(self, count: int) -> list[tuple[slice, slice]]:
-        """LR windows of the `count` details that do not overlap: all valid where possible, then the most contrast."""
-        sides = [min(n, max(1, PANEL // ZOOM // s)) for n, s in zip(self.shape, self.scale, strict=True)]
+    def place(self, count: int, side_hr: int = PANEL // ZOOM) -> list[tuple[slice, slice]]:
+        """LR windows of up to `count` details that do not overlap, `side_hr` SR pixels wide where the scene is.
+
+        All valid where possible, then the most contrast.
+        """
+        sides = [min(n, max(1, side_hr // s)) for n, s in zip(self.shape, self.scale, strict=True)]
         cells = [max(1, round(side / self.step)) for side in sides]
         score = ndimage.uniform_filter(self.detail, cells, mode="constant")
         whole = ndimage.uniform_filter(self.valid, cells, mode="constant") > 0.999
@@ -237,6 +263,15 @@ def _scaled(window: slice, scale: int) -> slice:
 
 
 def _details(views: Views, stretch: Stretch, rows: slice, cols: slice, hr: ArrayLike | None = None) -> list[Panel]:
+    """What `_shown` gives, enlarged to about the size of a panel."""
+    pictures = _shown(views, stretch, rows, cols, hr)
+    zoom = min(8, max(ZOOM, PANEL // max(pictures[0][1].shape[:2])))
+    return [Panel(label, one.repeat(zoom, axis=0).repeat(zoom, axis=1)) for label, one in pictures]
+
+
+def _shown(
+    views: Views, stretch: Stretch, rows: slice, cols: slice, hr: ArrayLike | None = None
+) -> list[tuple[str, RGB]]:
     """LR as it is, LR by bicubic, SR, and the true HR where it is known, at the same ground."""
     above, left = min(MARGIN, rows.start), min(MARGIN, cols.start)
     values, seen = views.lr(_grown(rows, views.shape[0]), _grown(cols, views.shape[1]))
@@ -249,9 +284,7 @@ def _details(views: Views, stretch: Stretch, rows: slice, cols: slice, hr: Array
         *([] if hr is None else [("true HR", views.sr_at(rows, cols, hr))]),
     ]
     valid = nearest(seen[:, *inside], views.scale)
-    zoom = min(8, max(ZOOM, PANEL // max(valid.shape[1:])))
-    pictures = [(label, stretch.paint(one, valid)) for label, one in shown]
-    return [Panel(label, one.repeat(zoom, axis=0).repeat(zoom, axis=1)) for label, one in pictures]
+    return [(label, stretch.paint(one, valid)) for label, one in shown]
 
 
 def _grown(window: slice, size: int) -> slice:

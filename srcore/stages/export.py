@@ -9,7 +9,8 @@ from pathlib import Path
 
 from srcore.errors import StoreError
 from srcore.layout import ProductPaths
-from srcore.report.quicklook import quicklook
+from srcore.report.pictures import paint_pictures
+from srcore.report.quicklook import look
 from srcore.storage import cog, nifti, stac
 from srcore.storage.files import sha256_file, write_atomic
 from srcore.storage.scene import open_scene
@@ -36,7 +37,7 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> di
         store.check_masks(tile, ingested.sums[tile.index])
     _write_data(plan, store, staged.data, progress)
     if "quicklook" in plan.outputs:
-        write_atomic(staged.quicklook, _picture(plan, store))
+        _paint(plan, store, staged)
     if "stac" in plan.outputs:
         stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
@@ -60,16 +61,20 @@ def _half(progress: Progress, position: int) -> Progress:
     return lambda done, total: progress(position * total + done, 2 * total)
 
 
-def _picture(plan: ScenePlan, store: TileStore) -> bytes:
+def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
+    """The quicklook, and what the report's page will show; the scene is looked at once for both."""
     bands = plan.header.bands
     with open_scene(plan.header) as reader:
-        return quicklook(
+        seen = look(
             lambda window: reader.read(window)[0],
             store.valid,
             store.sr,
             [band.name for band in bands],
             [band.colour for band in bands],
         )
+        write_atomic(staged.quicklook, seen.quicklook())
+        if "report" in plan.outputs:
+            paint_pictures(seen).save(plan.scratch.pictures)
 
 
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from math import ceil, sqrt
+from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec, read_spec
-from srcore.radiometry import Normalisation, fill_invalid, percentile_normalisation
-from srcore.storage.scene import SceneReader, open_scene
+from srcore.checkpoints import read_spec
+from srcore.radiometry import Normalisation, percentile_normalisation
+from srcore.storage.cut import cut
+from srcore.storage.scene import open_scene
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 from srcore.storage.watch import changed, identify
 from srcore.tiling import Tile, TilePlan, Window
@@ -50,29 +51,14 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
-    normalisation = sampler.normalisation(read_spec(plan.model))
-    result = Ingested(sources, normalisation, sampler.valid_share(), tuple(sums), store.layout())
+    spread = sampler.spread()
+    none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
+    normalisation = none if read_spec(plan.model).normalise == "none" else spread
+    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout())
     result.save(plan.scratch)
     return result
 
 
-def cut(reader: SceneReader, tiles: TilePlan, tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A tile (C, *core + 2 halo) with nodata filled and the scene reflected beyond its edges, and its validity.
-
-    The window is read with a further margin, so that each filled pixel that a valid core pixel can see takes
-    its value from the same neighbour as in the whole scene: an invalid pixel within `halo` of a valid one has
-    its nearest valid pixel at most halo * sqrt(axes) away.
-    """
-    index = tiles.sources(tile)
-    margin = [ceil(h * sqrt(len(tiles.halo))) for h in tiles.halo]
-    window: Window = tuple(
-        slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
-        for i, m, n in zip(index, margin, tiles.shape, strict=True)
-    )
-    values, valid = reader.read(window)
-    values = fill_invalid(values, valid)
-    relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
-    return np.ascontiguousarray(values[relative]), valid[relative]
 
 
 def _core_inside(tiles: TilePlan, tile: Tile) -> Window:
@@ -98,10 +84,7 @@ class _Sampler:
         for band, kept in enumerate(self.samples):
             kept.append(values[band][grid][valid[band][grid]])
 
-    def normalisation(self, spec: Spec) -> Normalisation:
-        bands = len(self.samples)
-        if spec.normalise == "none":
-            return Normalisation((0.0,) * bands, (1.0,) * bands)
+    def spread(self) -> Normalisation:
         return percentile_normalisation([np.concatenate(kept) for kept in self.samples])
 
     def valid_share(self) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,8 @@ import psutil
 from srcore.checkpoints import Spec, locate, read_spec
 from srcore.errors import PlanError, StoreError
 from srcore.layout import ProductPaths, Scratch
+from srcore.limits import Changes
+from srcore.radiometry import BACK_PROJECTION
 from srcore.storage.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
@@ -46,6 +48,8 @@ class Job:
     tile: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    back_projection: int = BACK_PROJECTION
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     workers: int = 1
     overwrite: bool = False
     validate: bool = True
@@ -57,13 +61,16 @@ class Job:
     hr: Path | None = None
     fresh: bool = False
     """Start anew: what an earlier run left is not used."""
+    limits: Changes = field(default_factory=dict)
+    """Changes of the checks' limits."""
 
     @property
     def configuration(self) -> str:
         """sha256 over all but the sources that decides the product's pixels."""
         spec = read_spec(locate(self.model))
-        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs,
+                 self.back_projection, self.limits]  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def plan_scene(job: Job) -> ScenePlan:
@@ -79,7 +86,7 @@ def plan_scene(job: Job) -> ScenePlan:
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
-    tiles = lay_out(spec, header, job.tile, job.scale)
+    tiles = lay_out(spec, header, job.tile, job.scale, job.back_projection)
     _check_memory(spec, header, tiles, job.workers)
     plan = ScenePlan(
         dataset=job.dataset,
@@ -97,13 +104,20 @@ def plan_scene(job: Job) -> ScenePlan:
         validate=job.validate,
         outputs=job.outputs,
         hr=job.hr,
+        limits=job.limits,
+        back_projection=job.back_projection,
     )
     _check_disk(plan)
     return plan
 
 
-def lay_out(spec: Spec, header: Header, tile: int | None, scale: Sequence[int] | None) -> TilePlan:
-    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other."""
+def lay_out(
+    spec: Spec, header: Header, tile: int | None, scale: Sequence[int] | None, back_projection: int = 0
+) -> TilePlan:
+    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other.
+
+    The halo is the generator's, and on the axes of a slice a pixel more for each step of back-projection.
+    """
     axes = len(header.grid.shape)
     own = spec.scale_for(axes)
     if scale is not None and _spread(scale, axes) != own:
@@ -111,7 +125,8 @@ def lay_out(spec: Spec, header: Header, tile: int | None, scale: Sequence[int] |
                         f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
-    halo = spec.halo_for(axes)
+    own_halo = spec.halo_for(axes)
+    halo = (*own_halo[:-2], *(h + back_projection for h in own_halo[-2:]))
     return TilePlan(header.grid.shape, choose_core(header.grid.shape, halo, own, tile), halo, own)
 
 

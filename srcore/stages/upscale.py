@@ -88,9 +88,15 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         ingested.normalisation,
         plan.header.dtype,
         tuple(_fill(band.nodata, plan.header.nodata) for band in plan.header.bands),
+        plan.back_projection,
     )
+    around = None
+    if plan.back_projection and min(ingested.valid_share) < 1:
+        own = engine.spec.halo_for(len(plan.tiles.shape))
+        margin = [h - o for h, o in zip(plan.tiles.halo, own, strict=True)]
+        around = store.read_valid_around(tile, margin, ingested.sums)
     sums = ingested.sums[index]
-    block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts)
+    block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts, around)
     store.write_sr(tile, block, str(engine.device), engine.precision)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 

@@ -4,63 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from srcore.checks import Check
-from srcore.checks.consistency import ConsistencyCheck, average_down
-from srcore.checks.geometry import check_grid
-from srcore.checks.radiometry import RadiometryCheck
-from srcore.checks.reference import ReferenceCheck
-from srcore.errors import GridError, StoreError
+from srcore.checks import Check, Report
+from srcore.checks.blocks import MARGIN_PX, Block
+from srcore.checks.drift import drift_checks
+from srcore.checks.file import file_checks, unreadable
+from srcore.checks.pair import hr_header
+from srcore.checks.suite import Scene, Suite
+from srcore.checks.wald import Generate, self_test_pixels
+from srcore.engine import Engine, open_engine, plain_sr
+from srcore.errors import SourceError, StoreError
 from srcore.layout import ProductPaths
-from srcore.models.blocks import CubicUpsample
+from srcore.limits import VERSION, with_changes
+from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
+from srcore.storage.history import figures_before
 from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
-from srcore.tiling import Tile, Window
+from srcore.tiling import Tile
+
+__all__ = ["Report", "validate"]
 
 Progress = Callable[[int, int], None]
-Verdict = Literal["published", "degraded", "quarantined"]
 
-
-@dataclass(frozen=True)
-class Report:
-    """All findings on one product."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """published when all pass, degraded when only warnings do not, quarantined when a gate does not."""
-        failed = {check.kind for check in self.checks if not check.passed}
-        return "quarantined" if "GATE" in failed else "degraded" if "WARN" in failed else "published"
-
-    @property
-    def failed_gates(self) -> list[Check]:
-        """Gates that were not passed."""
-        return [check for check in self.checks if check.kind == "GATE" and not check.passed]
-
-
-@dataclass(frozen=True)
-class Block:
-    """One core of the scene as the checks see it."""
-
-    tile: Tile
-    lr: NDArray[Any]
-    """(C, *core)"""
-    valid: NDArray[np.bool_]
-    """(C, *core)"""
-    sr: NDArray[Any]
-    """(C, *core * scale), from the product."""
-    sr_valid: NDArray[np.bool_]
-    bicubic: NDArray[np.float64]
-    """(C, *core * scale), from the LR."""
+SELF_TEST_SHARE = 0.01
+"""Of the scene's pixels: what the self-test may cost. Below that it is left out."""
 
 
 def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Report:
@@ -69,77 +46,77 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
     ingested = Ingested.load(plan.scratch)
     if ingested is None:
         raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
-    found = read_header([staged.data], plan.header.kind)
-    step = 1.0 if np.issubdtype(np.dtype(plan.header.dtype), np.integer) else 0.0
-    radiometry = RadiometryCheck(len(plan.header.bands))
-    consistency = ConsistencyCheck(len(plan.header.bands), step)
-    reference = ReferenceCheck(ingested.normalisation.scale)
-    with ExitStack() as stack:
-        hr = stack.enter_context(open_scene(_hr_header(plan, found))) if plan.hr is not None else None
-        for block in _blocks(plan, found, ingested, progress):
-            _add(plan, block, radiometry, consistency)
-            if hr is not None:
-                values, valid = hr.read(plan.tiles.window_hr(block.tile))
-                reference.add(values, block.sr, block.bicubic, valid & block.sr_valid)
-    checks = [
-        *check_grid(plan.header.grid.scaled(plan.tiles.scale), found.grid),
-        *radiometry.checks(plan.header.dtype, found.dtype),
-        *consistency.checks(),
-        *reference.checks(),
-    ]
-    report = Report(tuple(checks))
+    evidence = EvidenceCollector(
+        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+    )
+    report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
-        write_json(staged.report, {"verdict": report.verdict, "checks": [asdict(check) for check in report.checks]})
+        checks = [asdict(check) for check in report.checks]
+        write_json(staged.report, {"verdict": report.verdict, "limits": VERSION, "checks": checks})
+        evidence.evidence().save(plan.scratch.evidence)
     return report
 
 
-def _add(plan: ScenePlan, block: Block, radiometry: RadiometryCheck, consistency: ConsistencyCheck) -> None:
-    scale = plan.tiles.scale
-    radiometry.add(block.lr, block.valid, block.sr, block.sr_valid, scale)
-    sr = np.where(block.sr_valid, block.sr, 0)
-    consistency.add(block.lr, block.valid, average_down(sr, scale), average_down(block.bicubic, scale))
+def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
+    limits, staged = with_changes(plan.limits), ProductPaths(plan.scratch.staged, plan.product.name)
+    try:
+        found = read_header([staged.data], plan.header.kind)
+        suite = Suite(_scene(plan, found), limits)
+        with ExitStack() as stack:
+            hr = stack.enter_context(open_scene(hr_header(plan.hr, plan.header, found))) if plan.hr else None
+            for block in _blocks(plan, found, ingested, progress):
+                suite.add(block, hr.read(block.window_hr) if hr is not None else None)
+                evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
+    except SourceError as error:
+        return [unreadable(error)]
+    checks = [
+        *file_checks(staged, limits, cog=plan.header.kind == "raster", stac="stac" in plan.outputs),
+        *suite.checks(_generator(plan)),
+    ]
+    return [*checks, *drift_checks(checks, figures_before(plan), limits)]
+
+
+def _scene(plan: ScenePlan, found: Header) -> Scene:
+    tiles, header = plan.tiles, plan.header
+    nodata = tuple(band.nodata for band in header.bands)
+    return Scene(header.grid, found.grid, tiles.scale, len(header.bands), header.dtype, found.dtype, tiles.core, True,
+                 nodata)  # fmt: skip
 
 
 def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:
     store = TileStore(plan)
     with open_scene(found) as product:
         for tile in plan.tiles:
-            stored = store.read_tile(tile, ingested.sums[tile.index])
-            lr = stored[(slice(None), *_inside(plan, tile, 0))]
+            sums = ingested.sums[tile.index]
+            around, valid = _around(plan, tile, store.read_tile(tile, sums)), store.read_valid(tile, sums)
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
-            yield Block(
-                tile, lr, store.read_valid(tile, ingested.sums[tile.index]), sr, sr_valid, _bicubic(plan, tile, stored)
-            )
+            yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale)
             progress(tile.index + 1, len(plan.tiles))
 
 
-def _inside(plan: ScenePlan, tile: Tile, margin_px: int) -> Window:
-    """The tile's core inside the tile as it is stored, with a margin on the axes that are scaled."""
-    return tuple(
-        slice(h - margin_px * (s > 1), h + w.stop - w.start + margin_px * (s > 1))
-        for h, w, s in zip(plan.tiles.halo, tile.core, plan.tiles.scale, strict=True)
-    )
+def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
+    """The tile's core with the margin of the checks; where the halo is narrower, edges are repeated."""
+    halo = plan.tiles.halo
+    margin = [min(h, MARGIN_PX) if axis >= len(halo) - 2 else 0 for axis, h in enumerate(halo)]
+    inside = stored[(slice(None), *(slice(h - m, h + w.stop - w.start + m)
+                                    for h, m, w in zip(halo, margin, tile.core, strict=True)))]  # fmt: skip
+    missing = MARGIN_PX - margin[-1]
+    if missing == 0:
+        return inside
+    return np.pad(inside, [(0, 0)] * (inside.ndim - 2) + [(missing, missing)] * 2, mode="edge")
 
 
-def _bicubic(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[np.float64]:
-    """Bicubic SR (C, *core * scale) of a tile; a generator without halo leaves no margin, then edges repeat."""
-    upsample = CubicUpsample(plan.tiles.scale[-1]).double()
-    margin = CubicUpsample.margin_px
-    if min(plan.tiles.halo[-2:]) < margin:
-        edges = [(0, 0)] * (stored.ndim - 2) + [(margin, margin)] * 2
-        core = np.pad(stored[(slice(None), *_inside(plan, tile, 0))], edges, mode="edge")
-    else:
-        core = stored[(slice(None), *_inside(plan, tile, margin))]
-    slices = torch.from_numpy(core.astype(np.float64)).reshape(-1, 1, *core.shape[-2:])
-    with torch.inference_mode():
-        up = upsample(slices)
-    return up.reshape(*core.shape[:-2], *up.shape[-2:]).numpy()  # type: ignore[no-any-return]
+def _generator(plan: ScenePlan) -> Generate | None:
+    """The scene's generator for the self-test; None where the test would cost too much of the run."""
+    if self_test_pixels(plan.tiles.halo[-1], plan.tiles.scale[-1]) > SELF_TEST_SHARE * prod(plan.tiles.shape):
+        return None
+
+    def generate(lr: NDArray[Any]) -> NDArray[Any]:
+        return plain_sr(_engine(plan.model, plan.device, plan.precision), lr)
+
+    return generate
 
 
-def _hr_header(plan: ScenePlan, found: Header) -> Header:
-    assert plan.hr is not None
-    header = read_header([plan.hr], plan.header.kind, [band.name for band in plan.header.bands])
-    if header.grid.shape != found.grid.shape:
-        raise GridError(f"the HR of {plan.scene} does not fit its SR", f"{header.grid.shape}",
-                        f"give an HR of {found.grid.shape} pixels", code="BAD_HR")  # fmt: skip
-    return header
+@lru_cache(maxsize=1)
+def _engine(model: Path, device: str, precision: str) -> Engine:
+    return open_engine(model, device, precision)

@@ -99,27 +99,27 @@ def overview(finer: DatasetReader, window: Window, header: Header) -> tuple[NDAr
 def _usable(values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header) -> NDArray[np.bool_]:
     """(count, y, x) which pixels of a level count in an average; all do of the alpha band itself."""
     usable: NDArray[np.bool_] = np.isfinite(values)
-    nodata = nodata_tag(header)
+    bands, nodata = len(header.bands), nodata_tag(header)
     if mask is not None:
-        usable &= mask > 0
-    elif header.alpha is not None:
-        usable[:-1] &= values[-1] > 0
-    elif nodata is not None and not np.isnan(nodata):
-        usable &= values != np.asarray(nodata).astype(values.dtype)
+        usable[:bands] &= mask > 0
+    if header.alpha is not None:
+        usable[:bands] &= values[-1] > 0
+    if nodata is not None and not np.isnan(nodata):
+        usable[:bands] &= values[:bands] != np.asarray(nodata).astype(values.dtype)
     return usable
 
 
 def _stored(
     mean: NDArray[np.float64], found: NDArray[np.bool_], dtype: np.dtype[Any], header: Header
 ) -> NDArray[Any]:
-    """Averages in the native dtype, integers rounded half up; none of them is the nodata number by chance."""
-    nodata = nodata_tag(header)
+    """Averages in the native dtype, integers rounded half up; none of a data band is the nodata number by chance."""
+    bands, nodata = len(header.bands), nodata_tag(header)
     nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata
     stored = (np.floor(mean + 0.5) if dtype.kind in "iu" else mean).astype(dtype)
-    empty = np.asarray(nothing).astype(dtype)
+    empty, data = np.asarray(nothing).astype(dtype), stored[:bands]
     if nodata is not None:
-        stored[stored == empty] = _beside(empty)
-    stored[~found] = empty
+        data[data == empty] = _beside(empty)
+    data[~found[:bands]] = empty
     return stored
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class ScenePlan:
     """What is made beside the data: stac, report, quicklook."""
     hr: Path | None = None
     """True HR of the scene, where the catalog knows one."""
+    limits: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """The dataset's changes of the checks' limits."""
+    back_projection: int = 0
+    """Steps after the generator; `tiles.halo` holds their margin."""
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""
@@ -111,7 +115,9 @@ class Ingested:
 
     sources: tuple[Source, ...]
     normalisation: Normalisation
-    """From the valid pixels of the scene, per band."""
+    """From the valid pixels of the scene, per band: what the model takes."""
+    spread: Normalisation
+    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
     valid_share: tuple[float, ...]
     """Valid pixels over all pixels, per band."""
     sums: tuple[TileSums, ...]
@@ -130,13 +136,18 @@ class Ingested:
             value = read_sealed(scratch.ingested)
             return cls(
                 tuple(Source(**source) for source in value["sources"]),
-                Normalisation(**{key: tuple(bands) for key, bands in value["normalisation"].items()}),
+                _normalisation(value["normalisation"]),
+                _normalisation(value["spread"]),
                 tuple(value["valid_share"]),
                 tuple(TileSums(**sums) for sums in value["sums"]),
                 value["layout"],
             )
         except (StoreError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _normalisation(value: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(tuple(value["offset"]), tuple(value["scale"]))
 
 
 @dataclass(frozen=True)
@@ -218,6 +229,28 @@ class TileStore:
         self.read_valid(tile, sums)
         if sums.alpha is not None:
             self._checked(f"alpha of tile {tile.index}", self._read("alpha", tile.core), sums.alpha)
+
+    def read_valid_around(self, tile: Tile, margin_px: Sequence[int], sums: Sequence[TileSums]) -> NDArray[np.bool_]:
+        """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected.
+
+        StoreError as `read_tile`, also for the neighbours that it reaches into.
+        """
+        tiles = self.plan.tiles
+        index = [
+            axis[h - m : len(axis) - h + m]
+            for axis, h, m in zip(tiles.sources(tile), tiles.halo, margin_px, strict=True)
+        ]
+        window = tuple(slice(int(i.min()), int(i.max()) + 1) for i in index)
+        values = np.empty((len(self.plan.header.bands), *(w.stop - w.start for w in window)), bool)
+        for near in tiles.within(window):
+            inside = tuple(slice(max(w.start, c.start), min(w.stop, c.stop))
+                           for w, c in zip(window, near.core, strict=True))  # fmt: skip
+            core = self.read_valid(near, sums[near.index])
+            source = (slice(i.start - c.start, i.stop - c.start) for i, c in zip(inside, near.core, strict=True))
+            target = (slice(i.start - w.start, i.stop - w.start) for i, w in zip(inside, window, strict=True))
+            values[(slice(None), *target)] = core[(slice(None), *source)]
+        relative = (i - w.start for i, w in zip(index, window, strict=True))
+        return values[np.ix_(np.arange(len(values)), *relative)]
 
     def write_sr(self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "") -> None:
         """Store the SR of a core, then its marker."""

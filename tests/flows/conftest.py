@@ -46,15 +46,6 @@ serve(Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The browser's tests run only when they are asked for (make test-browser)."""
-    if "browser" in (config.option.markexpr or ""):
-        return
-    browser = [item for item in items if item.get_closest_marker("browser")]
-    config.hook.pytest_deselected(items=browser)
-    items[:] = [item for item in items if item not in browser]
-
-
 def make_archive(folder: Path) -> Path:
     """Write the sources and the catalog; gives the catalog's path."""
     (folder / "in").mkdir(parents=True)

@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 
+from flows import deploy
 from flows.deploy import TAG, deployments
 from srcore.catalog import load_catalog
 
@@ -47,3 +50,26 @@ def test_the_form_explains_its_fields(catalog_path: Path) -> None:
     assert list(form.properties) == ["catalog", "dataset", "scene", "force"]
     assert form.properties["force"]["type"] == "boolean"
     assert all(field["description"] for field in form.properties.values())
+
+
+@pytest.mark.parametrize(("paused", "active"), [(True, True), (False, False), (False, True)])
+def test_what_somebody_paused_stays_paused(
+    catalog_path: Path, monkeypatch: pytest.MonkeyPatch, paused: bool, active: bool
+) -> None:
+    class Client:
+        def __enter__(self) -> Client:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+            if name != "nightly/hills":
+                raise ObjectNotFound(KeyError(name))
+            return SimpleNamespace(paused=paused, schedules=[SimpleNamespace(active=active)])
+
+    monkeypatch.setattr(deploy, "get_client", lambda sync_client: Client())
+    wanted = deployments(catalog_path, load_catalog(catalog_path))
+    assert deploy.keep_pauses(wanted) == ([] if active and not paused else ["hills"])
+    assert [planned.active for planned in wanted[0].schedules or []] == [active]
+    assert bool(wanted[0].paused) is paused

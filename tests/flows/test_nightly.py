@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from prefect.client.schemas.objects import StateType
 from typer.testing import CliRunner
 
-from flows import nightly
+from flows import nightly, scene
 from flows.nightly import MAX_NAMED, night_state, run_night, summary
 from flows.scene import Outcome
 from flows.upscale import outcome_state, upscale_scene
+from srcore.dispatch import Workers
 from srcore.errors import SourceError
 
 FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
@@ -56,6 +59,24 @@ def test_a_dataset_that_cannot_be_looked_at_does_not_stop_the_others(catalog_pat
 
     night = run_night(catalog_path, None, run)
     assert [(name, outcome.result) for name, outcome in night] == [("hills", "failed"), ("on-demand", "published")]
+
+
+def test_workers_are_started_once_and_only_for_a_scene_that_comes_so_far(
+    catalog_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Workers] = []
+
+    @contextmanager
+    def cluster(workers: Workers) -> Iterator[Workers]:
+        started.append(workers)
+        yield Workers(0)
+
+    monkeypatch.setattr(scene, "cluster", cluster)
+    with scene.scene_runner(Workers(2)) as run:
+        assert [one.result for one in scene.run_dataset(catalog_path, "hills", run, scene="broken")] == ["failed"]
+        assert started == []
+        assert len(scene.run_dataset(catalog_path, "hills", run)) == 3
+    assert started == [Workers(2)]
 
 
 def test_python_m_flows_nightly_needs_no_server(catalog_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

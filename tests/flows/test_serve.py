@@ -76,6 +76,8 @@ def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
     assert "data:image/png;base64," in artifacts["quicklook-hills-east"]["data"]
     product = served.catalog.parent / "archive" / "hills" / "products" / "east"
     assert (product / "east.receipt.json").is_file()
+    assert (product / "east.report.html").as_uri() in artifacts["report-hills-east"]["data"]
+    assert (product.parent.parent / "index.html").is_file()
 
 
 @pytest.mark.slow
@@ -84,6 +86,7 @@ def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served)
     state = served.wait_for(run)
     assert state["type"] == "FAILED"
     assert state["message"].endswith("1 failed: hills/broken (BAD_SOURCE)")
+    assert "Traceback" not in served.log.read_text()
     [table] = served.of_run(run, "artifacts")
     assert table["key"] == "nightly-hills"
     assert (served.catalog.parent / "archive" / "hills" / "products" / "west" / "west.receipt.json").is_file()

@@ -1,12 +1,7 @@
-"""The Prefect UI in a real browser: schedule, form, five tasks, progress, checks, quicklook.
-
-SRCORE_CHROMIUM names the browser where it is not on the PATH; screenshots go to SRCORE_SCREENSHOTS.
-"""
+"""The Prefect UI in a real browser: schedule, form, five tasks, progress, checks, quicklook."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +13,6 @@ from tests.flows.conftest import Served
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync")  # fmt: skip
 SECONDS = 1000.0
 """In the milliseconds that playwright counts."""
 
@@ -38,20 +31,11 @@ class Screen:
 
 
 @pytest.fixture(scope="module")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = os.environ.get("SRCORE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH; install one, or name it in SRCORE_CHROMIUM")
-    folder = Path(os.environ.get("SRCORE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(60 * SECONDS)
-        yield Screen(page, folder)
-        browser.close()
+def screen(browser: Any, screenshots: Path) -> Iterator[Screen]:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(60 * SECONDS)
+    yield Screen(page, screenshots)
+    page.close()
 
 
 def test_a_run_is_started_from_the_form_and_watched(served: Served, screen: Screen) -> None:
@@ -91,13 +75,14 @@ def test_progress_checks_and_quicklook_are_shown(served: Served, screen: Screen)
     run = served.start_run("upscale-scene/by-hand", dataset="hills", scene="east", force=True)
     assert served.wait_for(run)["type"] == "COMPLETED"
     page = screen.page
-    page.goto(f"{served.url}/v2/artifacts/key/upscale-hills-east")
-    page.get_by_text("100%").first.wait_for()
+    artifacts = {artifact["key"]: artifact["id"] for artifact in served.of_run(run, "artifacts")}
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['upscale-hills-east']}")
+    page.get_by_text("Progress: 100%").wait_for()
     screen.shoot("progress")
-    page.goto(f"{served.url}/v2/artifacts/key/checks-hills-east")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['checks-hills-east']}")
     page.get_by_text("grid.shape").first.wait_for()
     screen.shoot("checks")
-    page.goto(f"{served.url}/v2/artifacts/key/quicklook-hills-east")
+    page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['quicklook-hills-east']}")
     picture = page.locator("img[src^='data:image/png;base64,']").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 0

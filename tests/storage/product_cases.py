@@ -54,6 +54,7 @@ def make_scene(
     crs: str | None = UTM32,
     colours: tuple[str, ...] = (),
     smooth: bool = False,
+    with_alpha: bool = False,
     **header: Any,
 ) -> Scene:
     rng = np.random.default_rng(5)
@@ -73,7 +74,8 @@ def make_scene(
         fill = np.nan if nodata == "nan" else number
         sr[sr == np.asarray(fill).astype(dtype)] += 1
         sr[~upsampled(valid, scale)] = fill
-    alpha = np.where(valid[0], 100, 0).astype(dtype) if nodata == "alpha" else None
+    opaque = np.roll(valid[0], 3, axis=1) if nodata == "tag" else valid[0]
+    alpha = np.where(opaque, 100, 0).astype(dtype) if nodata == "alpha" or with_alpha else None
     described = Header(
         kind="raster",
         grid=Grid(shape, affine, crs),
@@ -83,7 +85,7 @@ def make_scene(
             for i, colour in enumerate((*colours, *["undefined"] * bands)[:bands], 1)
         ),
         nodata=nodata,
-        alpha=Band("lr.tif", bands + 1, "alpha") if nodata == "alpha" else None,
+        alpha=Band("lr.tif", bands + 1, "alpha") if alpha is not None else None,
         **header,
     )
     return Scene(described, scale, sr, valid, alpha)

@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "mask, odd": {"nodata": "mask", "dtype": "uint8", "bands": 3, "shape": (271, 263), "scale": (3, 3)},
     "RGBA": {"dtype": "uint8", "bands": 3, "nodata": "alpha", "colours": ("red", "green", "blue"), "shape": (300, 40)},
     "gray and alpha": {"nodata": "alpha", "colours": ("gray",)},
+    "alpha and tag": {"nodata": "tag", "number": 0.0, "with_alpha": True, "bands": 2, "shape": (300, 40)},
     "blue first": {"dtype": "uint8", "bands": 3, "colours": ("blue", "green", "red")},
     "one pixel": {"shape": (1, 1)},
     "one row": {"shape": (1, 1100), "nodata": "tag", "number": 0.0},
@@ -123,6 +124,17 @@ def test_overviews_average_the_usable_pixels_exactly(tmp_path: Path) -> None:
     counts = usable.reshape(2, 512, 2, 300, 2).sum(axis=(2, 4))
     expected = np.where(counts > 0, np.floor(quads / np.maximum(counts, 1) + 0.5), -9999)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_nodata_number_beside_alpha_is_in_no_average(tmp_path: Path) -> None:
+    scene = make_scene(nodata="tag", number=0.0, with_alpha=True, shape=(512, 40))
+    assert scene.alpha is not None
+    with rasterio.open(scene.write(tmp_path / "product.tif"), OVERVIEW_LEVEL=0) as level:
+        values, alpha = level.read()
+    np.testing.assert_array_equal(alpha, scene.alpha)  # scale 2: each quad is one LR pixel
+    counted = scene.valid[0] & (scene.alpha > 0)
+    quads = scene.sr[0].astype(float).reshape(512, 2, 40, 2).mean(axis=(1, 3))
+    np.testing.assert_array_equal(values, np.where(counted, np.floor(quads + 0.5), 0))
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:

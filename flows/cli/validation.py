@@ -1,0 +1,57 @@
+"""The command validate: any SR against its LR, by the checks that every product passes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+
+if TYPE_CHECKING:
+    from srcore.checks import Check, Report
+
+
+def validate(
+    product: Annotated[Path, typer.Argument(metavar="SR", help="The product: a raster or NIfTI volume of any tool.")],
+    lr: Annotated[Path, typer.Option("--lr", help="What it was made from.")],
+    hr: Annotated[Path | None, typer.Option("--hr", help="The true HR, where it is known.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Take the limits of this dataset of the catalog.")] = None,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check SR against its LR; exit 3 when a gate is not passed."""
+    from srcore.catalog import load_catalog
+    from srcore.checks.pair import validate_pair
+    from srcore.limits import VERSION, with_changes
+
+    changes = {}
+    if dataset is not None:
+        entry = load_catalog(chosen_catalog(catalog)).dataset(dataset)
+        changes = {name: change.model_dump(exclude_unset=True) for name, change in entry.checks.items()}
+    report = validate_pair(product, lr, with_changes(changes), hr)
+    if as_json:
+        checks = [asdict(check) for check in report.checks]
+        print_json({"verdict": report.verdict, "limits": VERSION, "checks": checks})
+    else:
+        _print(report)
+    if report.failed_gates:
+        raise typer.Exit(3)
+
+
+def _print(report: Report) -> None:
+    table = Table("check", "", "value", "limit", "what was compared")
+    for check in report.checks:
+        mark = "" if check.kind == "INFO" else "ok" if check.passed else check.kind
+        table.add_row(check.id, mark, _value(check), "" if check.limit is None else str(check.limit),
+                      check.basis if check.passed else f"{check.basis}: {check.hint}")  # fmt: skip
+    out.print(table)
+    out.print(report.verdict)
+
+
+def _value(check: Check) -> str:
+    value = check.value if isinstance(check.value, str) else f"{check.value:.4g}"
+    return f"{value} {check.unit}".strip()

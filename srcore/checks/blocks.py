@@ -1,0 +1,125 @@
+"""What the checks see: a block of the scene, and what all families need of it, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srcore.models.blocks import CubicUpsample
+from srcore.radiometry import nearest
+from srcore.tiling import Window
+
+MARGIN_PX = 3
+"""LR pixels around a block, on the axes of a slice: what bicubic needs to know a pixel beside the block too."""
+BICUBIC_PX = CubicUpsample.margin_px
+"""LR pixels around what bicubic enlarges."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One window of the scene; blocks come in raster order and partition it."""
+
+    core: Window
+    """LR pixels of the scene."""
+    around: NDArray[Any]
+    """LR (C, *core) with MARGIN_PX more on the last two axes, nodata filled, the scene's edge reflected."""
+    valid: NDArray[np.bool_]
+    """(C, *core)"""
+    sr: NDArray[Any]
+    """(C, *core * scale), from the product."""
+    sr_valid: NDArray[np.bool_]
+    """(C, *core * scale), from the product."""
+    scale: tuple[int, ...]
+
+    @property
+    def window_hr(self) -> Window:
+        """SR pixels of the scene."""
+        return tuple(slice(w.start * s, w.stop * s) for w, s in zip(self.core, self.scale, strict=True))
+
+    @cached_property
+    def lr(self) -> NDArray[Any]:
+        """(C, *core), nodata filled."""
+        return shrunk(self.around, MARGIN_PX).astype(self.work)
+
+    @cached_property
+    def work(self) -> np.dtype[Any]:
+        """float32 where it holds every number of the dtype and sums of a few, else float64."""
+        small = self.sr.dtype.itemsize <= 2 or self.sr.dtype == np.float32
+        return np.dtype(np.float32 if small else np.float64)
+
+    @property
+    def bicubic(self) -> NDArray[np.float64]:
+        """(C, *core * scale), of the LR; computed at every call."""
+        return bicubic(shrunk(self.around, MARGIN_PX - BICUBIC_PX), self.scale[-1])
+
+    @cached_property
+    def averaged(self) -> NDArray[Any]:
+        """Mean of the SR pixels in each LR pixel (C, *core); the LR itself where that is invalid."""
+        total = over_pixels(self.sr.astype(self.work, copy=False), self.scale, np.add)
+        return self._known(total / np.prod(self.scale, dtype=self.work))
+
+    @cached_property
+    def low(self) -> NDArray[Any]:
+        """Least SR pixel in each LR pixel (C, *core)."""
+        return self._known(over_pixels(self.sr, self.scale, np.minimum).astype(self.work))
+
+    @cached_property
+    def high(self) -> NDArray[Any]:
+        """Greatest SR pixel in each LR pixel (C, *core)."""
+        return self._known(over_pixels(self.sr, self.scale, np.maximum).astype(self.work))
+
+    @cached_property
+    def whole(self) -> bool:
+        """True when every pixel is valid."""
+        return bool(self.valid.all())
+
+    @cached_property
+    def mask_errors(self) -> int:
+        """SR pixels whose validity is not that of their LR pixel."""
+        return int(np.count_nonzero(nearest(self.valid, self.scale) != self.sr_valid))
+
+    def _known(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self.whole else np.where(self.valid, values, self.lr)
+
+
+def shrunk(around: NDArray[Any], margin_px: int) -> NDArray[Any]:
+    """(..., y, x) without `margin_px` pixels on each side of the last two axes."""
+    height, width = around.shape[-2:]
+    return around[..., margin_px : height - margin_px, margin_px : width - margin_px]
+
+
+def middle_slice(values: NDArray[Any]) -> NDArray[Any]:
+    """(C, y, x): the middle slice of a volume."""
+    return values if values.ndim == 3 else values[:, values.shape[1] // 2]
+
+
+def bicubic(around: NDArray[Any], scale: int) -> NDArray[np.float64]:
+    """Bicubic SR (..., y * s, x * s) of an LR with BICUBIC_PX more on each side (..., y + 4, x + 4)."""
+    upsample = CubicUpsample(scale).double()
+    slices = torch.from_numpy(np.ascontiguousarray(around, np.float64)).reshape(-1, 1, *around.shape[-2:])
+    with torch.inference_mode():
+        up = upsample(slices)
+    return up.reshape(*around.shape[:-2], *up.shape[-2:]).numpy()  # type: ignore[no-any-return]
+
+
+def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:
+    """(C, ...) to (C,)"""
+    flat = values.reshape(len(values), -1)
+    return np.asarray(np.einsum("cn,cn->c", flat, flat, dtype=np.float64))
+
+
+def over_pixels(values: NDArray[Any], scale: Sequence[int], operation: np.ufunc) -> NDArray[Any]:
+    """(C, *n * scale) to (C, *n): `operation` over the SR pixels of each LR pixel, always in the same order."""
+    for axis, factor in enumerate(scale, start=1):
+        if factor > 1:
+            parts = [values[(slice(None),) * axis + (slice(k, None, factor),)] for k in range(factor)]
+            values = parts[0]
+            for part in parts[1:]:
+                values = operation(values, part)
+    return values

@@ -1,0 +1,46 @@
+"""File: every block decodes, the overviews show the picture, the layout and the STAC item are what they claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from srcore.checks import Check, abstain, judge
+from srcore.errors import SRError, StoreError
+from srcore.layout import ProductPaths
+from srcore.limits import Limit
+from srcore.storage.product_file import is_cog, overview_difference, stac_error
+
+BLOCKS = "every block of the file"
+
+
+def file_checks(product: ProductPaths, limits: Mapping[str, Limit], *, cog: bool, stac: bool) -> list[Check]:
+    """Findings on the file itself, after all of its full resolution was read; `cog`: it should be a COG."""
+    checks = [Check("file.blocks", "GATE", True, "all read", "", "all", BLOCKS)]
+    if cog:
+        layout = is_cog(product.data)
+        checks += [Check("file.layout", "GATE", layout, "COG" if layout else "not a COG", "", "COG",
+                         "declared layout of the file", "it was written or changed by another tool"),
+                   *overview_checks(product.data, limits)]  # fmt: skip
+    if stac:
+        error = stac_error(product.stac)
+        checks.append(Check("file.stac", "GATE", not error, error or "valid", "", "valid",
+                            "STAC item against STAC's schema and ours", "the item was changed"))  # fmt: skip
+    return checks
+
+
+def overview_checks(path: Path, limits: Mapping[str, Limit]) -> list[Check]:
+    """Overviews against the averages of the level beneath, in a few windows of each level."""
+    try:
+        difference = overview_difference(path)
+    except StoreError as error:
+        return [unreadable(error)]
+    if difference is None:
+        return [abstain("file.overviews", "the file has none")]
+    return [judge(limits, "file.overviews", difference, "deviations", "overviews against the averages beneath them",
+                  "an overview shows another picture")]  # fmt: skip
+
+
+def unreadable(error: SRError) -> Check:
+    """The finding that a block cannot be read."""
+    return Check("file.blocks", "GATE", False, str(error)[:200], "", "all", BLOCKS, "the file is cut off or damaged")

@@ -1,0 +1,124 @@
+"""Any two files: an SR of whatever origin against its LR, by the suite that VALIDATE runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from srcore.checks import Report
+from srcore.checks.blocks import MARGIN_PX, Block
+from srcore.checks.file import overview_checks, unreadable
+from srcore.checks.geometry import corner_shift_px, crs_name, same_crs
+from srcore.checks.suite import Scene, Suite
+from srcore.errors import GridError, SourceError
+from srcore.grid import Grid
+from srcore.limits import Limit
+from srcore.storage.cut import cut
+from srcore.storage.header import Header
+from srcore.storage.scene import SceneReader, open_scene, read_header
+from srcore.tiling import TilePlan
+
+Progress = Callable[[int, int], None]
+
+CORE_PX = 512
+"""LR pixels along a block."""
+DISJOINT = 0.5
+"""Share of the scene by which corners may lie apart; beyond, the two show different places."""
+
+
+def validate_pair(
+    sr_path: Path, lr_path: Path, limits: Mapping[str, Limit], hr_path: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Report:  # fmt: skip
+    """Every check that two files (and the true HR) allow.
+
+    SourceError or GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size
+    that is no whole multiple, another place, other bands, nodata that only the LR has.
+    """
+    kind: Literal["raster", "volume"] = "volume" if re.search(r"\.nii(\.gz)?$", lr_path.name) else "raster"
+    lr = read_header([lr_path], kind)
+    try:
+        sr = read_header([sr_path], kind)
+    except SourceError as error:
+        if error.code != "TRUNCATED":
+            raise
+        return Report((unreadable(error),))
+    scale = comparable(lr, sr)
+    shape = lr.grid.shape
+    core = (*(min(8, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
+    tiles = TilePlan(shape, core, (0,) * (len(shape) - 2) + (MARGIN_PX,) * 2, scale)
+    scene = Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False,
+                  tuple(band.nodata for band in sr.bands))  # fmt: skip
+    suite = Suite(scene, limits)
+    try:
+        with ExitStack() as stack:
+            readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
+            hr = stack.enter_context(open_scene(hr_header(hr_path, lr, sr))) if hr_path else None
+            for block in _blocks(tiles, readers[0], readers[1], progress):
+                suite.add(block, hr.read(block.window_hr) if hr is not None else None)
+    except SourceError as error:
+        if str(sr_path) not in str(error):
+            raise
+        return Report((unreadable(error),))
+    return Report((*(overview_checks(sr_path, limits) if kind == "raster" else []), *suite.checks()))
+
+
+def comparable(lr: Header, sr: Header) -> tuple[int, ...]:
+    """SR pixels per LR pixel on every axis; GridError when the two cannot be compared."""
+    if len(lr.bands) != len(sr.bands):
+        raise GridError("SR and LR have different bands", f"{len(sr.bands)} and {len(lr.bands)}", "give the same bands")
+    scale = _scale(lr.grid, sr.grid)
+    if (lr.grid.crs is None) != (sr.grid.crs is None) or not same_crs(lr.grid, sr.grid):
+        raise GridError("SR and LR have different CRS", f"{crs_name(sr.grid)} and {crs_name(lr.grid)}",
+                        "warp one to the other's grid", code="OTHER_CRS")  # fmt: skip
+    if corner_shift_px(lr.grid.scaled(scale), sr.grid) > DISJOINT * max(sr.grid.shape):
+        raise GridError("SR and LR show different places", f"bounds {_round(sr.grid)} and {_round(lr.grid)}",
+                        "give files of one scene", code="DISJOINT")  # fmt: skip
+    if lr.nodata in ("tag", "mask", "alpha") and sr.nodata == "none":
+        raise GridError("the SR does not say what is nodata", f"the LR has a {lr.nodata}, the SR nothing",
+                        "write the SR with the nodata of its LR", code="NO_NODATA")  # fmt: skip
+    return scale
+
+
+def _scale(lr: Grid, sr: Grid) -> tuple[int, ...]:
+    whole = len(lr.shape) == len(sr.shape) and all(b % a == 0 for a, b in zip(lr.shape, sr.shape, strict=True))
+    scale = tuple(b // a for a, b in zip(lr.shape, sr.shape, strict=True)) if whole else ()
+    if not whole or scale[-1] != scale[-2] or any(s != 1 for s in scale[:-2]):
+        raise GridError("the size of the SR is no whole multiple of the LR's",
+                        f"{' x '.join(map(str, sr.shape))} and {' x '.join(map(str, lr.shape))}",
+                        "crop to a whole multiple, the same on rows and columns", code="NOT_A_MULTIPLE")  # fmt: skip
+    return scale
+
+
+def _round(grid: Grid) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in grid.bounds()) + ")"
+
+
+def hr_header(path: Path, lr: Header, sr: Header) -> Header:
+    """The header of the true HR; GridError unless it has the bands and the size of the SR."""
+    header = read_header([path], lr.kind)
+    names = {band.name for band in header.bands}
+    if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
+        header = read_header([path], lr.kind, [band.name for band in lr.bands])
+    if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
+        found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
+        raise GridError(f"the HR {path.name} does not fit its SR", found,
+                        f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}", code="BAD_HR"
+                        )  # fmt: skip
+    return header
+
+
+def _blocks(tiles: TilePlan, lr: SceneReader, sr: SceneReader, progress: Progress) -> Iterator[Block]:
+    for tile in tiles:
+        around, around_valid = cut(lr, tiles, tile)
+        sizes = [w.stop - w.start for w in tile.core]
+        here = (slice(None), *(slice(h, h + n) for h, n in zip(tiles.halo, sizes, strict=True)))
+        wide = (slice(None), *(slice(0, n + 2 * h) for h, n in zip(tiles.halo, sizes, strict=True)))
+        values, valid = sr.read(tiles.window_hr(tile))
+        yield Block(tile.core, around[wide], around_valid[here], np.asarray(values), valid, tiles.scale)
+        progress(tile.index + 1, len(tiles))

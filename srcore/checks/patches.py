@@ -1,0 +1,98 @@
+"""Patches: a few small windows, spread over the scene, for checks that cost too much on all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, middle_slice, shrunk
+
+CELLS = 4
+"""The scene is divided into CELLS x CELLS; each gives its most textured patch."""
+SIDE_PX, LEAST_SIDE_PX = 96, 16
+"""LR pixels along a patch; smaller ones in small scenes, none below the least."""
+LEAST_VALID = 0.95
+"""Share of valid pixels of a patch; what is not valid is filled, in the SR by bicubic."""
+BANDS = 4
+"""Bands of a patch, at most."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A window of valid pixels; of a volume, one slice."""
+
+    at: tuple[float, float]
+    """Its centre as a share of the scene's rows and columns."""
+    bands: tuple[int, ...]
+    around: NDArray[Any]
+    """LR (B, side + 4, side + 4)"""
+    sr: NDArray[Any]
+    """(B, side * s, side * s)"""
+    scale: int
+    texture: float
+
+    @property
+    def lr(self) -> NDArray[Any]:
+        """(B, side, side)"""
+        return shrunk(self.around, BICUBIC_PX)
+
+    @property
+    def bicubic(self) -> NDArray[np.float64]:
+        """(B, side * s, side * s)"""
+        return bicubic(self.around, self.scale)
+
+
+class PatchSampler:
+    """Collects block by block: `add` every block, then `patches`."""
+
+    def __init__(self, shape: Sequence[int], core: Sequence[int], bands: int) -> None:
+        self.shape = tuple(shape[-2:])
+        least = min(*self.shape, *core[-2:])
+        self.side = min(SIDE_PX, max(LEAST_SIDE_PX, min(self.shape) // CELLS), least) // 2 * 2
+        self.bands = tuple(int(b) for b in np.unique(np.linspace(0, bands - 1, min(BANDS, bands)).round()))
+        self.best: dict[tuple[int, int], Patch] = {}
+
+    def add(self, block: Block) -> None:
+        """Take a block into account."""
+        if self.side < LEAST_SIDE_PX:
+            return
+        valid = middle_slice(block.valid)
+        usable: NDArray[np.bool_] = np.all(valid[list(self.bands)], axis=0)
+        for y in _starts(usable.shape[0], self.side):
+            for x in _starts(usable.shape[1], self.side):
+                if usable[y : y + self.side, x : x + self.side].mean() >= LEAST_VALID:
+                    self._offer(block, (y, x))
+
+    def _offer(self, block: Block, start: tuple[int, int]) -> None:
+        around, sr, sr_valid = (middle_slice(v) for v in (block.around, block.sr, block.sr_valid))
+        around = shrunk(around, MARGIN_PX - BICUBIC_PX)
+        side, scale = self.side, block.scale[-1]
+        centre = [(w.start + s + side / 2) / n for w, s, n in zip(block.core[-2:], start, self.shape, strict=True)]
+        cell = (int(centre[0] * CELLS), int(centre[1] * CELLS))
+        y, x = start
+        size = side + 2 * BICUBIC_PX
+        lr = around[list(self.bands), y : y + size, x : x + size].astype(np.float64)
+        texture = float(np.abs(np.diff(lr, axis=-1)).mean() + np.abs(np.diff(lr, axis=-2)).mean())
+        if not np.isfinite(texture) or (cell in self.best and self.best[cell].texture >= texture):
+            return
+        window = (list(self.bands), slice(y * scale, (y + side) * scale), slice(x * scale, (x + side) * scale))
+        values, seen = sr[window].astype(np.float64), sr_valid[window]
+        if not seen.all():
+            values = np.where(seen, values, bicubic(lr, scale))
+        self.best[cell] = Patch((centre[0], centre[1]), self.bands, lr, values, scale, texture)
+
+    def patches(self) -> list[Patch]:
+        """The patches, in raster order of their cells."""
+        return [self.best[cell] for cell in sorted(self.best)]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where windows of `side` begin in `length`, evenly spread, the first and the last at the ends."""
+    if length < side:
+        return []
+    count = max(1, length // side)
+    return [int(v) for v in np.unique(np.linspace(0, length - side, count).round())]

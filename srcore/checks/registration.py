@@ -1,0 +1,82 @@
+"""Registration: the SR lies where the LR lies.
+
+SR and bicubic of the LR are compared by cross-correlation of patches that are spread over the scene: Hann window,
+no spectral normalisation (it would weigh the frequencies that only one of the two has), peak refined by a matrix
+DFT (Guizar-Sicairos et al. 2008). A shift that grows over the scene, as `align_corners` makes it, is found by a
+straight line through the patches, read at the scene's corners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.registration import phase_cross_correlation
+
+from srcore.checks import Check, abstain, judge
+from srcore.checks.patches import Patch
+from srcore.limits import Limit
+
+UPSAMPLE = 50
+"""Shifts are found to 1/50 SR pixel."""
+LEAST_TEXTURE = 2.0
+"""Mean LR gradient in steps of the dtype below which a patch has nothing to hold on to."""
+LEAST_LIKENESS = 0.5
+"""Correlation of SR and bicubic below which a patch says nothing of where it lies."""
+
+
+def registration_checks(patches: Sequence[Patch], step: float, limits: Mapping[str, Limit]) -> list[Check]:
+    """Median shift of the quadrants, and the shift at the corners of the scene."""
+    found = [_shift(patch, turn % len(patch.bands)) for turn, patch in enumerate(patches)
+             if patch.texture >= LEAST_TEXTURE * step]  # fmt: skip
+    rows = [(patch.at, shift) for patch, shift in zip(patches, found, strict=False) if shift is not None]
+    if not rows:
+        return [abstain("registration.shift", "no patch with enough valid texture")]
+    at, shifts = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    basis = "cross-correlation of SR and bicubic, median of the patches of a quadrant, worst quadrant"
+    checks = [judge(limits, "registration.shift", _worst_quadrant(at, shifts), "SR px", basis,
+                    "a half pixel was lost, or another pixel convention")]  # fmt: skip
+    if len(rows) >= 6 and np.ptp(at, axis=0).min() > 0.3:
+        corner = _at_corners(at, shifts)
+        checks.append(judge(limits, "registration.corner", corner, "SR px",
+                            "shift at the scene's corners, by a line through the patches",
+                            "another scale than the grid says, as with align_corners"))  # fmt: skip
+    return checks
+
+
+def _worst_quadrant(at: NDArray[Any], shifts: NDArray[Any]) -> float:
+    medians = []
+    for row in (at[:, 0] < 0.5, at[:, 0] >= 0.5):
+        for column in (at[:, 1] < 0.5, at[:, 1] >= 0.5):
+            if (row & column).any():
+                medians.append(np.hypot(*np.median(shifts[row & column], axis=0)))
+    return float(max(medians))
+
+
+def _at_corners(at: NDArray[Any], shifts: NDArray[Any]) -> float:
+    """Largest shift along an axis at either end of it; Theil-Sen, so that one wrong patch does not turn the line."""
+    ends = []
+    for axis in (0, 1):
+        i, j = np.triu_indices(len(at), 1)
+        apart = at[j, axis] - at[i, axis]
+        far = np.abs(apart) > 0.3
+        slope = np.median((shifts[j, axis] - shifts[i, axis])[far] / apart[far])
+        offset = np.median(shifts[:, axis] - slope * at[:, axis])
+        ends += [abs(offset), abs(offset + slope)]
+    return float(max(ends))
+
+
+def _shift(patch: Patch, band: int) -> tuple[float, float] | None:
+    """Rows and columns that one band of the SR lies beside bicubic, in SR pixels."""
+    ours, theirs = patch.sr[band], patch.bicubic[band]
+    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
+    size = np.sqrt((ours**2).sum() * (theirs**2).sum())
+    if not size > 0 or (ours * theirs).sum() / size < LEAST_LIKENESS:
+        return None
+    window = np.hanning(len(ours) + 2)[1:-1]
+    shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
+        theirs * window[:, None] * window, ours * window[:, None] * window, upsample_factor=UPSAMPLE, normalization=None
+    )[0]
+    return float(-shift[0]), float(-shift[1])

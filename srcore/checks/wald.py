@@ -1,0 +1,64 @@
+"""The scale-degraded self-test (Wald et al. 1997, the synthesis property).
+
+The LR is made coarser by the scale, super-resolved, and compared with itself: a figure of quality for every scene,
+also where nobody knows the true HR. It assumes that what works one scale lower works here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.checks import Check, abstain, judge
+from srcore.checks.blocks import BICUBIC_PX, bicubic, over_pixels
+from srcore.checks.patches import SIDE_PX, Patch
+from srcore.limits import Limit
+from srcore.metrics import ergas, psnr, spectral_angle, ssim
+
+PATCHES = 4
+"""Patches that are tried, at most: the generator has to run on them."""
+
+Generate = Callable[[NDArray[Any]], NDArray[Any]]
+"""LR (B, y, x) to SR (B, y * s, x * s) by the scene's own generator, edges reflected."""
+
+
+def self_test_pixels(halo: int, scale: int) -> int:
+    """LR pixels of one band that the generator has to look at, for as many bands as the patches hold."""
+    return PATCHES * (SIDE_PX // scale + 2 * halo) ** 2
+
+
+def wald_checks(patches: Sequence[Patch], generate: Generate | None, limits: Mapping[str, Limit]) -> list[Check]:
+    """PSNR, SSIM, spectral angle and ERGAS of the generator one scale lower, and the gain over bicubic."""
+    chosen = sorted(patches, key=lambda patch: -patch.texture)[:PATCHES]
+    chosen = [patch for patch in chosen if patch.lr.shape[-1] // patch.scale >= 16]
+    if generate is None or not chosen:
+        return [abstain("wald.gain", "no generator at hand" if generate is None else "no patch large enough")]
+    rows = np.array([_figures(patch, generate) for patch in chosen]).mean(axis=0)
+    (gain, psnr_, ssim_, angle, ergas_), basis = rows, f"LR made coarser and brought back, {len(chosen)} patches"
+    checks = [
+        judge(limits, "wald.gain", float(gain), "dB", f"PSNR over bicubic's, {basis}", "bicubic would do better here"),
+        judge(limits, "wald.psnr", float(psnr_), "dB", basis),
+        judge(limits, "wald.ssim", float(ssim_), "", basis),
+        judge(limits, "wald.ergas", float(ergas_), "", basis),
+    ]
+    if len(chosen[0].bands) > 1:
+        checks.append(judge(limits, "wald.angle", float(angle), "degrees", basis))
+    return checks
+
+
+def _figures(patch: Patch, generate: Generate) -> tuple[float, ...]:
+    scale = patch.scale
+    side = patch.lr.shape[-1] // scale * scale
+    truth = patch.lr[:, :side, :side]
+    coarse = over_pixels(truth, (scale, scale), np.add) / scale**2
+    padded = np.pad(coarse, [(0, 0), (BICUBIC_PX, BICUBIC_PX), (BICUBIC_PX, BICUBIC_PX)], mode="reflect")
+    ours, theirs = generate(coarse), bicubic(padded, scale)
+    cut = (slice(None), slice(scale, -scale), slice(scale, -scale))
+    truth, ours, theirs = truth[cut], ours[cut], theirs[cut]
+    span = max(float(np.ptp(np.percentile(truth, (2, 98)))), 1e-12)
+    ours_db, theirs_db = psnr(truth, ours, span), psnr(truth, theirs, span)
+    likeness = np.mean([ssim(a, b, span) for a, b in zip(truth, ours, strict=True)])
+    return ours_db - theirs_db, ours_db, float(likeness), spectral_angle(truth, ours), ergas(truth, ours, scale)

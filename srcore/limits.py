@@ -1,0 +1,88 @@
+"""The limits of the checks: one place, with a version; a dataset of the catalog can change them.
+
+A value beyond `warn` is told and makes the product degraded, one beyond `gate` stops it. Where each number comes
+from is written beside it; `python -m benchmarks.validation` measures good products and planted defects against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from srcore.errors import CatalogError
+
+VERSION = 1
+"""Of the table below; every report names it."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a value may be: at most, or with `at_least` at least."""
+
+    warn: float | None = None
+    gate: float | None = None
+    at_least: bool = False
+
+    def worse(self, value: float, limit: float | None) -> bool:
+        """True when `value` is beyond `limit`; a value that is no number always is, where there is a limit."""
+        if limit is None:
+            return False
+        return not (value >= limit if self.at_least else value <= limit)
+
+
+LIMITS: dict[str, Limit] = {
+    "grid.corners": Limit(gate=1e-6),
+    "grid.corners_volume": Limit(gate=1e-4),  # NIfTI keeps its affine in 32-bit floats
+    "mask.equal": Limit(gate=0),
+    "values.finite": Limit(gate=0),
+    "values.flat": Limit(gate=0),
+    "values.mean": Limit(warn=0.001, gate=0.005),
+    "values.block_mean": Limit(warn=0.02, gate=0.1),
+    "values.quantiles": Limit(warn=0.05, gate=0.2),
+    "values.clipped": Limit(warn=0.002, gate=0.02),
+    "values.saturated": Limit(warn=0.1),
+    "consistency.ratio": Limit(warn=1.0, gate=2.0),
+    "spectral.angle": Limit(warn=2.0, gate=4.0),
+    "spectral.reflectance": Limit(warn=0.05),
+    "registration.shift": Limit(warn=0.15, gate=0.3),
+    "registration.corner": Limit(warn=0.2, gate=0.3),
+    "seams.step": Limit(warn=1.8, gate=3.0),
+    "detail.least": Limit(warn=0.9, at_least=True),
+    "detail.most": Limit(warn=5.0),
+    "detail.beyond": Limit(warn=0.1),
+    "file.overviews": Limit(gate=0.5),
+    "scene.empty": Limit(warn=0),
+    "wald.gain": Limit(warn=-0.3, at_least=True),
+    "reference.gain": Limit(warn=0.0, at_least=True),
+    "drift": Limit(warn=6.0),
+}
+
+
+class LimitChange(BaseModel):
+    """A dataset's own limits for one check; null takes a limit away."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    warn: float | None = None
+    gate: float | None = None
+
+
+Changes = Mapping[str, Mapping[str, float | None]]
+"""Check id to the limits that are changed."""
+
+
+def with_changes(changes: Changes) -> dict[str, Limit]:
+    """The table with a dataset's changes; CatalogError for a check or a limit that is not known."""
+    limits = dict(LIMITS)
+    for name, values in changes.items():
+        if name not in limits:
+            raise CatalogError(f"no check has limits under the name {name!r}", "", f"known are {', '.join(LIMITS)}")
+        try:
+            change = LimitChange.model_validate(dict(values)).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise CatalogError(f"the limits of {name} cannot be used", error.errors()[0]["msg"], "use warn and gate"
+                               ) from error  # fmt: skip
+        limits[name] = Limit(**{**limits[name].__dict__, **change})
+    return limits

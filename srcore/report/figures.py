@@ -1,0 +1,178 @@
+"""Figures as inline SVG that takes its colours and its font from the page around it.
+
+Drawn by matplotlib: a figure is 5 to 60 kB of SVG that needs no script, sharp on a phone and on a projector.
+(plotly carries its 4.8 MB script in every self-contained page: ten times the rest of it, for every product.)
+Colours are written as CSS variables, so that one figure fits a light and a dark page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from srcore.report.evidence import Evidence, Histogram
+
+INK, GRID, LR, SR, BAD = "#000001", "#000002", "#000003", "#000004", "#000005"
+"""Stand for the CSS variables of the page."""
+TOWER = 5
+"""A bin that many times higher than the third one is cut."""
+_VARIABLES = {INK: "--ink", GRID: "--line", LR: "--lr", SR: "--sr", BAD: "--bad"}
+_STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
+    "svg.fonttype": "none",  # text stays text: found, read aloud, in the page's font
+    "svg.hashsalt": "srcore",  # else the ids differ at every run
+    "image.composite_image": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the layout is the same everywhere
+    "font.size": 10,
+    "text.parse_math": False,  # a band may be called $x$
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_HREF = "{http://www.w3.org/1999/xlink}href"
+
+
+def histogram_figure(name: str, band: str, histogram: Histogram, unit: str) -> Markup:
+    """Shares of pixels over DN: LR filled, SR as a line, on the same bins."""
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, 2.5)
+        edges = histogram.low + histogram.width * np.arange(len(histogram.lr) + 1)
+        axes.stairs(100 * np.array(histogram.lr), edges, fill=True, color=LR, alpha=0.35, linewidth=0)
+        axes.stairs(100 * np.array(histogram.sr), edges, color=SR, linewidth=1.6)
+        axes.set_xlim(*_shown(histogram, edges))
+        _cap(axes, 100 * np.maximum(histogram.lr, histogram.sr))
+        axes.set_xlabel(unit)
+        axes.set_ylabel("% of pixels")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return _inline(figure, name, f"Histogram of {band} before and after")
+
+
+def _shown(histogram: Histogram, edges: NDArray[Any]) -> tuple[float, float]:
+    """The bins that hold something, with a little air."""
+    used = np.flatnonzero(np.maximum(histogram.lr, histogram.sr) > 1e-4)
+    first, last = (int(used[0]), int(used[-1])) if used.size else (0, len(histogram.lr) - 1)
+    return float(edges[max(0, first - 1)]), float(edges[min(len(edges) - 1, last + 2)])
+
+
+def _cap(axes: Axes, percent: NDArray[Any]) -> None:
+    """Cut one or two bins (the background of a scan) that leave the others no height, and say how high they go."""
+    highest, next_ones = float(percent.max()), float(np.sort(percent)[-3])
+    if highest > TOWER * next_ones > 0:
+        axes.set_ylim(0, 1.5 * next_ones)
+        axes.text(0.98, 0.95, f"cut: up to {highest:.0f} %", transform=axes.transAxes, ha="right", va="top", color=INK)
+
+
+def map_figure(name: str, evidence: Evidence) -> Markup:
+    """Where the SR, averaged down, does not give the LR back: percent of the span of the band's values."""
+    assert evidence.difference is not None
+    percent = 100 * evidence.difference
+    known = percent[np.isfinite(percent)]
+    top = float(np.percentile(known, 99.5)) if known.size else 0.0
+    rows, cols = evidence.shape
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, float(np.clip(3.7 * rows / cols + 0.6, 1.6, 7)))
+        extent = (0, percent.shape[1] * evidence.step, percent.shape[0] * evidence.step, 0)
+        picture = axes.imshow(percent, "magma", vmin=0, vmax=max(top, 0.01), interpolation="none", extent=extent)
+        axes.set_xlim(0, cols)
+        axes.set_ylim(rows, 0)
+        axes.grid(False)
+        axes.set_xlabel("column of the input")
+        axes.set_ylabel("row")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4, integer=True))
+        bar = figure.colorbar(picture, ax=axes, fraction=0.05, extend="max")
+        bar.set_label("% of the span of values")
+        bar.outline.set_visible(False)
+        return _inline(figure, name, "Map of the difference between the product averaged down and the input")
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One figure over time."""
+
+    title: str
+    unit: str
+    when: Sequence[datetime]
+    values: Sequence[float]
+    good: Sequence[bool]
+    """False for products whose verdict was not 'published'."""
+    limit: float | None = None
+
+
+def trend_figure(name: str, trend: Trend) -> Markup:
+    """One dot a product."""
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, 2.4)
+        values, good = np.array(trend.values), np.array(trend.good, bool)
+        when = np.array([moment.replace(tzinfo=None) for moment in trend.when], "datetime64[s]")
+        axes.plot(when, values, color=GRID, linewidth=1)
+        axes.plot(when[good], values[good], "o", color=SR, markersize=4.5)
+        axes.plot(when[~good], values[~good], "D", color=BAD, markersize=5)
+        if trend.limit is not None:
+            axes.axhline(trend.limit, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_ylabel(trend.unit)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.margins(0.06, 0.15)
+        locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        return _inline(figure, name, f"{trend.title} over time")
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(True, axis="y")
+    axes.set_axisbelow(True)
+    axes.tick_params(length=3)
+    return figure, axes
+
+
+def _inline(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as an <svg> element for an HTML page, without ids and styles that could meet those of others."""
+    out = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(out, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
+    root = ElementTree.fromstring(out.getvalue())
+    used = set(re.findall(rb'(?:url\(|href=")#([^)"]+)', out.getvalue()))
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        if (target := element.attrib.pop(_HREF, None)) is not None:
+            element.set("href", f"#{name}-{target[1:]}" if target.startswith("#") else target)
+        if (own := element.attrib.pop("id", None)) is not None and own.encode() in used:
+            element.set("id", f"{name}-{own}")
+        if (clip := element.get("clip-path")) is not None:
+            element.set("clip-path", clip.replace("(#", f"(#{name}-"))
+    for parent in list(root.iter()):
+        for child in [one for one in parent if one.tag in ("metadata", "style")]:
+            parent.remove(child)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
+    text = ElementTree.tostring(root, encoding="unicode")
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    return Markup(text)  # ElementTree has escaped it

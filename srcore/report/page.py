@@ -1,0 +1,186 @@
+"""A product's report as one HTML page that needs nothing else: no network, no file beside it.
+
+Pure: plain values and picture bytes in, text out; the same values give the same text. Everything that comes from
+files or names is escaped by the template engine, and the page's policy lets no script run but its own. What differs
+between two runs of the same work stands in <time> elements, and only there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from srcore.report.evidence import Evidence
+from srcore.report.figures import histogram_figure, map_figure
+from srcore.report.pictures import Pictures
+from srcore.report.words import VERDICTS, family, in_words
+from srcore.storage.publish import Receipt
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_HISTOGRAMS = 16
+"""Bands drawn; hundreds would make a page that no phone shows."""
+
+Rows = Sequence[tuple[str, str]]
+"""Names and what they are, for a table of two columns."""
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that a page tells."""
+
+    receipt: Receipt
+    """As it will be published, its outputs perhaps not yet known."""
+    shapes: tuple[str, str]
+    """Size of the input and of the product."""
+    bands: tuple[str, ...]
+    unit: str
+    """Of the values: DN unless the input says better."""
+    source: Rows
+    """What the input says of itself."""
+    card: Rows
+    """What the model's card says of it: headings and texts."""
+    evidence: Evidence | None
+    pictures: Pictures | None
+    """None where no picture may be shown."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A figure to read first."""
+
+    value: str
+    label: str
+    passed: bool = True
+    seconds: float | None = None
+    """Where the value is a time span."""
+
+
+def report_page(facts: ReportFacts) -> str:
+    """The page: compare, checks, figures, provenance."""
+    receipt = facts.receipt
+    figures = _figures(facts)
+    return render(
+        "report.html",
+        facts=facts,
+        receipt=receipt,
+        sentence=VERDICTS[receipt.verdict],
+        keys=_keys(facts),
+        groups=_groups(receipt),
+        histograms=figures[0],
+        map=figures[1],
+        policy=policy("slider.js", "data:"),
+    )
+
+
+def _groups(receipt: Receipt) -> dict[str, list[Mapping[str, Any]]]:
+    """The checks under their headings, both in the order in which they come."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for check in receipt.checks:
+        groups.setdefault(family(check["id"]), []).append(check)
+    return groups
+
+
+def _figures(facts: ReportFacts) -> tuple[list[dict[str, Any]], Markup | None]:
+    evidence = facts.evidence
+    if evidence is None:
+        return [], None
+    histograms = [
+        {"band": band, "figure": histogram_figure(f"band{index}", band, one, facts.unit), "beyond": max(one.beyond)}
+        for index, (band, one) in enumerate(zip(facts.bands, evidence.histograms, strict=True))
+        if index < MAX_HISTOGRAMS
+    ]
+    return histograms, None if evidence.difference is None else map_figure("map", evidence)
+
+
+def _keys(facts: ReportFacts) -> list[Key]:
+    checks = {check["id"]: check for check in facts.receipt.checks}
+    failed = [check for check in checks.values() if not check["passed"]]
+    judged = [check for check in checks.values() if check["kind"] != "INFO"]
+    scale = " x ".join(str(factor) for factor in facts.receipt.parameters["scale"])
+    keys = [
+        Key(f"{len(judged) - len(failed)} of {len(judged)}", "checks passed", not failed),
+        Key(scale, f"finer: {facts.shapes[0]} to {facts.shapes[1]}"),
+    ]
+    if gain := checks.get("reference.gain"):
+        keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
+    if ratio := checks.get("consistency.ratio"):
+        keys.append(Key(f"{number(ratio['value'])} x", "of bicubic's own difference from the input", ratio["passed"]))
+    seconds = sum(facts.receipt.seconds.values())
+    return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "duration": duration, "moment": moment, "jpeg": _jpeg, "words": _words}
+    environment.globals |= {"file": _file}
+    return environment
+
+
+def render(name: str, **values: Any) -> str:
+    """A template of this package, with everything escaped that is put into it."""
+    return _environment().get_template(name).render(**values)
+
+
+@cache
+def _file(name: str) -> Markup:
+    """A style sheet or script of this package, as it stands."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def policy(script: str | None, images: str) -> str:
+    """The content security policy of a page: its one script by digest, pictures from `images`, nothing else."""
+    rules = f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'"
+    if script is None:
+        return rules
+    digest = b64encode(hashlib.sha256(_file(script).encode()).digest()).decode("ascii")
+    return f"{rules}; script-src 'sha256-{digest}'"
+
+
+def number(value: Any) -> str:
+    """A value for people: four digits that count, no exponent where it can be helped."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if not isfinite(value):
+        return "not a number" if value != value else "infinite"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time for people, to the minute in UTC; text that is none stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return text
+
+
+def _words(check: Mapping[str, Any]) -> str:
+    return in_words(check["id"], check["basis"])
+
+
+def _jpeg(data: bytes) -> Markup:
+    return Markup("data:image/jpeg;base64," + b64encode(data).decode("ascii"))

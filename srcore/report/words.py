@@ -1,0 +1,49 @@
+"""The checks in plain words: what each one asks, for people who have not read the code."""
+
+from __future__ import annotations
+
+WORDS = {
+    "grid.shape": "Is the product exactly as many times larger than the input as it should be?",
+    "grid.crs": "Is the product in the same coordinate system as the input?",
+    "grid.corners": "Does the product cover the same ground, corner on corner?",
+    "values.dtype": "Are the numbers stored the way the input stores them?",
+    "mask.equal": "Is 'nothing here' at exactly the same ground as in the input?",
+    "values.finite": "Is there a real number in every valid pixel?",
+    "values.mean": "Did the average of every band stay the same?",
+    "consistency.ratio": "Shrunk back to the input's size, does the product give the input again?",
+    "consistency.drift": "Does it do that about as well as plain bicubic enlargement, which invents nothing?",
+    "consistency.rmse": "How far the product, shrunk back, lies from the input.",
+    "reference.psnr": "How close the product comes to the true high-resolution image (more is better).",
+    "reference.psnr_bicubic": "How close plain bicubic enlargement comes to it.",
+    "reference.gain": "Is the product closer to the truth than bicubic enlargement?",
+}
+FAMILIES = {
+    "grid": "Geometry",
+    "file": "File",
+    "values": "Values and mask",
+    "mask": "Values and mask",
+    "consistency": "Consistency with the input",
+    "registration": "Registration",
+    "seams": "Seams between tiles",
+    "artefacts": "Artefacts",
+    "wald": "Self-test one scale down",
+    "trust": "Trust map",
+    "drift": "Drift of the dataset",
+    "reference": "Against the true high resolution",
+}
+VERDICTS = {
+    "published": "Every check was passed. The product may be used.",
+    "degraded": "All gates were passed, but not every warning: look at the marked checks before you rely on it.",
+    "quarantined": "A gate was not passed: the product should not be used before the marked checks are understood.",
+}
+
+
+def in_words(check: str, basis: str) -> str:
+    """What a check asks; its basis for one that has no words here."""
+    return WORDS.get(check) or (basis[:1].upper() + basis[1:] if basis else check)
+
+
+def family(check: str) -> str:
+    """Heading that a check stands under."""
+    name = check.partition(".")[0]
+    return FAMILIES.get(name, name.capitalize())

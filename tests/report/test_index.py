@@ -1,0 +1,108 @@
+"""The page of a dataset: what the receipts and the quarantine say, and nothing that breaks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.scene import run_dataset, run_scene
+from srcore.dispatch import Workers
+from srcore.layout import DatasetPaths
+from srcore.report.index import Held, IndexFacts, Product, index_page, read_index, write_index
+from srcore.storage.publish import Receipt
+from tests.report.conftest import HOSTILE, check, check_page, hostile
+
+
+def products(receipt: Receipt, count: int) -> list[Product]:
+    checks = [*receipt.checks, check("reference.gain", "WARN", value=1.5, limit=0.0)]
+    return [Product(replace(receipt, scene=f"T{i}", created=f"2026-01-{i + 1:02d}T00:00:00+00:00", checks=checks),
+                    f"products/T{i}") for i in reversed(range(count))]  # fmt: skip
+
+
+def test_it_is_a_page_with_relative_addresses_only(receipt: Receipt) -> None:
+    facts = IndexFacts("fields", products(receipt, 3), [Held("bad", "BAD_SOURCE", "torn", "2026-01-01T00:00:00+00:00")])
+    text = index_page(facts)
+    page = check_page(text)
+    assert page.addresses == {f"products/T{i}/T32{end}" for i in range(3) for end in (".png", ".report.html", ".tif")}
+    for told in ("fields", "BAD_SOURCE", "torn", "+1.50 dB", "3 min 04 s", "2026-01-03 00:00 UTC", "0.58 x"):
+        assert told in page.words, told
+    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+    assert "script-src" not in text
+    assert index_page(facts) == text
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_any_number_of_products(receipt: Receipt, count: int) -> None:
+    page = check_page(index_page(IndexFacts("fields", products(receipt, count), [])))
+    assert sum(tag == "svg" for tag, _ in page.tags) == (3 if count > 1 else 0)
+
+
+def test_hostile_names_stay_text(receipt: Receipt) -> None:
+    made = replace(hostile(receipt), created=receipt.created)
+    text = index_page(IndexFacts(HOSTILE, [Product(made, "products/x")], [Held(*[HOSTILE] * 4)]))
+    page = check_page(text)
+    assert HOSTILE in page.words
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+
+
+@pytest.fixture
+def archive(tmp_path: Path, landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]) -> Path:
+    write_raster(landscape(seed=1), "in/a.tif")
+    (tmp_path / "in/b.tif").write_text("not a raster")
+    catalog = tmp_path / "data_catalog.yaml"
+    catalog.write_text("version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n"
+                       "    model: bicubic-x2\n")  # fmt: skip
+    return catalog
+
+
+def test_a_run_leaves_the_page_as_things_stand(archive: Path) -> None:
+    places = DatasetPaths(archive.parent / "store/fields")
+    run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)))
+    page = check_page(places.index.read_text())
+    assert "BAD_SOURCE" in page.words
+    for address in page.addresses:
+        assert (places.root / address).is_file(), address
+    made = places.index.stat().st_mtime_ns
+    run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)))
+    assert places.index.stat().st_mtime_ns == made  # nothing was due
+    assert [path.name for path in places.root.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_product_that_a_gate_stopped_keeps_its_page(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srcore.checks.consistency.GATE", -1.0)
+    places = DatasetPaths(archive.parent / "store/fields")
+    run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)), scene="a")
+    page = check_page(places.index.read_text())
+    assert page.addresses == {"quarantine/a.html"}
+    assert "stopped by this gate" in check_page((places.root / "quarantine/a.html").read_text()).words
+    monkeypatch.undo()
+    run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)), scene="a", force=True)
+    assert not (places.root / "quarantine/a.html").exists()
+    assert "quarantine/a.html" not in check_page(places.index.read_text()).addresses
+
+
+def test_the_command_makes_it_again(archive: Path) -> None:
+    result = CliRunner().invoke(app, ["report", "fields", "--catalog", str(archive)])
+    assert result.exit_code == 0, result.output
+    assert check_page(Path(result.output.strip()).read_text()).words.count("Nothing is published yet.") == 1
+    assert CliRunner().invoke(app, ["report", "none", "--catalog", str(archive)]).exit_code != 0
+
+
+def test_a_torn_receipt_is_told(receipt: Receipt, tmp_path: Path) -> None:
+    places = DatasetPaths(tmp_path / "fields")
+    for scene, text in (("x", "{torn"), ("y", "[]"), ("z", json.dumps({"scene": "z"}))):
+        path = places.product(scene, ".tif").receipt
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    receipt.save(places.product("good", ".tif").folder.parent / "good.receipt.json")  # not a product's place
+    facts = read_index(places)
+    assert [one.scene for one in facts.held] == ["x", "y", "z"]
+    assert facts.products == []
+    check_page(write_index(places).read_text())
