@@ -20,7 +20,7 @@ from tests.faults import archive
 from tests.faults.crash import forked
 
 DISK_KIB = 4096
-STEP_KIB = 12
+STEP_KIB = 24
 SHAPE = (90, 100)
 
 

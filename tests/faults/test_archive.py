@@ -113,9 +113,9 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
     outcomes = {outcome["scene"]: outcome for outcome in json.loads(result.stdout)}
     assert len(outcomes) == 50
     codes = {f"s{5 * index + 2:02}": expected for index, (_, expected) in enumerate(BROKEN.values())}
-    wrong = [f"{scene}: {outcome['result']} {outcome['code']} {outcome['message']}" for scene, outcome in outcomes.items()
-             if (outcome["result"] in ("published", "degraded")) == (scene in codes)
-             or (scene in codes and outcome["code"] not in codes[scene])]  # fmt: skip
+    wrong = [f"{scene}: {found['result']} {found['code']} {found['message']}" for scene, found in outcomes.items()
+             if (found["result"] in ("published", "degraded")) == (scene in codes)
+             or (scene in codes and found["code"] not in codes[scene])]  # fmt: skip
     injected("broken scene in an archive", len(BROKEN), wrong)
     store = tmp_path / "store" / archive.DATASET
     assert {path.name for path in (store / "products").iterdir()} == set(outcomes) - set(codes)
