@@ -91,6 +91,8 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     try:
         outputs = tuple(_output(path, verified) for path in _there(staged, verified))
         complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
+        product.folder.mkdir(parents=True, exist_ok=True)
+        fsync_folder(product.folder.parent)
         complete.save(staged.receipt)
         complete.save(scratch.publishing)
         replaced = _outputs_before(product)

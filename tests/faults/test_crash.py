@@ -71,7 +71,8 @@ def test_a_fault_at_any_point_lets_nothing_wrong_be_seen_and_loses_nothing(
     told = found(sweeps[name])
     injected(name, told["injected"], told["wrong"])
     assert set(told["kinds"]) == KINDS
-    assert told["injected"] == (told["points"] if "replaced" not in name else told["injected"])
+    if name == "killed":
+        assert told["injected"] == told["points"]
     assert told["injected"] >= (8 if "replaced" in name else 150)
 
 
