@@ -114,6 +114,11 @@ def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.einsum("cn,cn->c", flat, flat, dtype=np.float64))
 
 
+def average_down(sr: NDArray[Any], scale: Sequence[int]) -> NDArray[np.float64]:
+    """Mean of the SR pixels (C, *n * scale) in each LR pixel: (C, *n)."""
+    return np.asarray(over_pixels(sr.astype(np.float64), scale, np.add) / np.prod(scale))
+
+
 def over_pixels(values: NDArray[Any], scale: Sequence[int], operation: np.ufunc) -> NDArray[Any]:
     """(C, *n * scale) to (C, *n): `operation` over the SR pixels of each LR pixel, always in the same order."""
     for axis, factor in enumerate(scale, start=1):

@@ -15,6 +15,8 @@ from srcore.limits import Limit
 CELL_PX = 64
 """LR pixels along a side of the smallest area that is looked at for itself."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+BY_CHANCE = 20
+"""Pixels that may be at the extreme without anything being cut off."""
 SAMPLE_STEP = 3
 """Every so many LR rows and columns are kept for the quantiles, at most SAMPLES a band."""
 SAMPLES = 2**17
@@ -78,7 +80,7 @@ class RadiometryCheck:
         self.flat += int(np.count_nonzero((got == 0) & (reach > 4 * self.step)))
 
     def _keep(self, block: Block) -> None:
-        grid = (..., slice(SAMPLE_STEP // 2, None, SAMPLE_STEP), slice(SAMPLE_STEP // 2, None, SAMPLE_STEP))
+        grid = (..., slice(None, None, SAMPLE_STEP), slice(None, None, SAMPLE_STEP))
         for band, kept in enumerate(self.kept):
             seen = block.valid[band][grid]
             kept.append(np.stack([block.lr[band][grid][seen], block.averaged[band][grid][seen]]))
@@ -123,11 +125,11 @@ class RadiometryCheck:
         return float(np.where(self.counts > 0, np.abs(sr - lr) / reference, 0.0).max(initial=0.0))
 
     def spans(self) -> list[float]:
-        """2nd to 98th percentile of the LR of each band, and at least ten steps."""
+        """2nd to 98th percentile of the LR of each band, and at least ten steps; infinite where no pixel was kept."""
         spans = []
         for kept in self.kept:
             lr = np.concatenate([part[0] for part in kept]) if kept else np.zeros(0)
-            low, high = np.percentile(lr, (2, 98)) if lr.size else (0.0, 0.0)
+            low, high = np.percentile(lr, (2, 98)) if lr.size else (0.0, np.inf)
             spans.append(max(float(high - low), 10 * self.step, 1e-12))
         return spans
 
@@ -153,7 +155,7 @@ class RadiometryCheck:
         worst = 0.0
         for (up, down, lr_up, lr_down), count in zip(self.piles, self.valid, strict=True):
             beyond = max(up.found() - lr_up.found(), down.found() - lr_down.found())
-            worst = max(worst, beyond / max(int(count), 1))
+            worst = max(worst, (beyond - BY_CHANCE) / max(int(count), 1))
         return worst
 
     def _saturation(self) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srcore.checks.consistency import average_down
+from srcore.checks.blocks import average_down
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.report.evidence import BINS, CELLS, Evidence, EvidenceCollector
 
