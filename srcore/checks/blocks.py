@@ -80,8 +80,15 @@ class Block:
         return bool(self.valid.all())
 
     @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Valid pixels of each band (C,)."""
+        return np.asarray(np.count_nonzero(self.valid.reshape(len(self.valid), -1), axis=1), np.int64)
+
+    @cached_property
     def mask_errors(self) -> int:
         """SR pixels whose validity is not that of their LR pixel."""
+        if self.whole:
+            return int(self.sr_valid.size - np.count_nonzero(self.sr_valid))
         return int(np.count_nonzero(nearest(self.valid, self.scale) != self.sr_valid))
 
     def _known(self, values: NDArray[Any]) -> NDArray[Any]:

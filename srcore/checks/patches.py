@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, middle_s
 
 CELLS = 4
 """The scene is divided into CELLS x CELLS; each gives its most textured patch."""
-SIDE_PX, LEAST_SIDE_PX = 96, 16
+SIDE_PX, LEAST_SIDE_PX = 72, 16
 """LR pixels along a patch; smaller ones in small scenes, none below the least."""
 LEAST_VALID = 0.95
 """Share of valid pixels of a patch; what is not valid is filled, in the SR by bicubic."""
@@ -40,7 +41,7 @@ class Patch:
         """(B, side, side)"""
         return shrunk(self.around, BICUBIC_PX)
 
-    @property
+    @cached_property
     def bicubic(self) -> NDArray[np.float64]:
         """(B, side * s, side * s)"""
         return bicubic(self.around, self.scale)

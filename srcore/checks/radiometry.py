@@ -47,10 +47,12 @@ class RadiometryCheck:
     def add(self, block: Block) -> None:
         """Take a block into account."""
         self.mask_errors += block.mask_errors
-        self.valid += block.valid.sum(axis=tuple(range(1, block.valid.ndim)))
-        finite = np.isfinite(block.averaged)
-        self.not_finite += int(np.count_nonzero(~finite & block.valid))
-        difference = np.where(finite, block.averaged - block.lr, 0)
+        self.valid += block.counts
+        difference = block.averaged - block.lr
+        if block.sr.dtype.kind == "f":
+            finite = np.isfinite(difference)
+            self.not_finite += int(np.count_nonzero(~finite & block.valid))
+            difference = np.where(finite, difference, 0)
         self._add_cells(block, difference)
         self._keep(block)
         for band in range(len(self.ends)):
@@ -58,23 +60,25 @@ class RadiometryCheck:
 
     def _add_band(self, block: Block, band: int, difference: NDArray[Any]) -> None:
         low, high = self.ends[band]
-        seen = block.valid[band]
-        lr, least, most = block.lr[band], block.low[band], block.high[band]
-        at_end = (least <= low) | (most >= high)
-        self.saturated[:, band] += ((lr <= low) | (lr >= high))[seen].sum(), at_end[seen].sum()
-        inside = lr[seen & ~at_end]
-        total = inside.sum(dtype=np.float64)
-        self.sums[:, band] += total, total + difference[seen & ~at_end].sum(dtype=np.float64)
-        self.squares[band] += np.einsum("n,n->", inside, inside, dtype=np.float64)
-        self.counts[band] += inside.size
+        seen = slice(None) if block.whole else block.valid[band]
+        lr, least, most = (values[band][seen].reshape(-1) for values in (block.lr, block.low, block.high))
+        difference = difference[seen].reshape(-1)
         for pile, values in zip(self.piles[band], (most, least, lr, lr), strict=True):
-            pile.add(values[seen])
+            pile.add(values)
+        if least.size and (least.min() <= low or most.max() >= high):
+            at_end = (least <= low) | (most >= high)
+            self.saturated[:, band] += np.count_nonzero((lr <= low) | (lr >= high)), np.count_nonzero(at_end)
+            lr, difference = lr[~at_end], difference[~at_end]
+        total = lr.sum(dtype=np.float64)
+        self.sums[:, band] += total, total + difference.sum(dtype=np.float64)
+        self.squares[band] += np.einsum("n,n->", lr, lr, dtype=np.float64)
+        self.counts[band] += lr.size
 
     def _add_cells(self, block: Block, difference: NDArray[Any]) -> None:
-        valid = block.valid.astype(np.float64)
-        number = _cells(valid, np.add)
-        share = number / _cells(np.ones_like(valid), np.add)
-        self.cells.append((_cells(difference, np.add) / np.maximum(number, 1), share))
+        size = _cells(np.ones((1, *block.lr.shape[1:]), np.float32), np.add)
+        number = size if block.whole else _cells(block.valid.astype(np.float32), np.add)
+        mean = _cells(difference, np.add) / np.maximum(number, 1)
+        self.cells.append((mean, np.broadcast_to(number / size, mean.shape)))
         reach = _reach(block.lr, block.lr, block.valid)
         got = _reach(block.low, block.high, block.valid)
         self.flat += int(np.count_nonzero((got == 0) & (reach > 4 * self.step)))
@@ -187,6 +191,8 @@ class Pile:
 
 def _reach(low: NDArray[Any], high: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
     """Greatest of `high` minus least of `low` in each cell; negative infinity without a valid pixel."""
+    if valid.all():
+        return np.asarray(_cells(high, np.maximum) - _cells(low, np.minimum))
     highest = _cells(np.where(valid, high, -np.inf), np.maximum)
     return highest - np.where(np.isfinite(highest), _cells(np.where(valid, low, np.inf), np.minimum), 0)
 

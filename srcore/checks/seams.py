@@ -19,7 +19,7 @@ from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, middle_slice
 from srcore.limits import Limit
 from srcore.models.blocks import cubic_weights
 
-ROW_STEP = 5
+ROW_STEP = 9
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
 NEIGHBOURS = 12
 """LR pixels on each side that a border is compared with."""
