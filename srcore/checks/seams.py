@@ -23,7 +23,7 @@ ROW_STEP = 9
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
 NEIGHBOURS = 12
 """LR pixels on each side that a border is compared with."""
-LEAST = 24
+LEAST = 12
 """Jumps behind a mean, at least."""
 
 
