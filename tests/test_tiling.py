@@ -79,3 +79,13 @@ def test_cores_are_large_where_there_are_enough_tiles() -> None:
 def test_an_impossible_plan_is_refused() -> None:
     with pytest.raises(PlanError, match="core"):
         TilePlan((5, 5), (0, 4), (1, 1), (2, 2))
+
+
+@pytest.mark.parametrize(
+    "window", [(slice(0, 1), slice(0, 1)), (slice(9, 21), slice(4, 23)), (slice(20, 23), slice(0, 31))]
+)
+def test_the_tiles_within_a_window_are_those_whose_cores_reach_into_it(window: tuple[slice, ...]) -> None:
+    plan = TilePlan((23, 31), (10, 8), (3, 3), (2, 2))
+    touching = [tile for tile in plan if all(max(a.start, b.start) < min(a.stop, b.stop)
+                                             for a, b in zip(tile.core, window, strict=True))]  # fmt: skip
+    assert list(plan.within(window)) == touching

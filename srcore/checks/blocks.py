@@ -80,8 +80,15 @@ class Block:
         return bool(self.valid.all())
 
     @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Valid pixels of each band (C,)."""
+        return np.asarray(np.count_nonzero(self.valid.reshape(len(self.valid), -1), axis=1), np.int64)
+
+    @cached_property
     def mask_errors(self) -> int:
         """SR pixels whose validity is not that of their LR pixel."""
+        if self.whole:
+            return int(self.sr_valid.size - np.count_nonzero(self.sr_valid))
         return int(np.count_nonzero(nearest(self.valid, self.scale) != self.sr_valid))
 
     def _known(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -112,6 +119,11 @@ def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:
     """(C, ...) to (C,)"""
     flat = values.reshape(len(values), -1)
     return np.asarray(np.einsum("cn,cn->c", flat, flat, dtype=np.float64))
+
+
+def average_down(sr: NDArray[Any], scale: Sequence[int]) -> NDArray[np.float64]:
+    """Mean of the SR pixels (C, *n * scale) in each LR pixel: (C, *n)."""
+    return np.asarray(over_pixels(sr.astype(np.float64), scale, np.add) / np.prod(scale))
 
 
 def over_pixels(values: NDArray[Any], scale: Sequence[int], operation: np.ufunc) -> NDArray[Any]:

@@ -32,7 +32,7 @@ class ConsistencyCheck:
         if not block.whole:
             theirs *= block.valid
         self.bicubic += sum_of_squares(theirs)
-        self.count += block.valid.sum(axis=tuple(range(1, block.valid.ndim)))
+        self.count += block.counts
 
     def checks(self, limits: Mapping[str, Limit]) -> list[Check]:
         """The largest ratio of all bands, and the RMSE behind it."""

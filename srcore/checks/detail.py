@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, over_pixels, shrunk
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, average_down, bicubic, shrunk
 from srcore.checks.patches import Patch
 from srcore.limits import Limit
 
@@ -74,6 +74,6 @@ def detail_checks(
 
 def _energy(sr: NDArray[Any], scale: int) -> NDArray[np.float64]:
     """Mean square (B,) of an SR (B, Y * s, X * s) minus bicubic of its own average: what no LR pixel decides."""
-    own = over_pixels(sr, (scale, scale), np.add) / scale**2
+    own = average_down(sr, (scale, scale))
     high = shrunk(sr, BICUBIC_PX * scale) - bicubic(own, scale)
     return np.asarray((high**2).mean(axis=(1, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, middle_s
 
 CELLS = 4
 """The scene is divided into CELLS x CELLS; each gives its most textured patch."""
-SIDE_PX, LEAST_SIDE_PX = 96, 16
+SIDE_PX, LEAST_SIDE_PX = 72, 16
 """LR pixels along a patch; smaller ones in small scenes, none below the least."""
 LEAST_VALID = 0.95
 """Share of valid pixels of a patch; what is not valid is filled, in the SR by bicubic."""
@@ -34,13 +35,15 @@ class Patch:
     """(B, side * s, side * s)"""
     scale: int
     texture: float
+    hr: NDArray[Any] | None = None
+    """The true HR (B, side * s, side * s), where it is known and valid."""
 
     @property
     def lr(self) -> NDArray[Any]:
         """(B, side, side)"""
         return shrunk(self.around, BICUBIC_PX)
 
-    @property
+    @cached_property
     def bicubic(self) -> NDArray[np.float64]:
         """(B, side * s, side * s)"""
         return bicubic(self.around, self.scale)
@@ -56,8 +59,8 @@ class PatchSampler:
         self.bands = tuple(int(b) for b in np.unique(np.linspace(0, bands - 1, min(BANDS, bands)).round()))
         self.best: dict[tuple[int, int], Patch] = {}
 
-    def add(self, block: Block) -> None:
-        """Take a block into account."""
+    def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
+        """Take a block into account, and its true HR with its validity, where that is known."""
         if self.side < LEAST_SIDE_PX:
             return
         valid = middle_slice(block.valid)
@@ -65,9 +68,9 @@ class PatchSampler:
         for y in _starts(usable.shape[0], self.side):
             for x in _starts(usable.shape[1], self.side):
                 if usable[y : y + self.side, x : x + self.side].mean() >= LEAST_VALID:
-                    self._offer(block, (y, x))
+                    self._offer(block, (y, x), hr)
 
-    def _offer(self, block: Block, start: tuple[int, int]) -> None:
+    def _offer(self, block: Block, start: tuple[int, int], hr: tuple[NDArray[Any], NDArray[np.bool_]] | None) -> None:
         around, sr, sr_valid = (middle_slice(v) for v in (block.around, block.sr, block.sr_valid))
         around = shrunk(around, MARGIN_PX - BICUBIC_PX)
         side, scale = self.side, block.scale[-1]
@@ -83,7 +86,10 @@ class PatchSampler:
         values, seen = sr[window].astype(np.float64), sr_valid[window]
         if not seen.all():
             values = np.where(seen, values, bicubic(lr, scale))
-        self.best[cell] = Patch((centre[0], centre[1]), self.bands, lr, values, scale, texture)
+        truth = None
+        if hr is not None and middle_slice(hr[1])[window].all():
+            truth = middle_slice(hr[0])[window].astype(np.float64)
+        self.best[cell] = Patch((centre[0], centre[1]), self.bands, lr, values, scale, texture, truth)
 
     def patches(self) -> list[Patch]:
         """The patches, in raster order of their cells."""

@@ -15,6 +15,8 @@ from srcore.limits import Limit
 CELL_PX = 64
 """LR pixels along a side of the smallest area that is looked at for itself."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+BY_CHANCE = 20
+"""Pixels that may be at the extreme without anything being cut off."""
 SAMPLE_STEP = 3
 """Every so many LR rows and columns are kept for the quantiles, at most SAMPLES a band."""
 SAMPLES = 2**17
@@ -45,10 +47,12 @@ class RadiometryCheck:
     def add(self, block: Block) -> None:
         """Take a block into account."""
         self.mask_errors += block.mask_errors
-        self.valid += block.valid.sum(axis=tuple(range(1, block.valid.ndim)))
-        finite = np.isfinite(block.averaged)
-        self.not_finite += int(np.count_nonzero(~finite & block.valid))
-        difference = np.where(finite, block.averaged - block.lr, 0)
+        self.valid += block.counts
+        difference = block.averaged - block.lr
+        if block.sr.dtype.kind == "f":
+            finite = np.isfinite(difference)
+            self.not_finite += int(np.count_nonzero(~finite & block.valid))
+            difference = np.where(finite, difference, 0)
         self._add_cells(block, difference)
         self._keep(block)
         for band in range(len(self.ends)):
@@ -56,29 +60,31 @@ class RadiometryCheck:
 
     def _add_band(self, block: Block, band: int, difference: NDArray[Any]) -> None:
         low, high = self.ends[band]
-        seen = block.valid[band]
-        lr, least, most = block.lr[band], block.low[band], block.high[band]
-        at_end = (least <= low) | (most >= high)
-        self.saturated[:, band] += ((lr <= low) | (lr >= high))[seen].sum(), at_end[seen].sum()
-        inside = lr[seen & ~at_end]
-        total = inside.sum(dtype=np.float64)
-        self.sums[:, band] += total, total + difference[seen & ~at_end].sum(dtype=np.float64)
-        self.squares[band] += np.einsum("n,n->", inside, inside, dtype=np.float64)
-        self.counts[band] += inside.size
+        seen = slice(None) if block.whole else block.valid[band]
+        lr, least, most = (values[band][seen].reshape(-1) for values in (block.lr, block.low, block.high))
+        difference = difference[seen].reshape(-1)
         for pile, values in zip(self.piles[band], (most, least, lr, lr), strict=True):
-            pile.add(values[seen])
+            pile.add(values)
+        if least.size and (least.min() <= low or most.max() >= high):
+            at_end = (least <= low) | (most >= high)
+            self.saturated[:, band] += np.count_nonzero((lr <= low) | (lr >= high)), np.count_nonzero(at_end)
+            lr, difference = lr[~at_end], difference[~at_end]
+        total = lr.sum(dtype=np.float64)
+        self.sums[:, band] += total, total + difference.sum(dtype=np.float64)
+        self.squares[band] += np.einsum("n,n->", lr, lr, dtype=np.float64)
+        self.counts[band] += lr.size
 
     def _add_cells(self, block: Block, difference: NDArray[Any]) -> None:
-        valid = block.valid.astype(np.float64)
-        number = _cells(valid, np.add)
-        share = number / _cells(np.ones_like(valid), np.add)
-        self.cells.append((_cells(difference, np.add) / np.maximum(number, 1), share))
+        size = _cells(np.ones((1, *block.lr.shape[1:]), np.float32), np.add)
+        number = size if block.whole else _cells(block.valid.astype(np.float32), np.add)
+        mean = _cells(difference, np.add) / np.maximum(number, 1)
+        self.cells.append((mean, np.broadcast_to(number / size, mean.shape)))
         reach = _reach(block.lr, block.lr, block.valid)
         got = _reach(block.low, block.high, block.valid)
         self.flat += int(np.count_nonzero((got == 0) & (reach > 4 * self.step)))
 
     def _keep(self, block: Block) -> None:
-        grid = (..., slice(SAMPLE_STEP // 2, None, SAMPLE_STEP), slice(SAMPLE_STEP // 2, None, SAMPLE_STEP))
+        grid = (..., slice(None, None, SAMPLE_STEP), slice(None, None, SAMPLE_STEP))
         for band, kept in enumerate(self.kept):
             seen = block.valid[band][grid]
             kept.append(np.stack([block.lr[band][grid][seen], block.averaged[band][grid][seen]]))
@@ -123,11 +129,11 @@ class RadiometryCheck:
         return float(np.where(self.counts > 0, np.abs(sr - lr) / reference, 0.0).max(initial=0.0))
 
     def spans(self) -> list[float]:
-        """2nd to 98th percentile of the LR of each band, and at least ten steps."""
+        """2nd to 98th percentile of the LR of each band, and at least ten steps; infinite where no pixel was kept."""
         spans = []
         for kept in self.kept:
             lr = np.concatenate([part[0] for part in kept]) if kept else np.zeros(0)
-            low, high = np.percentile(lr, (2, 98)) if lr.size else (0.0, 0.0)
+            low, high = np.percentile(lr, (2, 98)) if lr.size else (0.0, np.inf)
             spans.append(max(float(high - low), 10 * self.step, 1e-12))
         return spans
 
@@ -153,7 +159,7 @@ class RadiometryCheck:
         worst = 0.0
         for (up, down, lr_up, lr_down), count in zip(self.piles, self.valid, strict=True):
             beyond = max(up.found() - lr_up.found(), down.found() - lr_down.found())
-            worst = max(worst, beyond / max(int(count), 1))
+            worst = max(worst, (beyond - BY_CHANCE) / max(int(count), 1))
         return worst
 
     def _saturation(self) -> float:
@@ -185,6 +191,8 @@ class Pile:
 
 def _reach(low: NDArray[Any], high: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
     """Greatest of `high` minus least of `low` in each cell; negative infinity without a valid pixel."""
+    if valid.all():
+        return np.asarray(_cells(high, np.maximum) - _cells(low, np.minimum))
     highest = _cells(np.where(valid, high, -np.inf), np.maximum)
     return highest - np.where(np.isfinite(highest), _cells(np.where(valid, low, np.inf), np.minimum), 0)
 

@@ -19,11 +19,11 @@ from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, middle_slice
 from srcore.limits import Limit
 from srcore.models.blocks import cubic_weights
 
-ROW_STEP = 5
+ROW_STEP = 9
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
 NEIGHBOURS = 12
 """LR pixels on each side that a border is compared with."""
-LEAST = 24
+LEAST = 12
 """Jumps behind a mean, at least."""
 
 
@@ -49,14 +49,16 @@ class SeamCheck:
         if self.left is not None and self.left[0] == key:
             thin = np.concatenate([self.left[1], thin], axis=2)
             thin_valid = np.concatenate([self.left[2], thin_valid], axis=2)
-        self._add_sr(1, rows.start, cols.stop - thin.shape[2], thin, thin_valid)
+        self._add_sr(1, block.core[-2].start, cols.stop - thin.shape[2], thin, thin_valid)
         self.left = ((rows.start, cols.stop), thin[..., -3:].copy(), thin_valid[..., -3:].copy())
         thin, thin_valid = values[..., ::ROW_STEP], valid[..., ::ROW_STEP]
         kept = self.above.get(cols.start)
         tail = (rows.stop, thin[:, -3:].copy(), thin_valid[:, -3:].copy())
         if kept is not None and kept[0] == rows.start:
             thin, thin_valid = np.concatenate([kept[1], thin], axis=1), np.concatenate([kept[2], thin_valid], axis=1)
-        self._add_sr(0, cols.start, rows.stop - thin.shape[1], thin.transpose(0, 2, 1), thin_valid.transpose(0, 2, 1))
+        self._add_sr(
+            0, block.core[-1].start, rows.stop - thin.shape[1], thin.transpose(0, 2, 1), thin_valid.transpose(0, 2, 1)
+        )
         self.above[cols.start] = tail
 
     def _add_bicubic(self, block: Block) -> None:
@@ -100,20 +102,23 @@ class SeamCheck:
     def _worst(self, axis: int, core: int | None) -> float | None:
         """The greatest ratio of the axis; None when there is no border, or too little along it."""
         found = [np.zeros(0)]
-        for sr, theirs in zip(self._profiles("sr", axis, core), self._profiles("bicubic", axis, core), strict=True):
-            ratios = self._ratios(*sr, *theirs)[:, core :: core or 1]
+        for profiles in self._profiles(axis, whole=core is None):
+            ratios = self._ratios(*profiles)[:, core :: core or 1]
             # A seam goes through all bands; what only one of them has was there before.
             seen = np.isfinite(ratios).all(axis=0)
             found.append(np.median(ratios[:, seen], axis=0))
         values = np.concatenate(found)
         return float(values.max()) if values.size else None
 
-    def _profiles(self, of: str, axis: int, core: int | None) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        strips = [pair for (what, one, _), pair in sorted(self.strips.items()) if (what, one) == (of, axis)]
-        if core is not None or not strips:
+    def _profiles(self, axis: int, whole: bool) -> list[tuple[NDArray[Any], ...]]:
+        """Sums and numbers of SR and bicubic along every strip, or along the whole scene."""
+        strips: list[tuple[NDArray[Any], ...]] = [
+            (*pair, *self.strips[("bicubic", axis, strip)])
+                  for (of, one, strip), pair in sorted(self.strips.items()) if (of, one) == ("sr", axis)]  # fmt: skip
+        if not whole or not strips:
             return strips
         # Where borders are is not known: whole columns, so that chance has less to say.
-        return [(np.sum([sums for sums, _ in strips], axis=0), np.sum([counts for _, counts in strips], axis=0))]
+        return [tuple(np.sum(parts, axis=0) for parts in zip(*strips, strict=True))]
 
     def _ratios(self, *profiles: NDArray[Any]) -> NDArray[Any]:
         """Quotient of the mean jumps of SR and bicubic over its median around, (C, n); NaN where too little is seen."""

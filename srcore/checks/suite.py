@@ -14,6 +14,7 @@ from srcore.checks.blocks import Block
 from srcore.checks.consistency import ConsistencyCheck
 from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.geometry import check_grid
+from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
 from srcore.checks.radiometry import RadiometryCheck
 from srcore.checks.reference import ReferenceCheck
@@ -83,7 +84,7 @@ class Suite:
         self.spectral.add(block)
         self.range.add(block)
         self.seams.add(block)
-        self.sampler.add(block)
+        self.sampler.add(block, hr)
         if hr is not None:
             self.reference.add(block, *hr)
 
@@ -100,4 +101,5 @@ class Suite:
             *detail_checks(patches, self.range, scene.step, limits),
             *wald_checks(patches, generate, limits),
             *self.reference.checks(limits, self.radiometry.spans()),
+            *opensr_checks(patches, limits),
         ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, bicubic, over_pixels
+from srcore.checks.blocks import BICUBIC_PX, average_down, bicubic
 from srcore.checks.patches import SIDE_PX, Patch
 from srcore.limits import Limit
 from srcore.metrics import ergas, psnr, spectral_angle, ssim
@@ -53,7 +53,7 @@ def _figures(patch: Patch, generate: Generate) -> tuple[float, ...]:
     scale = patch.scale
     side = patch.lr.shape[-1] // scale * scale
     truth = patch.lr[:, :side, :side]
-    coarse = over_pixels(truth, (scale, scale), np.add) / scale**2
+    coarse = average_down(truth, (scale, scale))
     padded = np.pad(coarse, [(0, 0), (BICUBIC_PX, BICUBIC_PX), (BICUBIC_PX, BICUBIC_PX)], mode="reflect")
     ours, theirs = generate(coarse), bicubic(padded, scale)
     cut = (slice(None), slice(scale, -scale), slice(scale, -scale))

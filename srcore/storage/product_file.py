@@ -18,9 +18,9 @@ from srcore.errors import StoreError
 from srcore.storage.gdal import gdal_env, gdal_message
 from srcore.storage.stac import validate_item
 
-WINDOW_PX = 256
+WINDOW_PX = 128
 """Overview pixels along a window that is compared."""
-WINDOWS = 4
+WINDOWS = 2
 """Windows of each level, at most."""
 
 
@@ -72,7 +72,7 @@ def _level(finer: DatasetReader, coarser: DatasetReader, factor: int) -> float:
 
 def _places(shape: tuple[int, int]) -> list[tuple[int, int]]:
     rows, cols = ([0, n - WINDOW_PX] if n > 2 * WINDOW_PX else [0] for n in shape)
-    return [(row, col) for row in rows for col in cols][:WINDOWS]
+    return [(row, col) for row in rows for col in cols][:: 3 if len(rows) * len(cols) > WINDOWS else 1]
 
 
 def _moments(a: NDArray[Any], b: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

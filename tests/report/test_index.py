@@ -15,6 +15,7 @@ from flows.cli import app
 from flows.scene import run_dataset, run_scene
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
+from srcore.limits import LIMITS, Limit
 from srcore.report.index import Held, IndexFacts, Product, index_page, read_index, write_index
 from srcore.storage.publish import Receipt
 from tests.report.conftest import HOSTILE, check, check_page, hostile
@@ -76,7 +77,7 @@ def test_a_run_leaves_the_page_as_things_stand(archive: Path) -> None:
 
 
 def test_a_product_that_a_gate_stopped_keeps_its_page(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srcore.checks.consistency.GATE", -1.0)
+    monkeypatch.setitem(LIMITS, "consistency.ratio", Limit(gate=-1.0))
     places = DatasetPaths(archive.parent / "store/fields")
     run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)), scene="a")
     page = check_page(places.index.read_text())
