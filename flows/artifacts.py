@@ -35,6 +35,8 @@ UPDATE_SECONDS = 2.0
 """Between two updates of a progress artifact: one costs the run 10 to 25 ms."""
 MAX_PICTURE_BYTES = 2**20
 """Of a quicklook that goes into the server's database, once a run."""
+AWAY_SECONDS = 600.0
+"""A server that did not answer is not asked again for so long."""
 MAX_ROWS = 1000
 """Of a table; the store has the rest."""
 
@@ -124,9 +126,19 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
+class _Server:
+    """When the server last did not answer: Prefect's client asks for a minute, and a night shows much."""
+
+    away_at = -AWAY_SECONDS
+
+
 def _tried(show: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    if time.monotonic() - _Server.away_at < AWAY_SECONDS:
+        return None
     try:
         return show(*args, **kwargs)
     except (httpx.HTTPError, PrefectException) as error:
+        if isinstance(error, httpx.TransportError):
+            _Server.away_at = time.monotonic()
         get_run_logger().warning("the Prefect server did not take an artifact: %s", error)
         return None

@@ -28,12 +28,13 @@ CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The browser's tests run only when they are asked for (make test-browser)."""
-    if "browser" in (config.option.markexpr or ""):
-        return
-    browser = [item for item in items if item.get_closest_marker("browser")]
-    config.hook.pytest_deselected(items=browser)
-    items[:] = [item for item in items if item not in browser]
+    """The browser's tests and those for the night run only when they are asked for (make test-browser, test-nightly)."""
+    asked = config.option.markexpr or ""
+    for marker in ("browser", "nightly"):
+        if marker not in asked:
+            left = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left)
+            items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")
