@@ -111,6 +111,19 @@ def write_item(path: Path, item: pystac.Item) -> None:
     write_atomic(path, (text + "\n").encode())
 
 
+def tag_item(path: Path, properties: Mapping[str, Any]) -> None:
+    """Add properties, their names beginning with 'srcore:', to the item at `path`, whole or not at all."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        what = f"the STAC item {path.name} cannot be read"
+        raise StoreError(what, str(error), "run again", code="BAD_STAC") from error
+    document["properties"].update(properties)
+    validate_item(document)
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, (text + "\n").encode())
+
+
 def validate_item(item: pystac.Item | Mapping[str, Any]) -> None:
     """Raise StoreError (BAD_STAC) unless an item is valid: by STAC's own schemas, as pystac carries them, and by ours.
 
