@@ -20,8 +20,13 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
+<<<<<<< HEAD
 from srcore.layout import DatasetPaths, ProductPaths, lease_path
 from srcore.report.index import write_index
+=======
+from srcore.layout import DatasetPaths, lease_path
+from srcore.report.index import is_stale, write_index
+>>>>>>> main
 from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
@@ -29,7 +34,7 @@ from srcore.stages.plan import Job, plan_scene, save_plan
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.files import store_error
 from srcore.storage.leases import Lease, held, holder, is_alive
-from srcore.storage.publish import Receipt, clear_scratch, is_whole, publish
+from srcore.storage.publish import Receipt, check_verified, clear_scratch, is_whole, publish
 from srcore.storage.quarantine import Quarantine, listening, quarantine
 from srcore.storage.scratch import Ingested, ScenePlan
 from srcore.storage.sources import Scene, find_hr, find_scenes
@@ -71,15 +76,27 @@ def run_scene(
             "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
         )
         same_or_refuse(plan, ingested)
+<<<<<<< HEAD
         stage("export", lambda progress: export(plan, progress))
         report: Report = stage("validate", lambda progress: _validate(plan, progress))
         receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
         write_page(plan, receipt)
         refuse(plan, report)
         tag(plan, report)
+=======
+        verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
+        try:
+            report: Report = stage("validate", lambda progress: _validate(plan, progress))
+            receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+            write_page(plan, receipt)
+            refuse(plan, report)
+        except SRError:
+            check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
+            raise
+>>>>>>> main
         same_or_refuse(plan, ingested)
         lease.check()
-        receipt = publish(plan.product, plan.scratch, receipt)
+        receipt = publish(plan.product, plan.scratch, receipt, verified)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None
@@ -373,8 +390,9 @@ def run_dataset(
             continue
         done += state.due or force
         outcomes.append(run_due(catalog, state, run, force=force))
-    if done:
-        _show(DatasetPaths(Path(catalog.store) / dataset))
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    if is_stale(places):
+        _show(places)
     return outcomes
 
 

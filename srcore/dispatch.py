@@ -175,15 +175,16 @@ def _drain(client: Client, work: Callable[[int], T], ledger: _Ledger[T]) -> None
 def _settle(ledger: _Ledger[T], future: Any, tiles: Sequence[int], *, alone: bool) -> None:
     from distributed import KilledWorker
 
-    error = future.exception()
-    if error is None:
-        ledger.settle(future.result())
-    elif isinstance(error, KilledWorker):
-        ledger.lost(tiles, error, alone=alone)
-    elif isinstance(error, CancelledError):  # the scheduler went away, and may come back: see _next
+    try:
+        outcomes: list[Outcome[T]] = future.result()
+    except CancelledError:  # the scheduler went away, and may come back: see _next
         ledger.queue.append(tiles)
-    else:
+    except KilledWorker as error:
+        ledger.lost(tiles, error, alone=alone)
+    except Exception as error:  # whatever the cluster says of a task, its tiles are tried again
         ledger.settle([Outcome(tile, error=_foreign(error)) for tile in tiles])
+    else:
+        ledger.settle(outcomes)
 
 
 def _next(arrivals: SimpleQueue[Any], client: Client) -> Any:

@@ -29,6 +29,8 @@ from srcore.report.evidence import Evidence, Histogram
 
 INK, GRID, LR, SR, BAD = "#000001", "#000002", "#000003", "#000004", "#000005"
 """Stand for the CSS variables of the page."""
+TOWER = 5
+"""A bin that many times higher than the third one is cut."""
 _VARIABLES = {INK: "--ink", GRID: "--line", LR: "--lr", SR: "--sr", BAD: "--bad"}
 _STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
     "svg.fonttype": "none",  # text stays text: found, read aloud, in the page's font
@@ -63,6 +65,7 @@ def histogram_figure(name: str, band: str, histogram: Histogram, unit: str) -> M
         axes.stairs(100 * np.array(histogram.lr), edges, fill=True, color=LR, alpha=0.35, linewidth=0)
         axes.stairs(100 * np.array(histogram.sr), edges, color=SR, linewidth=1.6)
         axes.set_xlim(*_shown(histogram, edges))
+        _cap(axes, 100 * np.maximum(histogram.lr, histogram.sr))
         axes.set_xlabel(unit)
         axes.set_ylabel("% of pixels")
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -75,6 +78,14 @@ def _shown(histogram: Histogram, edges: NDArray[Any]) -> tuple[float, float]:
     used = np.flatnonzero(np.maximum(histogram.lr, histogram.sr) > 1e-4)
     first, last = (int(used[0]), int(used[-1])) if used.size else (0, len(histogram.lr) - 1)
     return float(edges[max(0, first - 1)]), float(edges[min(len(edges) - 1, last + 2)])
+
+
+def _cap(axes: Axes, percent: NDArray[Any]) -> None:
+    """Cut one or two bins (the background of a scan) that leave the others no height, and say how high they go."""
+    highest, next_ones = float(percent.max()), float(np.sort(percent)[-3])
+    if highest > TOWER * next_ones > 0:
+        axes.set_ylim(0, 1.5 * next_ones)
+        axes.text(0.98, 0.95, f"cut: up to {highest:.0f} %", transform=axes.transAxes, ha="right", va="top", color=INK)
 
 
 def map_figure(name: str, evidence: Evidence) -> Markup:

@@ -6,7 +6,9 @@ linked by relative paths, so the folder can be moved or served as it is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ TRENDS = (
     ("time", "Time a scene", "s", None),
 )
 """Name, title, unit, and the check whose value it is; None: the wall time."""
+DEAD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,27 @@ class IndexFacts:
 def write_index(places: DatasetPaths) -> Path:
     """Write the page of the dataset in place of the one there; StoreError when that cannot be done."""
     places.root.mkdir(parents=True, exist_ok=True)
+    _sweep(places.index)
     write_atomic(places.index, index_page(read_index(places)).encode("utf-8", "backslashreplace"))
     return places.index
+
+
+def is_stale(places: DatasetPaths) -> bool:
+    """True when a product or a record of the quarantine came or went after the page was written.
+
+    Each of them comes by a new name in its folder, so the folders' times tell.
+    """
+    folders = [*(places.root / "products").glob("*/"), *places.root.glob("quarantine/")]
+    changed = max((folder.stat().st_mtime_ns for folder in folders), default=0)
+    return changed > (places.index.stat().st_mtime_ns if places.index.exists() else 0)
+
+
+def _sweep(index: Path) -> None:
+    """Remove what dead runs left of it; a living one writes for less than a second."""
+    for path in index.parent.glob(f".{index.name}.*.part"):
+        with suppress(OSError):  # another run was faster
+            if time.time() - path.stat().st_mtime > DEAD_SECONDS:
+                path.unlink()
 
 
 def read_index(places: DatasetPaths) -> IndexFacts:

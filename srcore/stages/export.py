@@ -12,15 +12,17 @@ from srcore.layout import ProductPaths
 from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog, nifti, stac
-from srcore.storage.files import write_atomic
+from srcore.storage.files import sha256_file, write_atomic
 from srcore.storage.scene import open_scene
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 Progress = Callable[[int, int], None]
 
 
-def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> ProductPaths:
+def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> dict[str, str]:
     """Write product, STAC item and quicklook into the scene's staged folder, and read every block back.
+
+    Gives the sha256 of each file by its name: what is published must still be what was read back.
 
     StoreError when a tile is missing or damaged, when the disk fills, or when what was read back differs.
     """
@@ -38,7 +40,7 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Pr
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
         stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
-    return staged
+    return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 
 
 def _write_data(plan: ScenePlan, store: TileStore, target: Path, progress: Progress) -> None:

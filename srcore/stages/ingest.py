@@ -59,8 +59,6 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
     return result
 
 
-
-
 def _core_inside(tiles: TilePlan, tile: Tile) -> Window:
     return (
         slice(None),

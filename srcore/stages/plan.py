@@ -161,7 +161,6 @@ def _is_interrupted(job: Job) -> bool:
 def save_plan(plan: ScenePlan) -> None:
     """Put plan.json into the scratch folder, for the workers; PlanError NOT_WRITABLE, StoreError DISK_FULL."""
     try:
-        plan.product.folder.mkdir(parents=True, exist_ok=True)
         plan.save()
     except StoreError:
         raise

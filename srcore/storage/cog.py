@@ -22,7 +22,7 @@ from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_check import check_directories, check_pixels
 from srcore.storage.cog_form import product_env
 from srcore.storage.cog_write import write_product, write_tiny
-from srcore.storage.files import fsync_file, fsync_folder, store_error
+from srcore.storage.files import free_bytes, fsync_file, fsync_folder, store_error
 from srcore.storage.gdal import gdal_env
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
@@ -58,6 +58,8 @@ def write_cog(
         try:
             product = write_product(folder, pixels, progress)
             fsync_file(product)
+            if free_bytes(folder) < FULL_BELOW_BYTES:
+                _verify_on_full_disk(product, pixels)
             os.replace(product, path)
             fsync_folder(path.parent)
         except StoreError:
@@ -65,6 +67,15 @@ def write_cog(
         except GDAL_FAILURES as error:
             # here, before the hidden folder goes and the disk is no longer full
             raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
+
+
+def _verify_on_full_disk(product: Path, pixels: ProductPixels) -> None:
+    """GDAL loses bytes on a full disk without a word. Told as DISK_FULL now: soon the hidden folder makes space."""
+    try:
+        explain(product)
+        check_pixels(product, pixels, None)
+    except (StoreError, *GDAL_FAILURES) as error:
+        raise store_error(product, error, enough_bytes=FULL_BELOW_BYTES) from error
 
 
 def verify_cog(

@@ -80,15 +80,19 @@ class Receipt:
             raise StoreError(f"{path.name} is not a receipt", str(error), "remove it to publish again") from error
 
 
-def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt) -> Receipt:
+def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: Mapping[str, str]) -> Receipt:
     """Move the staged files under their published names and write the receipt; gives it with the outputs filled in.
 
-    The files must have been verified. Every point of failure leaves either the old product, or no receipt and the
-    record that publishing began. StoreError when the store cannot be written.
+    `verified` holds the sha256 that a file had when it was verified, by its name. Every point of failure leaves
+    either the old product, or no receipt and the record that publishing began. StoreError when a file is another
+    one now (VERIFY_FAILED), or when the store cannot be written.
     """
     staged = ProductPaths(scratch.staged, product.name)
     try:
-        complete = Receipt(**{**receipt.__dict__, "outputs": tuple(_output(path) for path in _there(staged))})
+        outputs = tuple(_output(path, verified) for path in _there(staged, verified))
+        complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
+        product.folder.mkdir(parents=True, exist_ok=True)
+        fsync_folder(product.folder.parent)
         complete.save(staged.receipt)
         complete.save(scratch.publishing)
         replaced = _outputs_before(product)
@@ -108,15 +112,32 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt) -> Receip
     return complete
 
 
-def _there(staged: ProductPaths) -> list[Path]:
-    if not staged.data.is_file():
-        raise StoreError(f"{staged.name} is not staged", "no file", "run again", code="TILE_MISSING")
-    return [path for path in staged.files if path.exists()]
+def _there(staged: ProductPaths, verified: Mapping[str, str]) -> list[Path]:
+    return [path for path in staged.files if path.name in verified or path.exists()]
 
 
-def _output(path: Path) -> Output:
+def check_verified(staged: Path, verified: Mapping[str, str]) -> None:
+    """StoreError VERIFY_FAILED unless the staged files are those that were verified."""
+    for name, sha256 in verified.items():
+        try:
+            found = sha256_file(staged / name)
+        except OSError as error:
+            found = error.strerror or str(error)
+        if found != sha256:
+            raise _changed(name, found)
+
+
+def _changed(name: str, found: str) -> StoreError:
+    return StoreError(f"{name} changed after it was verified", found, "look for a failing disk, and run again",
+                      code="VERIFY_FAILED")  # fmt: skip
+
+
+def _output(path: Path, verified: Mapping[str, str]) -> Output:
     fsync_file(path)
-    return Output(path.name, sha256_file(path), path.stat().st_size)
+    output = Output(path.name, sha256_file(path), path.stat().st_size)
+    if verified.get(path.name, output.sha256) != output.sha256:
+        raise _changed(path.name, output.sha256)
+    return output
 
 
 def _outputs_before(product: ProductPaths) -> set[str]:

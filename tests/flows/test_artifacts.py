@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prefect.logging import disable_run_logger
 
 from flows import artifacts
-from flows.artifacts import StageProgress, TileFailures, artifact_key, show_quicklook, show_table
+from flows.artifacts import StageProgress, TileFailures, artifact_key, show_quicklook, show_report, show_table
 from srcore import dispatch
 from srcore.errors import SourceError, TileError
 
@@ -38,7 +38,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return call
 
     for name in ("create_progress_artifact", "update_progress_artifact", "create_markdown_artifact",
-                 "create_table_artifact"):  # fmt: skip
+                 "create_table_artifact", "create_link_artifact"):  # fmt: skip
         monkeypatch.setattr(artifacts, name, keep(name))
     return calls
 
@@ -112,6 +112,15 @@ def test_the_quicklook_goes_as_a_data_uri_or_by_its_path_when_large(
     assert "data:image/png;base64,iVBORw==" in shown[0]["args"][0]
     assert "base64" not in shown[1]["args"][0]
     assert str(picture) in shown[1]["args"][0]
+
+
+def test_the_report_is_linked_by_its_address(shown: list[dict[str, Any]], tmp_path: Path) -> None:
+    page = tmp_path / "a <b>.report.html"
+    show_report(page, "a", "b")
+    assert shown[0]["call"] == "create_link_artifact"
+    assert shown[0]["key"] == "report-a-b"
+    assert shown[0]["args"] == (page.as_uri(),)
+    assert str(page) in shown[0]["link_text"]
 
 
 def test_failed_tiles_become_rows_also_those_that_a_retry_saved() -> None:

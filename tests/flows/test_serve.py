@@ -76,6 +76,8 @@ def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
     assert "data:image/png;base64," in artifacts["quicklook-hills-east"]["data"]
     product = served.catalog.parent / "archive" / "hills" / "products" / "east"
     assert (product / "east.receipt.json").is_file()
+    assert (product / "east.report.html").as_uri() in artifacts["report-hills-east"]["data"]
+    assert (product.parent.parent / "index.html").is_file()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,13 @@ def test_a_page_is_valid_and_needs_nothing_else(facts: ReportFacts) -> None:
 
 def test_it_is_the_same_every_time(facts: ReportFacts) -> None:
     assert report_page(facts) == report_page(facts)
+
+
+def test_only_times_differ_between_two_runs_of_the_same_work(facts: ReportFacts) -> None:
+    later = replace(facts.receipt, created="2027-05-06T07:08:09+00:00", seconds={"plan": 7.5, "upscale": 1.25})
+    pages = [report_page(facts), report_page(replace(facts, receipt=later))]
+    assert pages[0] != pages[1]
+    assert len({re.sub("<time .*?</time>", "", page) for page in pages}) == 1
 
 
 def test_it_says_what_was_found(facts: ReportFacts) -> None:

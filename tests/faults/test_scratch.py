@@ -1,0 +1,207 @@
+"""Damage in the work store: found, done again, and never published."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.scene import run_dataset, run_scene, scene_states
+from srcore.catalog import load_catalog
+from srcore.dispatch import Workers
+from srcore.errors import SRError
+from srcore.layout import Scratch
+from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from tests.faults import archive
+from tests.faults.conftest import Injected
+
+HERE = Workers(0)
+
+
+def flip(path: Path, seed: int = 0) -> None:
+    data = bytearray(path.read_bytes())
+    if data:
+        bit = random.Random(f"{path.name} {seed}").randrange(8 * len(data))
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(data))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "bit flip": flip,
+    "another bit flip": lambda path: flip(path, 1),
+    "truncated": truncate,
+    "empty": lambda path: path.write_bytes(b""),
+    "missing": Path.unlink,
+}
+
+
+def scratch_of(catalog: Path) -> Path:
+    [folder] = (path for path in (catalog.parent / "store/fields/.scratch/scene").iterdir() if path.is_dir())
+    return folder
+
+
+def until(catalog: Path, stage: str) -> None:
+    [state] = scene_states(load_catalog(catalog), archive.DATASET)
+    assert run_scene(state.job, HERE, until=stage) is None
+
+
+def family(path: Path, folder: Path) -> str:
+    """Which kind of file it is: one of each is damaged."""
+    relative = path.relative_to(folder).as_posix()
+    return relative if relative.endswith("zarr.json") else relative.split("/c/")[0].split("done/")[0]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
+    damage: str, catalog: Path, tmp_path: Path, injected: Injected
+) -> None:
+    [outcome] = archive.run(catalog)
+    assert outcome.ok
+    right = archive.published(tmp_path)
+    archive.reset(tmp_path)
+    until(catalog, "upscale")
+    shutil.copytree(tmp_path / "store", tmp_path / "kept")
+    folder = scratch_of(catalog)
+    chosen = {family(path, folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    assert len(chosen) == 11, sorted(chosen)  # plan, ingest, 5 of metadata, tiles, valid, sr, done
+    wrong = []
+    for path in chosen.values():
+        archive.reset(tmp_path)
+        shutil.copytree(tmp_path / "kept", tmp_path / "store")
+        DAMAGES[damage](path)
+        [outcome] = archive.run(catalog)
+        if not outcome.ok or archive.published(tmp_path) != right:
+            wrong.append(f"{damage} of {path.relative_to(folder)}: {outcome.code} {outcome.message}")
+    injected(f"{damage} in the work store, then a resumed run", len(chosen), wrong)
+
+
+AFTER = {
+    "ingest": ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
+    "upscale": ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/2", "done/2.json", "tiles.zarr/valid/c/0/1/1"],
+    "export": ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
+}
+
+
+@pytest.mark.parametrize("stage", AFTER)
+def test_damage_during_the_run_is_found_before_anything_is_published(
+    stage: str, catalog: Path, tmp_path: Path, injected: Injected
+) -> None:
+    archive.run(catalog)
+    right = archive.published(tmp_path)
+    wrong, count = [], 0
+    for name in AFTER[stage]:
+        for damage in ("bit flip", "truncated", "missing"):
+            change = DAMAGES[damage]
+            archive.reset(tmp_path)
+
+            def call(running: str, work: Callable[[Any], Any], name: str = name, change: Any = change) -> Any:
+                result = work(lambda done, total: None)
+                if running == stage:
+                    change(scratch_of(catalog) / name)
+                return result
+
+            [outcome] = run_dataset(catalog, archive.DATASET, lambda job, call=call: run_scene(job, HERE, call))
+            count += 1
+            if outcome.ok or archive.products(archive.published(tmp_path)):
+                wrong.append(f"{damage} of {name} behind {stage} was published")
+            [outcome] = archive.run(catalog)
+            if not outcome.ok or archive.published(tmp_path) != right:
+                wrong.append(f"{damage} of {name} behind {stage} was not mended: {outcome.message}")
+    injected(f"damage behind {stage}", count, wrong)
+
+
+def test_a_marker_without_its_shard_is_no_marker(catalog: Path) -> None:
+    until(catalog, "upscale")
+    store = TileStore(ScenePlan.load(Scratch(scratch_of(catalog)).plan))
+    assert store.pending() == []
+    (scratch_of(catalog) / "sr.zarr/sr/c/0/1/2").unlink()
+    assert store.pending() == [5]
+    assert store.pending() == [5]
+
+
+def test_an_all_fill_scene_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    """Where the right values are those that Zarr gives for a hole, only the marker tells."""
+    archive.write_scene(tmp_path / "in/scene.tif", shape=(40, 40))
+    import rasterio
+
+    with rasterio.open(tmp_path / "in/scene.tif", "r+") as source:
+        source.nodata = None
+        source.write(source.read() * 0)
+    catalog = archive.write_catalog(tmp_path, model="nearest-x2")
+    until(catalog, "upscale")
+    store = TileStore(ScenePlan.load(Scratch(scratch_of(catalog)).plan))
+    (scratch_of(catalog) / "done/1.json").unlink()
+    assert store.pending() == [1]
+    [outcome] = archive.run(catalog)
+    assert outcome.ok
+
+
+def test_work_of_another_configuration_is_replaced(catalog: Path) -> None:
+    until(catalog, "upscale")
+    before = scratch_of(catalog)
+    catalog.write_text(catalog.read_text().replace("bicubic-x2", "nearest-x2"))
+    until(catalog, "upscale")
+    assert scratch_of(catalog) != before
+    assert not before.exists()
+
+
+def test_a_sealed_record_tells_every_flipped_bit(catalog: Path, injected: Injected) -> None:
+    until(catalog, "ingest")
+    path = scratch_of(catalog) / "ingest.json"
+    data, wrong = path.read_bytes(), []
+    right = Ingested.load(Scratch(path.parent))
+    assert right is not None
+    for bit in range(0, 8 * len(data), 37):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(damaged))
+        if Ingested.load(Scratch(path.parent)) not in (None, right):
+            wrong.append(f"bit {bit} of ingest.json")
+    injected("bit flip in ingest.json", len(range(0, 8 * len(data), 37)), wrong)
+
+
+@pytest.mark.parametrize("name", ["products/scene/scene.receipt.json", "quarantine/scene.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_of_the_store_stops_nothing(
+    name: str, damage: str, catalog: Path, tmp_path: Path, injected: Injected
+) -> None:
+    if name.startswith("quarantine"):
+        source = (tmp_path / "in/scene.tif").read_bytes()
+        (tmp_path / "in/scene.tif").write_bytes(b"not a raster")
+        assert not archive.run(catalog)[0].ok
+        (tmp_path / "in/scene.tif").write_bytes(source)
+    else:
+        archive.run(catalog)
+    DAMAGES[damage](tmp_path / "store/fields" / name)
+    assert scene_states(load_catalog(catalog), archive.DATASET)
+    [outcome] = archive.run(catalog)
+    injected("damaged receipt or record", 1, [] if outcome.ok else [f"{damage} of {name}: {outcome.message}"])
+
+
+def test_an_engine_of_another_checkpoint_is_refused(catalog: Path, tmp_path: Path) -> None:
+    from srcore.checkpoints import locate
+
+    model = tmp_path / "model"
+    shutil.copytree(locate("bicubic-x2"), model)
+    catalog.write_text(catalog.read_text().replace("bicubic-x2", str(model)))
+    [state] = scene_states(load_catalog(catalog), archive.DATASET)
+
+    def call(running: str, work: Callable[[Any], Any]) -> Any:
+        result = work(lambda done, total: None)
+        if running == "ingest":
+            shutil.rmtree(model)
+            shutil.copytree(locate("nearest-x2"), model)
+        return result
+
+    with pytest.raises(SRError, match="changed during the run") as caught:
+        run_scene(state.job, HERE, call)
+    assert caught.value.code == "MODEL_CHANGED"
+    assert caught.value.retryable
