@@ -20,13 +20,8 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
-<<<<<<< HEAD
 from srcore.layout import DatasetPaths, ProductPaths, lease_path
-from srcore.report.index import write_index
-=======
-from srcore.layout import DatasetPaths, lease_path
 from srcore.report.index import is_stale, write_index
->>>>>>> main
 from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
@@ -76,14 +71,6 @@ def run_scene(
             "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
         )
         same_or_refuse(plan, ingested)
-<<<<<<< HEAD
-        stage("export", lambda progress: export(plan, progress))
-        report: Report = stage("validate", lambda progress: _validate(plan, progress))
-        receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
-        write_page(plan, receipt)
-        refuse(plan, report)
-        tag(plan, report)
-=======
         verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
         try:
             report: Report = stage("validate", lambda progress: _validate(plan, progress))
@@ -93,7 +80,7 @@ def run_scene(
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
->>>>>>> main
+        verified |= tag(plan, report)
         same_or_refuse(plan, ingested)
         lease.check()
         receipt = publish(plan.product, plan.scratch, receipt, verified)
@@ -151,12 +138,17 @@ def refuse(plan: ScenePlan, report: Report) -> None:
                         f"{first.value} {first.unit}, limit {first.limit}", first.hint)  # fmt: skip
 
 
-def tag(plan: ScenePlan, report: Report) -> None:
-    """Say in the staged STAC item what the checks said, so that whoever finds a degraded product knows it."""
-    staged = ProductPaths(plan.scratch.staged, plan.product.name).stac
-    if staged.exists():
-        failed = [check.id for check in report.checks if not check.passed]
-        tag_item(staged, {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})})
+def tag(plan: ScenePlan, report: Report) -> dict[str, str]:
+    """Say in the staged STAC item what the checks said, so that whoever finds a degraded product knows it.
+
+    Gives the item's name and its sha256; nothing for a product without an item.
+    """
+    item = ProductPaths(plan.scratch.staged, plan.product.name).stac
+    if not item.exists():
+        return {}
+    failed = [check.id for check in report.checks if not check.passed]
+    facts = {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})}
+    return {item.name: tag_item(item, facts)}
 
 
 class _Reached(Exception):  # noqa: N818  an end, not an error

@@ -6,6 +6,7 @@ those that are given: the same product has the same item.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -111,8 +112,8 @@ def write_item(path: Path, item: pystac.Item) -> None:
     write_atomic(path, (text + "\n").encode())
 
 
-def tag_item(path: Path, properties: Mapping[str, Any]) -> None:
-    """Add properties, their names beginning with 'srcore:', to the item at `path`, whole or not at all."""
+def tag_item(path: Path, properties: Mapping[str, Any]) -> str:
+    """Add properties, their names beginning with 'srcore:', to the item at `path`, whole or not at all; its sha256."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -120,8 +121,9 @@ def tag_item(path: Path, properties: Mapping[str, Any]) -> None:
         raise StoreError(what, str(error), "run again", code="BAD_STAC") from error
     document["properties"].update(properties)
     validate_item(document)
-    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, (text + "\n").encode())
+    content = (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def validate_item(item: pystac.Item | Mapping[str, Any]) -> None:
