@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import settings
 from rasterio.transform import Affine
+
+# Time says nothing on a busy machine; the same examples at every run say whether a change broke something.
+settings.register_profile("srcore", deadline=None, derandomize=True)
+settings.load_profile("srcore")
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

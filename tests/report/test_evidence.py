@@ -7,16 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srcore.checks.blocks import average_down
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.report.evidence import BINS, CELLS, Evidence, EvidenceCollector
 
 SCALE = (2, 2)
-
-
-def averaged(sr: np.ndarray, scale: tuple[int, ...]) -> np.ndarray:
-    """Mean of the SR pixels (C, *n * scale) in each LR pixel."""
-    pairs = [part for size, s in zip(sr.shape[1:], scale, strict=True) for part in (size // s, s)]
-    return sr.astype(float).reshape(len(sr), *pairs).mean(axis=tuple(range(2, len(pairs) + 1, 2)))
 
 
 def collect(
@@ -35,7 +30,7 @@ def collect(
         seen_hr = seen
         for axis, s in enumerate(scale, 1):
             seen_hr = seen_hr.repeat(s, axis)
-        collector.add(core, part, seen, fine, seen_hr, averaged(fine, scale))
+        collector.add(core, part, seen, fine, seen_hr, average_down(fine, scale))
     return collector.evidence()
 
 
