@@ -48,18 +48,21 @@ def main() -> None:
     """Print the tables; with --json write the figures too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.validation", description=__doc__)
     parser.add_argument("--model", action="append", help="models of the good products (default srcore-x2, bicubic-x2)")
+    parser.add_argument("--only", choices=("products", "defects"), help="one of the two tables")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    figures: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        good = [
-            row for model in arguments.model or ["srcore-x2", "bicubic-x2"] for row in products(Path(folder), model)
-        ]
-        out.print(products_table(good))
-        found = defects(Path(folder))
-        out.print(defects_table(found))
+        if arguments.only != "defects":
+            models = arguments.model or ["srcore-x2", "bicubic-x2"]
+            figures["products"] = [row for model in models for row in products(Path(folder), model)]
+            out.print(products_table(figures["products"]))
+        if arguments.only != "products":
+            figures["defects"] = defects(Path(folder))
+            out.print(defects_table(figures["defects"]))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"products": good, "defects": found}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def products(folder: Path, model: str) -> list[dict[str, Any]]:
@@ -117,6 +120,8 @@ def products_table(rows: list[dict[str, Any]]) -> Table:
 def defects(folder: Path) -> list[dict[str, Any]]:
     """Twelve defects in the drawn scene and in PLACES: the values of their checks, and whether they were found."""
     drawn = folder / "drawn/lr/plain-20240611.tif"
+    if not drawn.exists():
+        make_archive(folder / "drawn")
     rows = []
     for lr in (drawn, *(shared() / "data/satellite" / place for place in PLACES)):
         sr = folder / f"{lr.stem}-bicubic-x2.tif"
@@ -153,7 +158,9 @@ def _defect(name: str, lr: Path, sr: Path, target: Path) -> dict[str, Any]:
 
 
 def _write(target: Path, values: NDArray[Any], valid: NDArray[np.bool_], profile: dict[str, Any]) -> None:
-    options = {**profile, "driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
+    # Without the last two GDAL takes the fourth of four 8-bit bands for alpha.
+    options = {**profile, "driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256,
+               "photometric": "minisblack", "alpha": "no"}  # fmt: skip
     with rasterio.open(target, "w", **options) as product:
         product.write(_with_nodata(values, valid, profile["nodata"]))
 

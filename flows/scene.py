@@ -20,7 +20,7 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import CatalogError, GateError, LeaseError, PlanError, SRError, StoreError
-from srcore.layout import DatasetPaths, lease_path
+from srcore.layout import DatasetPaths, ProductPaths, lease_path
 from srcore.report.index import is_stale, write_index
 from srcore.report.product import keep_page, write_page
 from srcore.stages.export import export
@@ -33,6 +33,7 @@ from srcore.storage.publish import Receipt, check_verified, clear_scratch, is_wh
 from srcore.storage.quarantine import Quarantine, listening, quarantine
 from srcore.storage.scratch import Ingested, ScenePlan
 from srcore.storage.sources import Scene, find_hr, find_scenes
+from srcore.storage.stac import tag_item
 from srcore.storage.sweep import sweep_dataset, sweep_done, sweep_scene
 from srcore.storage.watch import changed, same_sources
 
@@ -79,6 +80,7 @@ def run_scene(
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
+        verified |= tag(plan, report)
         same_or_refuse(plan, ingested)
         lease.check()
         receipt = publish(plan.product, plan.scratch, receipt, verified)
@@ -134,6 +136,19 @@ def refuse(plan: ScenePlan, report: Report) -> None:
         first = report.failed_gates[0]
         raise GateError(f"{plan.scene} is not published: gate {first.id} was not passed",
                         f"{first.value} {first.unit}, limit {first.limit}", first.hint)  # fmt: skip
+
+
+def tag(plan: ScenePlan, report: Report) -> dict[str, str]:
+    """Say in the staged STAC item what the checks said, so that whoever finds a degraded product knows it.
+
+    Gives the item's name and its sha256; nothing for a product without an item.
+    """
+    item = ProductPaths(plan.scratch.staged, plan.product.name).stac
+    if not item.exists():
+        return {}
+    failed = [check.id for check in report.checks if not check.passed]
+    facts = {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})}
+    return {item.name: tag_item(item, facts)}
 
 
 class _Reached(Exception):  # noqa: N818  an end, not an error

@@ -6,6 +6,7 @@ those that are given: the same product has the same item.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -109,6 +110,20 @@ def write_item(path: Path, item: pystac.Item) -> None:
     validate_item(item)
     text = json.dumps(_plain(item), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomic(path, (text + "\n").encode())
+
+
+def tag_item(path: Path, properties: Mapping[str, Any]) -> str:
+    """Add properties, their names beginning with 'srcore:', to the item at `path`, whole or not at all; its sha256."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        what = f"the STAC item {path.name} cannot be read"
+        raise StoreError(what, str(error), "run again", code="BAD_STAC") from error
+    document["properties"].update(properties)
+    validate_item(document)
+    content = (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def validate_item(item: pystac.Item | Mapping[str, Any]) -> None:

@@ -137,6 +137,9 @@ def test_a_scene_of_nothing_is_published_and_flagged(write_raster: Callable[...,
     assert receipt is not None
     assert receipt.verdict == "degraded"
     assert [check["id"] for check in receipt.checks if not check["passed"]] == ["scene.empty"]
+    item = json.loads((source.parent / "sr.json").read_text())
+    assert item["properties"]["srcore:verdict"] == "degraded"
+    assert item["properties"]["srcore:failed_checks"] == ["scene.empty"]
 
 
 def test_a_scene_of_one_valid_pixel_is_published(write_raster: Callable[..., Path]) -> None:
