@@ -114,7 +114,7 @@ class Sweep:
             self.wrong.append(f"{name}: left behind {left}")
 
 
-def publish_directly(product: ProductPaths, scratch: Scratch, receipt: Receipt) -> Receipt:
+def publish_directly(product: ProductPaths, scratch: Scratch, receipt: Receipt, _: dict[str, str]) -> Receipt:
     """What srcore must not do: write to the published names. The control."""
     outputs = []
     for path in product.files:

@@ -86,7 +86,11 @@ class Served:
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON that the server's API answers."""
-        response = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=30)
+        for _ in range(30):
+            response = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=30)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)  # its database is busy, and it asks to be asked again, as Prefect's own client does
         response.raise_for_status()
         return response.json()
 
