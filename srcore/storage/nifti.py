@@ -80,9 +80,7 @@ def open_nifti(header: Header) -> Iterator[NiftiReader]:
     dtype = head.get_data_dtype()
     if volume_shape(path, head) != header.grid.shape or dtype.name != header.dtype:
         found = f"shape {volume_shape(path, head)} {dtype.name}"
-        raise SourceError(
-            f"{path}: changed since it was planned", found, "run the scene again", code="SOURCE_CHANGED"
-        )
+        raise SourceError(f"{path}: changed since it was planned", found, "run the scene again", code="SOURCE_CHANGED")
     offset = int(head.get_data_offset())
     with path.open("rb") if not is_gzip(path) else TemporaryFile() as file:
         if is_gzip(path):

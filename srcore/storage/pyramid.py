@@ -109,9 +109,7 @@ def _usable(values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header
     return usable
 
 
-def _stored(
-    mean: NDArray[np.float64], found: NDArray[np.bool_], dtype: np.dtype[Any], header: Header
-) -> NDArray[Any]:
+def _stored(mean: NDArray[np.float64], found: NDArray[np.bool_], dtype: np.dtype[Any], header: Header) -> NDArray[Any]:
     """Averages in the native dtype, integers rounded half up; none of a data band is the nodata number by chance."""
     bands, nodata = len(header.bands), nodata_tag(header)
     nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata

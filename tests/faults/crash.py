@@ -116,6 +116,7 @@ class Sweep:
 
 def publish_directly(product: ProductPaths, scratch: Scratch, receipt: Receipt, _: dict[str, str]) -> Receipt:
     """What srcore must not do: write to the published names. The control."""
+    product.folder.mkdir(parents=True, exist_ok=True)
     outputs = []
     for path in product.files:
         staged = scratch.staged / path.name

@@ -50,7 +50,7 @@ CASES: dict[str, dict[str, Any]] = {
     "degrees": {"crs": "EPSG:4326", "affine": ((0.0, 1 / 3600, 11.0), (-1 / 3600, 0.0, 47.0))},
     "no CRS": {"crs": None},
     "no place": {"crs": None, "affine": ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))},
-    "tags": {"tags": {"TIFFTAG_DATETIME": "2024:06:01 10:20:30", "NOTE": "50 % <&> \"ü\"", "EMPTY": "x"}},
+    "tags": {"tags": {"TIFFTAG_DATETIME": "2024:06:01 10:20:30", "NOTE": '50 % <&> "ü"', "EMPTY": "x"}},
 }
 
 

@@ -68,9 +68,11 @@ def test_syncing_a_file_and_a_folder_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_free_bytes_of_a_place_that_is_not_there_yet_are_those_of_its_disk(tmp_path: Path) -> None:
-    assert 0 < files.free_bytes(tmp_path / "a" / "b" / "c.tif") <= os.statvfs(tmp_path).f_frsize * os.statvfs(
-        tmp_path
-    ).f_blocks
+    assert (
+        0
+        < files.free_bytes(tmp_path / "a" / "b" / "c.tif")
+        <= os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks
+    )
 
 
 def test_a_full_disk_is_recognised_by_errno_message_or_free_space(tmp_path: Path) -> None:

@@ -378,8 +378,11 @@ def test_a_stranger_among_the_files(write_raster, options, error, message: str) 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "complex_int16"])
 def test_complex_pixels(tmp_path: Path, dtype: str) -> None:
-    with gdal_env(), rasterio.open(
-        tmp_path / "slc.tif", "w", driver="GTiff", count=1, height=4, width=4, dtype=dtype, transform=WORLD
+    with (
+        gdal_env(),
+        rasterio.open(
+            tmp_path / "slc.tif", "w", driver="GTiff", count=1, height=4, width=4, dtype=dtype, transform=WORLD
+        ),
     ):
         pass
     with pytest.raises(SourceError, match="two float32 bands"):
@@ -562,9 +565,7 @@ def test_a_file_that_changes_after_the_plan(write_raster, tmp_path: Path) -> Non
 
 def test_a_block_too_large_to_hold_is_refused(write_raster) -> None:
     side = 6016
-    path = write_raster(
-        np.zeros((1, 16, 16), np.uint8), tiled=True, blockxsize=side, blockysize=side, compress="zstd"
-    )
+    path = write_raster(np.zeros((1, 16, 16), np.uint8), tiled=True, blockxsize=side, blockysize=side, compress="zstd")
     with pytest.raises(SourceError, match="rewrite it in tiles") as caught:
         read_raster_header([path])
     assert caught.value.code == "TOO_LARGE"
