@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from srcore.errors import GridError
-from srcore.metrics import crop_border, luma, psnr, ssim
+from srcore.metrics import crop_border, ergas, luma, psnr, spectral_angle, ssim
 
 
 def test_psnr_of_a_known_error() -> None:
@@ -56,3 +56,18 @@ def test_crop_border_cuts_each_side_by_the_border() -> None:
     plane = np.arange(30).reshape(5, 6)
     assert crop_border(plane, 2).tolist() == [[14, 15]]
     assert crop_border(plane, 0).shape == (5, 6)
+
+
+def test_the_spectral_angle_ignores_brightness_and_sees_mixing() -> None:
+    rng = np.random.default_rng(0)
+    image = 1 + rng.random((3, 20, 20))
+    assert spectral_angle(image, 1.7 * image) == pytest.approx(0, abs=1e-5)
+    assert spectral_angle(np.eye(3)[0][:, None, None], np.eye(3)[1][:, None, None]) == pytest.approx(90)
+    assert spectral_angle(image, image[[2, 1, 0]]) > 5
+
+
+def test_ergas_is_the_relative_error_of_the_bands_over_the_scale() -> None:
+    truth = np.stack([np.full((8, 8), 10.0), np.full((8, 8), 20.0)])
+    test = truth + np.array([1.0, 4.0])[:, None, None]
+    assert ergas(truth, test, 2) == pytest.approx(50 * np.sqrt((0.1**2 + 0.2**2) / 2))
+    assert ergas(truth, truth, 4) == 0
