@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from flows.dataset import Outcome, run_dataset, scene_states
 from flows.progress import bars
-from flows.scene import Outcome, run_dataset, scene_runner, scene_states
+from flows.scene import scene_runner
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, SRError

@@ -22,7 +22,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
-from flows.scene import Outcome, Result, SceneState, run_dataset, run_due, scene_runner, scene_states
+from flows.dataset import Outcome, Result, SceneState, run_dataset, run_due, scene_states
+from flows.scene import scene_runner
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError

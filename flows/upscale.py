@@ -16,7 +16,8 @@ from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook, show_report
-from flows.scene import Outcome, Run, run_dataset, scene_runner
+from flows.dataset import Outcome, run_dataset
+from flows.scene import Run, scene_runner
 from flows.tasks import call_as_task
 from srcore.dispatch import Workers
 from srcore.errors import SRError

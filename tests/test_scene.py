@@ -14,8 +14,9 @@ import rasterio
 from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 
+from flows.dataset import Outcome, run_dataset, scene_states
 from flows.direct import direct_job
-from flows.scene import Outcome, run_dataset, run_scene, scene_states
+from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SRError

@@ -81,8 +81,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
+    from flows.dataset import run_dataset
     from flows.progress import bars
-    from flows.scene import run_dataset, scene_runner
+    from flows.scene import scene_runner
 
     if dry_run:
         status(dataset, catalog, as_json)
@@ -126,7 +127,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Where every scene stands: new, changed, published or quarantined, and why."""
-    from flows.scene import scene_states
+    from flows.dataset import scene_states
     from srcore.catalog import load_catalog
 
     loaded = load_catalog(chosen_catalog(catalog))

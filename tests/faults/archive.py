@@ -15,7 +15,8 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
-from flows.scene import Outcome, run_dataset, run_scene
+from flows.dataset import Outcome, run_dataset
+from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import ProductPaths
 from srcore.storage.publish import Receipt, is_whole

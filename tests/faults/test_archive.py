@@ -14,9 +14,11 @@ import pytest
 import rasterio
 from typer.testing import CliRunner
 
+import flows.dataset
 import flows.scene
 from flows.cli import app
-from flows.scene import run_scene, scene_states
+from flows.dataset import scene_states
+from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from tests.faults import archive
@@ -190,7 +192,7 @@ def test_a_source_that_changes_during_the_run_stops_it(
             source.unlink() if change == "removed" else archive.write_scene(source, seed=5, shape=(40, 67))
         return result
 
-    [outcome] = flows.scene.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
+    [outcome] = flows.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
     injected(f"source {change} during the run", 1, list(archive.products(archive.published(tmp_path))))
     if change == "rewritten" or stage != "plan":
         assert outcome.code == "SOURCE_CHANGED"
@@ -207,5 +209,5 @@ def test_a_source_with_another_time_and_the_same_bytes_did_not_change(catalog: P
             os.utime(tmp_path / "in" / "scene.tif", (1e9, 1e9))
         return result
 
-    [outcome] = flows.scene.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
+    [outcome] = flows.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
     assert outcome.ok

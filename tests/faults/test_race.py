@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from flows.cli import app
-from flows.scene import run_scene, scene_states
+from flows.dataset import scene_states
+from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import lease_path
@@ -90,7 +91,7 @@ def test_a_dead_runs_lease_stops_nobody(catalog: Path, tmp_path: Path) -> None:
 
 def test_who_lost_the_scene_publishes_nothing(catalog: Path, tmp_path: Path) -> None:
     """A run that was stopped for longer than a lease lasts wakes up after another one took over."""
-    from flows.scene import run_dataset
+    from flows.dataset import run_dataset
 
     def call(name: str, stage: Any) -> Any:
         result = stage(lambda done, total: None)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.scene import run_dataset, run_scene, scene_states
+from flows.dataset import run_dataset, scene_states
+from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError

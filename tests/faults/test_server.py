@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.scene import scene_states
+from flows.dataset import scene_states
 from srcore.catalog import load_catalog
 from tests.conftest import ROOT
 from tests.faults import archive

@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 import srcore.stages.upscale
+from flows.dataset import run_dataset
 from flows.direct import direct_job
-from flows.scene import run_dataset, run_scene, scene_runner
+from flows.scene import run_scene, scene_runner
 from srcore import dispatch
 from srcore.dispatch import Workers, cluster, run_tiles
 from srcore.errors import StoreError, TileError

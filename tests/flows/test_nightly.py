@@ -8,9 +8,9 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from typer.testing import CliRunner
 
-from flows import nightly, scene
+from flows import dataset, nightly, scene
+from flows.dataset import Outcome
 from flows.nightly import MAX_NAMED, night_state, run_night, summary
-from flows.scene import Outcome
 from flows.upscale import outcome_state, upscale_scene
 from srcore.dispatch import Workers
 from srcore.errors import SourceError
@@ -73,9 +73,9 @@ def test_workers_are_started_once_and_only_for_a_scene_that_comes_so_far(
 
     monkeypatch.setattr(scene, "cluster", cluster)
     with scene.scene_runner(Workers(2)) as run:
-        assert [one.result for one in scene.run_dataset(catalog_path, "hills", run, scene="broken")] == ["failed"]
+        assert [one.result for one in dataset.run_dataset(catalog_path, "hills", run, scene="broken")] == ["failed"]
         assert started == []
-        assert len(scene.run_dataset(catalog_path, "hills", run)) == 3
+        assert len(dataset.run_dataset(catalog_path, "hills", run)) == 3
     assert started == [Workers(2)]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.scene import run_dataset, run_scene
+from flows.dataset import run_dataset
+from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.scene import run_dataset, run_scene
+from flows.dataset import run_dataset
+from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.limits import LIMITS, Limit
