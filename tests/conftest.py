@@ -28,7 +28,7 @@ CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The browser's tests and those for the night run only when they are asked for (make test-browser, test-nightly)."""
+    """Tests of the browser and of the night run only when they are asked for: make test-browser, test-nightly."""
     asked = config.option.markexpr or ""
     for marker in ("browser", "nightly"):
         if marker not in asked:

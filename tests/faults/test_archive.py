@@ -120,7 +120,7 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
     store = tmp_path / "store" / archive.DATASET
     assert {path.name for path in (store / "products").iterdir()} == set(outcomes) - set(codes)
     assert {path.stem for path in (store / "quarantine").iterdir()} == set(codes)
-    assert {path.name for path in store.iterdir()} <= {"products", "quarantine", ".scratch"}
+    assert {path.name for path in store.iterdir()} <= {"products", "quarantine", ".scratch", "index.html"}
     monkeypatch.undo()
     states = {state.scene: state for state in scene_states(load_catalog(fifty), archive.DATASET)}
     assert {scene for scene, state in states.items() if state.due} == {restless}
