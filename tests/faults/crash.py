@@ -61,7 +61,8 @@ class Sweep:
         self.wrong: list[str] = []
         self.injected: Counter[str] = Counter()
         self.before: archive.Files = {}
-        archive.run(self.catalog)  # warms up: libraries load and cache what they need
+        [outcome] = archive.run(self.catalog)  # warms up: libraries load and cache what they need
+        assert outcome.ok, outcome
         if replace:
             self.before = archive.published(folder)
             shutil.copytree(folder / "store", folder / "kept")
@@ -118,6 +119,7 @@ def publish_directly(product: ProductPaths, scratch: Scratch, receipt: Receipt, 
     """What srcore must not do: write to the published names. The control."""
     product.folder.mkdir(parents=True, exist_ok=True)
     outputs = []
+    product.folder.mkdir(parents=True, exist_ok=True)
     for path in product.files:
         staged = scratch.staged / path.name
         if staged.exists():
