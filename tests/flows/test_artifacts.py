@@ -20,6 +20,12 @@ from srcore.errors import SourceError, TileError
 
 
 @pytest.fixture(autouse=True)
+def _server_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an earlier test saw: this process remembers for ten minutes that a server was away."""
+    monkeypatch.setattr(artifacts._Server, "away_at", -artifacts.AWAY_SECONDS)
+
+
+@pytest.fixture(autouse=True)
 def _no_run() -> Iterator[None]:
     with disable_run_logger():
         yield
