@@ -1,4 +1,4 @@
-"""The engine: LR blocks in, SR blocks out, on the device and in the precision that are there.
+"""Blocks through one generator on one device: LR in, SR out.
 
 Blocks are native DN (C, ...). Everything between native DN and native DN happens here: normalisation, the
 generator band by band, the way back, rounding and nodata.
@@ -6,10 +6,10 @@ generator band by band, the way back, rounding and nodata.
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from srcore import radiometry
 from srcore.checkpoints import Spec
+from srcore.engine.backends import Precision, build
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
 from srcore.models.backprojection import back_project
@@ -26,8 +27,6 @@ from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
 from srcore.weights import load_generator
 
-Precision = Literal["float32", "bfloat16"]
-
 PROBE_LIMIT = 1e-6
 """Largest relative difference of the halo probe in float32."""
 
@@ -35,10 +34,14 @@ PROBE_LIMIT = 1e-6
 class Engine:
     """One generator on one device. Not thread-safe; one a process."""
 
-    def __init__(self, spec: Spec, generator: Generator, device: torch.device, precision: Precision) -> None:
-        self.spec, self.device, self.precision = spec, device, precision
-        self.exact = _in_precision(generator, "float32").to(device)
-        self.generator = self.exact if precision == "float32" else _in_precision(generator, precision).to(device)
+    def __init__(
+        self, spec: Spec, generator: Generator, device: torch.device, precision: Precision, backend: str = "eager",
+        samples: Sequence[Tensor] = (),
+    ) -> None:  # fmt: skip
+        self.spec, self.device, self.precision, self.backend = spec, device, precision, backend
+        self.exact = build(generator, "eager", "float32", device)
+        reference = precision == "float32" and backend == "eager"
+        self.generator = self.exact if reference else build(generator, backend, precision, device, samples)
         self.batch_limit: int | None = None
         """Slices a pass; None until the device ran out of memory once."""
 
@@ -176,12 +179,15 @@ def _slices(block: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
 
 
-def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> Engine:
-    """The engine of a checkpoint folder; CheckpointError when its halo is not what its layers need."""
+def open_engine(model: Path, device: str = "auto", precision: str = "auto", backend: str = "eager") -> Engine:
+    """The engine of a checkpoint folder.
+
+    CheckpointError when its halo is not what its layers need, or when the backend is not there.
+    """
     spec, generator = load_generator(model)
     prove(spec, generator)
     where = choose_device(device)
-    return Engine(spec, generator, where, choose_precision(precision, spec, where))
+    return Engine(spec, generator, where, choose_precision(precision, spec, where), backend)
 
 
 def prove(spec: Spec, generator: Generator) -> None:
@@ -216,16 +222,6 @@ def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precis
 def _cpu_has_bf16() -> bool:
     # What torch.compile itself asks before it emits such instructions.
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _in_precision(generator: Generator, precision: Precision) -> Generator:
-    """A copy whose residual branch computes in `precision`; the fixed base stays in float32."""
-    copy: Generator = deepcopy(generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if precision == "bfloat16":
-        for name, child in copy.named_children():
-            if name != "base":
-                child.to(torch.bfloat16)
-    return copy
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
