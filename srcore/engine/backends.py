@@ -1,10 +1,10 @@
 """Backends: who computes the deep part of a generator. One generator in, one that gives the same numbers out.
 
-    eager      torch's plain operators, channels_last
-    fused      the same with ReLU and sum inside oneDNN's convolutions (CPU)
-    compile    torch.compile at static shapes, weights frozen
-    openvino   OpenVINO at static shapes, one stream (CPU; the extra `openvino`)
-    graphs     CUDA graphs at static shapes
+eager      torch's plain operators, channels_last
+fused      the same with ReLU and sum inside oneDNN's convolutions (CPU)
+compile    torch.compile at static shapes, weights frozen
+openvino   OpenVINO at static shapes, one stream (CPU; the extra `openvino`)
+graphs     CUDA graphs at static shapes
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from srcore.storage.records import read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
-MEASURE_FROM_S = 20.0
-"""A scene with less work than this is done before a measurement would have paid."""
+MEASURE_FROM_S = 120.0
+"""CPU seconds; for less work a measurement (some 15 s) costs more than the best backend saves."""
 ASSUMED_FLOPS = 1e11
 """A second's work of a core, for that estimate only."""
 ROUNDS = 2
@@ -74,6 +74,17 @@ class Case:
     precision: Precision
     tile: tuple[int, int]
     """Y and X of the tiles, halo included."""
+    samples: tuple[torch.Tensor, ...] = ()
+    """Network values (1, 1, Y, X) of one shape, from the scene: int8 is calibrated on them."""
+
+    def build(self, backend: str) -> Generator:
+        """The generator by that backend, in the case's precision."""
+        return build(self.generator, backend, self.precision, self.device, self.samples)
+
+    @property
+    def reference(self) -> Generator:
+        """The generator in float32 by eager."""
+        return build(self.generator, "eager", "float32", self.device)
 
     @property
     def key(self) -> str:
@@ -98,6 +109,8 @@ def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:
 
     CheckpointError NO_BACKEND when the wished one is not installed, BACKEND_NUMERICS when it fails the gate.
     """
+    if wish == "auto" and case.precision == "int8":
+        wish = "openvino"
     if wish != "auto":
         return _checked(case, wish)
     trials = recall(cache, case)
@@ -116,12 +129,12 @@ def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:
 
 def measure(case: Case, backends: Sequence[Backend]) -> list[Trial]:
     """Gate every backend, then time those that passed on tiles of the real shape, in turns."""
-    reference = build(case.generator, "eager", "float32", case.device)
+    reference = case.reference
     trials: dict[str, Trial] = {}
     passes: dict[str, Callable[[], None]] = {}
     values = _tile(case)
     for backend in backends:
-        candidate = build(case.generator, backend, case.precision, case.device)
+        candidate = case.build(backend)
         trials[backend] = _gated(case, backend, reference, candidate)
         if not trials[backend].refused:
             passes[backend] = _pass(candidate, values)
@@ -156,10 +169,7 @@ def remember(cache: Path, case: Case, trials: Sequence[Trial]) -> None:
 
 def _checked(case: Case, backend: str) -> Choice:
     refuse_missing(backend, case.generator, case.device, case.precision)
-    if case.precision == "int8":
-        return Choice(backend, "int8", 0.0, 0.0)  # its gate needs the scene's tiles: see `int8_difference`
-    reference = build(case.generator, "eager", "float32", case.device)
-    trial = _gated(case, backend, reference, build(case.generator, backend, case.precision, case.device))
+    trial = _gated(case, backend, case.reference, case.build(backend))
     if trial.refused:
         raise CheckpointError(f"backend {backend} fails the numerics gate for {case.spec.name}", trial.refused,
                               "use --backend auto or --precision float32", code="BACKEND_NUMERICS")  # fmt: skip
@@ -167,11 +177,10 @@ def _checked(case: Case, backend: str) -> Choice:
 
 
 def _first_that_passes(case: Case) -> list[Trial]:
-    reference = build(case.generator, "eager", "float32", case.device)
+    reference = case.reference
     trials: list[Trial] = []
     for backend in installed(case.generator, case.device, case.precision):
-        candidate = build(case.generator, backend, case.precision, case.device)
-        trials.append(_gated(case, backend, reference, candidate))
+        trials.append(_gated(case, backend, reference, case.build(backend)))
         if not trials[-1].refused:
             break
     return trials

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -212,11 +212,11 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precision:
-    """'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
+    """The wish; 'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
     if precision == "auto":
         native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
         return "bfloat16" if spec.precision == "bfloat16" and native else "float32"
-    return "bfloat16" if precision == "bfloat16" else "float32"
+    return cast(Precision, precision)
 
 
 def _cpu_has_bf16() -> bool:

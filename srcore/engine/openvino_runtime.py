@@ -25,9 +25,7 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 class OpenVinoDeep(nn.Module):
     """A `Deep` computed by OpenVINO, in as many threads as torch has when it is made."""
 
-    def __init__(
-        self, deep: Deep, precision: str, dtype: torch.dtype, samples: Sequence[Tensor] = ()
-    ) -> None:
+    def __init__(self, deep: Deep, precision: str, dtype: torch.dtype, samples: Sequence[Tensor] = ()) -> None:
         super().__init__()
         # bfloat16 numbers fit in float32 as they are: the graph holds the very weights that torch would use.
         self._source = deepcopy(deep).float().to(memory_format=torch.contiguous_format)

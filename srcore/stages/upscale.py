@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
+from srcore.settings import load_settings
+from srcore.storage.records import read_sealed, write_sealed_once
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from srcore.engine import Engine
 
 Progress = Callable[[int, int], None]
 
 TASK_PIXELS = 2**18
 """LR pixels times bands that a small generator does in about a second on one core."""
+
+SAMPLES, SAMPLE_PX = 16, 256
+"""Tiles that int8 is calibrated on, and the largest side of each."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Upscaled:
     """Tiles that had no marker."""
     device: str
     precision: str
+    backend: str
+    rms_dn: float | None
+    """Of the backend to float32 in eager, in DN of 10,000, on the gate's texture; None when that is lost."""
     seconds: float
 
 
@@ -60,6 +70,8 @@ def upscale(
     pending, total = store.pending(), len(plan.tiles)
     progress(total - len(pending), total)
     done: list[TileDone] = []
+    if _choice(plan) is None:
+        plan.scratch.engine.unlink(missing_ok=True)
 
     def arrived(result: TileDone) -> None:
         done.append(result)
@@ -67,8 +79,18 @@ def upscale(
 
     work = partial(upscale_tile, plan.scratch.plan)
     dispatch.run_tiles(work, pending, workers or dispatch.Workers(), arrived, _batch(plan))
-    device, precision = store.makers()
-    return Upscaled(total, len(done), device, precision, time.monotonic() - started)
+    device, precision, backend = store.makers()
+    choice = _choice(plan)
+    rms_dn = None if choice is None else float(choice["rms_dn"])
+    return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started)
+
+
+def _choice(plan: ScenePlan) -> dict[str, Any] | None:
+    """What computes all tiles of the scene, as it was chosen first; None when nothing was, or it is damaged."""
+    try:
+        return read_sealed(plan.scratch.engine)
+    except StoreError:
+        return None
 
 
 def _batch(plan: ScenePlan) -> int:
@@ -97,7 +119,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         around = store.read_valid_around(tile, margin, ingested.sums)
     sums = ingested.sums[index]
     block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts, around)
-    store.write_sr(tile, block, str(engine.device), engine.precision)
+    store.write_sr(tile, block, str(engine.device), engine.precision, engine.backend)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 
@@ -108,9 +130,6 @@ def _fill(nodata: float | None, form: str) -> float | None:
 @lru_cache(maxsize=1)
 def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine]:
     """What a worker process keeps between tiles of one scene."""
-    # PLAN, INGEST and EXPORT start without torch; so does this module until a tile comes.
-    from srcore.engine import open_engine
-
     plan = ScenePlan.load(plan_path)
     ingested = Ingested.load(plan.scratch)
     if ingested is None:
@@ -118,4 +137,43 @@ def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine
     if read_spec(plan.model).digest != plan.model_digest:
         raise CheckpointError(f"the checkpoint {plan.model} changed during the run", "another digest",
                               "run again: all tiles are then done with the new one", code="MODEL_CHANGED")  # fmt: skip
-    return plan, ingested, open_engine(plan.model, plan.device, plan.precision)
+    return plan, ingested, _engine(plan, ingested)
+
+
+def _engine(plan: ScenePlan, ingested: Ingested) -> Engine:
+    """The engine of all tiles of this scene: the first worker chooses, the others and resumed runs follow.
+
+    CheckpointError NO_BACKEND on a worker that lacks what was chosen.
+    """
+    # PLAN, INGEST and EXPORT start without torch; so does this module until a tile comes.
+    from srcore.engine import Engine, choose_device, choose_precision, prove
+    from srcore.engine.choice import Case, cache_folder, choose
+    from srcore.weights import load_generator
+
+    spec, generator = load_generator(plan.model)
+    prove(spec, generator)
+    device = choose_device(plan.device)
+    precision = choose_precision(plan.precision, spec, device)
+    samples = _samples(plan, ingested) if precision == "int8" else ()
+    if not plan.scratch.engine.exists():
+        shape = plan.tiles.tile_shape
+        case = Case(spec, generator, device, precision, (shape[-2], shape[-1]), samples)
+        pixels = len(plan.tiles) * len(plan.header.bands) * prod(shape)
+        choice = choose(case, plan.backend, pixels, cache_folder(load_settings().cache))
+        write_sealed_once(plan.scratch.engine, asdict(choice))
+    chosen = read_sealed(plan.scratch.engine)
+    return Engine(spec, generator, device, chosen["precision"], chosen["backend"], samples)
+
+
+def _samples(plan: ScenePlan, ingested: Ingested) -> tuple[Tensor, ...]:
+    """Network values (1, 1, Y, X) from tiles all over the scene, the same on every worker."""
+    import torch
+
+    store, count = TileStore(plan), len(plan.tiles)
+    samples: list[Tensor] = []
+    for index in sorted({i * count // SAMPLES for i in range(SAMPLES)}):
+        tile = plan.tiles[index]
+        values = ingested.normalisation.apply(store.read_tile(tile, ingested.sums[index]))
+        flat = torch.from_numpy(values.reshape(-1, 1, 1, *values.shape[-2:]))
+        samples.append(flat[index % len(flat)][..., :SAMPLE_PX, :SAMPLE_PX])
+    return tuple(samples)

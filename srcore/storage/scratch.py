@@ -47,9 +47,11 @@ class ScenePlan:
     model_digest: str
     tiles: TilePlan
     precision: str
-    """'auto', 'float32' or 'bfloat16'."""
+    """'auto', 'float32', 'bfloat16' or 'int8'."""
     device: str
     """'auto', 'cpu' or 'cuda'."""
+    backend: str
+    """'auto', or one of `srcore.engine.backends`."""
     product: ProductPaths
     scratch: Scratch
     configuration: str
@@ -159,6 +161,7 @@ class Marker:
     configuration: str
     device: str = ""
     precision: str = ""
+    backend: str = ""
     """Where and how it was computed, for the receipt."""
 
 
@@ -252,12 +255,14 @@ class TileStore:
         relative = (i - w.start for i, w in zip(index, window, strict=True))
         return values[np.ix_(np.arange(len(values)), *relative)]
 
-    def write_sr(self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "") -> None:
+    def write_sr(
+        self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "", backend: str = ""
+    ) -> None:
         """Store the SR of a core, then its marker."""
         # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
         self._shard(tile).unlink(missing_ok=True)
         self._write("sr", (slice(None), *self.plan.tiles.window_hr(tile)), block)
-        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision, backend)
         write_sealed(self._marker(tile.index), asdict(marker))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
@@ -280,11 +285,12 @@ class TileStore:
             return None  # a torn marker is no marker: the tile is done again
         return marker if marker.configuration == self.plan.configuration else None
 
-    def makers(self) -> tuple[str, str]:
-        """Devices and precisions that computed the tiles: one each, unless a resumed run found another machine."""
+    def makers(self) -> tuple[str, str, str]:
+        """Device, precision and backend that computed the tiles: one each, unless a resumed run found another machine."""
         markers = [found for tile in self.plan.tiles if (found := self.marker(tile.index)) is not None]
-        devices, precisions = {marker.device for marker in markers}, {marker.precision for marker in markers}
-        return "+".join(sorted(devices)), "+".join(sorted(precisions))
+        columns = zip(*((one.device, one.precision, one.backend) for one in markers), strict=True)
+        device, precision, backend = ("+".join(sorted(set(column))) for column in columns)
+        return device, precision, backend
 
     def pending(self) -> list[int]:
         """Tiles that are not done: without a marker, or with a shard that is not the marked one.
