@@ -25,7 +25,10 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
-    """As `write_sealed`, unless something stands there: of several writers at once one has its way. False for the others."""
+    """As `write_sealed`, unless something stands there; of several writers at once one has its way.
+
+    False for the others.
+    """
     hidden = hidden_beside(path)
     try:
         write_sealed(hidden, value)

@@ -286,7 +286,7 @@ class TileStore:
         return marker if marker.configuration == self.plan.configuration else None
 
     def makers(self) -> tuple[str, str, str]:
-        """Device, precision and backend that computed the tiles: one each, unless a resumed run found another machine."""
+        """Device, precision and backend of the tiles: one each, unless a resumed run found another machine."""
         markers = [found for tile in self.plan.tiles if (found := self.marker(tile.index)) is not None]
         columns = zip(*((one.device, one.precision, one.backend) for one in markers), strict=True)
         device, precision, backend = ("+".join(sorted(set(column))) for column in columns)
