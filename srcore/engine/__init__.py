@@ -15,10 +15,13 @@ if TYPE_CHECKING:
         Engine,
         choose_device,
         choose_precision,
+        numbers_of,
         open_engine,
         plain_sr,
         prove,
+        self_ensemble_spread,
         super_resolve,
+        super_resolve_with_trust,
     )
 
 __all__ = [
@@ -26,10 +29,13 @@ __all__ = [
     "Engine",
     "choose_device",
     "choose_precision",
+    "numbers_of",
     "open_engine",
     "plain_sr",
     "prove",
+    "self_ensemble_spread",
     "super_resolve",
+    "super_resolve_with_trust",
 ]
 
 
