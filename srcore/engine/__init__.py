@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         prove,
         self_ensemble_spread,
         super_resolve,
+        super_resolve_stream,
         super_resolve_with_trust,
     )
 
@@ -35,6 +36,7 @@ __all__ = [
     "prove",
     "self_ensemble_spread",
     "super_resolve",
+    "super_resolve_stream",
     "super_resolve_with_trust",
 ]
 

@@ -6,8 +6,9 @@ generator band by band, the way back, rounding and nodata.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,8 @@ from torch import Tensor
 from srcore import radiometry
 from srcore.checkpoints import Spec
 from srcore.engine.backends import Precision, build
+from srcore.engine.batches import Batches
+from srcore.engine.stream import Block, Numbers, Stream, can_stream
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
 from srcore.models.backprojection import back_project
@@ -43,8 +46,14 @@ class Engine:
         self.exact = build(generator, "eager", "float32", device)
         reference = precision == "float32" and backend == "eager"
         self.generator = self.exact if reference else build(generator, backend, precision, device, samples)
-        self.batch_limit: int | None = None
-        """Slices a pass; None until the device ran out of memory once."""
+        self.batches = Batches(device, spec.halo[-1], spec.scale[-1])
+        self._stream: Stream | None = None
+
+    def stream(self, numbers: Numbers) -> Stream:
+        """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
+        if self._stream is None or self._stream.numbers != numbers:
+            self._stream = Stream(partial(self.batches.run, network=self.generator), self.device, numbers)
+        return self._stream
 
     def run(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale).
@@ -52,66 +61,19 @@ class Engine:
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
         slices = _slices(block)
-        result = self._run_slices(slices, self.generator)
+        result = self.batches.run(slices, self.generator).cpu()
         if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
-            result = self._run_slices(slices, self.exact)
+            result = self.batches.run(slices, self.exact).cpu()
             if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
                 raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
                                 "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
         return result.reshape(*block.shape[:-2], *result.shape[-2:]).numpy()
-
-    def _run_slices(self, slices: Tensor, generator: Generator) -> Tensor:
-        """(N, 1, y, x) to (N, 1, Y, X): in batches, each halved on OutOfMemory, then cut into smaller cores."""
-        batch = self._batch()
-        done: list[Tensor] = []
-        position = 0
-        while position < len(slices):
-            piece = slices[position : position + batch]
-            try:
-                done.append(self._pass(piece, generator))
-                position += len(piece)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if batch > 1:
-                    batch = self.batch_limit = batch // 2
-                else:
-                    done.append(self._halves(piece, generator))
-                    position += 1
-        return torch.cat(done)
-
-    def _halves(self, piece: Tensor, generator: Generator) -> Tensor:
-        """One slice as two cores that keep their halo: exact, with half of the memory."""
-        halo, scale = self.spec.halo[-1], self.spec.scale[-1]
-        axis = 2 if piece.shape[2] >= piece.shape[3] else 3
-        core = piece.shape[axis] - 2 * halo
-        if core < 2 * max(16, halo):
-            raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
-                            "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
-        cut = core // 2
-        first = self._run_slices(piece.narrow(axis, 0, cut + 2 * halo), generator)
-        second = self._run_slices(piece.narrow(axis, cut, core - cut + 2 * halo), generator)
-        out = torch.cat([first, second], dim=axis)
-        if out.shape[axis] != core * scale:
-            raise TileError("halves of a tile do not add up", f"{out.shape[axis]} px", f"expected {core * scale}")
-        return out
-
-    def _pass(self, piece: Tensor, generator: Generator) -> Tensor:
-        # inference_mode is a setting of the thread: it has to be entered where the work is done.
-        with torch.inference_mode():
-            out: Tensor = generator(piece.to(self.device)).float().cpu()
-        return out
 
     def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
         """True when the core of a slice varies and its result does not."""
         varies = centre_crop(slices, self.spec.halo[-1]).flatten(1).std(dim=1) > 1e-6
         flat = result.flatten(1).std(dim=1) == 0
         return bool((varies & flat).any())
-
-    def _batch(self) -> int:
-        if self.batch_limit is not None:
-            return self.batch_limit
-        return 1 if self.device.type == "cpu" else 16  # batching gives nothing on a CPU
 
 
 @dataclass(frozen=True)
@@ -139,8 +101,24 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
+    if engine.device.type == "cuda" and can_stream(facts.dtype):
+        return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
+
+
+def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
+    """What `super_resolve` gives, for many tiles in turn: on CUDA their copies overlap with the computing."""
+    numbers = Numbers(
+        facts.normalisation.offset, facts.normalisation.scale, facts.dtype, facts.nodata,
+        engine.spec.scale[-1], engine.spec.halo[-1], facts.back_projection,
+    )  # fmt: skip
+
+    def again(block: Block) -> NDArray[Any]:
+        network = facts.normalisation.apply(block.values)
+        return _native(engine, numbers_of(engine, network, block.around, facts.back_projection), block.valid, facts)
+
+    yield from engine.stream(numbers).run(blocks, again)
 
 
 def super_resolve_with_trust(
@@ -266,8 +244,3 @@ def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precis
 def _cpu_has_bf16() -> bool:
     # What torch.compile itself asks before it emits such instructions.
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch has a class for CUDA only; its CPU allocator raises a RuntimeError with this text.
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -19,7 +19,7 @@ WARM_UP = 3
 class Graphed(Generator):
     """A generator whose passes are replayed as CUDA graphs, one a shape: no kernel waits for Python.
 
-    The result is only valid until the next pass of the same shape on the same stream.
+    A graph writes to the same place at each replay, so the result is copied out of it.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -37,7 +37,7 @@ class Graphed(Generator):
         graph, inlet, outlet = self._captured[shape]
         inlet.copy_(x)
         graph.replay()
-        return outlet
+        return outlet.clone()
 
     def _capture(self, x: Tensor) -> tuple[Any, Tensor, Tensor]:
         inlet = x.clone()
