@@ -43,6 +43,8 @@ class Engine:
         samples: Sequence[Tensor] = (),
     ) -> None:  # fmt: skip
         self.spec, self.device, self.precision, self.backend = spec, device, precision, backend
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # on by default: the reference would have 10 bits
         self.exact = build(generator, "eager", "float32", device)
         reference = precision == "float32" and backend == "eager"
         self.generator = self.exact if reference else build(generator, backend, precision, device, samples)

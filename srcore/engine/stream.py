@@ -183,7 +183,7 @@ def _went_flat(core: Tensor, sr: Tensor) -> Tensor:
 
 
 def _native(wide: Tensor, valid: Tensor, numbers: Numbers) -> Tensor:
-    """Float DN (valid on their own grid) as the stored form of the native dtype, with nodata in place and no valid pixel on it."""
+    """Float DN as the stored form of the native dtype: nodata where not `valid`, and no valid pixel on it."""
     dtype = np.dtype(numbers.dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)

@@ -270,7 +270,10 @@ class TileStore:
         self, tile: Tile, block: NDArray[Any], maker: tuple[str, str, str] = ("", "", ""),
         trust: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
-        """Store the SR of a core and its part of the trust map, then its marker; `maker`: device, precision, backend."""
+        """Store the SR of a core and its part of the trust map, then its marker.
+
+        `maker`: device, precision and backend.
+        """
         self._write_shard("sr", tile, block)
         if trust is not None:
             self._write_shard("trust", tile, trust)
