@@ -60,9 +60,8 @@ def main() -> None:
             name: {"scenes": [asdict(s) for s in scores], "means": sensor_means(scores)}
             for name, scores in tables.items()
         }
-        arguments.json.write_text(
-            json.dumps({"model": arguments.model, "precision": arguments.precision, "sets": figures}, indent=2) + "\n"
-        )
+        facts = {"model": arguments.model, "precision": arguments.precision, "sets": figures}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def table_of(title: str, scores: Sequence[Score]) -> Table:

@@ -63,7 +63,8 @@ def measure(quick: bool, only_eager: bool = False) -> list[dict[str, Any]]:
 def _rows(name: str, generator: Edsr, core: int, only_eager: bool) -> list[dict[str, Any]]:
     side = core + 2 * generator.halo
     values = torch.from_numpy(np.random.default_rng(0).random((1, 1, side, side), np.float32))
-    rows, passes = [], {}
+    rows: list[dict[str, Any]] = []
+    passes: dict[tuple[str, str], Callable[[], object]] = {}
     for precision, backend in _candidates(generator, only_eager):
         flops = convolution_flops(_counted(generator, precision, backend), side)
         heavy = flops > HEAVY_FLOPS
@@ -75,7 +76,10 @@ def _rows(name: str, generator: Edsr, core: int, only_eager: bool) -> list[dict[
         rows.append({"network": name, "core": core, "precision": precision, "backend": backend, "flops": flops,
                      "rms_dn": found.rms_dn, "heavy": heavy})  # fmt: skip
     ceilings = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    everything = {**passes, **{("peak", key): _ceiling(dtype) for key, dtype in ceilings.items()}}
+    everything: dict[Any, Callable[[], object]] = {
+        **passes,
+        **{("peak", key): _ceiling(dtype) for key, dtype in ceilings.items()},
+    }
     seconds = alternated(everything, 1 if any(row["heavy"] for row in rows) else 3)
     for row in rows:
         taken = seconds[row["precision"], row["backend"]]

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srcore.engine import fused
 from srcore.engine.cuda import Graphed
@@ -75,10 +75,15 @@ def build(
     elif backend == "fused":
         mixed.deep = fused.fuse(mixed.deep)
     elif backend == "compile":
-        options = {"freezing": True} if device.type == "cpu" else None
-        mixed.deep = torch.compile(mixed.deep.to(device), dynamic=False, options=options)  # type: ignore[assignment]
+        mixed.deep = _compiled(mixed.deep.to(device))
     placed = mixed.eval().to(device)
     return Graphed(placed) if backend == "graphs" else placed
+
+
+def _compiled(deep: Deep) -> nn.Module:
+    if deep.tail.weight.device.type == "cuda":
+        return cast(nn.Module, torch.compile(deep, dynamic=False))
+    return cast(nn.Module, torch.compile(deep, dynamic=False, options={"freezing": True}))
 
 
 def _reference(generator: Generator) -> Generator:

@@ -138,10 +138,10 @@ def measure(case: Case, backends: Sequence[Backend]) -> list[Trial]:
         trials[backend] = _gated(case, backend, reference, candidate)
         if not trials[backend].refused:
             passes[backend] = _pass(candidate, values)
-    for backend, seconds in _alternated(passes, case.device).items():
+    for name, seconds in _alternated(passes, case.device).items():
         core = [side - 2 * case.generator.halo for side in case.tile]
-        fields = {**asdict(trials[backend]), "lr_mpx_s": core[0] * core[1] / 1e6 / seconds}
-        trials[backend] = Trial(**fields)
+        fields = {**asdict(trials[name]), "lr_mpx_s": core[0] * core[1] / 1e6 / seconds}
+        trials[name] = Trial(**fields)
     return list(trials.values())
 
 
@@ -187,7 +187,7 @@ def _first_that_passes(case: Case) -> list[Trial]:
 
 
 def _gated(case: Case, backend: str, reference: Generator, candidate: Generator) -> Trial:
-    found = gate.compare(reference, candidate, case.device)
+    found = gate.compare(reference, candidate, case.device, case.samples)
     refused = found.refused(case.precision)
     if refused:
         log.warning("backend %s is not used for %s: %s", backend, case.spec.name, refused)

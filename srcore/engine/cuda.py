@@ -41,7 +41,7 @@ class Graphed(Generator):
 
     def _capture(self, x: Tensor) -> tuple[Any, Tensor, Tensor]:
         inlet = x.clone()
-        side = torch.cuda.Stream(x.device)
+        side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(x.device))
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):

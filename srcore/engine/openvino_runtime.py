@@ -28,7 +28,7 @@ class OpenVinoDeep(nn.Module):
     def __init__(self, deep: Deep, precision: str, dtype: torch.dtype, samples: Sequence[Tensor] = ()) -> None:
         super().__init__()
         # bfloat16 numbers fit in float32 as they are: the graph holds the very weights that torch would use.
-        self._source = deepcopy(deep).float().to(memory_format=torch.contiguous_format)
+        self._source = deepcopy(deep).float()
         self._options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(), "ENABLE_CPU_PINNING": False,
@@ -66,7 +66,7 @@ def _convert(deep: Deep) -> Any:
     side = 2 * (2 * len(deep.blocks) + 4) + 8
     example = torch.zeros(1, deep.head.in_channels, side, side)
     with torch.inference_mode(False), torch.no_grad():
-        traced = torch.jit.trace(deep, example, check_trace=False)
+        traced = torch.jit.trace(deep, example, check_trace=False)  # type: ignore[no-untyped-call]
     frontend = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, example_input=(example,))  # has to live until the end of `convert`
     return frontend.convert(frontend.load(decoder))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ def _silent() -> Iterator[None]:
     before = os.environ.get("NNCF_CI")
     os.environ["NNCF_CI"] = "1"
     try:
-        yield
+        with redirect_stdout(StringIO()):  # it draws bars, and stdout may be a document
+            yield
     finally:
         if before is None:
             del os.environ["NNCF_CI"]

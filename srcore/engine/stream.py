@@ -80,7 +80,7 @@ class Stream:
     def __init__(self, network: Network, device: torch.device, numbers: Numbers, overlap: bool = True) -> None:
         self.network, self.device, self.numbers = network, device, numbers
         self.overlap = overlap and device.type == "cuda"
-        self._streams = [torch.cuda.Stream(device) for _ in range(3)] if self.overlap else []
+        self._streams = [_new_stream(device) for _ in range(3)] if self.overlap else []
         self._ring: list[dict[str, Tensor]] = [{} for _ in range(DEPTH)]
         """Pinned buffers of every place in the ring, by what they hold."""
 
@@ -145,9 +145,13 @@ class Stream:
     def _event(self) -> torch.cuda.Event | None:
         if not self.overlap:
             return None
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return event
+
+
+def _new_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _pinned(name: str, like: Tensor, place: dict[str, Tensor]) -> Tensor:

@@ -112,7 +112,8 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def _convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    layer = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[-2:]), bias=bias is not None)
+    rows, columns = weight.shape[-2:]
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], (rows, columns), bias=bias is not None)
     layer.weight.data = weight.detach().clone()
     if bias is not None:
         cast(Tensor, layer.bias).data = bias.detach().clone()

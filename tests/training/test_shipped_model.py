@@ -34,6 +34,6 @@ def test_it_beats_bicubic_on_photographs_it_never_saw() -> None:
         images = data_folder(PHOTOGRAPHS / "Set5")
     except SourceError as absent:
         pytest.skip(str(absent))
-    mean = sensor_means(score_photographs(locate("srcore-x2"), images))["mean"]
+    mean = sensor_means(score_photographs(load_generator(locate("srcore-x2"))[1], images))["mean"]
     assert mean["psnr"] > mean["psnr_bicubic"] + 3
     assert mean["ssim"] > mean["ssim_bicubic"] + 0.02
