@@ -93,6 +93,28 @@ def _backends(spec: Spec, generator: Generator, device: torch.device) -> list[di
     return rows
 
 
+@models_app.command("calibrate")
+def models_calibrate(
+    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.")],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    coverage: Annotated[float, typer.Option(min=0.5, max=0.99, help="Share of the true values to be covered.")] = 0.9,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out how wide the trust map of a model must be, and write it into its spec."""
+    from srcore.checkpoints import read_spec, write_spec
+    from srcore.training.calibrate import calibrate
+
+    spec = read_spec(model)
+    trust = calibrate(model, data, coverage)
+    write_spec(model, spec.model_copy(update={"trust": trust}))
+    if as_json:
+        print_json(trust.model_dump(mode="json"))
+        return
+    low, mean, high = trust.found
+    out.print(f"{spec.name}: half width = {trust.factor:.3g} x (spread + {trust.floor:g}) for {coverage:.0%}; "
+              f"on a sensor left out {low:.0%} to {high:.0%}, {mean:.0%} on average")  # fmt: skip
+
+
 def train(
     config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
