@@ -16,6 +16,7 @@ from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.geometry import check_grid
 from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
+from srcore.checks.perceptual import lpips_checks
 from srcore.checks.radiometry import RadiometryCheck
 from srcore.checks.reference import ReferenceCheck
 from srcore.checks.registration import registration_checks
@@ -107,6 +108,7 @@ class Suite:
             *detail_checks(patches, self.range, scene.step, limits),
             *wald_checks(patches, generate, limits),
             *self.reference.checks(limits, self.radiometry.spans()),
+            *lpips_checks(patches, limits),
             *opensr_checks(patches, limits),
             *([] if scene.coverage is None else self.trust.checks(limits, self.radiometry.spans(), scene.coverage)),
         ]

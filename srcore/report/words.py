@@ -39,6 +39,8 @@ WORDS = {
     "trust.coverage": "Does the true value lie within the width of the trust map as often as it should?",
     "reference.psnr": "How close the product comes to the true high-resolution image (more is better).",
     "reference.psnr_bicubic": "How close plain bicubic enlargement comes to it.",
+    "reference.lpips": "How different it looks from the true image, to a network taught by people.",
+    "reference.lpips_bicubic": "How different plain bicubic enlargement looks.",
     "reference.gain": "Is the product closer to the truth than bicubic enlargement?",
 }
 FAMILIES = {

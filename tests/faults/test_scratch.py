@@ -72,7 +72,7 @@ def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
     shutil.copytree(tmp_path / "store", tmp_path / "kept")
     folder = scratch_of(catalog)
     chosen = {family(path, folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    assert len(chosen) == 11, sorted(chosen)  # plan, ingest, 5 of metadata, tiles, valid, sr, done
+    assert len(chosen) == 12, sorted(chosen)  # plan, ingest, engine, 5 of metadata, tiles, valid, sr, done
     wrong = []
     for path in chosen.values():
         archive.reset(tmp_path)
