@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.settings import load_settings
 from srcore.storage.records import read_sealed, write_sealed_once
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.scratch import Ingested, Maker, ScenePlan, TileStore
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from srcore.engine import Engine
+    from srcore.engine.backends import Precision
 
 Progress = Callable[[int, int], None]
 
@@ -42,8 +43,8 @@ class Upscaled:
     device: str
     precision: str
     backend: str
-    rms_dn: float | None
-    """Of the backend to float32 in eager, in DN of 10,000, on the gate's texture; None when that is lost."""
+    rms_dn: float
+    """Of the backend to float32 in eager, in DN of 10,000, on the gate's texture."""
     seconds: float
 
 
@@ -70,8 +71,7 @@ def upscale(
     pending, total = store.pending(), len(plan.tiles)
     progress(total - len(pending), total)
     done: list[TileDone] = []
-    if _choice(plan) is None:
-        plan.scratch.engine.unlink(missing_ok=True)
+    _restore_choice(store)
 
     def arrived(result: TileDone) -> None:
         done.append(result)
@@ -79,18 +79,22 @@ def upscale(
 
     work = partial(upscale_tile, plan.scratch.plan)
     dispatch.run_tiles(work, pending, workers or dispatch.Workers(), arrived, _batch(plan))
-    device, precision, backend = store.makers()
-    choice = _choice(plan)
-    rms_dn = None if choice is None else float(choice["rms_dn"])
+    makers = store.makers()
+    device, precision, backend = ("+".join(sorted({getattr(maker, name) for maker in makers}))
+                                  for name in ("device", "precision", "backend"))  # fmt: skip
+    rms_dn = max(maker.rms_dn for maker in makers)
     return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started)
 
 
-def _choice(plan: ScenePlan) -> dict[str, Any] | None:
-    """What computes all tiles of the scene, as it was chosen first; None when nothing was, or it is damaged."""
+def _restore_choice(store: TileStore) -> None:
+    """A choice that is missing or damaged becomes again the one that the finished tiles were made by."""
+    path = store.plan.scratch.engine
     try:
-        return read_sealed(plan.scratch.engine)
+        read_sealed(path)
     except StoreError:
-        return None
+        path.unlink(missing_ok=True)
+        for maker in store.makers()[:1]:
+            write_sealed_once(path, asdict(maker))
 
 
 def _batch(plan: ScenePlan) -> int:
@@ -102,7 +106,7 @@ def _batch(plan: ScenePlan) -> int:
 def upscale_tile(plan_path: Path, index: int) -> TileDone:
     """Read one tile, super-resolve it, write its shard and then its marker. Runs on a worker."""
     started = time.monotonic()
-    plan, ingested, engine = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
+    plan, ingested, engine, maker = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
     from srcore.engine import BlockFacts, super_resolve, super_resolve_with_trust
 
     store, tile = TileStore(plan), plan.tiles[index]
@@ -126,7 +130,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         block, trust = super_resolve(engine, values, valid, facts, around), None
     else:
         block, trust = super_resolve_with_trust(engine, values, valid, facts, around)
-    store.write_sr(tile, block, (str(engine.device), engine.precision, engine.backend), trust)
+    store.write_sr(tile, block, maker, trust)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 
@@ -135,7 +139,7 @@ def _fill(nodata: float | None, form: str) -> float | None:
 
 
 @lru_cache(maxsize=1)
-def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine]:
+def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine, Maker]:
     """What a worker process keeps between tiles of one scene."""
     plan = ScenePlan.load(plan_path)
     ingested = Ingested.load(plan.scratch)
@@ -144,10 +148,10 @@ def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine
     if read_spec(plan.model).digest != plan.model_digest:
         raise CheckpointError(f"the checkpoint {plan.model} changed during the run", "another digest",
                               "run again: all tiles are then done with the new one", code="MODEL_CHANGED")  # fmt: skip
-    return plan, ingested, _engine(plan, ingested)
+    return plan, ingested, *_engine(plan, ingested)
 
 
-def _engine(plan: ScenePlan, ingested: Ingested) -> Engine:
+def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     """The engine of all tiles of this scene: the first worker chooses, the others and resumed runs follow.
 
     CheckpointError NO_BACKEND on a worker that lacks what was chosen.
@@ -167,9 +171,10 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> Engine:
         case = Case(spec, generator, device, precision, (shape[-2], shape[-1]), samples)
         pixels = len(plan.tiles) * len(plan.header.bands) * prod(shape)
         choice = choose(case, plan.backend, pixels, cache_folder(load_settings().cache))
-        write_sealed_once(plan.scratch.engine, asdict(choice))
-    chosen = read_sealed(plan.scratch.engine)
-    return Engine(spec, generator, device, chosen["precision"], chosen["backend"], samples)
+        write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
+    chosen = Maker(**read_sealed(plan.scratch.engine))
+    maker = replace(chosen, device=str(device))
+    return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
 
 
 def _samples(plan: ScenePlan, ingested: Ingested) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -158,16 +158,25 @@ def _normalisation(value: Mapping[str, Any]) -> Normalisation:
 
 
 @dataclass(frozen=True)
+class Maker:
+    """Where and how a tile was computed; the same for all tiles of a scene."""
+
+    device: str = ""
+    precision: str = ""
+    backend: str = ""
+    rms_dn: float = 0.0
+    max_dn: float = 0.0
+    """Of the backend to float32 in eager, in DN of 10,000, as the numerics gate found it."""
+
+
+@dataclass(frozen=True)
 class Marker:
     """The proof that one tile's shard is written."""
 
     tile: int
     crc32: int
     configuration: str
-    device: str = ""
-    precision: str = ""
-    backend: str = ""
-    """Where and how it was computed, for the receipt."""
+    maker: Maker = field(default_factory=Maker)
     trust: int | None = None
     """crc32 of its part of the trust map, where there is one."""
 
@@ -267,18 +276,15 @@ class TileStore:
         return values[np.ix_(np.arange(len(values)), *relative)]
 
     def write_sr(
-        self, tile: Tile, block: NDArray[Any], maker: tuple[str, str, str] = ("", "", ""),
+        self, tile: Tile, block: NDArray[Any], maker: Maker | None = None,
         trust: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
-        """Store the SR of a core and its part of the trust map, then its marker.
-
-        `maker`: device, precision and backend.
-        """
+        """Store the SR of a core and its part of the trust map, then its marker."""
         self._write_shard("sr", tile, block)
         if trust is not None:
             self._write_shard("trust", tile, trust)
         known = None if trust is None else checksum(trust)
-        marker = Marker(tile.index, checksum(block), self.plan.configuration, *maker, known)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, maker or Maker(), known)
         write_sealed(self._marker(tile.index), asdict(marker))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
@@ -312,17 +318,16 @@ class TileStore:
         if not path.exists():
             return None
         try:
-            marker = Marker(**read_sealed(path))
-        except (StoreError, TypeError):
+            value = read_sealed(path)
+            marker = Marker(**{**value, "maker": Maker(**value["maker"])})
+        except (StoreError, TypeError, KeyError):
             return None  # a torn marker is no marker: the tile is done again
         return marker if marker.configuration == self.plan.configuration else None
 
-    def makers(self) -> tuple[str, str, str]:
-        """Device, precision and backend of the tiles: one each, unless a resumed run found another machine."""
-        markers = [found for tile in self.plan.tiles if (found := self.marker(tile.index)) is not None]
-        columns = zip(*((one.device, one.precision, one.backend) for one in markers), strict=True)
-        device, precision, backend = ("+".join(sorted(set(column))) for column in columns)
-        return device, precision, backend
+    def makers(self) -> list[Maker]:
+        """What computed the tiles that are done: one, unless a resumed run found another machine."""
+        markers = (self.marker(tile.index) for tile in self.plan.tiles)
+        return sorted({marker.maker for marker in markers if marker is not None}, key=astuple)
 
     def pending(self) -> list[int]:
         """Tiles that are not done: without a marker, or with a shard that is not the marked one.
