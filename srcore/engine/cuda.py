@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srcore.models.generators import Generator
 
-SHAPES = 4
+SHAPES = 8
 """Captured shapes that are kept: full batches, the last one, and what OutOfMemory leaves."""
 WARM_UP = 3
 """Passes before a capture, so that libraries have chosen their kernels and hold their workspaces."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from srcore.models.mixed import Deep, split
 
-SHAPES = 4
-"""Compiled shapes that are kept: a tile's, and those of its halves when memory is short."""
+SHAPES = 8
+"""Compiled shapes that are kept: of tiles inside and at the edges, and of their halves when memory is short."""
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 """What is not int8 in an int8 network computes in bfloat16."""
 
