@@ -13,8 +13,10 @@ from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog, nifti, stac
 from srcore.storage.files import sha256_file, write_atomic
+from srcore.storage.ingested import Ingested
 from srcore.storage.scene import open_scene
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 
 Progress = Callable[[int, int], None]
 

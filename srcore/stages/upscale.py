@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.ingested import Ingested
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 
 if TYPE_CHECKING:
     from srcore.engine import Engine
@@ -97,7 +99,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         around = store.read_valid_around(tile, margin, ingested.sums)
     sums = ingested.sums[index]
     block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts, around)
-    store.write_sr(tile, block, str(engine.device), engine.precision)
+    store.write_sr(tile, block, sums, str(engine.device), engine.precision)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 

@@ -29,7 +29,7 @@ from srcore.storage.cog_form import (
     transform_of,
 )
 from srcore.storage.pixels import ProductPixels, Window, tiles
-from srcore.storage.pyramid import level_shapes, overview
+from srcore.storage.pyramid import OpenLevel, level_shapes, overview
 from srcore.storage.statistics import Statistics
 
 Progress = Callable[[int, int], None]
@@ -150,7 +150,7 @@ def _same(path: Path, found: NDArray[Any], expected: NDArray[Any], window: Windo
 def _check_overview(path: Path, finer: DatasetReader, coarser: DatasetReader, pixels: ProductPixels) -> None:
     """Compare every pixel of an overview, bit by bit, with the average of the level beneath it, computed again."""
     for window in tiles(coarser.shape, pixels.block):
-        values, mask = overview(finer, window, pixels.header)
+        values, mask = overview(OpenLevel(finer), window, pixels.header)
         _same(path, coarser.read(window=_gdal(window)), values, window)
         if pixels.header.nodata == "mask":
             _same(path, coarser.read_masks(1, window=_gdal(window)), mask, window)

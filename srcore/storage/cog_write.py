@@ -27,7 +27,7 @@ from rasterio.windows import Window as GdalWindow
 
 from srcore.storage.cog_form import band_tags, colours, dataset_tags, georeference, nodata_tag, product_bands
 from srcore.storage.pixels import BLOCK, ProductPixels, Window, tiles
-from srcore.storage.pyramid import level_shapes, overview
+from srcore.storage.pyramid import OpenLevel, level_shapes, overview
 from srcore.storage.statistics import Statistics
 
 Progress = Callable[[int, int], None]
@@ -94,7 +94,7 @@ def _write_overviews(base: Path, pixels: ProductPixels) -> None:
         with rasterio.open(finer_path) as finer, rasterio.open(path, "w", **profile) as target:
             target.colorinterp = colours(pixels.header)
             for window in tiles(shape, pixels.block):
-                values, mask = overview(finer, window, pixels.header)
+                values, mask = overview(OpenLevel(finer), window, pixels.header)
                 _write_window(target, window, values, mask if masked else None, pixels.block)
         finer_path = path
 

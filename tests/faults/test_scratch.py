@@ -16,7 +16,9 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import Scratch
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.ingested import Ingested
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 from tests.faults import archive
 from tests.faults.conftest import Injected
 
