@@ -61,7 +61,8 @@ class StoredArray:
     def open(self) -> zarr.Array[Any]:
         """The array as Zarr has it; StoreError when it cannot be opened."""
         try:
-            return zarr.open_array(self.root, mode="r+", config=CONFIG)
+            # with_config: zarr-python 3.1 forgets a config that `open_array` is given
+            return zarr.open_array(self.root, mode="r+").with_config(CONFIG)
         except (OSError, ValueError, KeyError, TypeError, BaseZarrError) as error:
             raise self.damaged(self.root.name, f"{type(error).__name__}: {error}") from error
 

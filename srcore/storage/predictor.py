@@ -9,6 +9,7 @@ highest of all pixels first, then the differences of those bytes (Adobe Photosho
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "srcore.tiff_predictor"
 LEVEL = 1
-"""Of zstd."""
+"""Of zstd and zlib."""
 CACHED_ROWS = 32
 """Rows of floats put together at a time: what lies between stays in the processor's cache."""
 
@@ -119,11 +120,11 @@ def decode_tile(data: bytes, dtype: np.dtype[Any], shape: tuple[int, int]) -> ND
 
 
 def encode_bits(mask: NDArray[np.bool_]) -> bytes:
-    """The bytes of a tile (y, x) of a 1-bit mask, which has no predictor."""
-    return bytes(_zstd.encode(np.packbits(mask, axis=-1)))
+    """The bytes of a tile (y, x) of a 1-bit mask: no predictor, and DEFLATE, as GDAL always writes them."""
+    return zlib.compress(np.packbits(mask, axis=-1).data, LEVEL)
 
 
 def decode_bits(data: bytes, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask (y, x) of a tile. Raises RuntimeError or ValueError when its bytes are damaged."""
-    packed = np.frombuffer(_zstd.decode(data), np.uint8).reshape(shape[0], -1)
+    """The mask (y, x) of a tile. Raises ValueError or zlib.error when its bytes are damaged."""
+    packed = np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape[0], -1)
     return np.unpackbits(packed, axis=-1, count=shape[1]).astype(bool)
