@@ -17,14 +17,13 @@ from srcore.errors import StoreError
 from srcore.storage.cog import FULL_BELOW_BYTES, GDAL_FAILURES
 from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_form import product_env
-from srcore.storage.cog_layout import FRAME, Image, Places, TileKey, head, order, plan_images
+from srcore.storage.cog_layout import FRAME, Image, Places, head, order, plan_images
 from srcore.storage.cog_write import ZSTD, write_tiny
 from srcore.storage.encoded import Encoded
 from srcore.storage.files import fsync_folder, hidden_folder, store_error
-from srcore.storage.levels import TiledLevel, make_levels, mask_tile
+from srcore.storage.levels import TiledLevel, make_levels
 
 Progress = Callable[[int, int], None]
-PIECE_BYTES = 1 << 20
 
 
 def assemble_cog(path: Path, encoded: Encoded, progress: Progress | None = None) -> None:
@@ -37,8 +36,8 @@ def assemble_cog(path: Path, encoded: Encoded, progress: Progress | None = None)
     with hidden_folder(path) as folder, product_env(encoded.pixels):
         try:
             images = model_images(folder, encoded)
-            levels = make_levels(folder, encoded)
-            _write(folder / "product.tif", images, levels, progress)
+            with open(folder / "overviews", "x+b") as spool:
+                _write(folder / "product.tif", images, make_levels(spool, encoded), progress)
             os.replace(folder / "product.tif", path)
             fsync_folder(path.parent)
         except StoreError:
@@ -57,12 +56,15 @@ def model_images(folder: Path, encoded: Encoded) -> list[Image]:
 def _write(product: Path, images: Sequence[Image], levels: Sequence[TiledLevel], progress: Progress | None) -> None:
     places, done = Places(images), 0
     total = sum(int(spans[..., 0].size) for spans in places.spans)
-    with open(product, "wb", buffering=PIECE_BYTES) as file:
+    with open(product, "wb") as file:
         file.write(head(images, places))
         position = file.tell()
         for key in order(images):
-            data = tile_bytes(images, levels, key)
-            file.write(struct.pack("<I", len(data)) + data + data[-FRAME:])
+            held = levels[images[key.image].level].held
+            masked = images[key.image].mask
+            data = held.mask_tile(key.row, key.col) if masked else held.tile(key.band, key.row, key.col)
+            for part in (struct.pack("<I", len(data)), data, data[-FRAME:]):
+                file.write(part)
             places.put(key, position + FRAME, len(data))
             position, done = position + len(data) + 2 * FRAME, done + 1
             if progress is not None:
@@ -71,11 +73,3 @@ def _write(product: Path, images: Sequence[Image], levels: Sequence[TiledLevel],
         file.write(head(images, places))
         file.flush()
         os.fsync(file.fileno())
-
-
-def tile_bytes(images: Sequence[Image], levels: Sequence[TiledLevel], key: TileKey) -> bytes:
-    """The bytes that belong into a tile of the product."""
-    level = levels[images[key.image].level]
-    if images[key.image].mask:
-        return mask_tile(level, key.row, key.col)
-    return level.tile(key.band, key.row, key.col)

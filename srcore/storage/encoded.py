@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.storage.header import Header
-from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window
+from srcore.storage.pixels import BLOCK, ProductPixels, Window
 from srcore.storage.shards import Shards
 from srcore.storage.statistics import Statistics
 from srcore.tiling import TilePlan
@@ -30,22 +30,14 @@ class Vouched:
 
 
 @dataclass(frozen=True)
-class Reduced:
-    """The first overview, as the tiles' tasks have stored it."""
-
-    values: Stored
-    """(count, y, x), alpha included."""
-    chunks: Shards
-
-
-@dataclass(frozen=True)
 class Encoded:
     """What the product is assembled from."""
 
     pixels: ProductPixels
     chunks: Shards
     """Of the data bands at full resolution."""
-    reduced: Reduced | None
+    reduced: Shards | None
+    """Of the first overview, alpha included, where the tiles' tasks have stored it."""
     tiles: tuple[Vouched, ...]
     statistics: tuple[Statistics, ...]
     """Of the usable pixels of every data band."""

@@ -20,6 +20,8 @@ from zarr.abc.codec import ArrayBytesCodec
 from zarr.codecs import ZstdCodec
 from zarr.registry import register_codec
 
+from srcore.storage.pixels import BLOCK
+
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
@@ -114,9 +116,9 @@ def encode_tile(values: NDArray[Any]) -> bytes:
     return bytes(_zstd.encode(predict(values)))
 
 
-def decode_tile(data: bytes, dtype: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """The values (y, x) of a tile. Raises RuntimeError or ValueError when its bytes are damaged."""
-    return unpredict(np.frombuffer(_zstd.decode(data), np.uint8), dtype, shape)
+def decode_tile(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The values (BLOCK, BLOCK) of a tile. Raises RuntimeError or ValueError when its bytes are damaged."""
+    return unpredict(np.frombuffer(_zstd.decode(data), np.uint8), dtype, (BLOCK, BLOCK))
 
 
 def encode_bits(mask: NDArray[np.bool_]) -> bytes:
@@ -124,7 +126,7 @@ def encode_bits(mask: NDArray[np.bool_]) -> bytes:
     return zlib.compress(np.packbits(mask, axis=-1).data, LEVEL)
 
 
-def decode_bits(data: bytes, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask (y, x) of a tile. Raises ValueError or zlib.error when its bytes are damaged."""
-    packed = np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape[0], -1)
-    return np.unpackbits(packed, axis=-1, count=shape[1]).astype(bool)
+def decode_bits(data: bytes) -> NDArray[np.bool_]:
+    """The mask (BLOCK, BLOCK) of a tile. Raises ValueError or zlib.error when its bytes are damaged."""
+    packed = np.frombuffer(zlib.decompress(data), np.uint8).reshape(BLOCK, -1)
+    return np.unpackbits(packed, axis=-1).view(bool)

@@ -139,23 +139,49 @@ def halve(
     The same numbers to the bit, in a fraction of the time: the sums of integers are exact as integers, and those of
     floats are added in the same order.
     """
-    usable, dtype = _usable(values, mask, header), values.dtype
-    wide: Any = np.float64 if dtype.kind == "f" else np.int32 if dtype.itemsize <= 2 else np.int64
-    if usable.all():
-        total, found = _quads(values, wide), np.ones((), bool)
-        mean = total / 4 if dtype.kind == "f" else (total + 2) >> 2
+    usable = _usable(values, mask, header)
+    if values.dtype.kind == "f":
+        mean, found = _float_means(values, usable)
     else:
-        count, total = _quads(usable, np.int32), _quads(np.where(usable, values, np.zeros((), dtype)), wide)
-        found, count = count > 0, np.maximum(count, 1)
-        mean = total / count if dtype.kind == "f" else (2 * total + count) // (2 * count)
-    found = np.broadcast_to(found, mean.shape)
-    return _marked(mean.astype(dtype), found, header), _mask(found)
+        mean, found = _integer_means(values, usable)
+    return _marked(mean.astype(values.dtype), found, header), _mask(found)
 
 
-def _quads(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Sums of two by two pixels: first along columns, then along rows."""
-    rows = np.add(values[..., 0::2, :], values[..., 1::2, :], dtype=dtype)
-    total: NDArray[Any] = rows[..., 0::2] + rows[..., 1::2]
+def _float_means(values: NDArray[Any], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Means of two by two pixels, and where there is one: first along columns, then along rows, as `Reduction` adds."""
+
+    def quads(part: NDArray[Any]) -> NDArray[np.float64]:
+        rows = part[..., 0::2, :].astype(np.float64) + part[..., 1::2, :]
+        total: NDArray[np.float64] = rows[..., 0::2] + rows[..., 1::2]
+        return total
+
+    if usable.all():
+        mean = quads(values) / 4
+        return mean, np.broadcast_to(np.True_, mean.shape)
+    count = quads(usable)
+    return quads(np.where(usable, values, np.zeros((), values.dtype))) / np.maximum(count, 1), count > 0
+
+
+def _integer_means(values: NDArray[Any], usable: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Means of two by two pixels, rounded half up, and where there is one; exact, in integers."""
+    if usable.all():
+        mean = (_quads(values) + 2) >> 2
+        return mean, np.broadcast_to(np.True_, mean.shape)
+    total, count = _quads(values * usable), _quads(usable.view(np.uint8))
+    mean = (total + 2) >> 2
+    partly = count < 4
+    some, of = total[partly].astype(np.int64), np.maximum(count[partly], 1).astype(np.int64)
+    mean[partly] = (2 * some + of) // (2 * of)
+    return mean, count > 0
+
+
+def _quads(values: NDArray[Any]) -> NDArray[Any]:
+    """Sums of two by two integers, in integers of twice the width: two neighbours are read as one and taken apart."""
+    kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
+    pairs = np.ascontiguousarray(values).view(f"<{kind}{values.dtype.itemsize * 2}")
+    low = (pairs << bits) >> bits  # with the sign, where there is one
+    pairs = (pairs >> bits) + low
+    total: NDArray[Any] = pairs[..., 0::2, :] + pairs[..., 1::2, :]
     return total
 
 
@@ -188,8 +214,8 @@ def _marked(stored: NDArray[Any], found: NDArray[np.bool_], header: Header) -> N
     nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata
     empty, data = np.asarray(nothing).astype(dtype), stored[:bands]
     if nodata is not None:
-        data[data == empty] = _beside(empty)
-    data[~found[:bands]] = empty
+        np.copyto(data, _beside(empty), where=data == empty)
+    np.copyto(data, empty, where=~found[:bands])
     return stored
 
 

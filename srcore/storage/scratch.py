@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from srcore.errors import StoreError
 from srcore.storage.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.cog_form import product_bands
-from srcore.storage.encoded import Encoded, Reduced, Vouched, is_encodable, is_reduced_in_tiles, sr_chunk
+from srcore.storage.encoded import Encoded, Vouched, is_encodable, is_reduced_in_tiles, sr_chunk
 from srcore.storage.files import sha256_file
 from srcore.storage.ingested import Ingested, TileSums
 from srcore.storage.pixels import BLOCK, ProductPixels, spread
@@ -218,7 +218,7 @@ class TileStore:
         statistics = [reduce(Statistics.merged, band) for band in zip(*(m.statistics for m in markers), strict=True)]
         pixels = ProductPixels(header, (tiles.scale[0], tiles.scale[1]), self.sr, self.valid, self.alpha)
         pixels.check()
-        reduced = Reduced(self._array("overview").open(), self._shards("overview")) if self._is_reduced else None
+        reduced = self._shards("overview") if self._is_reduced else None
         return Encoded(pixels, self._shards("sr"), reduced, vouched, tuple(statistics))
 
     def _shards(self, name: str) -> Shards:
