@@ -122,7 +122,7 @@ def overview(finer: Level, window: Window, header: Header) -> tuple[NDArray[Any]
     beneath = Window(rows.source, cols.source)
     values = finer.values(beneath)
     mask = finer.mask(beneath) if header.nodata == "mask" else None
-    if not any(size % 2 for size in finer.shape):
+    if _is_even(finer.shape):
         return halve(values, mask, header)
     usable = _usable(values, mask, header)
     weight = cols.total(rows.total(np.broadcast_to(usable, values.shape).astype(np.float64), -2), -1)
@@ -131,6 +131,10 @@ def overview(finer: Level, window: Window, header: Header) -> tuple[NDArray[Any]
     mean = summed / np.where(found, weight, 1)
     rounded = (np.floor(mean + 0.5) if values.dtype.kind in "iu" else mean).astype(values.dtype)
     return _marked(rounded, found, header), _mask(found)
+
+
+def _is_even(shape: tuple[int, int]) -> bool:
+    return not any(size % 2 for size in shape)
 
 
 def halve(
