@@ -192,7 +192,7 @@ def _receipt(
         parameters={
             "scale": tiles.scale, "core": tiles.core, "halo": tiles.halo, "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
-            "back_projection": plan.back_projection,
+            "back_projection": plan.back_projection, **({"trust": plan.trust.model_dump()} if plan.trust else {}),
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec
+from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec, write_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 
@@ -56,7 +56,7 @@ def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -
         raw = save(tensors)
         (folder / WEIGHTS).write_bytes(raw)
         spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(raw).hexdigest()})
-    (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
+    write_spec(folder, spec)
     (folder / "README.md").write_text(card)
     return spec
 

@@ -25,9 +25,13 @@ from srcore.storage.scene import read_header
 from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.tiling import TilePlan, choose_core
+from srcore.trust import Trust
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
+
+OUTPUTS = ("cog", "stac", "report", "quicklook")
+"""What is made of a scene where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Job:
     overwrite: bool = False
     validate: bool = True
     dataset: str = ""
-    outputs: tuple[str, ...] = ("cog", "stac", "report", "quicklook")
+    outputs: tuple[str, ...] = OUTPUTS
     """What is made beside the data."""
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
@@ -70,6 +74,8 @@ class Job:
         spec = read_spec(locate(self.model))
         facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs,
                  self.back_projection, self.limits]  # fmt: skip
+        if "trust" in self.outputs and spec.trust is not None:
+            facts.append(spec.trust.model_dump())
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -106,9 +112,22 @@ def plan_scene(job: Job) -> ScenePlan:
         hr=job.hr,
         limits=job.limits,
         back_projection=job.back_projection,
+        trust=_trust(spec, job) if "trust" in job.outputs else None,
     )
     _check_disk(plan)
     return plan
+
+
+def _trust(spec: Spec, job: Job) -> Trust:
+    """The calibration of the model's trust map; PlanError where it has none, or one for other steps."""
+    if spec.trust is None:
+        raise PlanError(f"model {spec.name} has no calibration for a trust map", "no 'trust' in its spec",
+                        "run `srcore models calibrate`, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+    if spec.trust.back_projection != job.back_projection:
+        raise PlanError(f"the trust map of {spec.name} holds for another back-projection",
+                        f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
+                        "use the same, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+    return spec.trust
 
 
 def lay_out(
@@ -204,6 +223,9 @@ def disk_bytes(plan: ScenePlan) -> int:
     native = np.dtype(plan.header.dtype).itemsize
     scratch = bands * (len(tiles) * prod(tiles.tile_shape) * native + prod(tiles.shape_hr) * native)
     scratch += bands * prod(tiles.shape)  # valid
+    if plan.trust is not None:
+        native += 4
+        scratch += bands * prod(tiles.shape_hr) * 4
     return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
 
 

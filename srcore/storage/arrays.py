@@ -74,7 +74,7 @@ class StoredArray:
         except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on damaged bytes
             raise self.damaged(self.root.name, str(error)) from error
 
-    def checked(self, what: str, selection: Any, crc32: int) -> NDArray[Any]:
+    def checked(self, what: str, selection: Any, crc32: int | None) -> NDArray[Any]:
         """The values of a selection; StoreError unless they have their checksum: only it tells a hole from fill."""
         values = self.read(selection)
         if checksum(values) != crc32:

@@ -11,6 +11,7 @@ from srcore.storage.header import Header
 from srcore.storage.records import read_sealed, write_sealed
 from srcore.storage.watch import Stamp
 from srcore.tiling import TilePlan
+from srcore.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ScenePlan:
     """The dataset's changes of the checks' limits."""
     back_projection: int = 0
     """Steps after the generator; `tiles.halo` holds their margin."""
+    trust: Trust | None = None
+    """The model's calibration where a trust map is made."""
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""
@@ -54,6 +57,7 @@ class ScenePlan:
             "product": [str(self.product.folder), self.product.name],
             "scratch": str(self.scratch.folder),
             "hr": str(self.hr) if self.hr else None,
+            "trust": self.trust.model_dump() if self.trust else None,
         }
         write_sealed(self.scratch.plan, value)
 
@@ -73,5 +77,6 @@ class ScenePlan:
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
                 "hr": Path(value["hr"]) if value["hr"] else None,
+                "trust": Trust.model_validate(value["trust"]) if value["trust"] else None,
             }
         )

@@ -48,6 +48,8 @@ class Marker:
     """crc32 of its first overview, where it is stored."""
     statistics: tuple[Statistics, ...] = ()
     """Of every data band of a raster."""
+    trust: int | None = None
+    """crc32 of its part of the trust map, where there is one."""
 
 
 class TileStore:
@@ -55,7 +57,8 @@ class TileStore:
 
     tiles (n, C, *core + 2 halo), native dtype, nodata filled; valid (C, *scene) bool; sr (C, *scene * scale),
     native dtype, nodata in place; alpha (*scene) where the source has one; overview (C and alpha, half of *scene *
-    scale) where each tile makes its own part of it.
+    scale) where each tile makes its own part of it; trust, float32 half widths on the grid of sr, where a trust map is
+    made.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
@@ -74,6 +77,8 @@ class TileStore:
         create_group(plan.scratch.tiles, forms)
         shard, tiff = (bands, *tiles.core_hr), header.kind == "raster"
         forms = {"sr": Form((bands, *tiles.shape_hr), dtype, sr_chunk(header, tiles), shard, tiff)}
+        if self._has_trust:
+            forms["trust"] = Form((bands, *tiles.shape_hr), "float32", sr_chunk(header, tiles), shard)
         if self._is_reduced:
             count = len(product_bands(header))
             (height, width), (rows, cols) = tiles.shape_hr, tiles.core_hr
@@ -83,7 +88,8 @@ class TileStore:
 
     def layout(self) -> dict[str, str]:
         """sha256 of every array's zarr.json; StoreError when one cannot be read."""
-        names = ["tiles", "valid", "sr"] + ["alpha"] * self._has_alpha + ["overview"] * self._is_reduced
+        names = ["tiles", "valid", "sr"]
+        names += ["alpha"] * self._has_alpha + ["trust"] * self._has_trust + ["overview"] * self._is_reduced
         try:
             return {name: sha256_file(self._array(name).root / "zarr.json") for name in names}
         except OSError as error:
@@ -152,10 +158,17 @@ class TileStore:
         relative = (i - w.start for i, w in zip(index, window, strict=True))
         return values[np.ix_(np.arange(len(values)), *relative)]
 
-    def write_sr(self, tile: Tile, block: NDArray[Any], sums: TileSums, device: str = "", precision: str = "") -> None:
-        """Store the SR of a core and its part of the first overview, then its marker."""
-        self._replace("sr", tile, self.plan.tiles.window_hr(tile), block)
+    def write_sr(
+        self, tile: Tile, block: NDArray[Any], sums: TileSums, device: str = "", precision: str = "",
+        trust: NDArray[np.float32] | None = None,
+    ) -> None:  # fmt: skip
+        """Store the SR of a core, its parts of the first overview and of the trust map, then its marker."""
+        window = self.plan.tiles.window_hr(tile)
+        self._replace("sr", tile, window, block)
         marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
+        if trust is not None:
+            self._replace("trust", tile, window, trust)
+            marker = replace(marker, trust=checksum(trust))
         if self.plan.header.kind == "raster":
             usable = spread(self.read_valid(tile, sums), self.plan.tiles.scale)
             marker = replace(marker, statistics=tuple(map(Statistics.of, block, usable)))
@@ -188,6 +201,12 @@ class TileStore:
         """The SR (C, *core * scale) of a tile; StoreError unless it is marked and its bytes are the marked ones."""
         window = (slice(None), *self.plan.tiles.window_hr(tile))
         return self._array("sr").checked(f"the SR of tile {tile.index}", window, self._marked(tile).crc32)
+
+    def check_trust(self, tile: Tile) -> None:
+        """StoreError unless the tile's part of the trust map, where one is made, is the marked one."""
+        if self._has_trust:
+            window = (slice(None), *self.plan.tiles.window_hr(tile))
+            self._array("trust").checked(f"the trust map of tile {tile.index}", window, self._marked(tile).trust)
 
     def check_overview(self, tile: Tile) -> None:
         """StoreError unless the tile's part of the first overview, where it is stored, is the marked one."""
@@ -254,6 +273,7 @@ class TileStore:
         try:
             self.read_sr(tile)
             self.check_overview(tile)
+            self.check_trust(tile)
         except StoreError:
             self._marker(tile.index).unlink(missing_ok=True)
             return False
@@ -263,6 +283,11 @@ class TileStore:
     def sr(self) -> zarr.Array[Any]:
         """The stitched scene (C, *scene * scale)."""
         return self._array("sr").open()
+
+    @property
+    def trust(self) -> zarr.Array[Any]:
+        """Half widths of the trust map (C, *scene * scale) in DN, NaN where invalid."""
+        return self._array("trust").open()
 
     @property
     def valid(self) -> zarr.Array[Any]:
@@ -282,9 +307,13 @@ class TileStore:
         return self.plan.scratch.done / f"{index}.json"
 
     @property
+    def _has_trust(self) -> bool:
+        return self.plan.trust is not None
+
+    @property
     def _is_reduced(self) -> bool:
         return is_reduced_in_tiles(self.plan.header, self.plan.tiles)
 
     def _array(self, name: str) -> StoredArray:
-        group = self.plan.scratch.sr if name in ("sr", "overview") else self.plan.scratch.tiles
+        group = self.plan.scratch.sr if name in ("sr", "overview", "trust") else self.plan.scratch.tiles
         return StoredArray(group / name, self.plan.scene)
