@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.storage.header import Header
-from srcore.storage.pixels import BLOCK, ProductPixels, Window
+from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window
 from srcore.storage.shards import Shards
 from srcore.storage.statistics import Statistics
 from srcore.tiling import TilePlan
@@ -38,6 +38,8 @@ class Encoded:
     """Of the data bands at full resolution."""
     reduced: Shards | None
     """Of the first overview, alpha included, where the tiles' tasks have stored it."""
+    again: Stored | None
+    """(count, y, x) of the second one, where they have stored that too: pieces of blocks, not yet tiles."""
     tiles: tuple[Vouched, ...]
     statistics: tuple[Statistics, ...]
     """Of the usable pixels of every data band."""
@@ -58,6 +60,12 @@ def is_reduced_in_tiles(header: Header, tiles: TilePlan) -> bool:
     small = max(tiles.shape_hr) <= BLOCK
     floating = np.dtype(header.dtype).kind == "f" and header.nodata == "mask"
     return is_encodable(header, tiles) and exact and not small and not floating
+
+
+def is_reduced_again(header: Header, tiles: TilePlan) -> bool:
+    """True when the second overview of a core, too, comes from pixels of this tile alone; it is no whole block."""
+    even = all(n % 4 == 0 for n in tiles.shape_hr)
+    return is_reduced_in_tiles(header, tiles) and even and max(tiles.shape_hr) > 2 * BLOCK
 
 
 def sr_chunk(header: Header, tiles: TilePlan) -> tuple[int, ...]:

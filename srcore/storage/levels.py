@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from srcore.errors import StoreError
 from srcore.storage.encoded import Encoded, padded
-from srcore.storage.pixels import BLOCK, ProductPixels, Window, tiles
+from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window, tiles
 from srcore.storage.predictor import decode_bits, decode_tile, encode_bits, encode_tile
 from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.shards import Shards
@@ -123,6 +123,11 @@ class _Spool:
         self._file, self._chunks = file, chunks
         self._places: dict[tuple[int, int, int], tuple[int, int]] = {}
 
+    @property
+    def is_stored(self) -> bool:
+        """Its values are in the store; only a mask may be wanted here."""
+        return self._chunks is not None
+
     def put(self, band: int, row: int, col: int, data: bytes) -> None:
         self._places[band, row, col] = self._file.seek(0, os.SEEK_END), len(data)
         self._file.write(data)
@@ -143,28 +148,32 @@ def make_levels(spool: BinaryIO, encoded: Encoded) -> list[TiledLevel]:
     levels: list[TiledLevel] = [FullLevel(encoded)]
     for shape in level_shapes(encoded.pixels.grid.shape):
         chunks = encoded.reduced if len(levels) == 1 else None
-        levels.append(_make_level(_Spool(spool, chunks), levels[-1], shape, encoded))
+        again = encoded.again if len(levels) == 2 else None
+        levels.append(_make_level(_Spool(spool, chunks), levels[-1], shape, encoded.pixels, again))
     return levels
 
 
-def _make_level(held: _Spool, finer: TiledLevel, shape: tuple[int, int], encoded: Encoded) -> TiledLevel:
-    stored = encoded.reduced is not None and isinstance(finer, FullLevel)
-    masked = encoded.pixels.header.nodata == "mask"
-    for window in tiles(shape, BLOCK) if masked or not stored else ():
+def _make_level(
+    held: _Spool, finer: TiledLevel, shape: tuple[int, int], pixels: ProductPixels, again: Stored | None
+) -> TiledLevel:
+    masked = pixels.header.nodata == "mask"
+    for window in tiles(shape, BLOCK) if masked or not held.is_stored else ():
         row, col = window.rows.start // BLOCK, window.cols.start // BLOCK
-        if stored:
-            mask = _any_of_four(finer, window)
+        values: NDArray[Any] = np.empty((0, 0, 0))
+        if held.is_stored or again is not None:
+            values = values if again is None else np.asarray(again[:, window.rows, window.cols])
+            mask = _any_of_four(finer, window) if masked else None
         else:
-            values, mask = overview(finer, window, encoded.pixels.header)
-            for band, block in enumerate(values):
-                held.put(band, row, col, encode_tile(padded(block)))
-        if masked:
+            values, mask = overview(finer, window, pixels.header)
+        for band, block in enumerate(values):
+            held.put(band, row, col, encode_tile(padded(block)))
+        if masked and mask is not None:
             held.put(-1, row, col, encode_bits(padded(mask > 0)))
-    return TiledLevel(shape, encoded.pixels, held)
+    return TiledLevel(shape, pixels, held)
 
 
 def _any_of_four(finer: TiledLevel, window: Window) -> NDArray[np.uint8]:
-    """The mask of an overview whose values are stored: 255 where any of the four pixels beneath is usable."""
+    """The mask of an overview whose values are stored, so of integers: 255 where any of the four beneath is usable."""
     beneath = finer.mask(Window(*(slice(2 * axis.start, 2 * axis.stop) for axis in (window.rows, window.cols))))
     rows = beneath[0::2] | beneath[1::2]
     found: NDArray[np.uint8] = rows[:, 0::2] | rows[:, 1::2]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from srcore.errors import StoreError
 from srcore.storage.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.cog_form import product_bands
-from srcore.storage.encoded import Encoded, Vouched, is_encodable, is_reduced_in_tiles, sr_chunk
+from srcore.storage.encoded import Encoded, Vouched, is_encodable, is_reduced_again, is_reduced_in_tiles, sr_chunk
 from srcore.storage.files import sha256_file
 from srcore.storage.ingested import Ingested, TileSums
 from srcore.storage.pixels import BLOCK, ProductPixels, spread
@@ -46,6 +46,8 @@ class Marker:
     """Where and how it was computed, for the receipt."""
     overview: int | None = None
     """crc32 of its first overview, where it is stored."""
+    again: int | None = None
+    """crc32 of its second one."""
     statistics: tuple[Statistics, ...] = ()
     """Of every data band of a raster."""
     trust: int | None = None
@@ -57,8 +59,8 @@ class TileStore:
 
     tiles (n, C, *core + 2 halo), native dtype, nodata filled; valid (C, *scene) bool; sr (C, *scene * scale),
     native dtype, nodata in place; alpha (*scene) where the source has one; overview (C and alpha, half of *scene *
-    scale) where each tile makes its own part of it; trust, float32 half widths on the grid of sr, where a trust map is
-    made.
+    scale) where each tile makes its own part of it, and `again` the same at a quarter; trust, float32 half widths on
+    the grid of sr, where a trust map is made.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
@@ -84,12 +86,15 @@ class TileStore:
             (height, width), (rows, cols) = tiles.shape_hr, tiles.core_hr
             halves = (count, height // 2, width // 2), dtype, (1, BLOCK, BLOCK), (count, rows // 2, cols // 2)
             forms["overview"] = Form(*halves, tiff)
+            if self._is_reduced_again:
+                forms["again"] = Form((count, height // 4, width // 4), dtype, (count, rows // 4, cols // 4))
         create_group(plan.scratch.sr, forms)
 
     def layout(self) -> dict[str, str]:
         """sha256 of every array's zarr.json; StoreError when one cannot be read."""
         names = ["tiles", "valid", "sr"]
         names += ["alpha"] * self._has_alpha + ["trust"] * self._has_trust + ["overview"] * self._is_reduced
+        names += ["again"] * self._is_reduced_again
         try:
             return {name: sha256_file(self._array(name).root / "zarr.json") for name in names}
         except OSError as error:
@@ -173,20 +178,25 @@ class TileStore:
             usable = spread(self.read_valid(tile, sums), self.plan.tiles.scale)
             marker = replace(marker, statistics=tuple(map(Statistics.of, block, usable)))
         if self._is_reduced:
-            reduced = self._reduce(tile, block, sums)
-            self._replace("overview", tile, self._window_reduced(tile), reduced)
+            reduced, mask = self._reduce(tile, block, sums)
+            self._replace("overview", tile, self._window_reduced(tile, 2), reduced)
             marker = replace(marker, overview=checksum(reduced))
+            if self._is_reduced_again:
+                again = halve(reduced, mask, self.plan.header)[0]
+                self._replace("again", tile, self._window_reduced(tile, 4), again)
+                marker = replace(marker, again=checksum(again))
         write_sealed(self._marker(tile.index), asdict(marker))
 
-    def _reduce(self, tile: Tile, block: NDArray[Any], sums: TileSums) -> NDArray[Any]:
-        """The tile's part (count, y, x) of the first overview."""
+    def _reduce(self, tile: Tile, block: NDArray[Any], sums: TileSums) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        """The tile's part (count, y, x) of the first overview, and its mask (y, x) where the scene has one."""
         header, scale = self.plan.header, self.plan.tiles.scale
         alpha, mask = self.read_alpha(tile, sums), None
         if alpha is not None:
             block = np.concatenate([block, spread(alpha, scale)[None]])
         if header.nodata == "mask":
             mask = spread(np.asarray(self.read_valid(tile, sums).all(axis=0)), scale).view(np.uint8)
-        return halve(block, mask, header)[0]
+        reduced, reduced_mask = halve(block, mask, header)
+        return reduced, None if mask is None else reduced_mask
 
     def _replace(self, name: str, tile: Tile, window: Window, block: NDArray[Any]) -> None:
         # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
@@ -194,8 +204,8 @@ class TileStore:
         self._array(name).root.joinpath("c", "0", *(str(p) for p in place)).unlink(missing_ok=True)
         self._array(name).write((slice(None), *window), block)
 
-    def _window_reduced(self, tile: Tile) -> Window:
-        return tuple(slice(axis.start // 2, axis.stop // 2) for axis in self.plan.tiles.window_hr(tile))
+    def _window_reduced(self, tile: Tile, factor: int) -> Window:
+        return tuple(slice(axis.start // factor, axis.stop // factor) for axis in self.plan.tiles.window_hr(tile))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
         """The SR (C, *core * scale) of a tile; StoreError unless it is marked and its bytes are the marked ones."""
@@ -208,12 +218,13 @@ class TileStore:
             window = (slice(None), *self.plan.tiles.window_hr(tile))
             self._array("trust").checked(f"the trust map of tile {tile.index}", window, self._marked(tile).trust)
 
-    def check_overview(self, tile: Tile) -> None:
-        """StoreError unless the tile's part of the first overview, where it is stored, is the marked one."""
-        marked = self._marked(tile).overview
-        if marked is not None:
-            window = (slice(None), *self._window_reduced(tile))
-            self._array("overview").checked(f"the overview of tile {tile.index}", window, marked)
+    def check_overviews(self, tile: Tile) -> None:
+        """StoreError unless the tile's parts of overviews, where they are stored, are the marked ones."""
+        marked = self._marked(tile)
+        for name, factor, crc32 in (("overview", 2, marked.overview), ("again", 4, marked.again)):
+            if crc32 is not None:
+                window = (slice(None), *self._window_reduced(tile, factor))
+                self._array(name).checked(f"the overview 1/{factor} of tile {tile.index}", window, crc32)
 
     def _marked(self, tile: Tile) -> Marker:
         marker = self.marker(tile.index)
@@ -238,7 +249,8 @@ class TileStore:
         pixels = ProductPixels(header, (tiles.scale[0], tiles.scale[1]), self.sr, self.valid, self.alpha)
         pixels.check()
         reduced = self._shards("overview") if self._is_reduced else None
-        return Encoded(pixels, self._shards("sr"), reduced, vouched, tuple(statistics))
+        again = self._array("again").open() if self._is_reduced_again else None
+        return Encoded(pixels, self._shards("sr"), reduced, again, vouched, tuple(statistics))
 
     def _shards(self, name: str) -> Shards:
         array = self._array(name)
@@ -272,7 +284,7 @@ class TileStore:
     def _is_done(self, tile: Tile) -> bool:
         try:
             self.read_sr(tile)
-            self.check_overview(tile)
+            self.check_overviews(tile)
             self.check_trust(tile)
         except StoreError:
             self._marker(tile.index).unlink(missing_ok=True)
@@ -314,6 +326,10 @@ class TileStore:
     def _is_reduced(self) -> bool:
         return is_reduced_in_tiles(self.plan.header, self.plan.tiles)
 
+    @property
+    def _is_reduced_again(self) -> bool:
+        return is_reduced_again(self.plan.header, self.plan.tiles)
+
     def _array(self, name: str) -> StoredArray:
-        group = self.plan.scratch.sr if name in ("sr", "overview", "trust") else self.plan.scratch.tiles
+        group = self.plan.scratch.sr if name in ("sr", "overview", "again", "trust") else self.plan.scratch.tiles
         return StoredArray(group / name, self.plan.scene)
