@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.storage.arrays import StoredArray
 from srcore.storage.header import Header
-from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window
+from srcore.storage.pixels import BLOCK, ProductPixels, Window
 from srcore.storage.shards import Shards
 from srcore.storage.statistics import Statistics
 from srcore.tiling import TilePlan
@@ -38,7 +39,7 @@ class Encoded:
     """Of the data bands at full resolution."""
     reduced: Shards | None
     """Of the first overview, alpha included, where the tiles' tasks have stored it."""
-    again: Stored | None
+    again: StoredArray | None
     """(count, y, x) of the second one, where they have stored that too: pieces of blocks, not yet tiles."""
     tiles: tuple[Vouched, ...]
     statistics: tuple[Statistics, ...]

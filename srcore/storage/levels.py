@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import StoreError
+from srcore.storage.arrays import StoredArray
 from srcore.storage.encoded import Encoded, padded
-from srcore.storage.pixels import BLOCK, ProductPixels, Stored, Window, tiles
+from srcore.storage.pixels import BLOCK, ProductPixels, Window, tiles
 from srcore.storage.predictor import decode_bits, decode_tile, encode_bits, encode_tile
 from srcore.storage.pyramid import level_shapes, overview
 from srcore.storage.shards import Shards
@@ -154,14 +155,14 @@ def make_levels(spool: BinaryIO, encoded: Encoded) -> list[TiledLevel]:
 
 
 def _make_level(
-    held: _Spool, finer: TiledLevel, shape: tuple[int, int], pixels: ProductPixels, again: Stored | None
+    held: _Spool, finer: TiledLevel, shape: tuple[int, int], pixels: ProductPixels, again: StoredArray | None
 ) -> TiledLevel:
     masked = pixels.header.nodata == "mask"
     for window in tiles(shape, BLOCK) if masked or not held.is_stored else ():
         row, col = window.rows.start // BLOCK, window.cols.start // BLOCK
         values: NDArray[Any] = np.empty((0, 0, 0))
         if held.is_stored or again is not None:
-            values = values if again is None else np.asarray(again[:, window.rows, window.cols])
+            values = values if again is None else again.read((slice(None), window.rows, window.cols))
             mask = _any_of_four(finer, window) if masked else None
         else:
             values, mask = overview(finer, window, pixels.header)

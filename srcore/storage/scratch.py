@@ -249,7 +249,7 @@ class TileStore:
         pixels = ProductPixels(header, (tiles.scale[0], tiles.scale[1]), self.sr, self.valid, self.alpha)
         pixels.check()
         reduced = self._shards("overview") if self._is_reduced else None
-        again = self._array("again").open() if self._is_reduced_again else None
+        again = self._array("again") if self._is_reduced_again else None
         return Encoded(pixels, self._shards("sr"), reduced, again, vouched, tuple(statistics))
 
     def _shards(self, name: str) -> Shards:

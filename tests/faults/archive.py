@@ -26,8 +26,8 @@ TIMES = ("created", "seconds")
 """What of a receipt differs from run to run."""
 
 SHAPE = (24, 37)
-ASSEMBLED_SHAPE = (520, 9)
-"""With tiles of 512: two of them, an overview made with the tiles, and one that is made by the export."""
+ASSEMBLED_SHAPE = (1028, 8)
+"""With tiles of 512: three of them, two overviews made with the tiles, and one that is made by the export."""
 
 Files = Mapping[str, bytes]
 

@@ -62,8 +62,8 @@ def family(path: Path, folder: Path) -> str:
     return relative if relative.endswith("zarr.json") else relative.split("/c/")[0].split("done/")[0]
 
 
-FAMILIES = {"catalog": 11, "assembled": 13}
-"""plan, ingest, 5 of metadata, tiles, valid, sr, done; and the overview, which has metadata too."""
+FAMILIES = {"catalog": 11, "assembled": 15}
+"""plan, ingest, 5 of metadata, tiles, valid, sr, done; and two overviews, which have metadata too."""
 
 
 @pytest.mark.parametrize("way", FAMILIES)
@@ -96,7 +96,8 @@ AFTER = {
     ("ingest", "catalog"): ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
     ("upscale", "catalog"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/2", "done/2.json", "tiles.zarr/valid/c/0/1/1"],
     ("upscale", "assembled"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/0", "sr.zarr/overview/c/0/0/0",
-                               "sr.zarr/overview/c/0/1/0", "done/1.json", "tiles.zarr/valid/c/0/1/0"],
+                               "sr.zarr/overview/c/0/1/0", "sr.zarr/again/c/0/1/0", "done/1.json",
+                               "tiles.zarr/valid/c/0/1/0"],
     ("export", "catalog"): ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
     ("export", "assembled"): ["staged/scene.tif"],
 }  # fmt: skip

@@ -212,11 +212,11 @@ def test_a_product_of_another_header_is_found(tmp_path: Path, what: str) -> None
     assert caught.value.code == "VERIFY_FAILED"
 
 
-SHARDS = ("sr/c/0/0/0", "overview/c/0/1/0")
+SHARDS = ("sr/c/0/0/0", "overview/c/0/1/0", "again/c/0/1/0")
 
 
 @pytest.mark.parametrize("name", SHARDS)
-@pytest.mark.parametrize("damage", ["first bit", "index", "cut", "missing"])
+@pytest.mark.parametrize("damage", ["a bit", "its end", "cut", "missing"])
 def test_a_damaged_shard_never_becomes_a_product(tmp_path: Path, name: str, damage: str) -> None:
     work = make_work(tmp_path / "work", make_scene(shape=(520, 300), nodata="tag", number=0.0), CORE)
     shard = tmp_path / "work" / "sr.zarr" / name
@@ -224,7 +224,7 @@ def test_a_damaged_shard_never_becomes_a_product(tmp_path: Path, name: str, dama
     if damage == "missing":
         shard.unlink()
     else:
-        shard.write_bytes({"first bit": flipped(good, 900), "index": flipped(good, len(good) - 9),
+        shard.write_bytes({"a bit": flipped(good, len(good) // 3), "its end": flipped(good, len(good) - 9),
                            "cut": good[: len(good) // 2]}[damage])  # fmt: skip
     with pytest.raises(StoreError) as caught:
         work.verify(work.assemble(tmp_path / "product.tif"))
