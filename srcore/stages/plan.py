@@ -24,11 +24,13 @@ from srcore.storage.header import Header
 from srcore.storage.scene import read_header
 from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
-from srcore.tiling import TilePlan, choose_core
+from srcore.tiling import TilePlan, asked_core, choose_core
 from srcore.trust import Trust
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
+WORKER_BUDGET_BYTES = 2 * 2**30
+"""What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
 """What is made of a scene where nobody says otherwise."""
@@ -50,6 +52,7 @@ class Job:
     scale: tuple[int, ...] | None = None
     """A wish that the model has to meet; None takes the model's own."""
     tile: int | None = None
+    """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
     device: str = "auto"
     precision: str = "auto"
     back_projection: int = BACK_PROJECTION
@@ -92,7 +95,7 @@ def plan_scene(job: Job) -> ScenePlan:
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
-    tiles = lay_out(spec, header, job.tile, job.scale, job.back_projection)
+    tiles = lay_out(spec, header, job)
     _check_memory(spec, header, tiles, job.workers)
     plan = ScenePlan(
         dataset=job.dataset,
@@ -130,23 +133,29 @@ def _trust(spec: Spec, job: Job) -> Trust:
     return spec.trust
 
 
-def lay_out(
-    spec: Spec, header: Header, tile: int | None, scale: Sequence[int] | None, back_projection: int = 0
-) -> TilePlan:
-    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other.
+def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
+    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
 
     The halo is the generator's, and on the axes of a slice a pixel more for each step of back-projection.
     """
-    axes = len(header.grid.shape)
-    own = spec.scale_for(axes)
-    if scale is not None and _spread(scale, axes) != own:
-        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, scale)),
+    shape = header.grid.shape
+    own = spec.scale_for(len(shape))
+    if job.scale is not None and _spread(job.scale, len(shape)) != own:
+        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, job.scale)),
                         f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
-    own_halo = spec.halo_for(axes)
-    halo = (*own_halo[:-2], *(h + back_projection for h in own_halo[-2:]))
-    return TilePlan(header.grid.shape, choose_core(header.grid.shape, halo, own, tile), halo, own)
+    own_halo = spec.halo_for(len(shape))
+    halo = (*own_halo[:-2], *(h + job.back_projection for h in own_halo[-2:]))
+    if job.tile is not None:
+        return TilePlan(shape, asked_core(shape, halo, own, job.tile), halo, own)
+    lanes = max(job.workers, 1)
+    budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
+
+    def fits(core: tuple[int, ...]) -> bool:
+        return worker_bytes(spec, header, TilePlan(shape, core, halo, own)) <= budget
+
+    return TilePlan(shape, choose_core(shape, halo, own, lanes, fits), halo, own)
 
 
 def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:

@@ -97,9 +97,11 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
     if plan.back_projection and min(ingested.valid_share) < 1:
         own = engine.spec.halo_for(len(plan.tiles.shape))
         margin = [h - o for h, o in zip(plan.tiles.halo, own, strict=True)]
-        around = store.read_valid_around(tile, margin, ingested.sums)
+        seen = store.read_valid_around(tile, margin, ingested.sums)
+        around = seen[(slice(None), *plan.tiles.clipped(tile, margin))]
     sums = ingested.sums[index]
-    values, valid = store.read_tile(tile, sums), store.read_valid(tile, sums)
+    values = store.read_tile(tile, sums)[(slice(None), *plan.tiles.clipped(tile, plan.tiles.halo))]
+    valid = store.read_valid(tile, sums)
     if plan.trust is None:
         block, trust = super_resolve(engine, values, valid, facts, around), None
     else:
