@@ -47,8 +47,20 @@ class Encoded:
 
 
 def is_encodable(header: Header, tiles: TilePlan) -> bool:
-    """True when a chunk can be a tile of the product: a raster whose cores are whole numbers of blocks."""
-    return header.kind == "raster" and all(size % BLOCK == 0 for size in tiles.core_hr)
+    """True when a chunk can be a tile of the product: a raster whose cores are whole numbers of blocks, or all."""
+    return header.kind == "raster" and all(size % BLOCK == 0 for size in _whole(tiles))
+
+
+def sr_shard(header: Header, tiles: TilePlan) -> tuple[int, ...]:
+    """SR pixels of a shard: those of a core; a core that is all of an axis is filled up to whole blocks."""
+    return _whole(tiles) if is_encodable(header, tiles) else tiles.core_hr
+
+
+def _whole(tiles: TilePlan) -> tuple[int, ...]:
+    step = 2 * BLOCK
+    return tuple(
+        -(-core // step) * step if n == 1 else core for core, n in zip(tiles.core_hr, tiles.counts, strict=True)
+    )
 
 
 def is_reduced_in_tiles(header: Header, tiles: TilePlan) -> bool:
@@ -57,7 +69,7 @@ def is_reduced_in_tiles(header: Header, tiles: TilePlan) -> bool:
     Not for floats with a mask: whether an average exists depends on each value there, so that the overview's mask
     would be one more array to store.
     """
-    exact = all(n % 2 == 0 for n in tiles.shape_hr) and all(size % (2 * BLOCK) == 0 for size in tiles.core_hr)
+    exact = all(n % 2 == 0 for n in tiles.shape_hr) and all(size % (2 * BLOCK) == 0 for size in _whole(tiles))
     small = max(tiles.shape_hr) <= BLOCK
     floating = np.dtype(header.dtype).kind == "f" and header.nodata == "mask"
     return is_encodable(header, tiles) and exact and not small and not floating

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from srcore.errors import StoreError
 from srcore.storage.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.cog_form import product_bands
-from srcore.storage.encoded import Encoded, Vouched, is_encodable, is_reduced_again, is_reduced_in_tiles, sr_chunk
+from srcore.storage.encoded import (
+    Encoded,
+    Vouched,
+    is_encodable,
+    is_reduced_again,
+    is_reduced_in_tiles,
+    sr_chunk,
+    sr_shard,
+)
 from srcore.storage.files import sha256_file
 from srcore.storage.ingested import Ingested, TileSums
 from srcore.storage.pixels import BLOCK, ProductPixels, spread
@@ -77,13 +85,13 @@ class TileStore:
         if header.alpha is not None:
             forms["alpha"] = Form(tiles.shape, dtype, tiles.core)
         create_group(plan.scratch.tiles, forms)
-        shard, tiff = (bands, *tiles.core_hr), header.kind == "raster"
+        shard, tiff = (bands, *sr_shard(header, tiles)), header.kind == "raster"
         forms = {"sr": Form((bands, *tiles.shape_hr), dtype, sr_chunk(header, tiles), shard, tiff)}
         if self._has_trust:
             forms["trust"] = Form((bands, *tiles.shape_hr), "float32", sr_chunk(header, tiles), shard)
         if self._is_reduced:
             count = len(product_bands(header))
-            (height, width), (rows, cols) = tiles.shape_hr, tiles.core_hr
+            (height, width), (rows, cols) = tiles.shape_hr, sr_shard(header, tiles)
             halves = (count, height // 2, width // 2), dtype, (1, BLOCK, BLOCK), (count, rows // 2, cols // 2)
             forms["overview"] = Form(*halves, tiff)
             if self._is_reduced_again:

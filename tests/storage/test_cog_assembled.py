@@ -83,6 +83,23 @@ def same_tags(found: dict[str, str], expected: dict[str, str]) -> None:
             assert found[key] == expected[key]
 
 
+@pytest.mark.parametrize("core", [300, 531, 700])
+@pytest.mark.parametrize("nodata", ["tag", "mask", "alpha"])
+def test_a_core_that_is_a_whole_axis_is_filled_up_to_blocks(tmp_path: Path, core: int, nodata: str) -> None:
+    scene = make_scene(shape=(290, 300 if core == 300 else 530), nodata=nodata, number=0.0 if nodata == "tag" else None)
+    work = make_work(tmp_path / "work", scene, core)
+    path = work.assemble(tmp_path / "product.tif")
+    work.verify(path)
+    assert work.encoded.reduced is not None
+    assert work.store.pending() == []
+    with rasterio.open(path) as a, rasterio.open(scene.write(tmp_path / "gdal.tif")) as b:
+        assert facts(a) == facts(b)
+        np.testing.assert_array_equal(a.read(), b.read())
+    with rasterio.open(path, OVERVIEW_LEVEL=0) as a, rasterio.open(tmp_path / "gdal.tif", OVERVIEW_LEVEL=0) as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+        np.testing.assert_array_equal(a.read_masks(), b.read_masks())
+
+
 def test_control_points_are_those_of_the_other_path(tmp_path: Path) -> None:
     from tests.storage.product_cases import POINTS
 
