@@ -15,8 +15,10 @@ from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.settings import load_settings
+from srcore.storage.ingested import Ingested
 from srcore.storage.records import read_sealed, write_sealed_once
-from srcore.storage.scratch import Ingested, Maker, ScenePlan, TileStore
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import Maker, TileStore
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +132,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         block, trust = super_resolve(engine, values, valid, facts, around), None
     else:
         block, trust = super_resolve_with_trust(engine, values, valid, facts, around)
-    store.write_sr(tile, block, maker, trust)
+    store.write_sr(tile, block, sums, maker, trust)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 
