@@ -41,6 +41,8 @@ class TrainConfig(BaseModel):
     """The checkpoint folder; the state for going on lies beside the checkpoint."""
     sources: tuple[Source, ...] = Field(min_length=1)
     architecture: Architecture
+    start_from: str | None = None
+    """A built-in name or checkpoint folder: what fits of its weights, name and shape, is where step 0 begins."""
     steps: int = Field(gt=0)
     batch: int = Field(16, gt=0)
     core_px: int = Field(48, gt=0)

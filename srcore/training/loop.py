@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from srcore.checkpoints import Spec
-from srcore.errors import TrainingError
+from srcore.checkpoints import Spec, locate
+from srcore.errors import CheckpointError, TrainingError
+from srcore.models import Generator
 from srcore.training.card import model_card
 from srcore.training.config import TrainConfig, data_folder
 from srcore.training.evaluate import Score, evaluate, sensor_means
@@ -19,7 +20,7 @@ from srcore.training.hardware import choose_device, choose_precision
 from srcore.training.pairs import Geometry, draw_batch, load_planes
 from srcore.training.progress import Progress
 from srcore.training.state import State, load_state, new_state, save_state
-from srcore.weights import build, save_checkpoint
+from srcore.weights import build, load_generator, save_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     generator = build(_spec(config)).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.start_from:
+        take_over(generator, config.start_from)
     state = new_state(generator, config.ema_decay)
     if resume:
         load_state(config.output, state, device)
@@ -52,6 +55,22 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
                 _save(config, state)
     _score(config, state)
     return config.output
+
+
+def take_over(generator: Generator, reference: str) -> int:
+    """Copy every tensor of the checkpoint `reference` that fits in name and shape; gives how many parameters did.
+
+    A body trained at one scale is a good start at another (Lim et al. 2017, section 4.2). CheckpointError when
+    nothing fits.
+    """
+    theirs = load_generator(locate(reference))[1].state_dict()
+    ours = generator.state_dict()
+    fitting = {name: t for name, t in theirs.items() if name in ours and ours[name].shape == t.shape}
+    if not fitting:
+        raise CheckpointError(f"{reference} is no start for this architecture", "no tensor fits in name and shape",
+                              "start from another checkpoint, or from none")  # fmt: skip
+    generator.load_state_dict(fitting, strict=False)
+    return sum(tensor.numel() for tensor in fitting.values())
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
