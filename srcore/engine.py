@@ -20,7 +20,7 @@ from srcore import radiometry
 from srcore.checkpoints import Spec
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
-from srcore.models.backprojection import back_project
+from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
@@ -47,17 +47,17 @@ class Engine:
 
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
-        slices = _slices(block)
+        slices = _slices(block, self.spec)
         result = self._run_slices(slices, self.generator)
         if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
             result = self._run_slices(slices, self.exact)
             if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
                 raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
                                 "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
-        return result.reshape(*block.shape[:-2], *result.shape[-2:]).numpy()
+        return _unsliced(result, block, self.spec)
 
     def _run_slices(self, slices: Tensor, generator: Generator) -> Tensor:
-        """(N, 1, y, x) to (N, 1, Y, X): in batches, each halved on OutOfMemory, then cut into smaller cores."""
+        """(N, B, y, x) to (N, B, Y, X): in batches, each halved on OutOfMemory, then cut into smaller cores."""
         batch = self._batch()
         done: list[Tensor] = []
         position = 0
@@ -78,13 +78,13 @@ class Engine:
 
     def _halves(self, piece: Tensor, generator: Generator) -> Tensor:
         """One slice as two cores that keep their halo: exact, with half of the memory."""
-        halo, scale = self.spec.halo[-1], self.spec.scale[-1]
-        axis = 2 if piece.shape[2] >= piece.shape[3] else 3
+        axis = max(range(2, piece.ndim), key=lambda axis: piece.shape[axis])
+        halo, scale, multiple = self.spec.halo[axis - 2], self.spec.scale[axis - 2], self.spec.core_multiple
         core = piece.shape[axis] - 2 * halo
         if core < 2 * max(16, halo):
             raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
                             "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
-        cut = core // 2
+        cut = core // 2 // multiple * multiple
         first = self._run_slices(piece.narrow(axis, 0, cut + 2 * halo), generator)
         second = self._run_slices(piece.narrow(axis, cut, core - cut + 2 * halo), generator)
         out = torch.cat([first, second], dim=axis)
@@ -100,7 +100,7 @@ class Engine:
 
     def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
         """True when the core of a slice varies and its result does not."""
-        varies = centre_crop(slices, self.spec.halo[-1]).flatten(1).std(dim=1) > 1e-6
+        varies = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2).flatten(1).std(dim=1) > 1e-6
         flat = result.flatten(1).std(dim=1) == 0
         return bool((varies & flat).any())
 
@@ -155,25 +155,38 @@ def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
     Normalised by their own percentiles, as a scene is.
     """
     normalisation = radiometry.percentile_normalisation(list(lr))
-    halo = engine.spec.halo[-1]
-    padded = np.pad(lr, [(0, 0), (halo, halo), (halo, halo)], mode="reflect")
-    return normalisation.undo(engine.run(normalisation.apply(padded)))
+    halo, scale = engine.spec.halo[-1], engine.spec.scale[-1]
+    height, width = lr.shape[1:]
+    beyond = [(halo, halo + -size % engine.spec.core_multiple) for size in (height, width)]
+    padded = np.pad(lr, [(0, 0), *beyond], mode="reflect")
+    return normalisation.undo(engine.run(normalisation.apply(padded)))[:, : height * scale, : width * scale]
 
 
 def _back_projected(
     engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int
 ) -> NDArray[np.float32]:
     """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there."""
-    halo = engine.spec.halo[-1]
-    lr = centre_crop(_slices(tile), halo)
-    valid = None if around is None else _slices(around)
-    core = back_project(_slices(sr), lr, valid, steps)
-    return core.reshape(*sr.shape[:-2], *core.shape[-2:]).numpy()
+    spec = engine.spec
+    surplus = spec.margin_for(steps) - steps * MARGIN_PX  # more than the steps need, for the generator's grid
+    lr = _slices(tile, spec)
+    lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
+    valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)
+    fine = _slices(sr, spec)
+    for axis, scale in enumerate(spec.scale, 2):
+        fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)
+    return _unsliced(back_project(fine, lr, valid, steps), sr, spec)
 
 
-def _slices(block: NDArray[Any]) -> Tensor:
-    """(C, ..., Y, X) as (N, 1, Y, X)."""
-    return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
+def _slices(block: NDArray[Any], spec: Spec) -> Tensor:
+    """(C, ..., Y, X) as (N, B, Y, X): what the generator sees together is B bands of a slice, or of a volume."""
+    bands = 1 if spec.bands == "any" else spec.bands
+    return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, bands, *block.shape[-len(spec.scale) :])
+
+
+def _unsliced(result: Tensor, block: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
+    """(N, B, Y, X) as (C, ..., Y, X), in the order of `block`."""
+    own = len(spec.scale)
+    return result.reshape(*block.shape[:-own], *result.shape[-own:]).numpy()
 
 
 def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> Engine:
@@ -187,7 +200,7 @@ def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> E
 def prove(spec: Spec, generator: Generator) -> None:
     """Refuse a spec whose halo is not the one of the layers, or fails the numeric probe."""
     needed = halo_from_layers(generator)
-    if set(spec.halo) != {needed}:
+    if set(spec.halo) != {needed} or spec.core_multiple != generator.core_multiple:
         raise CheckpointError(f"the halo of {spec.name} is wrong", f"{spec.halo[-1]} px, its layers need {needed}",
                               "import the model again", code="WRONG_HALO")  # fmt: skip
     difference = probe(generator, spec.halo[-1])
@@ -220,7 +233,7 @@ def _cpu_has_bf16() -> bool:
 
 def _in_precision(generator: Generator, precision: Precision) -> Generator:
     """A copy whose residual branch computes in `precision`; the fixed base stays in float32."""
-    copy: Generator = deepcopy(generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy: Generator = deepcopy(generator).to(memory_format=generator.memory_format)  # type: ignore[call-overload]
     if precision == "bfloat16":
         for name, child in copy.named_children():
             if name != "base":

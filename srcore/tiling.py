@@ -128,17 +128,25 @@ def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
 AUTO_CORES = (512, 256)
 
 
-def choose_core(shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int | None) -> tuple[int, ...]:
+AUTO_CORE_VOXELS = 64
+
+
+def choose_core(
+    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int | None, multiple: int = 1
+) -> tuple[int, ...]:
     """The core of a plan: `tile` where it is given, else 512, or 256 when the scene would be few tiles.
 
-    Axes that the generator does not couple (halo 0 and scale 1: slices of a volume) take 8 at a time.
+    Rounded up to a `multiple` that the generator asks for. Axes that the generator does not couple (halo 0 and
+    scale 1: slices of a volume) take 8 at a time; where it couples all three, a core is a cube of 64.
     """
 
     def flat(axis: int) -> bool:
         return halo[axis] == 0 and scale[axis] == 1 and len(shape) == 3
 
     if tile is not None:
-        size = tile
+        size = ceil(tile / multiple) * multiple
+    elif len(shape) == 3 and not flat(0):
+        size = AUTO_CORE_VOXELS
     else:
         enough = [c for c in AUTO_CORES if prod(ceil(n / c) for n in shape[-2:]) >= 8]
         size = enough[0] if enough else AUTO_CORES[-1]

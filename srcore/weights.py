@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec
+from srcore.checkpoints import SPEC, WEIGHTS, Architecture, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 
@@ -32,6 +33,20 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
     elif any(True for _ in generator.parameters()):
         raise CheckpointError(f"{folder / SPEC} names no weights_sha256", "a generator with weights", "import it again")
     return spec, generator.eval()
+
+
+def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
+    """The spec of a generator of `architecture`, its geometry taken from the class; `facts` are its other fields."""
+    blank = Spec(name=name, architecture=architecture, scale=(1, 1), halo=(0, 0))
+    generator = build(blank)
+    geometry: dict[str, Any] = {
+        "kind": "raster" if generator.axes == 2 else "volume",
+        "scale": generator.scales,
+        "halo": (generator.halo,) * generator.axes,
+        "core_multiple": generator.core_multiple,
+        "bands": "any" if generator.bands == 1 else generator.bands,
+    }
+    return blank.model_copy(update=geometry | facts)
 
 
 def build(spec: Spec) -> Generator:

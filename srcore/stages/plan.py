@@ -116,7 +116,7 @@ def lay_out(
 ) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other.
 
-    The halo is the generator's, and on the axes of a slice a pixel more for each step of back-projection.
+    The halo is the generator's, and on the generator's own axes what back-projection needs more.
     """
     axes = len(header.grid.shape)
     own = spec.scale_for(axes)
@@ -125,9 +125,11 @@ def lay_out(
                         f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
-    own_halo = spec.halo_for(axes)
-    halo = (*own_halo[:-2], *(h + back_projection for h in own_halo[-2:]))
-    return TilePlan(header.grid.shape, choose_core(header.grid.shape, halo, own, tile), halo, own)
+    coupled = len(spec.halo)
+    own_halo, margin = spec.halo_for(axes), spec.margin_for(back_projection)
+    halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
+    core = choose_core(header.grid.shape, halo, own, tile, spec.core_multiple)
+    return TilePlan(header.grid.shape, core, halo, own)
 
 
 def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
@@ -182,12 +184,12 @@ def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> 
 
 
 def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
-    """Projected peak of one worker: its base, the activations of one slice, and a tile in all its forms."""
-    tile_px, slice_px = prod(tiles.tile_shape), prod(tiles.tile_shape[-2:])
+    """Projected peak of one worker: its base, the activations of one pass, and a tile in all its forms."""
+    tile_px, pass_px = prod(tiles.tile_shape), prod(tiles.tile_shape[-len(spec.halo) :])
     native = np.dtype(header.dtype).itemsize
     forms_lr, forms_hr = native + 4 + 8, 2 * native + 4 + 8 + 8  # as stored, as float32, as float64
     block = len(header.bands) * (tile_px * forms_lr + prod(tiles.core_hr) * forms_hr)
-    return WORKER_BASE_BYTES + spec.activation_bytes_px * slice_px + block
+    return WORKER_BASE_BYTES + spec.activation_bytes_px * pass_px + block
 
 
 def _check_disk(plan: ScenePlan) -> None:

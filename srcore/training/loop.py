@@ -20,7 +20,7 @@ from srcore.training.hardware import choose_device, choose_precision
 from srcore.training.pairs import Geometry, draw_batch, load_planes
 from srcore.training.progress import Progress
 from srcore.training.state import State, load_state, new_state, save_state
-from srcore.weights import build, load_generator, save_checkpoint
+from srcore.weights import build, describe, load_generator, save_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +106,8 @@ def _step(state: State, lr: Tensor, hr: Tensor, config: TrainConfig, precision: 
 
 
 def _spec(config: TrainConfig) -> Spec:
-    spec = Spec(name=config.name, architecture=config.architecture, scale=(1, 1), halo=(0, 0), licence=config.licence)
-    generator = build(spec)
     recipe = config.model_dump(mode="json", exclude={"name", "output", "architecture", "licence", "limits"})
-    return spec.model_copy(update={"scale": (generator.scale,) * 2, "halo": (generator.halo,) * 2, "training": recipe})
+    return describe(config.name, config.architecture, licence=config.licence, training=recipe)
 
 
 def _save(config: TrainConfig, state: State, scores: list[Score] | None = None) -> None:
