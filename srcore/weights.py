@@ -64,15 +64,22 @@ def build(spec: Spec) -> Generator:
 
 
 def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -> Spec:
-    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in."""
+    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in.
+
+    What stood there stays until all of it is written: a full disk costs no checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, bytes] = {}
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in generator.state_dict().items()}
     if tensors:
-        raw = save(tensors)
-        (folder / WEIGHTS).write_bytes(raw)
-        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(raw).hexdigest()})
-    (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
-    (folder / "README.md").write_text(card)
+        files[WEIGHTS] = save(tensors)
+        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(files[WEIGHTS]).hexdigest()})
+    files[SPEC] = (spec.model_dump_json(indent=2) + "\n").encode()
+    files["README.md"] = card.encode()
+    for name, content in files.items():
+        (folder / f".{name}.partial").write_bytes(content)
+    for name in files:
+        os.replace(folder / f".{name}.partial", folder / name)
     return spec
 
 

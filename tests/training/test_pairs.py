@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from srcore.errors import SourceError
+from srcore.training.batches import Geometry, Plane, draw_batch
 from srcore.training.config import TrainConfig
-from srcore.training.pairs import Geometry, Plane, draw_batch, load_planes
+from srcore.training.pairs import load_planes
 
 GEOMETRY = Geometry(core=12, halo=5, scale=2)
 
 
 def planes_of(config: TrainConfig, geometry: Geometry = GEOMETRY) -> list[Plane]:
-    return load_planes(config.data, config.sources, geometry.window_hr)
+    return load_planes(config.data, config.sources, geometry)
 
 
 def test_shapes_and_alignment(recipe: Callable[..., TrainConfig]) -> None:
@@ -52,9 +53,9 @@ def test_bands_are_normalised_one_by_one(
     write_raster(config.data / "scene_a.tif", texture * np.array([[[1]], [[7]]], np.uint16))
     a, b = planes_of(config)
     for plane in (a, b):
-        low, high = np.percentile((plane.values - plane.offset) / plane.scale, (2, 98))
+        low, high = np.percentile((plane.values - plane.offset[0]) / plane.scale[0], (2, 98))
         assert (low, high) == (pytest.approx(0), pytest.approx(1))
-    assert b.scale > 3 * a.scale
+    assert b.scale[0] > 3 * a.scale[0]
 
 
 def test_no_patch_holds_nodata(
@@ -69,10 +70,10 @@ def test_no_patch_holds_nodata(
     for plane in planes_of(config, geometry):
         assert plane.starts is not None
         assert plane.starts.size
-        width, window = plane.values.shape[1], geometry.window_hr
+        width, window = plane.values.shape[2], geometry.window_hr[0]
         for start in plane.starts:
             y, x = divmod(int(start), width)
-            patch = plane.values[y : y + window, x : x + window]
+            patch = plane.values[0, y : y + window, x : x + window]
             assert patch.shape == (window, window)
             assert (patch > 0).all()
 
@@ -93,7 +94,7 @@ def test_slices_of_a_volume_share_one_normalisation(recipe: Callable[..., TrainC
     planes = planes_of(config)
     assert len(planes) == 3
     assert len({(p.offset, p.scale) for p in planes}) == 1
-    assert planes[2].values.shape == (70, 60)
+    assert planes[2].values.shape == (1, 70, 60)
     assert planes[2].values.mean() > 200
 
 
