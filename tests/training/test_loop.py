@@ -120,7 +120,7 @@ def test_a_full_disk_is_named_and_costs_no_checkpoint(recipe: Recipe, monkeypatc
 
 def test_validation_keeps_the_best_and_stops_early(recipe: Recipe, tmp_path: Path) -> None:
     config = recipe(
-        steps=40, validate_every=2, patience=3, validation=str(tmp_path / "data"), learning_rate=0.3, warmup_steps=0,
+        steps=40, validate_every=2, patience=3, validation=str(tmp_path / "data"), learning_rate=3.0, warmup_steps=0,
         optimiser="sgd", ema_decay=0, tensorboard=True, log_every=1,
     )  # fmt: skip
     train(config)
