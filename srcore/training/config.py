@@ -62,10 +62,11 @@ class Adversarial(BaseModel):
     r1: float = Field(1.0, ge=0)
     """Weight of the squared gradient of the critic on real patches (Mescheder et al. 2018): it keeps the critic
     smooth, and with it a small training set from being learned by heart."""
+    width: int = Field(32, gt=0)
+    """Channels of the critic's first layer."""
     learning_rate: float = Field(2e-4, gt=0)
     start: int = Field(0, ge=0)
     """First step with it; before, the other losses bring the generator near."""
-
 
 
 class TrainConfig(BaseModel):

@@ -97,7 +97,7 @@ def new_state(generator: Generator, config: TrainConfig) -> State:
     average = AveragedModel(generator, multi_avg_fn=update)  # type: ignore[arg-type]
     state = State(generator, average, _optimiser(generator, config))
     if config.adversarial is not None:
-        state.critic = Discriminator(generator.bands)
+        state.critic = Discriminator(generator.bands, config.adversarial.width)
         rate = config.adversarial.learning_rate
         state.critic_optimiser = torch.optim.Adam(state.critic.parameters(), rate, betas=(0.5, 0.99))
     if config.compile:

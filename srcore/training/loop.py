@@ -42,24 +42,31 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     where the recipe has some. `resume` goes on from the state in the folder, to the same result as an unbroken
     run. TrainingError when the loss is not a number: the checkpoint saved last stays. StoreError DISK_FULL.
     """
+    state, planes, geometry = prepare(config)
+    if resume:
+        load_state(config.output, state)
+        if state.step == config.steps and config.validate_every is None:
+            _save_checkpoint(config, state)  # the last step may have been done elsewhere
+    device = choose_device(config.device)
+    log.info("%d planes on %s", len(planes), device)
+    module = Training(config, state, planes, geometry)
+    _trainer(config, device).fit(module, DataLoader(Steps(state, config), batch_size=None))
+    if module.global_rank == 0:
+        _finish(config, state)
+    return config.output
+
+
+def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
+    """The state before the first step, what patches are cut from, and how."""
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    device = choose_device(config.device)
     generator = build(_spec(config))
     if config.start_from:
         take_over(generator, config.start_from)
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
-    if resume:
-        load_state(config.output, state)
     geometry = Geometry(config.core_px, generator.halo, generator.scales)
-    planes = load_planes(data_folder(config.data), config.sources, geometry, generator.bands)
-    log.info("%d planes on %s", len(planes), device)
-    module = Training(config, state, planes, geometry)
-    _trainer(config, device).fit(module, DataLoader(Steps(state, config), batch_size=None))
-    if config.devices == 1 or module.global_rank == 0:
-        _finish(config, state)
-    return config.output
+    return state, load_planes(data_folder(config.data), config.sources, geometry, generator.bands), geometry
 
 
 class Steps(IterableDataset[int]):

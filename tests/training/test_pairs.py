@@ -116,3 +116,55 @@ def test_a_source_without_files_and_an_image_of_nodata_are_refused(
     write_raster(config.data / "scene_a.tif", np.zeros((1, 96, 96), np.uint8), nodata=0)
     with pytest.raises(SourceError, match="no clear training patch"):
         planes_of(config)
+
+
+def test_a_measured_lr_lies_under_its_hr(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "*.tif", "share": 1, "lr": "lr"}], gain=(1, 1), offset=(0, 0))
+    boxes = texture.reshape(2, 48, 2, 48, 2).mean(axis=(2, 4))
+    write_raster(config.data / "lr" / "scene_a.tif", boxes.astype(np.float32))
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, step=0)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(hr, 2), lr[..., 5:-5, 5:-5], rtol=0, atol=1e-4)
+
+
+def test_an_lr_that_does_not_belong_to_its_hr_is_refused(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "*.tif", "share": 1, "lr": "lr"}])
+    with pytest.raises(SourceError, match=r"scene_a.tif has no LR of the same name"):
+        planes_of(config)
+    write_raster(config.data / "lr" / "scene_a.tif", texture[:, :32, :32])
+    with pytest.raises(SourceError, match=r"do not belong together; found LR 2 x 32 x 32, HR 2 x 96 x 96"):
+        planes_of(config)
+
+
+def test_noise_and_optics_leave_the_hr_alone(recipe: Callable[..., TrainConfig]) -> None:
+    plain = recipe(gain=(1, 1), offset=(0, 0))
+    clean_lr, clean_hr = draw_batch(planes_of(plain), GEOMETRY, plain, 3)
+    sensor = {"kind": "sensor", "mtf": [0.1, 0.1], "noise": [0.05, 0.05]}
+    config = recipe(gain=(1, 1), offset=(0, 0), degradation=sensor)
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, 3)
+    assert lr.shape == clean_lr.shape
+    assert torch.equal(hr, clean_hr)
+    quiet = recipe(gain=(1, 1), offset=(0, 0), degradation={**sensor, "noise": [0, 0]})
+    noise = lr - draw_batch(planes_of(quiet), GEOMETRY, quiet, 3)[0]
+    assert float(noise.std()) == pytest.approx(0.05, rel=0.05)
+
+
+def test_a_generator_of_two_bands_gets_them_together(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(band_shuffle=True)
+    (plane,) = load_planes(config.data, config.sources, GEOMETRY, bands=2)
+    lr, hr = draw_batch([plane], GEOMETRY, config, 0)
+    assert (lr.shape, hr.shape) == ((4, 2, 22, 22), (4, 2, 24, 24))
+    write_raster(config.data / "scene_b.tif", texture[:1])
+    with pytest.raises(SourceError, match=r"scene_b.tif does not have the generator's bands; found 1 bands"):
+        load_planes(config.data, config.sources, GEOMETRY, bands=2)
+
+
+def test_a_volume_generator_refuses_a_raster(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe()
+    with pytest.raises(SourceError, match="is no volume"):
+        load_planes(config.data, config.sources, Geometry(4, 2, (2, 2, 2)))
