@@ -13,7 +13,9 @@ from safetensors.torch import load, save
 from srcore.checkpoints import SPEC, WEIGHTS, Architecture, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
+from srcore.models.halo import activation_bytes_px
 
+MAX_SCALE = 8
 UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 """With it torch unpickles, and so runs, whatever a checkpoint holds."""
 
@@ -44,13 +46,15 @@ def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
         "scale": generator.scales,
         "halo": (generator.halo,) * generator.axes,
         "core_multiple": generator.core_multiple,
+        "activation_bytes_px": max(64, activation_bytes_px(generator)),
         "bands": "any" if generator.bands == 1 else generator.bands,
     }
     return blank.model_copy(update=geometry | facts)
 
 
 def build(spec: Spec) -> Generator:
-    """A generator of the spec's architecture with fresh weights."""
+    """A generator of the spec's architecture with fresh weights; CheckpointError when there is no such generator."""
+    _check_scale(spec)
     try:
         return GENERATORS[spec.architecture.name](**spec.architecture.params)
     except KeyError:
@@ -61,6 +65,13 @@ def build(spec: Spec) -> Generator:
         raise CheckpointError(
             f"architecture {spec.architecture.name} does not take the params of {spec.name}", str(error), "correct them"
         ) from error
+
+
+def _check_scale(spec: Spec) -> None:
+    scale = spec.architecture.params.get("scale", 2)
+    parts = scale if isinstance(scale, (list, tuple)) else [scale]
+    if not all(isinstance(part, int) and 1 <= part <= MAX_SCALE for part in parts):
+        raise CheckpointError(f"{spec.name} has a wrong scale", repr(scale), f"give whole numbers of 1 to {MAX_SCALE}")
 
 
 def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -> Spec:

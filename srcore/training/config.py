@@ -82,6 +82,8 @@ class TrainConfig(BaseModel):
     output: Path
     """The checkpoint folder; the state for going on lies beside the checkpoint."""
     sources: tuple[Source, ...] = Field(min_length=1)
+    least_images: int = Field(1, gt=0)
+    """With fewer than this the run does not start: what it learned would be those images."""
     architecture: Architecture
     start_from: str | None = None
     """A built-in name or checkpoint folder: what fits of its weights, name and shape, is where step 0 begins."""

@@ -66,7 +66,8 @@ def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
         take_over(generator, config.start_from)
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
     geometry = Geometry(config.core_px, generator.halo, generator.scales)
-    return state, load_planes(data_folder(config.data), config.sources, geometry, generator.bands), geometry
+    data = data_folder(config.data)
+    return state, load_planes(data, config.sources, geometry, generator.bands, config.least_images), geometry
 
 
 class Steps(IterableDataset[int]):
@@ -108,24 +109,28 @@ class Training(lightning.LightningModule):
         self.progress.advance(losses["loss"])
         if self.state.step % self.config.log_every == 0 and self.logger is not None:
             self.logger.log_metrics(losses, self.state.step)
-        if self.global_rank == 0:
-            self._keep()
+        stop = self.global_rank == 0 and self._keep()
+        if self.config.devices > 1 and self.config.patience is not None:
+            stop = self.trainer.strategy.broadcast(stop)  # all processes end together, or the others wait for ever
+        self.trainer.should_stop = stop
 
     def _backward(self, loss: Tensor) -> None:
         self.manual_backward(loss)
 
-    def _keep(self) -> None:
-        """Validate and save where it is time to."""
+    def _keep(self) -> bool:
+        """Validate and save where it is time to; True when waiting for a better validation has an end."""
         config, state = self.config, self.state
+        stop = False
         last = state.step == config.steps
         if self.validation is not None and (last or state.step % (config.validate_every or 1) == 0):
             if self.validation.better(state, self.logger):
                 _save_checkpoint(config, state)
-            self.trainer.should_stop = config.patience is not None and state.waited >= config.patience
-        if last or self.trainer.should_stop or state.step % config.save_every == 0:
+            stop = config.patience is not None and state.waited >= config.patience
+        if last or stop or state.step % config.save_every == 0:
             if self.validation is None:
                 _save_checkpoint(config, state)
             _save_state(config, state)
+        return stop
 
     def teardown(self, stage: str) -> None:
         self.progress.stop()

@@ -18,21 +18,28 @@ from srcore.training.batches import Geometry, Plane
 from srcore.training.config import Source
 
 
-def load_planes(folder: Path, sources: Sequence[Source], geometry: Geometry, bands: int = 1) -> list[Plane]:
+def load_planes(
+    folder: Path, sources: Sequence[Source], geometry: Geometry, bands: int = 1, least: int = 1
+) -> list[Plane]:
     """All planes of the sources' files, with their chances (of sum 1); `bands` are what a generator sees together.
 
-    SourceError when a source names no image, an image is smaller than a patch or clear nowhere, or an LR does not
-    belong to its HR.
+    SourceError when a source names no image or all together fewer than `least`, when an image is smaller than a
+    patch or clear nowhere, or when an LR does not belong to its HR.
     """
-    planes = []
+    planes: list[Plane] = []
+    images = 0
     total = sum(source.share for source in sources)
     for source in sources:
         paths = sorted(path for path in folder.glob(source.files) if is_image(path))
         if not paths:
             raise SourceError(f"no image matches {source.files}", str(folder), "correct `files` in the recipe")
         parts = [part for path in paths for part in _planes_of(path, folder, source, geometry, bands)]
+        images += len(paths)
         pixels = sum(part.values.size for part in parts)
         planes += [replace(part, chance=source.share / total * part.values.size / pixels) for part in parts]
+    if images < least:
+        raise SourceError("too few images to train on", f"{images}, the recipe asks for {least}",
+                          "add some, or lower least_images", code="TOO_FEW_PAIRS")  # fmt: skip
     return planes
 
 

@@ -175,6 +175,13 @@ def test_a_spec_that_hides_the_grid_is_refused(tmp_path: Path) -> None:
         open_engine(tmp_path, "cpu", "float32")
 
 
+@pytest.mark.parametrize("scale", [0, -2, 2.5, "2", 9, [2, 0, 2]])
+def test_a_wrong_scale_is_refused(scale: object) -> None:
+    for name in ("edsr", "edsr-volume", "bicubic"):
+        with pytest.raises(CheckpointError, match="has a wrong scale"):
+            spec_of(name, {"scale": scale})
+
+
 def test_cores_are_rounded_up_to_the_grid() -> None:
     assert choose_core((1000, 1000), (22, 22), (2, 2), 50, 4) == (52, 52)
     assert choose_core((40, 200, 200), (11, 11, 11), (2, 2, 2), None) == (64, 64, 64)

@@ -139,6 +139,12 @@ def test_an_lr_that_does_not_belong_to_its_hr_is_refused(
         planes_of(config)
 
 
+def test_too_few_images_are_not_trained_on(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe(least_images=2)
+    with pytest.raises(SourceError, match="too few images to train on; found 1, the recipe asks for 2"):
+        load_planes(config.data, config.sources, GEOMETRY, least=config.least_images)
+
+
 def test_noise_and_optics_leave_the_hr_alone(recipe: Callable[..., TrainConfig]) -> None:
     plain = recipe(gain=(1, 1), offset=(0, 0))
     clean_lr, clean_hr = draw_batch(planes_of(plain), GEOMETRY, plain, 3)
