@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -116,7 +116,7 @@ def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run
         def started() -> Workers:
             return stack.enter_context(cluster(workers))
 
-        yield lambda job: run_scene(job, started, call)
+        yield lambda job: run_scene(replace(job, workers=workers.resolved), started, call)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
@@ -191,7 +191,7 @@ def _receipt(
         parameters={
             "scale": tiles.scale, "core": tiles.core, "halo": tiles.halo, "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
-            "back_projection": plan.back_projection,
+            "back_projection": plan.back_projection, **({"trust": plan.trust.model_dump()} if plan.trust else {}),
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,

@@ -28,12 +28,14 @@ from srcore.layout import SAFE_ID
 from srcore.limits import LIMITS, LimitChange
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 
-Output = Literal["cog", "nifti", "stac", "report", "quicklook"]
+Output = Literal["cog", "nifti", "stac", "report", "quicklook", "trust"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
-    "raster": ("cog", "stac", "report", "quicklook"),
-    "volume": ("nifti", "report", "quicklook"),
+    "raster": ("cog", "stac", "report", "quicklook", "trust"),
+    "volume": ("nifti", "report", "quicklook", "trust"),
 }
 """What can be published of a scene of each kind; the first one is the data and always is."""
+ON_DEMAND: frozenset[Output] = frozenset({"trust"})
+"""What is published only where a dataset names it: eight times the work."""
 
 MIN_TILE, MAX_TILE = 32, 4096
 WILD = re.compile(r"[*?\[{]")
@@ -108,14 +110,14 @@ class Dataset(BaseModel):
     privacy: Literal["public", "restricted"] = "public"
     """restricted: no picture of the scene is made or shown."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
-    """What is published; everything that the kind has when None."""
+    """What is published; everything that the kind has when None, but for the trust map."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """What a run publishes of each scene, the data first."""
-        wanted = self.products or OUTPUTS[self.kind]
+        wanted = self.products or tuple(one for one in OUTPUTS[self.kind] if one not in ON_DEMAND)
         return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
 
     @field_validator("checks")

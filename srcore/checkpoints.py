@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from srcore.errors import CheckpointError
+from srcore.trust import Trust
 
 BUILTIN = Path(__file__).parent / "pretrained"
 WEIGHTS = "model.safetensors"
@@ -59,6 +60,8 @@ class Spec(BaseModel):
     licence: str = "Apache-2.0"
     training: Mapping[str, Any] = Field(default_factory=dict)
     metrics: Mapping[str, Any] = Field(default_factory=dict)
+    trust: Trust | None = None
+    """How far its pixels may be off, as calibrated on held-out scenes; None: no trust map can be made."""
 
     @cached_property
     def digest(self) -> str:
@@ -128,3 +131,12 @@ def read_spec(folder: Path) -> Spec:
         raise CheckpointError(
             f"{path} is not a valid spec", f"{where}: {first['msg']}", "import the model again"
         ) from error
+
+
+def write_spec(folder: Path, spec: Spec) -> None:
+    """Write config.json into a checkpoint folder; CheckpointError when it cannot be written."""
+    try:
+        (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{folder / SPEC} cannot be written", error.strerror or "", "copy the checkpoint to a "
+                              "folder that you may write to") from error  # fmt: skip

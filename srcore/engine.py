@@ -24,6 +24,7 @@ from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
+from srcore.trust import MEMBERS, Spread, Trust, half_width, turned, turned_back
 from srcore.weights import load_generator
 
 Precision = Literal["float32", "bfloat16"]
@@ -120,6 +121,8 @@ class BlockFacts:
     """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
     back_projection: int = 0
     """Steps after the generator; each needs `MARGIN_PX` LR pixels more around the core."""
+    trust: Trust | None = None
+    """Where a trust map is wanted."""
 
 
 def super_resolve(
@@ -134,19 +137,60 @@ def super_resolve(
     None where all is valid.
     """
     network = facts.normalisation.apply(tile)
-    numbers = engine.run(network)
-    if facts.back_projection:
-        numbers = _back_projected(engine, numbers, network, around, facts.back_projection)
-    values = facts.normalisation.undo(numbers)
-    scale = engine.spec.scale_for(tile.ndim - 1)
-    values = values[(slice(None), *(slice(n * s) for n, s in zip(valid.shape[1:], scale, strict=True)))]
+    return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
+
+
+def super_resolve_with_trust(
+    engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts,
+    around: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[Any], NDArray[np.float32]]:  # fmt: skip
+    """What `super_resolve` gives, and the half widths (C, *core * scale) in DN of its trust map, NaN where invalid."""
+    if facts.trust is None:
+        raise CheckpointError(f"{engine.spec.name} has no calibration for a trust map", "", "calibrate it")
+    network = facts.normalisation.apply(tile)
+    numbers = numbers_of(engine, network, around, facts.back_projection)
+    spread = self_ensemble_spread(engine, network, numbers, around, facts.back_projection)
+    wide = _clipped(engine, half_width(spread, facts.trust, facts.normalisation.scale), valid)
+    wide[~radiometry.nearest(valid, engine.spec.scale_for(tile.ndim - 1))] = np.nan
+    return _native(engine, numbers, valid, facts), wide
+
+
+def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:
+    """Network values (C, *core * scale) as DN in the native dtype, nodata in place."""
+    values = _clipped(engine, facts.normalisation.undo(numbers), valid)
     block = radiometry.quantise(values, np.dtype(facts.dtype))
-    valid_hr = radiometry.nearest(valid, scale)
+    valid_hr = radiometry.nearest(valid, engine.spec.scale_for(values.ndim - 1))
     for band, nodata in enumerate(facts.nodata):
         if nodata is not None:
             block[band] = radiometry.keep_off(block[band], nodata)
         block[band][~valid_hr[band]] = 0 if nodata is None else nodata
     return block
+
+
+def _clipped(engine: Engine, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
+    """Without what lies beyond the scene's edge."""
+    scale = engine.spec.scale_for(values.ndim - 1)
+    return values[(slice(None), *(slice(n * s) for n, s in zip(valid.shape[1:], scale, strict=True)))]
+
+
+def numbers_of(
+    engine: Engine, block: NDArray[np.float32], around: NDArray[np.bool_] | None, back_projection: int
+) -> NDArray[np.float32]:
+    """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), back-projected so many steps."""
+    numbers = engine.run(block)
+    return _back_projected(engine, numbers, block, around, back_projection) if back_projection else numbers
+
+
+def self_ensemble_spread(
+    engine: Engine, block: NDArray[np.float32], numbers: NDArray[np.float32], around: NDArray[np.bool_] | None,
+    back_projection: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Standard deviation of the SR over the eight orientations of `block`; `numbers` is what it gives as it is."""
+    spread = Spread(numbers)
+    for member in range(1, MEMBERS):
+        seen = None if around is None else turned(around, member)
+        spread.add(turned_back(numbers_of(engine, turned(block, member), seen, back_projection), member))
+    return spread.deviation()
 
 
 def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Names and places: what every file of the store is called. Nothing here touches a disk.
 
 STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume)
+                            SCENE.trust.tif     how far each of its pixels may be off, where asked for
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
                             SCENE.report.json   the checks
@@ -50,6 +51,11 @@ class ProductPaths:
         return self.folder / self.name
 
     @property
+    def trust(self) -> Path:
+        """The trust map, in the format of the data."""
+        return self.folder / f"{self.stem}.trust{self.name.removeprefix(self.stem)}"
+
+    @property
     def stac(self) -> Path:
         """The STAC item."""
         return self.folder / f"{self.stem}.json"
@@ -72,7 +78,7 @@ class ProductPaths:
     @property
     def files(self) -> tuple[Path, ...]:
         """All but the receipt, in the order in which they are published: the data last."""
-        return (self.quicklook, self.report, self.page, self.stac, self.data)
+        return (self.quicklook, self.report, self.page, self.trust, self.stac, self.data)
 
     @property
     def receipt(self) -> Path:

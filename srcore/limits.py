@@ -56,6 +56,8 @@ LIMITS: dict[str, Limit] = {
     "scene.empty": Limit(warn=0),
     "wald.gain": Limit(warn=-0.3, at_least=True),
     "reference.gain": Limit(warn=0.0, at_least=True),
+    "trust.mask": Limit(gate=0),
+    "trust.coverage": Limit(warn=0.7, at_least=True),  # sensors apart from the calibration's: 0.76 to 0.98
     "drift": Limit(warn=6.0),
 }
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcore.errors import GridError
 
@@ -16,6 +15,8 @@ SSIM_WINDOW_PX = 11
 def psnr(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
     """Peak signal-to-noise ratio in dB of two arrays of one shape; infinite when they are equal."""
     _same_shape(truth, test)
+    from skimage.metrics import peak_signal_noise_ratio  # half a second to import: VALIDATE needs it where HR is known
+
     with np.errstate(divide="ignore"):
         return float(
             peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
@@ -32,6 +33,8 @@ def ssim(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
     _same_shape(truth, test)
     if min(truth.shape) < SSIM_WINDOW_PX:
         raise GridError("SSIM needs 11 x 11 pixels", f"{truth.shape}", "give a larger image")
+    from skimage.metrics import structural_similarity
+
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
             _double(truth), _double(test), data_range=data_range,

@@ -4,16 +4,16 @@
             |---------|-------------------------------|---------|   read window (start < 0: reflected)
                       |-------- owned pixels ---------|             core window; cores partition the scene
 
-Every tile has one static shape, core + 2 halo. What lies outside the scene is its reflection, so the tiled
-result equals the result of the whole scene under the same reflection.
+Every tile is stored in one static shape, core + 2 halo. What lies outside the scene is its reflection, so the tiled
+result equals the result of the whole scene under the same reflection; more than a halo of it is not computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod
+from math import ceil, gcd, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class TilePlan:
     core: tuple[int, ...]
     halo: tuple[int, ...]
     scale: tuple[int, ...]
+    multiple: tuple[int, ...] = ()
+    """Of the generator's grid: cores are multiples of it, clipped ones are computed up to one. () is 1 everywhere."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -92,8 +94,16 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Pixels computed over pixels owned, (core + 2 halo) / core on every axis."""
-        return prod(self.tile_shape) / prod(self.core)
+        """Pixels computed over pixels owned: every tile computes its core, clipped to the scene, and a halo around."""
+        lengths = zip(self.shape, self.counts, self.halo, strict=True)
+        return prod(n + 2 * h * count for n, count, h in lengths) / prod(self.shape)
+
+    def clipped(self, tile: Tile, margin: Sequence[int]) -> Window:
+        """Of an array (*core + 2 margin) of a tile: what the clipped core needs; what lies beyond the scene only where
+        the generator's grid does."""
+        multiple = self.multiple or (1,) * len(self.shape)
+        sizes = (ceil((w.stop - w.start) / k) * k for w, k in zip(tile.core, multiple, strict=True))
+        return tuple(slice(0, size + 2 * m) for size, m in zip(sizes, margin, strict=True))
 
     def window_hr(self, tile: Tile) -> Window:
         """SR pixels that the tile owns."""
@@ -125,29 +135,70 @@ def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
     return inside
 
 
-AUTO_CORES = (512, 256)
-
-
-AUTO_CORE_VOXELS = 64
+BLOCK_HR = 512
+"""SR pixels on each side of a block of the product; a shard of the SR is whole blocks."""
+LARGEST_CORE = 1024
+"""LR pixels: beyond it the halo costs less than 6 %, and a lost tile more than a minute of one core."""
+SLICES = 8
+"""Slices of a volume in a core, on an axis that the generator does not couple."""
+VOXELS, LARGEST_CUBE = 32, 128
+"""Step and largest side of a core where it does: a pass holds all of it at once."""
 
 
 def choose_core(
-    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int | None, multiple: int = 1
-) -> tuple[int, ...]:
-    """The core of a plan: `tile` where it is given, else 512, or 256 when the scene would be few tiles.
+    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], lanes: int,
+    fits: Callable[[tuple[int, ...]], bool], multiple: int = 1,
+) -> tuple[int, ...]:  # fmt: skip
+    """The core with which `lanes` workers are done first, among those that `fits` says the memory allows.
 
-    Rounded up to a `multiple` that the generator asks for. Axes that the generator does not couple (halo 0 and
-    scale 1: slices of a volume) take 8 at a time; where it couples all three, a core is a cube of 64.
+    On the axes of a slice a core is a whole number of blocks of the product, or the whole axis, which has no
+    neighbour; where the generator couples all axes of a volume, a multiple of VOXELS. `multiple` is the generator's
+    own. Large cores compute less halo, small ones keep all workers busy to the end:
+
+        |---------- 1024 ----------|76|       1100 px, two workers: one of them computes 5/6 of the scene
+        |------- 768 -------|-- 332 --|       the same halo in all, and the three small tiles fill the other's time
+
+    PlanError TOO_LARGE when the memory allows none.
     """
+    axes = range(len(shape))
+    coupled = len(shape) == 3 and not _is_flat(halo[0], scale[0])
+    candidates = [_cores(shape[a], 1 if coupled else scale[a], multiple, coupled) for a in axes]
+    if len(shape) == 3 and not coupled:
+        candidates[0] = [min(SLICES, shape[0])]
+    allowed = [core for core in product(*candidates) if fits(core)]
+    if not allowed:
+        smallest = min(product(*candidates), key=prod)
+        raise PlanError("not even the smallest tile fits in memory", f"a core of {smallest} px",
+                        "use fewer --workers, or a smaller --tile", code="TOO_LARGE")  # fmt: skip
+    return min(allowed, key=lambda core: (_makespan(shape, halo, core, lanes), -prod(core)))
 
-    def flat(axis: int) -> bool:
-        return halo[axis] == 0 and scale[axis] == 1 and len(shape) == 3
 
-    if tile is not None:
-        size = ceil(tile / multiple) * multiple
-    elif len(shape) == 3 and not flat(0):
-        size = AUTO_CORE_VOXELS
-    else:
-        enough = [c for c in AUTO_CORES if prod(ceil(n / c) for n in shape[-2:]) >= 8]
-        size = enough[0] if enough else AUTO_CORES[-1]
-    return tuple(min(8, shape[axis]) if flat(axis) else size for axis in range(len(shape)))
+def asked_core(
+    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int, multiple: int = 1
+) -> tuple[int, ...]:
+    """The core that a user asks for: `tile`, rounded up to the generator's `multiple`, on all axes that it couples."""
+    leading = len(shape) - 2
+    tile = ceil(tile / multiple) * multiple
+    return tuple(
+        min(SLICES, shape[a]) if a < leading and _is_flat(halo[a], scale[a]) else tile for a in range(len(shape))
+    )
+
+
+def _is_flat(halo: int, scale: int) -> bool:
+    """True of an axis on which the generator sees one slice at a time."""
+    return halo == 0 and scale == 1
+
+
+def _cores(size: int, scale: int, multiple: int, coupled: bool) -> list[int]:
+    step = VOXELS if coupled else BLOCK_HR // gcd(BLOCK_HR, scale)
+    step = ceil(step / multiple) * multiple
+    most = max((LARGEST_CUBE if coupled else LARGEST_CORE) // step * step, step)
+    whole = ceil(size / multiple) * multiple
+    return [*range(step, min(size, most + 1), step), *([whole] if size <= most else [])]
+
+
+def _makespan(shape: Sequence[int], halo: Sequence[int], core: Sequence[int], lanes: int) -> float:
+    """Pixels, halo included, that the busiest of `lanes` workers computes, at best."""
+    total = prod(n + 2 * h * ceil(n / c) for n, c, h in zip(shape, core, halo, strict=True))
+    largest = prod(min(c, n) + 2 * h for n, c, h in zip(shape, core, halo, strict=True))
+    return max(total / lanes, largest)

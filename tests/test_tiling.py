@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from srcore.errors import PlanError
-from srcore.tiling import TilePlan, choose_core, reflect
+from srcore.tiling import BLOCK_HR, TilePlan, asked_core, choose_core, reflect
 
 
 @st.composite
@@ -62,18 +64,57 @@ def test_numbers_of_a_plan() -> None:
     plan = TilePlan((100, 70), (64, 64), (15, 15), (2, 2))
     assert plan.counts == (2, 2)
     assert plan.tile_shape == (94, 94)
-    assert plan.redundancy == pytest.approx((94 / 64) ** 2)
+    assert plan.redundancy == pytest.approx((160 * 130) / (100 * 70))
+    assert plan.clipped(plan[3], (15, 15)) == (slice(0, 66), slice(0, 36))
     assert plan[3].core == (slice(64, 100), slice(64, 70))
     assert plan[3].read_start == (49, 49)
     with pytest.raises(IndexError):
         plan[4]
 
 
-def test_cores_are_large_where_there_are_enough_tiles() -> None:
-    assert choose_core((4000, 4000), (15, 15), (2, 2), None) == (512, 512)
-    assert choose_core((1000, 1000), (15, 15), (2, 2), None) == (256, 256)
-    assert choose_core((40, 500, 500), (0, 15, 15), (1, 2, 2), None) == (8, 256, 256)
-    assert choose_core((1000, 1000), (15, 15), (2, 2), 96) == (96, 96)
+def anything(core: tuple[int, ...]) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "lanes", "core"),
+    [
+        ((8192, 8192), (2, 2), 2, (1024, 1024)),
+        ((2048, 2048), (2, 2), 1, (1024, 1024)),
+        ((169, 186), (2, 2), 2, (169, 186)),  # one tile: nothing is computed twice
+        ((1100, 1100), (2, 2), 2, (768, 768)),  # of 1024, one of two workers would do 5/6
+        ((1100, 1100), (2, 2), 1, (1024, 1024)),
+        ((700, 700), (3, 3), 1, (700, 700)),
+        ((40, 500, 500), (1, 2, 2), 1, (8, 500, 500)),
+    ],
+)
+def test_the_core_follows_the_scene(
+    shape: tuple[int, ...], scale: tuple[int, ...], lanes: int, core: tuple[int, ...]
+) -> None:
+    halo = (0,) * (len(shape) - 2) + (15, 15)
+    assert choose_core(shape, halo, scale, lanes, anything) == core
+
+
+@given(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.integers(0, 40), st.sampled_from([2, 3, 4]),
+       st.integers(1, 16))  # fmt: skip
+def test_every_core_is_whole_blocks_or_a_whole_axis(shape: tuple[int, int], halo: int, scale: int, lanes: int) -> None:
+    core = choose_core(shape, (halo, halo), (scale, scale), lanes, anything)
+    assert all(c == n or (c * scale) % BLOCK_HR == 0 for c, n in zip(core, shape, strict=True))
+    plan = TilePlan(shape, core, (halo, halo), (scale, scale))
+    computed = sum(prod(s.stop for s in plan.clipped(tile, plan.halo)) for tile in plan)
+    assert plan.redundancy == pytest.approx(computed / prod(shape))
+
+
+def test_memory_bounds_the_core() -> None:
+    small = choose_core((4000, 4000), (15, 15), (2, 2), 1, lambda core: core[0] * core[1] <= 512 * 512)
+    assert small[0] * small[1] <= 512 * 512
+    with pytest.raises(PlanError, match="not even the smallest"):
+        choose_core((4000, 4000), (15, 15), (2, 2), 1, lambda core: False)
+
+
+def test_a_wish_is_met() -> None:
+    assert asked_core((1000, 1000), (15, 15), (2, 2), 96) == (96, 96)
+    assert asked_core((40, 500, 500), (0, 15, 15), (1, 2, 2), 64) == (8, 64, 64)
 
 
 def test_an_impossible_plan_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Commands for models: list, show, verify, train, evaluate."""
+"""Commands for models: list, show, verify, calibrate, train, evaluate."""
 
 from __future__ import annotations
 
@@ -49,6 +49,28 @@ def models_verify(model: str) -> None:
 
     engine = open_engine(locate(model), "cpu", "float32")
     out.print(f"{engine.spec.name}: weights, halo {engine.spec.halo[-1]} px and scale {engine.spec.scale[-1]} verified")
+
+
+@models_app.command("calibrate")
+def models_calibrate(
+    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.")],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    coverage: Annotated[float, typer.Option(min=0.5, max=0.99, help="Share of the true values to be covered.")] = 0.9,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out how wide the trust map of a model must be, and write it into its spec."""
+    from srcore.checkpoints import read_spec, write_spec
+    from srcore.training.calibrate import calibrate
+
+    spec = read_spec(model)
+    trust = calibrate(model, data, coverage)
+    write_spec(model, spec.model_copy(update={"trust": trust}))
+    if as_json:
+        print_json(trust.model_dump(mode="json"))
+        return
+    low, mean, high = trust.found
+    out.print(f"{spec.name}: half width = {trust.factor:.3g} x (spread + {trust.floor:g}) for {coverage:.0%}; "
+              f"on a sensor left out {low:.0%} to {high:.0%}, {mean:.0%} on average")  # fmt: skip
 
 
 def train(

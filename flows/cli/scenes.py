@@ -39,6 +39,8 @@ def upscale(
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
     back_projection: Annotated[int, typer.Option(min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, "
                                                  "averaged down, give the input back.")] = BACK_PROJECTION,
+    trust: Annotated[bool, typer.Option("--trust", help="Also a map of how far each pixel may be off; eight times "
+                                        "the work.")] = False,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
@@ -48,6 +50,7 @@ def upscale(
     from flows.direct import direct_job
     from flows.progress import bars
     from flows.scene import STAGES, run_scene
+    from srcore.stages.plan import OUTPUTS
 
     check_choice("--until", until, (*STAGES, "publish"))
     check_choice("--device", device, ("auto", "cpu", "cuda"))
@@ -57,6 +60,7 @@ def upscale(
         source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata, device=device, precision=precision, workers=where.resolved, tile=tile, validate=validate,
         overwrite=overwrite, back_projection=back_projection,
+        outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
     )  # fmt: skip
     with bars(show=not as_json) as call:
         receipt = run_scene(job, where, call, until)

@@ -36,6 +36,8 @@ class Block:
     sr_valid: NDArray[np.bool_]
     """(C, *core * scale), from the product."""
     scale: tuple[int, ...]
+    trust: NDArray[np.float32] | None = None
+    """(C, *core * scale) half widths in DN, where a trust map was made."""
 
     @property
     def window_hr(self) -> Window:

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.exposure import match_histograms
 from skimage.registration import phase_cross_correlation
 
 from srcore.checks import Check, judge
@@ -99,6 +98,8 @@ def _shares(lr: NDArray[Any], sr: NDArray[Any], hr: NDArray[Any]) -> list[float]
 
 def _harmonised(sr: NDArray[Any], hr: NDArray[Any]) -> NDArray[Any]:
     """The SR with the HR's histograms, moved onto the HR."""
+    from skimage.exposure import match_histograms  # slow to import, and needed only where the true HR is known
+
     matched = np.stack([match_histograms(a, b) for a, b in zip(sr, hr, strict=True)])
     shift = _shift(hr, matched)
     if np.hypot(*shift) < 0.1:

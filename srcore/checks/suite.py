@@ -16,11 +16,13 @@ from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.geometry import check_grid
 from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
+from srcore.checks.perceptual import lpips_checks
 from srcore.checks.radiometry import RadiometryCheck
 from srcore.checks.reference import ReferenceCheck
 from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
 from srcore.checks.spectral import SpectralCheck
+from srcore.checks.trust import TrustCheck
 from srcore.checks.wald import Generate, wald_checks
 from srcore.grid import Grid
 from srcore.limits import Limit
@@ -45,6 +47,8 @@ class Scene:
 
     nodata: tuple[float | None, ...] = ()
     """Of each band."""
+    coverage: float | None = None
+    """What a trust map promises, where there is one."""
 
     @property
     def ends(self) -> list[tuple[float, float]]:
@@ -74,10 +78,13 @@ class Suite:
         self.seams = SeamCheck(scene.lr.shape, scene.scale, scene.step)
         self.sampler = PatchSampler(scene.lr.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands)
+        self.trust = TrustCheck(scene.bands)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""
         self.radiometry.add(block)
+        if block.trust is not None:
+            self.trust.add(block, block.trust, hr)
         if not block.valid.any():
             return
         self.consistency.add(block)
@@ -101,5 +108,7 @@ class Suite:
             *detail_checks(patches, self.range, scene.step, limits),
             *wald_checks(patches, generate, limits),
             *self.reference.checks(limits, self.radiometry.spans()),
+            *lpips_checks(patches, limits),
             *opensr_checks(patches, limits),
+            *([] if scene.coverage is None else self.trust.checks(limits, self.radiometry.spans(), scene.coverage)),
         ]

@@ -55,13 +55,14 @@ class Evidence:
 
     None when no picture of the scene may be made.
     """
+    trust: NDArray[np.float32] | None = None
+    """(Y, X): mean half width of the trust map over a cell, as `difference`; None without a trust map, too."""
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
-        drawn = self.difference
-        coded = None if drawn is None else {"shape": drawn.shape, "data": b64encode(drawn.tobytes()).decode("ascii")}
         histograms = [vars(histogram) for histogram in self.histograms]
-        write_json(path, {"histograms": histograms, "step": self.step, "shape": self.shape, "difference": coded})
+        maps = {"difference": _coded(self.difference), "trust": _coded(self.trust)}
+        write_json(path, {"histograms": histograms, "step": self.step, "shape": self.shape, **maps})
 
     @classmethod
     def load(cls, path: Path) -> Evidence | None:
@@ -69,9 +70,17 @@ class Evidence:
         if not path.exists():
             return None
         value = read_json(path)
-        coded = value["difference"]
-        drawn = None if coded is None else np.frombuffer(b64decode(coded["data"]), "<f4").reshape(coded["shape"])
-        return cls(tuple(_histogram(one) for one in value["histograms"]), value["step"], tuple(value["shape"]), drawn)
+        histograms = tuple(_histogram(one) for one in value["histograms"])
+        maps = _decoded(value["difference"]), _decoded(value["trust"])
+        return cls(histograms, value["step"], tuple(value["shape"]), *maps)
+
+
+def _coded(cells: NDArray[np.float32] | None) -> dict[str, Any] | None:
+    return None if cells is None else {"shape": cells.shape, "data": b64encode(cells.tobytes()).decode("ascii")}
+
+
+def _decoded(value: dict[str, Any] | None) -> NDArray[np.float32] | None:
+    return None if value is None else np.frombuffer(b64decode(value["data"]), "<f4").reshape(value["shape"])
 
 
 def _histogram(value: dict[str, Any]) -> Histogram:
@@ -93,7 +102,8 @@ class EvidenceCollector:
         """LR and SR; the first and the last bin are what lies below and above."""
         self.step = -(-max(self.shape) // CELLS)
         cells = tuple(-(-n // self.step) for n in self.shape)
-        self.sums, self.numbers = np.zeros(cells), np.zeros(cells)
+        self.difference, self.trust = np.zeros((2, *cells)), np.zeros((2, *cells))
+        """Sums over the pixels of a cell, and how many they are."""
 
     def add(
         self, core: tuple[slice, ...], lr: NDArray[Any], valid: NDArray[np.bool_], sr: NDArray[Any],
@@ -107,14 +117,24 @@ class EvidenceCollector:
             span = self.span.reshape(-1, *(1,) * (lr.ndim - 1))
             apart = np.where(valid, np.minimum(np.nan_to_num(np.abs(averaged - lr) / span), MOST), 0)
             axes = tuple(range(lr.ndim - 2))
-            self._add_cells(core[-2:], apart.sum(axis=axes), valid.sum(axis=axes))
+            self._add_cells(self.difference, core[-2:], apart.sum(axis=axes), valid.sum(axis=axes))
+
+    def add_trust(self, core: tuple[slice, ...], wide: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Half widths of the trust map in DN, averaged down to (C, *core), and the LR's validity (C, *core)."""
+        if self.pictures:
+            span = self.span.reshape(-1, *(1,) * (wide.ndim - 1))
+            axes = tuple(range(wide.ndim - 2))
+            shares = np.where(valid, wide / span, 0)
+            self._add_cells(self.trust, core[-2:], shares.sum(axis=axes), valid.sum(axis=axes))
 
     def _count(self, band: int, values: NDArray[Any]) -> NDArray[np.int64]:
         bins = (values.astype(np.float64) - self.low[band]) / self.width[band] + 1
         np.clip(np.nan_to_num(bins), 0, BINS + 1, out=bins)
         return np.bincount(bins.astype(np.int64), minlength=BINS + 2)
 
-    def _add_cells(self, plane: tuple[slice, ...], apart: NDArray[Any], numbers: NDArray[Any]) -> None:
+    def _add_cells(
+        self, cells_of: NDArray[np.float64], plane: tuple[slice, ...], apart: NDArray[Any], numbers: NDArray[Any]
+    ) -> None:
         starts, cells = [], []
         for window in plane:
             inner = range(-(-window.start // self.step) * self.step, window.stop, self.step)
@@ -122,17 +142,15 @@ class EvidenceCollector:
             starts.append([edge - window.start for edge in edges])
             cells.append([edge // self.step for edge in edges])
         at = np.ix_(*cells)
-        for total, values in ((self.sums, apart), (self.numbers, numbers)):
+        for total, values in zip(cells_of, (apart, numbers), strict=True):
             total[at] += np.add.reduceat(np.add.reduceat(values.astype(np.float64), starts[0], 0), starts[1], 1)
 
     def evidence(self) -> Evidence:
         """What was counted."""
-        difference = None
-        if self.pictures:
-            nothing = np.full(self.sums.shape, np.nan)
-            difference = np.divide(self.sums, self.numbers, out=nothing, where=self.numbers > 0).astype("<f4")
         histograms = tuple(self._histogram(band) for band in range(len(self.span)))
-        return Evidence(histograms, self.step, self.shape, difference)
+        difference = _means(self.difference) if self.pictures else None
+        trust = _means(self.trust) if self.trust[1].any() else None
+        return Evidence(histograms, self.step, self.shape, difference, trust)
 
     def _histogram(self, band: int) -> Histogram:
         counts = self.counts[:, band]
@@ -140,3 +158,12 @@ class EvidenceCollector:
         lr, sr = (tuple(float(value) for value in row[1:-1]) for row in shares)
         beyond = shares[:, 0] + shares[:, -1]
         return Histogram(float(self.low[band]), float(self.width[band]), lr, sr, (float(beyond[0]), float(beyond[1])))
+
+
+def _means(cells: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Sums over numbers; NaN where there are none."""
+    sums, numbers = cells
+    means: NDArray[np.float32] = np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0).astype(
+        "<f4"
+    )
+    return means

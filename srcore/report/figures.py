@@ -88,10 +88,9 @@ def _cap(axes: Axes, percent: NDArray[Any]) -> None:
         axes.text(0.98, 0.95, f"cut: up to {highest:.0f} %", transform=axes.transAxes, ha="right", va="top", color=INK)
 
 
-def map_figure(name: str, evidence: Evidence) -> Markup:
-    """Where the SR, averaged down, does not give the LR back: percent of the span of the band's values."""
-    assert evidence.difference is not None
-    percent = 100 * evidence.difference
+def map_figure(name: str, evidence: Evidence, cells: NDArray[np.float32], label: str) -> Markup:
+    """`cells` (Y, X) of the evidence over the scene, in percent of the span of the band's values."""
+    percent = 100 * cells
     known = percent[np.isfinite(percent)]
     top = float(np.percentile(known, 99.5)) if known.size else 0.0
     rows, cols = evidence.shape
@@ -109,7 +108,7 @@ def map_figure(name: str, evidence: Evidence) -> Markup:
         bar = figure.colorbar(picture, ax=axes, fraction=0.05, extend="max")
         bar.set_label("% of the span of values")
         bar.outline.set_visible(False)
-        return _inline(figure, name, "Map of the difference between the product averaged down and the input")
+        return _inline(figure, name, label)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -76,8 +76,9 @@ def report_page(facts: ReportFacts) -> str:
         sentence=VERDICTS[receipt.verdict],
         keys=_keys(facts),
         groups=_groups(receipt),
-        histograms=figures[0],
-        map=figures[1],
+        histograms=figures,
+        map=_map(facts.evidence, "difference", "Map of the difference between the product averaged down and the input"),
+        trust=_map(facts.evidence, "trust", "Map of how far the product may be off"),
         policy=policy("slider.js", "data:"),
     )
 
@@ -90,16 +91,21 @@ def _groups(receipt: Receipt) -> dict[str, list[Mapping[str, Any]]]:
     return groups
 
 
-def _figures(facts: ReportFacts) -> tuple[list[dict[str, Any]], Markup | None]:
-    evidence = facts.evidence
-    if evidence is None:
-        return [], None
-    histograms = [
+def _figures(facts: ReportFacts) -> list[dict[str, Any]]:
+    """The histograms of the bands."""
+    if facts.evidence is None:
+        return []
+    return [
         {"band": band, "figure": histogram_figure(f"band{index}", band, one, facts.unit), "beyond": max(one.beyond)}
-        for index, (band, one) in enumerate(zip(facts.bands, evidence.histograms, strict=True))
+        for index, (band, one) in enumerate(zip(facts.bands, facts.evidence.histograms, strict=True))
         if index < MAX_HISTOGRAMS
     ]
-    return histograms, None if evidence.difference is None else map_figure("map", evidence)
+
+
+def _map(evidence: Evidence | None, name: Literal["difference", "trust"], label: str) -> Markup | None:
+    """One of the evidence's maps, where it was counted."""
+    cells = getattr(evidence, name, None)
+    return None if evidence is None or cells is None else map_figure(name, evidence, cells, label)
 
 
 def _keys(facts: ReportFacts) -> list[Key]:

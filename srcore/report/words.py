@@ -34,8 +34,13 @@ WORDS = {
     "opensr.hallucination": "Share of the fine detail that is made up.",
     "consistency.ratio": "Shrunk back to the input's size, does the product give the input again?",
     "consistency.rmse": "How far the product, shrunk back, lies from the input.",
+    "trust.mask": "Does the trust map say something of every valid pixel, and nothing of the others?",
+    "trust.width": "How far, on average, a pixel may be off.",
+    "trust.coverage": "Does the true value lie within the width of the trust map as often as it should?",
     "reference.psnr": "How close the product comes to the true high-resolution image (more is better).",
     "reference.psnr_bicubic": "How close plain bicubic enlargement comes to it.",
+    "reference.lpips": "How different it looks from the true image, to a network taught by people.",
+    "reference.lpips_bicubic": "How different plain bicubic enlargement looks.",
     "reference.gain": "Is the product closer to the truth than bicubic enlargement?",
 }
 FAMILIES = {

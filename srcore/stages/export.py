@@ -15,6 +15,7 @@ from srcore.storage import cog, nifti, stac
 from srcore.storage.files import sha256_file, write_atomic
 from srcore.storage.scene import open_scene
 from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.trust_map import trust_header
 
 Progress = Callable[[int, int], None]
 
@@ -34,8 +35,11 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> di
         raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.read_sr(tile)
+        store.check_trust(tile)
         store.check_masks(tile, ingested.sums[tile.index])
     _write_data(plan, store, staged.data, progress)
+    if plan.trust is not None:
+        _write_trust(plan, store, staged.trust)
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
@@ -55,6 +59,17 @@ def _write_data(plan: ScenePlan, store: TileStore, target: Path, progress: Progr
     size = (scale[0], scale[1])
     cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 0))
     cog.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 1))
+
+
+def _write_trust(plan: ScenePlan, store: TileStore, target: Path) -> None:
+    """The trust map, read back."""
+    header, scale = trust_header(plan.header), plan.tiles.scale
+    if header.kind == "volume":
+        nifti.write_nifti(target, header, scale, store.trust)
+        nifti.verify_nifti(target, header, scale, store.trust)
+        return
+    cog.write_cog(target, header, (scale[0], scale[1]), store.trust, store.valid)
+    cog.verify_cog(target, header, (scale[0], scale[1]), store.trust, store.valid)
 
 
 def _half(progress: Progress, position: int) -> Progress:
@@ -85,5 +100,6 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
         when=stac.acquired(plan.header) or changed,
         sources=tuple(path.name for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
+        trust=staged.trust if staged.trust.exists() else None,
         properties={"srcore:model": plan.model.name, "srcore:model_digest": plan.model_digest},
     )

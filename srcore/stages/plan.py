@@ -24,10 +24,16 @@ from srcore.storage.header import Header
 from srcore.storage.scene import read_header
 from srcore.storage.scratch import ScenePlan
 from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
-from srcore.tiling import TilePlan, choose_core
+from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.trust import Trust
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
+WORKER_BUDGET_BYTES = 2 * 2**30
+"""What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
+
+OUTPUTS = ("cog", "stac", "report", "quicklook")
+"""What is made of a scene where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Job:
     scale: tuple[int, ...] | None = None
     """A wish that the model has to meet; None takes the model's own."""
     tile: int | None = None
+    """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
     device: str = "auto"
     precision: str = "auto"
     back_projection: int = BACK_PROJECTION
@@ -54,7 +61,7 @@ class Job:
     overwrite: bool = False
     validate: bool = True
     dataset: str = ""
-    outputs: tuple[str, ...] = ("cog", "stac", "report", "quicklook")
+    outputs: tuple[str, ...] = OUTPUTS
     """What is made beside the data."""
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
@@ -70,6 +77,8 @@ class Job:
         spec = read_spec(locate(self.model))
         facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs,
                  self.back_projection, self.limits]  # fmt: skip
+        if "trust" in self.outputs and spec.trust is not None:
+            facts.append(spec.trust.model_dump())
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -86,7 +95,7 @@ def plan_scene(job: Job) -> ScenePlan:
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
-    tiles = lay_out(spec, header, job.tile, job.scale, job.back_projection)
+    tiles = lay_out(spec, header, job)
     _check_memory(spec, header, tiles, job.workers)
     plan = ScenePlan(
         dataset=job.dataset,
@@ -106,30 +115,50 @@ def plan_scene(job: Job) -> ScenePlan:
         hr=job.hr,
         limits=job.limits,
         back_projection=job.back_projection,
+        trust=_trust(spec, job) if "trust" in job.outputs else None,
     )
     _check_disk(plan)
     return plan
 
 
-def lay_out(
-    spec: Spec, header: Header, tile: int | None, scale: Sequence[int] | None, back_projection: int = 0
-) -> TilePlan:
-    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other.
+def _trust(spec: Spec, job: Job) -> Trust:
+    """The calibration of the model's trust map; PlanError where it has none, or one for other steps."""
+    if spec.trust is None:
+        raise PlanError(f"model {spec.name} has no calibration for a trust map", "no 'trust' in its spec",
+                        "run `srcore models calibrate`, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+    if spec.trust.back_projection != job.back_projection:
+        raise PlanError(f"the trust map of {spec.name} holds for another back-projection",
+                        f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
+                        "use the same, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+    return spec.trust
+
+
+def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
+    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
 
     The halo is the generator's, and on the generator's own axes what back-projection needs more.
     """
-    axes = len(header.grid.shape)
-    own = spec.scale_for(axes)
-    if scale is not None and _spread(scale, axes) != own:
-        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, scale)),
+    shape = header.grid.shape
+    own = spec.scale_for(len(shape))
+    if job.scale is not None and _spread(job.scale, len(shape)) != own:
+        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, job.scale)),
                         f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
     coupled = len(spec.halo)
-    own_halo, margin = spec.halo_for(axes), spec.margin_for(back_projection)
+    own_halo, margin = spec.halo_for(len(shape)), spec.margin_for(job.back_projection)
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
-    core = choose_core(header.grid.shape, halo, own, tile, spec.core_multiple)
-    return TilePlan(header.grid.shape, core, halo, own)
+    multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
+    if job.tile is not None:
+        return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
+    lanes = max(job.workers, 1)
+    budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
+
+    def fits(core: tuple[int, ...]) -> bool:
+        return worker_bytes(spec, header, TilePlan(shape, core, halo, own, multiple)) <= budget
+
+    core = choose_core(shape, halo, own, lanes, fits, spec.core_multiple)
+    return TilePlan(shape, core, halo, own, multiple)
 
 
 def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
@@ -206,6 +235,9 @@ def disk_bytes(plan: ScenePlan) -> int:
     native = np.dtype(plan.header.dtype).itemsize
     scratch = bands * (len(tiles) * prod(tiles.tile_shape) * native + prod(tiles.shape_hr) * native)
     scratch += bands * prod(tiles.shape)  # valid
+    if plan.trust is not None:
+        native += 4
+        scratch += bands * prod(tiles.shape_hr) * 4
     return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
 
 

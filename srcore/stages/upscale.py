@@ -81,7 +81,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
     """Read one tile, super-resolve it, write its shard and then its marker. Runs on a worker."""
     started = time.monotonic()
     plan, ingested, engine = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
-    from srcore.engine import BlockFacts, super_resolve
+    from srcore.engine import BlockFacts, super_resolve, super_resolve_with_trust
 
     store, tile = TileStore(plan), plan.tiles[index]
     facts = BlockFacts(
@@ -89,15 +89,22 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         plan.header.dtype,
         tuple(_fill(band.nodata, plan.header.nodata) for band in plan.header.bands),
         plan.back_projection,
+        plan.trust,
     )
     around = None
     if plan.back_projection and min(ingested.valid_share) < 1:
         own = engine.spec.halo_for(len(plan.tiles.shape))
         margin = [h - o for h, o in zip(plan.tiles.halo, own, strict=True)]
-        around = store.read_valid_around(tile, margin, ingested.sums)
+        seen = store.read_valid_around(tile, margin, ingested.sums)
+        around = seen[(slice(None), *plan.tiles.clipped(tile, margin))]
     sums = ingested.sums[index]
-    block = super_resolve(engine, store.read_tile(tile, sums), store.read_valid(tile, sums), facts, around)
-    store.write_sr(tile, block, str(engine.device), engine.precision)
+    values = store.read_tile(tile, sums)[(slice(None), *plan.tiles.clipped(tile, plan.tiles.halo))]
+    valid = store.read_valid(tile, sums)
+    if plan.trust is None:
+        block, trust = super_resolve(engine, values, valid, facts, around), None
+    else:
+        block, trust = super_resolve_with_trust(engine, values, valid, facts, around)
+    store.write_sr(tile, block, str(engine.device), engine.precision, trust)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 

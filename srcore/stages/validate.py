@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, Report
-from srcore.checks.blocks import MARGIN_PX, Block
+from srcore.checks.blocks import MARGIN_PX, Block, average_down
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
 from srcore.checks.pair import hr_header
@@ -67,6 +67,9 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
             for block in _blocks(plan, found, ingested, progress):
                 suite.add(block, hr.read(block.window_hr) if hr is not None else None)
                 evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
+                if block.trust is not None:
+                    wide = average_down(np.nan_to_num(block.trust), block.scale)
+                    evidence.add_trust(block.core, wide, block.valid)
     except SourceError as error:
         return [unreadable(error)]
     checks = [
@@ -79,18 +82,22 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
 def _scene(plan: ScenePlan, found: Header) -> Scene:
     tiles, header = plan.tiles, plan.header
     nodata = tuple(band.nodata for band in header.bands)
+    coverage = plan.trust.coverage if plan.trust else None
     return Scene(header.grid, found.grid, tiles.scale, len(header.bands), header.dtype, found.dtype, tiles.core, True,
-                 nodata)  # fmt: skip
+                 nodata, coverage)  # fmt: skip
 
 
 def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:
-    store = TileStore(plan)
-    with open_scene(found) as product:
+    store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
+    with ExitStack() as stack:
+        product = stack.enter_context(open_scene(found))
+        trust = stack.enter_context(open_scene(read_header([staged.trust], found.kind))) if plan.trust else None
         for tile in plan.tiles:
             sums = ingested.sums[tile.index]
             around, valid = _around(plan, tile, store.read_tile(tile, sums)), store.read_valid(tile, sums)
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
-            yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale)
+            wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
+            yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale, wide)
             progress(tile.index + 1, len(plan.tiles))
 
 

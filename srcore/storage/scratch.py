@@ -28,6 +28,7 @@ from srcore.storage.header import Header
 from srcore.storage.records import read_sealed, write_sealed
 from srcore.storage.watch import Source, Stamp
 from srcore.tiling import Tile, TilePlan
+from srcore.trust import Trust
 
 CHUNK_HR = 512
 """SR pixels on each side of an inner chunk of `sr`, and of a block of the product."""
@@ -64,6 +65,8 @@ class ScenePlan:
     """The dataset's changes of the checks' limits."""
     back_projection: int = 0
     """Steps after the generator; `tiles.halo` holds their margin."""
+    trust: Trust | None = None
+    """The model's calibration where a trust map is made."""
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""
@@ -74,6 +77,7 @@ class ScenePlan:
             "product": [str(self.product.folder), self.product.name],
             "scratch": str(self.scratch.folder),
             "hr": str(self.hr) if self.hr else None,
+            "trust": self.trust.model_dump() if self.trust else None,
         }
         write_sealed(self.scratch.plan, value)
 
@@ -93,6 +97,7 @@ class ScenePlan:
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
                 "hr": Path(value["hr"]) if value["hr"] else None,
+                "trust": Trust.model_validate(value["trust"]) if value["trust"] else None,
             }
         )
 
@@ -160,13 +165,16 @@ class Marker:
     device: str = ""
     precision: str = ""
     """Where and how it was computed, for the receipt."""
+    trust: int | None = None
+    """crc32 of its part of the trust map, where there is one."""
 
 
 class TileStore:
     """The arrays of one scene.
 
     tiles (n, C, *core + 2 halo), native dtype, nodata filled; valid (C, *scene) bool; sr (C, *scene * scale),
-    native dtype, nodata in place; alpha (*scene) where the source has one.
+    native dtype, nodata in place; alpha (*scene) where the source has one; trust, float32 half widths on the grid of
+    sr, where a trust map is made.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
@@ -183,12 +191,15 @@ class TileStore:
             _array(group, "alpha", tiles.shape, tiles.core, dtype)
         shard = (bands, *tiles.core_hr)
         chunk = (1, *(_inner(size) for size in tiles.core_hr))
-        _array(zarr.open_group(plan.scratch.sr, mode="w", zarr_format=3), "sr", (bands, *tiles.shape_hr), chunk, dtype,
-               shard)  # fmt: skip
+        made = zarr.open_group(plan.scratch.sr, mode="w", zarr_format=3)
+        _array(made, "sr", (bands, *tiles.shape_hr), chunk, dtype, shard)
+        if plan.trust is not None:
+            _array(made, "trust", (bands, *tiles.shape_hr), chunk, "float32", shard)
 
     def layout(self) -> dict[str, str]:
         """sha256 of every array's zarr.json; StoreError when one cannot be read."""
-        roots = [self._root(name) for name in ("tiles", "valid", "sr", *(["alpha"] if self._has_alpha else []))]
+        made = [*(["alpha"] if self._has_alpha else []), *(["trust"] if self._has_trust else [])]
+        roots = [self._root(name) for name in ("tiles", "valid", "sr", *made)]
         try:
             return {root.name: sha256_file(root / "zarr.json") for root in roots}
         except OSError as error:
@@ -252,22 +263,42 @@ class TileStore:
         relative = (i - w.start for i, w in zip(index, window, strict=True))
         return values[np.ix_(np.arange(len(values)), *relative)]
 
-    def write_sr(self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "") -> None:
-        """Store the SR of a core, then its marker."""
-        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
-        self._shard(tile).unlink(missing_ok=True)
-        self._write("sr", (slice(None), *self.plan.tiles.window_hr(tile)), block)
-        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
+    def write_sr(
+        self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "",
+        trust: NDArray[np.float32] | None = None,
+    ) -> None:  # fmt: skip
+        """Store the SR of a core and its part of the trust map, then its marker."""
+        self._write_shard("sr", tile, block)
+        if trust is not None:
+            self._write_shard("trust", tile, trust)
+        known = None if trust is None else checksum(trust)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision, known)
         write_sealed(self._marker(tile.index), asdict(marker))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
         """The SR (C, *core * scale) of a tile; StoreError unless it is marked and its bytes are the marked ones."""
+        return self._checked(f"the SR of tile {tile.index}", self._read_hr("sr", tile), self._done(tile).crc32)
+
+    def check_trust(self, tile: Tile) -> None:
+        """StoreError unless the tile's part of the trust map, where one is made, is the marked one."""
+        if self._has_trust:
+            crc32 = self._done(tile).trust
+            self._checked(f"the trust map of tile {tile.index}", self._read_hr("trust", tile), crc32)
+
+    def _read_hr(self, name: str, tile: Tile) -> NDArray[Any]:
+        return self._read(name, (slice(None), *self.plan.tiles.window_hr(tile)))
+
+    def _write_shard(self, name: str, tile: Tile, block: NDArray[Any]) -> None:
+        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
+        self._shard(name, tile).unlink(missing_ok=True)
+        self._write(name, (slice(None), *self.plan.tiles.window_hr(tile)), block)
+
+    def _done(self, tile: Tile) -> Marker:
         marker = self.marker(tile.index)
         if marker is None:
             raise StoreError(f"tile {tile.index} of {self.plan.scene} has no marker", "", "run upscale again",
                              code="TILE_MISSING")  # fmt: skip
-        block = self._read("sr", (slice(None), *self.plan.tiles.window_hr(tile)))
-        return self._checked(f"the SR of tile {tile.index}", block, marker.crc32)
+        return marker
 
     def marker(self, index: int) -> Marker | None:
         """The marker of a tile under this configuration, or None."""
@@ -296,6 +327,7 @@ class TileStore:
     def _is_done(self, tile: Tile) -> bool:
         try:
             self.read_sr(tile)
+            self.check_trust(tile)
         except StoreError:
             self._marker(tile.index).unlink(missing_ok=True)
             return False
@@ -305,6 +337,11 @@ class TileStore:
     def sr(self) -> zarr.Array[Any]:
         """The stitched scene (C, *scene * scale)."""
         return self._open("sr")
+
+    @property
+    def trust(self) -> zarr.Array[Any]:
+        """Half widths of the trust map (C, *scene * scale) in DN, NaN where invalid."""
+        return self._open("trust")
 
     @property
     def valid(self) -> zarr.Array[Any]:
@@ -320,15 +357,19 @@ class TileStore:
     def _has_alpha(self) -> bool:
         return self.plan.header.alpha is not None
 
+    @property
+    def _has_trust(self) -> bool:
+        return self.plan.trust is not None
+
     def _marker(self, index: int) -> Path:
         return self.plan.scratch.done / f"{index}.json"
 
-    def _shard(self, tile: Tile) -> Path:
+    def _shard(self, name: str, tile: Tile) -> Path:
         place = (w.start // size for w, size in zip(tile.core, self.plan.tiles.core, strict=True))
-        return self._root("sr").joinpath("c", "0", *(str(p) for p in place))
+        return self._root(name).joinpath("c", "0", *(str(p) for p in place))
 
     def _root(self, name: str) -> Path:
-        return (self.plan.scratch.sr if name == "sr" else self.plan.scratch.tiles) / name
+        return (self.plan.scratch.sr if name in ("sr", "trust") else self.plan.scratch.tiles) / name
 
     def _open(self, name: str) -> zarr.Array[Any]:
         try:
@@ -350,7 +391,7 @@ class TileStore:
         except OSError as error:
             raise store_error(self._root(name), error) from error
 
-    def _checked(self, name: str, values: NDArray[Any], crc32: int) -> NDArray[Any]:
+    def _checked(self, name: str, values: NDArray[Any], crc32: int | None) -> NDArray[Any]:
         # Zarr gives fill for a chunk that is not there: only the checksum tells.
         if checksum(values) != crc32:
             raise self._damaged(name, "another checksum")

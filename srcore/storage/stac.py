@@ -53,6 +53,7 @@ class ProductFacts:
     sources: tuple[str, ...] = ()
     """Names of the source files, without their folders."""
     quicklook: Path | None = None
+    trust: Path | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     """More properties, their names beginning with 'srcore:', such as srcore:model."""
     sha256: str | None = None
@@ -100,6 +101,8 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
     item.add_asset("data", _data_asset(product, header, grid, facts))
     if facts.quicklook is not None:
         item.add_asset("quicklook", _quicklook_asset(facts.quicklook))
+    if facts.trust is not None:
+        item.add_asset("trust", _trust_asset(facts.trust, header))
     for name in facts.sources:
         item.add_link(pystac.Link(rel="derived_from", target=f"./{Path(name).name}", title="LR source"))
     return item
@@ -229,6 +232,14 @@ def _number(value: float) -> float | str:
     if np.isnan(value):
         return "nan"
     return value if np.isfinite(value) else ("inf" if value > 0 else "-inf")
+
+
+def _trust_asset(path: Path, header: Header) -> pystac.Asset:
+    fields = {"file:size": path.stat().st_size, "file:checksum": SHA2_256 + sha256_file(path), "nodata": "nan"}
+    fields["bands"] = [{"name": band.name, "data_type": "float32"} for band in header.bands]
+    text = "For each pixel and band, the half width in DN of the interval that holds the true value"
+    kind = pystac.MediaType.COG if header.kind == "raster" else "application/octet-stream"
+    return pystac.Asset(f"./{path.name}", "Trust map", text, kind, ["uncertainty"], fields)
 
 
 def _quicklook_asset(path: Path) -> pystac.Asset:

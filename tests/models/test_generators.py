@@ -17,7 +17,7 @@ from srcore.models import GENERATORS, Generator
 from srcore.models.halo import halo_from_layers, probe
 from srcore.models.interpolation import Bicubic
 from srcore.radiometry import Normalisation
-from srcore.tiling import TilePlan, choose_core
+from srcore.tiling import TilePlan, asked_core, choose_core
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -105,14 +105,15 @@ def assembled(engine: Any, scene: np.ndarray, tile: int) -> np.ndarray:
     """The SR of a scene from tiles, with a step of back-projection, as UPSCALE makes it."""
     spec = engine.spec
     halo = tuple(h + spec.margin_for(1) for h in spec.halo)
-    plan = TilePlan(scene.shape[1:], choose_core(scene.shape[1:], halo, spec.scale, tile, spec.core_multiple),
-                    halo, spec.scale)  # fmt: skip
+    core = asked_core(scene.shape[1:], halo, spec.scale, tile, spec.core_multiple)
+    plan = TilePlan(scene.shape[1:], core, halo, spec.scale, (spec.core_multiple,) * len(halo))
     facts = BlockFacts(Normalisation((4000.0,), (1000.0,)), "float32", (None,), back_projection=1)
     out = np.full((1, *plan.shape_hr), np.nan, np.float32)
     for part in plan:
         valid = np.ones((1, *(w.stop - w.start for w in part.core)), bool)
         window = (slice(None), *plan.window_hr(part))
-        out[window] = super_resolve(engine, scene[np.ix_([0], *plan.sources(part))], valid, facts)
+        block = scene[np.ix_([0], *plan.sources(part))][(slice(None), *plan.clipped(part, plan.halo))]
+        out[window] = super_resolve(engine, block, valid, facts)
     return out
 
 
@@ -183,8 +184,11 @@ def test_a_wrong_scale_is_refused(scale: object) -> None:
 
 
 def test_cores_are_rounded_up_to_the_grid() -> None:
-    assert choose_core((1000, 1000), (22, 22), (2, 2), 50, 4) == (52, 52)
-    assert choose_core((40, 200, 200), (11, 11, 11), (2, 2, 2), None) == (64, 64, 64)
+    assert asked_core((1000, 1000), (22, 22), (2, 2), 50, 4) == (52, 52)
+    core = choose_core((301, 299), (22, 22), (2, 2), 2, lambda core: True, 8)
+    assert core[0] % 8 == core[1] % 8 == 0
+    voxels = choose_core((400, 400, 400), (11,) * 3, (2, 2, 2), 2, lambda core: True)
+    assert max(voxels) <= 128
     assert spec_of("swinir", {}).margin_for(1) == 8
     assert spec_of("edsr", {}).margin_for(2) == 2
 

@@ -102,7 +102,7 @@ def test_a_volume_is_seen_from_above() -> None:
 
 def test_its_size_does_not_grow_with_the_scene() -> None:
     collector = EvidenceCollector(Normalisation((0.0,), (1.0,)), np.dtype("float32"), (40_001, 100_003), True)
-    assert max(collector.sums.shape) <= CELLS
+    assert max(collector.difference.shape) <= CELLS
     assert collector.evidence().shape == (40_001, 100_003)
 
 
