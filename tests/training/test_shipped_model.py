@@ -15,7 +15,7 @@ SHIPPED = [name for name in builtin_names() if read_spec(locate(name)).weights_s
 
 
 def test_every_trained_model_that_ships_has_its_recipe() -> None:
-    assert {"srcore-x2", "srcore-x2-fast", "srcore-x4"} <= set(SHIPPED)
+    assert {"srcore-x2", "srcore-x2-fast", "srcore-x4", "srcore-volume-x2"} <= set(SHIPPED)
     assert set(SHIPPED) <= {path.stem for path in RECIPES.glob("*.yaml")}
 
 
