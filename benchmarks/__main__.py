@@ -6,16 +6,18 @@ import json
 import platform
 from pathlib import Path
 
-from benchmarks import out, pipeline, tiles
+from benchmarks import export, out, pipeline, tiles
 
 
 def main() -> None:
     """Run them in turn and write the figures."""
     figures = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
     results = {"tiles": tiles.run(), "memory": pipeline.memory(), "workers": pipeline.workers()}
+    results["export"] = [export.run(size=4096, repeats=1)]
     out.print(tiles.table(results["tiles"]))
     out.print(pipeline.memory_table(results["memory"]))
     out.print(pipeline.workers_table(results["workers"]))
+    out.print(export.table(results["export"][0]))
     path = Path("benchmarks.json")
     path.write_text(json.dumps({**figures, **results}, indent=1) + "\n")
     out.print(f"figures: {path}; quality: python -m benchmarks.quality")

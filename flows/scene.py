@@ -26,9 +26,10 @@ from srcore.stages.ingest import ingest
 from srcore.stages.plan import Job, plan_scene, save_plan
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.files import store_error
+from srcore.storage.ingested import Ingested
 from srcore.storage.leases import Lease, held
 from srcore.storage.publish import Receipt, check_verified, clear_scratch, publish
-from srcore.storage.scratch import Ingested, ScenePlan
+from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.stac import tag_item
 from srcore.storage.sweep import sweep_done, sweep_scene
 from srcore.storage.watch import changed, same_sources

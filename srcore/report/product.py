@@ -14,7 +14,7 @@ from srcore.report.pictures import Pictures
 from srcore.storage.files import write_atomic
 from srcore.storage.header import Header
 from srcore.storage.publish import Receipt
-from srcore.storage.scratch import ScenePlan
+from srcore.storage.scene_plan import ScenePlan
 
 if TYPE_CHECKING:
     from srcore.report.page import ReportFacts, Rows

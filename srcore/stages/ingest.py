@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from srcore.checkpoints import read_spec
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
+from srcore.storage.ingested import Ingested
 from srcore.storage.scene import open_scene
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 from srcore.storage.watch import changed, identify
 from srcore.tiling import Tile, TilePlan, Window
 

@@ -22,7 +22,7 @@ from srcore.radiometry import BACK_PROJECTION
 from srcore.storage.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
-from srcore.storage.scratch import ScenePlan
+from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.tiling import TilePlan, asked_core, choose_core
 from srcore.trust import Trust

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.ingested import Ingested
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 
 if TYPE_CHECKING:
     from srcore.engine import Engine
@@ -104,7 +106,7 @@ def upscale_tile(plan_path: Path, index: int) -> TileDone:
         block, trust = super_resolve(engine, values, valid, facts, around), None
     else:
         block, trust = super_resolve_with_trust(engine, values, valid, facts, around)
-    store.write_sr(tile, block, str(engine.device), engine.precision, trust)
+    store.write_sr(tile, block, sums, str(engine.device), engine.precision, trust)
     return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
 
 

@@ -27,9 +27,11 @@ from srcore.limits import VERSION, with_changes
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
 from srcore.storage.history import figures_before
+from srcore.storage.ingested import Ingested
 from srcore.storage.records import write_json
 from srcore.storage.scene import open_scene, read_header
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 from srcore.tiling import Tile
 
 __all__ = ["Report", "validate"]

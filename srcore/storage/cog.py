@@ -7,10 +7,7 @@ check. So a product counts as written when `verify_cog` has read it back.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import rasterio
@@ -22,7 +19,7 @@ from srcore.storage.cog_bytes import explain
 from srcore.storage.cog_check import check_directories, check_pixels
 from srcore.storage.cog_form import product_env
 from srcore.storage.cog_write import write_product, write_tiny
-from srcore.storage.files import free_bytes, fsync_file, fsync_folder, store_error
+from srcore.storage.files import free_bytes, fsync_file, fsync_folder, hidden_folder, store_error
 from srcore.storage.gdal import gdal_env
 from srcore.storage.header import Header
 from srcore.storage.pixels import ProductPixels, Stored
@@ -54,7 +51,7 @@ def write_cog(
     """
     pixels = ProductPixels(header, scale, sr, valid, alpha)
     pixels.check()
-    with _hidden_folder(path) as folder, product_env(pixels):
+    with hidden_folder(path) as folder, product_env(pixels):
         try:
             product = write_product(folder, pixels, progress)
             fsync_file(product)
@@ -101,17 +98,22 @@ def verify_cog(
         with product_env(pixels):
             directories = explain(path)
             statistics = check_pixels(path, pixels, progress)
-            with _hidden_folder(path) as folder:
+            with hidden_folder(path) as folder:
                 check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
     except StoreError:
         raise
     except GDAL_FAILURES as error:
-        full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
-        if full.code == "DISK_FULL":
-            raise full from error
-        do = "it is not published; look for a failing disk, and run again"
-        what = f"{path.name} is not what was written: it cannot be read back"
-        raise StoreError(what, str(error), do, code="VERIFY_FAILED") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: BaseException) -> StoreError:
+    """The error for a product that cannot be read back: DISK_FULL when nothing is free, else VERIFY_FAILED."""
+    full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
+    if full.code == "DISK_FULL":
+        return full
+    do = "it is not published; look for a failing disk, and run again"
+    what = f"{path.name} is not what was written: it cannot be read back"
+    return StoreError(what, str(error), do, code="VERIFY_FAILED")
 
 
 def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
@@ -121,16 +123,3 @@ def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
     names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
     keys = {name: f"STATISTICS_{name.upper()}" for name in names}
     return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]
-
-
-@contextmanager
-def _hidden_folder(path: Path) -> Iterator[Path]:
-    """A fresh hidden folder beside `path`, so that no sidecar of another file is near; removed with what is in it."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent))
-    except OSError as error:
-        raise store_error(path, error) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

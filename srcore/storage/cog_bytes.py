@@ -18,12 +18,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+from numcodecs import Zstd
+
 from srcore.errors import StoreError
 
 TILE_OFFSETS, TILE_BYTE_COUNTS = 324, 325
 SUBFILE_TYPE, WIDTH, HEIGHT = 254, 256, 257
 MASK_BIT = 4
-BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 258, 277, 322, 323
+BITS, COMPRESSION, SAMPLES, PLANES, TILE_WIDTH, TILE_HEIGHT = 258, 259, 277, 284, 322, 323
+SEPARATE = 2
+ZSTD = 50000
 DEMANDED = frozenset({WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS})
 PIECE_BYTES = 1 << 20
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -34,6 +38,8 @@ ALIGNMENT_BYTES = 16
 MOST_DIRECTORIES = 100
 
 Span = tuple[int, int]
+
+_zstd = Zstd()
 
 
 class _UnexplainedError(ValueError):
@@ -73,10 +79,20 @@ class Directory:
         return self.tags[HEIGHT].numbers()[0], self.tags[WIDTH].numbers()[0]
 
     @property
+    def planar(self) -> bool:
+        """True when each band has tiles of its own."""
+        return self.tags[PLANES].numbers() == (SEPARATE,) if PLANES in self.tags else False
+
+    @property
+    def compression(self) -> int:
+        """TIFF's number of it."""
+        return self.tags[COMPRESSION].numbers()[0] if COMPRESSION in self.tags else 1
+
+    @property
     def tile_bytes(self) -> int:
         """Bytes of a tile when it is inflated."""
         bits, samples, width, height = (self.tags[t].numbers()[0] for t in (BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT))
-        return bits * samples * width * height // 8
+        return bits * (1 if self.planar else samples) * width * height // 8
 
     def lasting(self) -> dict[int, Value]:
         """The tags that do not depend on the size of the image or on where its tiles lie."""
@@ -93,7 +109,8 @@ class Directory:
 def explain(path: Path) -> list[Directory]:
     """The directories of the COG `path`, in file order; raises StoreError unless every byte of it is accounted for.
 
-    Each tile is inflated, but what is in it is for others to compare.
+    Each tile is inflated, but what is in it is for others to compare. GDAL puts each tile of a mask behind the
+    image's, unless the bands have tiles of their own; the ghost text must say so.
     """
     try:
         with open(path, "rb") as file:
@@ -101,9 +118,10 @@ def explain(path: Path) -> list[Directory]:
             head, first, big = _header(file)
             ghost, text = _ghost(file, head[1])
             directories = list(_directories(file, first, big, size))
-            tiles = [_with_frame(file, tile, d.tile_bytes) for d in directories for tile in d.tiles()]
+            tiles = [_with_frame(file, tile, d) for d in directories for tile in d.tiles()]
             _no_gap(file, [head, ghost, *(s for d in directories for s in d.spans), *tiles], size)
-            _ghost_is_true(text, any(directory.kind & MASK_BIT for directory in directories))
+            if text != ghost_text(masked=any(d.kind & MASK_BIT for d in directories), planar=directories[0].planar):
+                raise _UnexplainedError(f"the ghost text {text!r}")
     except (_UnexplainedError, struct.error, OSError) as error:
         raise _broken(path, str(error)) from error
     return directories
@@ -142,7 +160,8 @@ def _ghost(file: BinaryIO, start: int) -> tuple[Span, bytes]:
     return (start, start + GHOST_HEAD_BYTES + len(text)), text
 
 
-def _ghost_is_true(text: bytes, masked: bool) -> None:
+def ghost_text(*, masked: bool, planar: bool) -> bytes:
+    """What GDAL's readers are told of the layout. Each tile of a mask lies behind the image's tile, if that is one."""
     lines = [
         b"LAYOUT=IFDS_BEFORE_DATA",
         b"BLOCK_ORDER=ROW_MAJOR",
@@ -150,9 +169,8 @@ def _ghost_is_true(text: bytes, masked: bool) -> None:
         b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED",
         b"KNOWN_INCOMPATIBLE_EDITION=NO",
     ]
-    expected = b"\n".join([*lines, b" " + b"MASK_INTERLEAVED_WITH_IMAGERY=YES\n" * masked])
-    if text != expected:
-        raise _UnexplainedError(f"the ghost text {text!r}")
+    more = b"INTERLEAVE=BAND\n" if planar else b"MASK_INTERLEAVED_WITH_IMAGERY=YES\n" * masked
+    return b"\n".join([*lines, b" " + more])
 
 
 def _directories(file: BinaryIO, position: int, big: bool, size: int) -> Iterator[Directory]:
@@ -193,7 +211,7 @@ def _directory(file: BinaryIO, start: int, big: bool, size: int) -> tuple[Direct
     return Directory(tags, tuple(spans)), int.from_bytes(body[-word:], "little")
 
 
-def _with_frame(file: BinaryIO, tile: Span, tile_bytes: int) -> Span:
+def _with_frame(file: BinaryIO, tile: Span, directory: Directory) -> Span:
     """The span of a tile with its size before it and its last four bytes repeated after it; all of it checked."""
     start, stop = tile
     if start < 4 or stop - start < 4:
@@ -201,8 +219,19 @@ def _with_frame(file: BinaryIO, tile: Span, tile_bytes: int) -> Span:
     leader, data, trailer = _read(file, start - 4, 4), _read(file, start, stop - start), _read(file, stop, 4)
     if struct.unpack("<I", leader)[0] != len(data) or data[-4:] != trailer:
         raise _UnexplainedError(f"other bytes around the tile at {start} than belong there")
-    _inflates(data, start, tile_bytes)
+    inflate = _unzstds if directory.compression == ZSTD else _inflates
+    inflate(data, start, directory.tile_bytes)
     return start - 4, stop + 4
+
+
+def _unzstds(data: bytes, start: int, tile_bytes: int) -> None:
+    """The zstd frame is whole."""
+    try:
+        found = len(_zstd.decode(data))
+    except (RuntimeError, ValueError) as error:
+        raise _UnexplainedError(f"a tile at {start} that is damaged ({error})") from error
+    if found != tile_bytes:
+        raise _UnexplainedError(f"a tile at {start} that gives {found} bytes")
 
 
 def _inflates(data: bytes, start: int, tile_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from srcore.storage.cog_form import (
     transform_of,
 )
 from srcore.storage.pixels import ProductPixels, Window, tiles
-from srcore.storage.pyramid import level_shapes, overview
+from srcore.storage.pyramid import OpenLevel, level_shapes, overview
 from srcore.storage.statistics import Statistics
 
 Progress = Callable[[int, int], None]
@@ -44,13 +44,13 @@ def check_pixels(path: Path, pixels: ProductPixels, progress: Progress | None) -
     """
     with ExitStack() as stack:
         product = stack.enter_context(rasterio.open(path, driver="GTiff"))
-        _refuse(path, _layout(product, pixels))
+        check_layout(path, product, pixels, pixels.block)
         statistics = _check_full(path, product, pixels, progress)
-        _refuse(path, _words(product, pixels, statistics))
+        check_words(path, product, pixels, statistics)
         finer = product
         for level, shape in enumerate(level_shapes(pixels.grid.shape)):
             coarser = stack.enter_context(rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL=level))
-            _refuse(path, iter([("the shape of an overview", coarser.shape, shape)]))
+            refuse(path, iter([("the shape of an overview", coarser.shape, shape)]))
             _check_overview(path, finer, coarser, pixels)
             finer = coarser
     return statistics
@@ -62,31 +62,42 @@ def check_directories(path: Path, found: list[Directory], model: list[Directory]
     shapes = [pixels.grid.shape, *level_shapes(pixels.grid.shape)]
     masks = 2 if pixels.header.nodata == "mask" else 1
     expected_shapes = sorted(shape for shape in shapes for _ in range(masks))
-    _refuse(path, iter([("the set of images", sorted(d.shape() for d in found), expected_shapes)]))
+    refuse(path, iter([("the set of images", sorted(d.shape() for d in found), expected_shapes)]))
     for directory in found:
         if directory.kind not in models:
-            raise _different(path, "an image is of another kind", f"{directory.kind}")
+            raise different(path, "an image is of another kind", f"{directory.kind}")
         stored, expected = directory.lasting(), models[directory.kind].lasting()
-        _refuse(path, ((f"tag {tag}", stored.get(tag), expected.get(tag)) for tag in stored.keys() | expected.keys()))
+        refuse(path, ((f"tag {tag}", stored.get(tag), expected.get(tag)) for tag in stored.keys() | expected.keys()))
 
 
-def _different(path: Path, what: str, found: str) -> StoreError:
+def different(path: Path, what: str, found: str) -> StoreError:
+    """The error for a product in which something is not what was written."""
     do = "it is not published; look for a full or failing disk, and run again"
     return StoreError(f"{path.name} is not what was written: {what}", found, do, code="VERIFY_FAILED")
 
 
-def _refuse(path: Path, findings: Iterator[Finding]) -> None:
+def refuse(path: Path, findings: Iterator[Finding]) -> None:
+    """Raise StoreError at the first finding that is not what is expected."""
     for what, found, expected in findings:
         if found != expected:
-            raise _different(path, f"{what} differs", f"{found!r} for {expected!r}")
+            raise different(path, f"{what} differs", f"{found!r} for {expected!r}")
 
 
-def _layout(product: DatasetReader, pixels: ProductPixels) -> Iterator[Finding]:
-    """Shape, dtype, nodata, overviews and place in the world."""
+def check_layout(path: Path, product: DatasetReader, pixels: ProductPixels, block: int) -> None:
+    """Raise StoreError unless shape, dtype, nodata, overviews, tiles and place in the world are right."""
+    refuse(path, _layout(product, pixels, block))
+
+
+def check_words(path: Path, product: DatasetReader, pixels: ProductPixels, statistics: Sequence[Statistics]) -> None:
+    """Raise StoreError unless names, scale, offset, unit, colours and tags are right."""
+    refuse(path, _words(product, pixels, statistics))
+
+
+def _layout(product: DatasetReader, pixels: ProductPixels, block: int) -> Iterator[Finding]:
     header, grid, nodata = pixels.header, pixels.grid, nodata_tag(pixels.header)
     yield "the shape", (product.count, *product.shape), (pixels.count, *grid.shape)
     yield "the dtype", set(product.dtypes), {header.dtype}
-    yield "the tile size", set(product.block_shapes), {(pixels.block, pixels.block)}
+    yield "the tile size", set(product.block_shapes), {(block, block)}
     yield "the number of overviews", len(product.overviews(1)), len(level_shapes(grid.shape))
     if not same_number(product.nodata, nodata):
         yield "nodata", product.nodata, nodata
@@ -106,8 +117,7 @@ def _crs(wkt: str | None) -> CRS | None:
     return None if wkt is None else CRS.from_user_input(wkt)
 
 
-def _words(product: DatasetReader, pixels: ProductPixels, statistics: list[Statistics]) -> Iterator[Finding]:
-    """Names, scale, offset, unit, colours and tags."""
+def _words(product: DatasetReader, pixels: ProductPixels, statistics: Sequence[Statistics]) -> Iterator[Finding]:
     header, bands = pixels.header, product_bands(pixels.header)
     yield "a band's name", product.descriptions, tuple(band.name or None for band in bands)
     yield "a band's scale", product.scales, tuple(band.scale for band in bands)
@@ -129,9 +139,9 @@ def _check_full(
     windows = list(pixels.windows())
     for done, window in enumerate(windows, 1):
         expected = pixels.data(window)
-        _same(path, product.read(window=_gdal(window)), expected, window)
+        same_pixels(path, product.read(window=gdal_window(window)), expected, window)
         if pixels.header.nodata == "mask":
-            _same(path, product.read_masks(1, window=_gdal(window)), pixels.mask(window), window)
+            same_pixels(path, product.read_masks(1, window=gdal_window(window)), pixels.mask(window), window)
         usable = pixels.usable(window)
         statistics = [s.with_block(v, u) for s, v, u in zip(statistics, expected, usable, strict=False)]
         if progress is not None:
@@ -139,22 +149,23 @@ def _check_full(
     return statistics
 
 
-def _same(path: Path, found: NDArray[Any], expected: NDArray[Any], window: Window) -> None:
-    """Bit by bit: -0.0 is not 0.0, and a NaN is equal to itself."""
+def same_pixels(path: Path, found: NDArray[Any], expected: NDArray[Any], window: Window) -> None:
+    """Raise StoreError unless equal bit by bit: -0.0 is not 0.0, and a NaN is equal to itself."""
     if found.dtype == expected.dtype and found.tobytes() == expected.tobytes():
         return
     rows, cols = window.rows, window.cols
-    raise _different(path, "pixels differ", f"rows {rows.start} to {rows.stop}, columns {cols.start} to {cols.stop}")
+    raise different(path, "pixels differ", f"rows {rows.start} to {rows.stop}, columns {cols.start} to {cols.stop}")
 
 
 def _check_overview(path: Path, finer: DatasetReader, coarser: DatasetReader, pixels: ProductPixels) -> None:
     """Compare every pixel of an overview, bit by bit, with the average of the level beneath it, computed again."""
     for window in tiles(coarser.shape, pixels.block):
-        values, mask = overview(finer, window, pixels.header)
-        _same(path, coarser.read(window=_gdal(window)), values, window)
+        values, mask = overview(OpenLevel(finer), window, pixels.header)
+        same_pixels(path, coarser.read(window=gdal_window(window)), values, window)
         if pixels.header.nodata == "mask":
-            _same(path, coarser.read_masks(1, window=_gdal(window)), mask, window)
+            same_pixels(path, coarser.read_masks(1, window=gdal_window(window)), mask, window)
 
 
-def _gdal(window: Window) -> GdalWindow:
+def gdal_window(window: Window) -> GdalWindow:
+    """As rasterio wants it."""
     return GdalWindow(window.cols.start, window.rows.start, window.shape[1], window.shape[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,7 +88,7 @@ def dataset_tags(header: Header) -> dict[str, str]:
     return {**header.tags, "AREA_OR_POINT": header.area_or_point}
 
 
-def band_tags(header: Header, statistics: list[Statistics]) -> list[dict[str, str]]:
+def band_tags(header: Header, statistics: Sequence[Statistics]) -> list[dict[str, str]]:
     """Tags of every band of the product; `statistics` of the data bands."""
     numbers = [s.tags() for s in statistics] + [{}] * (header.alpha is not None)
     return [{**band.tags, **found} for band, found in zip(product_bands(header), numbers, strict=True)]

@@ -12,7 +12,7 @@ both faster and smaller than level 6 (measured on Landsat bands: 0.14 s and 9.7 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,23 @@ from rasterio.windows import Window as GdalWindow
 
 from srcore.storage.cog_form import band_tags, colours, dataset_tags, georeference, nodata_tag, product_bands
 from srcore.storage.pixels import BLOCK, ProductPixels, Window, tiles
-from srcore.storage.pyramid import level_shapes, overview
+from srcore.storage.pyramid import OpenLevel, level_shapes, overview
 from srcore.storage.statistics import Statistics
 
 Progress = Callable[[int, int], None]
 
 
+DEFLATED = {"COMPRESS": "DEFLATE", "OVERVIEW_COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER"}
+ZSTD = {"COMPRESS": "ZSTD", "OVERVIEW_COMPRESS": "ZSTD", "BIGTIFF": "YES"}
+"""The COG driver's options: of a product that GDAL encodes, and of the model of one that is assembled."""
+
+
 def write_product(
-    folder: Path, pixels: ProductPixels, progress: Progress | None = None, statistics: list[Statistics] | None = None
+    folder: Path,
+    pixels: ProductPixels,
+    progress: Progress | None = None,
+    statistics: Sequence[Statistics] | None = None,
+    options: Mapping[str, str] = DEFLATED,
 ) -> Path:
     """Write the product and all that it is made of into the empty folder `folder`; gives its path.
 
@@ -43,11 +52,13 @@ def write_product(
     base, product = folder / "base.tif", folder / "product.tif"
     _write_base(base, pixels, progress, statistics)
     _write_overviews(base, pixels)
-    _copy_as_cog(base, product, pixels)
+    _copy_as_cog(base, product, pixels, options)
     return product
 
 
-def write_tiny(folder: Path, pixels: ProductPixels, statistics: list[Statistics]) -> Path:
+def write_tiny(
+    folder: Path, pixels: ProductPixels, statistics: Sequence[Statistics], options: Mapping[str, str] = DEFLATED
+) -> Path:
     """Write a product of a tile or two that says of itself what the one of `pixels` says; gives its path.
 
     It has one overview where the real one has any. Its directories are those of the real product, but for sizes
@@ -63,11 +74,11 @@ def write_tiny(folder: Path, pixels: ProductPixels, statistics: list[Statistics]
         valid=np.ones((bands, *shape), bool),
         alpha=None if header.alpha is None else np.ones(shape, header.dtype),
     )
-    return write_product(folder, tiny, statistics=statistics)
+    return write_product(folder, tiny, statistics=statistics, options=options)
 
 
 def _write_base(
-    path: Path, pixels: ProductPixels, progress: Progress | None, statistics: list[Statistics] | None
+    path: Path, pixels: ProductPixels, progress: Progress | None, statistics: Sequence[Statistics] | None
 ) -> None:
     """The full-resolution pixels as a tiled GTiff with everything that the header says."""
     with rasterio.open(path, "w", **_profile(pixels, pixels.grid.shape), **georeference(pixels)) as target:
@@ -94,7 +105,7 @@ def _write_overviews(base: Path, pixels: ProductPixels) -> None:
         with rasterio.open(finer_path) as finer, rasterio.open(path, "w", **profile) as target:
             target.colorinterp = colours(pixels.header)
             for window in tiles(shape, pixels.block):
-                values, mask = overview(finer, window, pixels.header)
+                values, mask = overview(OpenLevel(finer), window, pixels.header)
                 _write_window(target, window, values, mask if masked else None, pixels.block)
         finer_path = path
 
@@ -111,7 +122,7 @@ def _write_window(
             target.write_mask(mask[tile.rows, tile.cols], window=place)
 
 
-def _copy_as_cog(base: Path, product: Path, pixels: ProductPixels) -> None:
+def _copy_as_cog(base: Path, product: Path, pixels: ProductPixels, options: Mapping[str, str]) -> None:
     """GDAL's own COG layout of `base` and its overviews: all directories first, then tiles in row order."""
     # the overviews are found by their names, here and nowhere else: the folder is ours
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
@@ -121,13 +132,11 @@ def _copy_as_cog(base: Path, product: Path, pixels: ProductPixels) -> None:
             driver="COG",
             OVERVIEWS="FORCE_USE_EXISTING",
             BLOCKSIZE=str(pixels.block),
-            BIGTIFF="IF_SAFER",
-            COMPRESS="DEFLATE",
-            OVERVIEW_COMPRESS="DEFLATE",
             LEVEL="1",
             PREDICTOR="YES",
             OVERVIEW_PREDICTOR="YES",
             NUM_THREADS="1",
+            **options,
         )
 
 
@@ -151,7 +160,7 @@ def _profile(pixels: ProductPixels, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def _describe(target: DatasetWriter, pixels: ProductPixels, statistics: list[Statistics]) -> None:
+def _describe(target: DatasetWriter, pixels: ProductPixels, statistics: Sequence[Statistics]) -> None:
     """Everything that the header says in words: names, scale, offset, unit, tags; and the statistics."""
     header, bands = pixels.header, product_bands(pixels.header)
     target.update_tags(**dataset_tags(header))

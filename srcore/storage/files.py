@@ -12,7 +12,9 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from srcore.errors import StoreError
@@ -99,3 +101,16 @@ def store_error(path: Path, error: BaseException, *, enough_bytes: int = 0) -> S
         what, do = f"{path.name} cannot be written: the disk is full", "free some space or choose another folder"
         return StoreError(what, f"{free} bytes free", do, code="DISK_FULL")
     return StoreError(f"{path.name} cannot be written", str(error) or type(error).__name__, "see the folder's rights")
+
+
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """A fresh hidden folder beside `path`, so that no sidecar of another file is near; removed with what is in it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise store_error(path, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

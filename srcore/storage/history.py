@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from srcore.errors import StoreError
 from srcore.storage.publish import Receipt
-from srcore.storage.scratch import ScenePlan
+from srcore.storage.scene_plan import ScenePlan
 
 LAST = 30
 

@@ -6,7 +6,7 @@ some other code believes was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,7 +109,12 @@ class ProductPixels:
         values: NDArray[Any] = np.asarray(self.sr[:, window.rows, window.cols])
         if self.alpha is None:
             return values
-        return np.concatenate([values, self._nearest(self.alpha, window)[None]])
+        return np.concatenate([values, self.opacity(window)[None]])
+
+    def opacity(self, window: Window) -> NDArray[Any]:
+        """(y, x) values of the alpha band, where there is one."""
+        assert self.alpha is not None, "a scene with alpha"
+        return self._nearest(self.alpha, window)
 
     def usable(self, window: Window) -> NDArray[np.bool_]:
         """(C, y, x) whether a pixel of a data band is usable."""
@@ -125,9 +130,14 @@ class ProductPixels:
             (slice(span.start // s, -(-span.stop // s)), span.start % s)
             for span, s in zip((window.rows, window.cols), self.scale, strict=True)
         )
-        values = np.repeat(np.repeat(np.asarray(lr[..., rows, cols]), self.scale[0], axis=-2), self.scale[1], axis=-1)
+        values = spread(np.asarray(lr[..., rows, cols]), self.scale)
         height, width = window.shape
         return values[..., skip_y : skip_y + height, skip_x : skip_x + width]
+
+
+def spread(lr: NDArray[Any], scale: Sequence[int]) -> NDArray[Any]:
+    """LR values (..., Y, X) on the SR grid, each repeated over its SR pixels."""
+    return np.repeat(np.repeat(lr, scale[0], axis=-2), scale[1], axis=-1)
 
 
 def tiles(shape: tuple[int, ...], edge: int) -> Iterator[Window]:

@@ -1,158 +1,44 @@
 """The work store of one scene: plan.json, tiles.zarr, sr.zarr and a marker a finished tile.
 
-One tile = one chunk in `tiles` = one whole shard in `sr`, so every file has one writer, in any order, without
-locks. Zarr reads a missing chunk as fill, in silence: therefore each tile's crc32 stands in `ingest.json` and
-in its marker, and whoever reads a block compares.
+One tile = one chunk in `tiles` = one whole shard in `sr` (and one in `overview`), so every file has one writer, in any
+order, without locks. Zarr reads a missing chunk as fill, in silence: therefore each tile's crc32 stands in
+`ingest.json` and in its marker, and whoever reads a block compares.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from math import gcd
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
-from zarr.errors import BaseZarrError
 
 from srcore.errors import StoreError
-from srcore.layout import ProductPaths, Scratch
-from srcore.radiometry import Normalisation
-from srcore.storage.files import sha256_file, store_error
-from srcore.storage.header import Header
+from srcore.storage.arrays import Form, StoredArray, checksum, create_group
+from srcore.storage.cog_form import product_bands
+from srcore.storage.encoded import (
+    Encoded,
+    Vouched,
+    is_encodable,
+    is_reduced_again,
+    is_reduced_in_tiles,
+    sr_chunk,
+    sr_shard,
+)
+from srcore.storage.files import sha256_file
+from srcore.storage.ingested import Ingested, TileSums
+from srcore.storage.pixels import BLOCK, ProductPixels, spread
+from srcore.storage.pixels import Window as Place
+from srcore.storage.pyramid import halve
 from srcore.storage.records import read_sealed, write_sealed
-from srcore.storage.watch import Source, Stamp
-from srcore.tiling import Tile, TilePlan
-from srcore.trust import Trust
-
-CHUNK_HR = 512
-"""SR pixels on each side of an inner chunk of `sr`, and of a block of the product."""
-
-
-@dataclass(frozen=True)
-class ScenePlan:
-    """All that the stages need to know of one scene; the content of plan.json."""
-
-    dataset: str
-    scene: str
-    header: Header
-    sources: tuple[Stamp, ...]
-    """The header's files, as they were when it was read."""
-    model: Path
-    """Checkpoint folder."""
-    model_digest: str
-    tiles: TilePlan
-    precision: str
-    """'auto', 'float32' or 'bfloat16'."""
-    device: str
-    """'auto', 'cpu' or 'cuda'."""
-    product: ProductPaths
-    scratch: Scratch
-    configuration: str
-    """sha256 over model, parameters and bands: with the sources' digests, what makes a product due again."""
-    validate: bool
-    """False: gates are told, but do not stop the product."""
-    outputs: tuple[str, ...]
-    """What is made beside the data: stac, report, quicklook."""
-    hr: Path | None = None
-    """True HR of the scene, where the catalog knows one."""
-    limits: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """The dataset's changes of the checks' limits."""
-    back_projection: int = 0
-    """Steps after the generator; `tiles.halo` holds their margin."""
-    trust: Trust | None = None
-    """The model's calibration where a trust map is made."""
-
-    def save(self) -> None:
-        """Write plan.json, whole or not at all."""
-        value = {
-            **asdict(self),
-            "header": self.header.to_json(),
-            "model": str(self.model),
-            "product": [str(self.product.folder), self.product.name],
-            "scratch": str(self.scratch.folder),
-            "hr": str(self.hr) if self.hr else None,
-            "trust": self.trust.model_dump() if self.trust else None,
-        }
-        write_sealed(self.scratch.plan, value)
-
-    @classmethod
-    def load(cls, path: Path) -> ScenePlan:
-        """The plan that `save` wrote; StoreError when it is not what was written."""
-        value = read_sealed(path)
-        folder, name = value["product"]
-        return cls(
-            **{
-                **value,
-                "header": Header.from_json(value["header"]),
-                "sources": tuple(Stamp(**source) for source in value["sources"]),
-                "model": Path(value["model"]),
-                "tiles": TilePlan(**{key: tuple(axes) for key, axes in value["tiles"].items()}),
-                "product": ProductPaths(Path(folder), name),
-                "scratch": Scratch(Path(value["scratch"])),
-                "outputs": tuple(value["outputs"]),
-                "hr": Path(value["hr"]) if value["hr"] else None,
-                "trust": Trust.model_validate(value["trust"]) if value["trust"] else None,
-            }
-        )
-
-
-@dataclass(frozen=True)
-class TileSums:
-    """crc32 of what INGEST stores of one tile."""
-
-    tile: int
-    """Its values, halo included."""
-    valid: int
-    """The validity of its core."""
-    alpha: int | None = None
-    """The alpha of its core, where there is one."""
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What INGEST learned from the pixels; the content of ingest.json, written when all tiles are cut."""
-
-    sources: tuple[Source, ...]
-    normalisation: Normalisation
-    """From the valid pixels of the scene, per band: what the model takes."""
-    spread: Normalisation
-    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
-    valid_share: tuple[float, ...]
-    """Valid pixels over all pixels, per band."""
-    sums: tuple[TileSums, ...]
-    """Of every tile, in tile order."""
-    layout: Mapping[str, str]
-    """sha256 of every array's zarr.json: what the chunks mean."""
-
-    def save(self, scratch: Scratch) -> None:
-        """Write ingest.json, whole or not at all."""
-        write_sealed(scratch.ingested, asdict(self))
-
-    @classmethod
-    def load(cls, scratch: Scratch) -> Ingested | None:
-        """What `save` wrote; None when INGEST has not finished, or when the file is not what was written."""
-        try:
-            value = read_sealed(scratch.ingested)
-            return cls(
-                tuple(Source(**source) for source in value["sources"]),
-                _normalisation(value["normalisation"]),
-                _normalisation(value["spread"]),
-                tuple(value["valid_share"]),
-                tuple(TileSums(**sums) for sums in value["sums"]),
-                value["layout"],
-            )
-        except (StoreError, KeyError, TypeError, AttributeError):
-            return None
-
-
-def _normalisation(value: Mapping[str, Any]) -> Normalisation:
-    return Normalisation(tuple(value["offset"]), tuple(value["scale"]))
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.shards import Shards
+from srcore.storage.statistics import Statistics
+from srcore.tiling import Tile, Window
 
 
 @dataclass(frozen=True)
@@ -161,10 +47,17 @@ class Marker:
 
     tile: int
     crc32: int
+    """Of its SR."""
     configuration: str
     device: str = ""
     precision: str = ""
     """Where and how it was computed, for the receipt."""
+    overview: int | None = None
+    """crc32 of its first overview, where it is stored."""
+    again: int | None = None
+    """crc32 of its second one."""
+    statistics: tuple[Statistics, ...] = ()
+    """Of every data band of a raster."""
     trust: int | None = None
     """crc32 of its part of the trust map, where there is one."""
 
@@ -173,8 +66,9 @@ class TileStore:
     """The arrays of one scene.
 
     tiles (n, C, *core + 2 halo), native dtype, nodata filled; valid (C, *scene) bool; sr (C, *scene * scale),
-    native dtype, nodata in place; alpha (*scene) where the source has one; trust, float32 half widths on the grid of
-    sr, where a trust map is made.
+    native dtype, nodata in place; alpha (*scene) where the source has one; overview (C and alpha, half of *scene *
+    scale) where each tile makes its own part of it, and `again` the same at a quarter; trust, float32 half widths on
+    the grid of sr, where a trust map is made.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
@@ -182,28 +76,37 @@ class TileStore:
 
     def create(self) -> None:
         """Make the arrays, empty, in place of what may be there."""
-        plan, tiles = self.plan, self.plan.tiles
-        bands, dtype = len(plan.header.bands), plan.header.dtype
-        group = zarr.open_group(plan.scratch.tiles, mode="w", zarr_format=3)
-        _array(group, "tiles", (len(tiles), bands, *tiles.tile_shape), (1, bands, *tiles.tile_shape), dtype)
-        _array(group, "valid", (bands, *tiles.shape), (bands, *tiles.core), "bool")
-        if plan.header.alpha is not None:
-            _array(group, "alpha", tiles.shape, tiles.core, dtype)
-        shard = (bands, *tiles.core_hr)
-        chunk = (1, *(_inner(size) for size in tiles.core_hr))
-        made = zarr.open_group(plan.scratch.sr, mode="w", zarr_format=3)
-        _array(made, "sr", (bands, *tiles.shape_hr), chunk, dtype, shard)
-        if plan.trust is not None:
-            _array(made, "trust", (bands, *tiles.shape_hr), chunk, "float32", shard)
+        plan, tiles, header = self.plan, self.plan.tiles, self.plan.header
+        bands, dtype = len(header.bands), header.dtype
+        forms = {
+            "tiles": Form((len(tiles), bands, *tiles.tile_shape), dtype, (1, bands, *tiles.tile_shape)),
+            "valid": Form((bands, *tiles.shape), "bool", (bands, *tiles.core)),
+        }
+        if header.alpha is not None:
+            forms["alpha"] = Form(tiles.shape, dtype, tiles.core)
+        create_group(plan.scratch.tiles, forms)
+        shard, tiff = (bands, *sr_shard(header, tiles)), header.kind == "raster"
+        forms = {"sr": Form((bands, *tiles.shape_hr), dtype, sr_chunk(header, tiles), shard, tiff)}
+        if self._has_trust:
+            forms["trust"] = Form((bands, *tiles.shape_hr), "float32", sr_chunk(header, tiles), shard)
+        if self._is_reduced:
+            count = len(product_bands(header))
+            (height, width), (rows, cols) = tiles.shape_hr, sr_shard(header, tiles)
+            halves = (count, height // 2, width // 2), dtype, (1, BLOCK, BLOCK), (count, rows // 2, cols // 2)
+            forms["overview"] = Form(*halves, tiff)
+            if self._is_reduced_again:
+                forms["again"] = Form((count, height // 4, width // 4), dtype, (count, rows // 4, cols // 4))
+        create_group(plan.scratch.sr, forms)
 
     def layout(self) -> dict[str, str]:
         """sha256 of every array's zarr.json; StoreError when one cannot be read."""
-        made = [*(["alpha"] if self._has_alpha else []), *(["trust"] if self._has_trust else [])]
-        roots = [self._root(name) for name in ("tiles", "valid", "sr", *made)]
+        names = ["tiles", "valid", "sr"]
+        names += ["alpha"] * self._has_alpha + ["trust"] * self._has_trust + ["overview"] * self._is_reduced
+        names += ["again"] * self._is_reduced_again
         try:
-            return {root.name: sha256_file(root / "zarr.json") for root in roots}
+            return {name: sha256_file(self._array(name).root / "zarr.json") for name in names}
         except OSError as error:
-            raise self._damaged("the scratch store", str(error)) from error
+            raise self._array("sr").damaged("the scratch store", str(error)) from error
 
     def is_intact(self, ingested: Ingested) -> bool:
         """True when all that INGEST stored is there and has its checksum."""
@@ -221,25 +124,30 @@ class TileStore:
         self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_], alpha: NDArray[Any] | None = None
     ) -> TileSums:
         """Store a tile as read, the validity of its core, and its alpha; gives their checksums."""
-        self._write("tiles", tile.index, values)
-        self._write("valid", (slice(None), *tile.core), valid)
+        self._array("tiles").write(tile.index, values)
+        self._array("valid").write((slice(None), *tile.core), valid)
         if alpha is not None:
-            self._write("alpha", tile.core, alpha)
+            self._array("alpha").write(tile.core, alpha)
         return TileSums(checksum(values), checksum(valid), None if alpha is None else checksum(alpha))
 
     def read_tile(self, tile: Tile, sums: TileSums) -> NDArray[Any]:
         """The tile (C, *core + 2 halo); StoreError when its bytes are not those that were written."""
-        return self._checked(f"tile {tile.index}", self._read("tiles", tile.index), sums.tile)
+        return self._array("tiles").checked(f"tile {tile.index}", tile.index, sums.tile)
 
     def read_valid(self, tile: Tile, sums: TileSums) -> NDArray[np.bool_]:
         """Validity (C, *core) of the pixels that the tile owns; StoreError as `read_tile`."""
-        return self._checked(f"valid of tile {tile.index}", self._read("valid", (slice(None), *tile.core)), sums.valid)
+        return self._array("valid").checked(f"valid of tile {tile.index}", (slice(None), *tile.core), sums.valid)
 
     def check_masks(self, tile: Tile, sums: TileSums) -> None:
         """StoreError unless validity and alpha of the tile's core are what was written."""
         self.read_valid(tile, sums)
-        if sums.alpha is not None:
-            self._checked(f"alpha of tile {tile.index}", self._read("alpha", tile.core), sums.alpha)
+        self.read_alpha(tile, sums)
+
+    def read_alpha(self, tile: Tile, sums: TileSums) -> NDArray[Any] | None:
+        """Alpha (*core) of the pixels that the tile owns, None without alpha; StoreError as `read_tile`."""
+        if sums.alpha is None:
+            return None
+        return self._array("alpha").checked(f"alpha of tile {tile.index}", tile.core, sums.alpha)
 
     def read_valid_around(self, tile: Tile, margin_px: Sequence[int], sums: Sequence[TileSums]) -> NDArray[np.bool_]:
         """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected.
@@ -264,41 +172,97 @@ class TileStore:
         return values[np.ix_(np.arange(len(values)), *relative)]
 
     def write_sr(
-        self, tile: Tile, block: NDArray[Any], device: str = "", precision: str = "",
+        self, tile: Tile, block: NDArray[Any], sums: TileSums, device: str = "", precision: str = "",
         trust: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
-        """Store the SR of a core and its part of the trust map, then its marker."""
-        self._write_shard("sr", tile, block)
+        """Store the SR of a core, its parts of the first overview and of the trust map, then its marker."""
+        window = self.plan.tiles.window_hr(tile)
+        self._replace("sr", tile, window, block)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
         if trust is not None:
-            self._write_shard("trust", tile, trust)
-        known = None if trust is None else checksum(trust)
-        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision, known)
+            self._replace("trust", tile, window, trust)
+            marker = replace(marker, trust=checksum(trust))
+        if self.plan.header.kind == "raster":
+            usable = spread(self.read_valid(tile, sums), self.plan.tiles.scale)
+            marker = replace(marker, statistics=tuple(map(Statistics.of, block, usable)))
+        if self._is_reduced:
+            reduced, mask = self._reduce(tile, block, sums)
+            self._replace("overview", tile, self._window_reduced(tile, 2), reduced)
+            marker = replace(marker, overview=checksum(reduced))
+            if self._is_reduced_again:
+                again = halve(reduced, mask, self.plan.header)[0]
+                self._replace("again", tile, self._window_reduced(tile, 4), again)
+                marker = replace(marker, again=checksum(again))
         write_sealed(self._marker(tile.index), asdict(marker))
+
+    def _reduce(self, tile: Tile, block: NDArray[Any], sums: TileSums) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        """The tile's part (count, y, x) of the first overview, and its mask (y, x) where the scene has one."""
+        header, scale = self.plan.header, self.plan.tiles.scale
+        alpha, mask = self.read_alpha(tile, sums), None
+        if alpha is not None:
+            block = np.concatenate([block, spread(alpha, scale)[None]])
+        if header.nodata == "mask":
+            mask = spread(np.asarray(self.read_valid(tile, sums).all(axis=0)), scale).view(np.uint8)
+        reduced, reduced_mask = halve(block, mask, header)
+        return reduced, None if mask is None else reduced_mask
+
+    def _replace(self, name: str, tile: Tile, window: Window, block: NDArray[Any]) -> None:
+        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
+        place = (w.start // size for w, size in zip(tile.core, self.plan.tiles.core, strict=True))
+        self._array(name).root.joinpath("c", "0", *(str(p) for p in place)).unlink(missing_ok=True)
+        self._array(name).write((slice(None), *window), block)
+
+    def _window_reduced(self, tile: Tile, factor: int) -> Window:
+        return tuple(slice(axis.start // factor, axis.stop // factor) for axis in self.plan.tiles.window_hr(tile))
 
     def read_sr(self, tile: Tile) -> NDArray[Any]:
         """The SR (C, *core * scale) of a tile; StoreError unless it is marked and its bytes are the marked ones."""
-        return self._checked(f"the SR of tile {tile.index}", self._read_hr("sr", tile), self._done(tile).crc32)
+        window = (slice(None), *self.plan.tiles.window_hr(tile))
+        return self._array("sr").checked(f"the SR of tile {tile.index}", window, self._marked(tile).crc32)
 
     def check_trust(self, tile: Tile) -> None:
         """StoreError unless the tile's part of the trust map, where one is made, is the marked one."""
         if self._has_trust:
-            crc32 = self._done(tile).trust
-            self._checked(f"the trust map of tile {tile.index}", self._read_hr("trust", tile), crc32)
+            window = (slice(None), *self.plan.tiles.window_hr(tile))
+            self._array("trust").checked(f"the trust map of tile {tile.index}", window, self._marked(tile).trust)
 
-    def _read_hr(self, name: str, tile: Tile) -> NDArray[Any]:
-        return self._read(name, (slice(None), *self.plan.tiles.window_hr(tile)))
+    def check_overviews(self, tile: Tile) -> None:
+        """StoreError unless the tile's parts of overviews, where they are stored, are the marked ones."""
+        marked = self._marked(tile)
+        for name, factor, crc32 in (("overview", 2, marked.overview), ("again", 4, marked.again)):
+            if crc32 is not None:
+                window = (slice(None), *self._window_reduced(tile, factor))
+                self._array(name).checked(f"the overview 1/{factor} of tile {tile.index}", window, crc32)
 
-    def _write_shard(self, name: str, tile: Tile, block: NDArray[Any]) -> None:
-        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
-        self._shard(name, tile).unlink(missing_ok=True)
-        self._write(name, (slice(None), *self.plan.tiles.window_hr(tile)), block)
-
-    def _done(self, tile: Tile) -> Marker:
+    def _marked(self, tile: Tile) -> Marker:
         marker = self.marker(tile.index)
         if marker is None:
             raise StoreError(f"tile {tile.index} of {self.plan.scene} has no marker", "", "run upscale again",
                              code="TILE_MISSING")  # fmt: skip
         return marker
+
+    def encoded(self) -> Encoded | None:
+        """What the product is assembled from; None where GDAL must encode it. StoreError for a missing marker.
+
+        Reads nothing of the tiles: whoever assembles compares with what their markers say.
+        """
+        header, tiles = self.plan.header, self.plan.tiles
+        if not is_encodable(header, tiles):
+            return None
+        markers = [self._marked(tile) for tile in tiles]
+        vouched = tuple(
+            Vouched(Place(*tiles.window_hr(tile)), marker.crc32) for tile, marker in zip(tiles, markers, strict=True)
+        )
+        statistics = [reduce(Statistics.merged, band) for band in zip(*(m.statistics for m in markers), strict=True)]
+        pixels = ProductPixels(header, (tiles.scale[0], tiles.scale[1]), self.sr, self.valid, self.alpha)
+        pixels.check()
+        reduced = self._shards("overview") if self._is_reduced else None
+        again = self._array("again") if self._is_reduced_again else None
+        return Encoded(pixels, self._shards("sr"), reduced, again, vouched, tuple(statistics))
+
+    def _shards(self, name: str) -> Shards:
+        array = self._array(name)
+        return Shards(array.open(), array.root)
 
     def marker(self, index: int) -> Marker | None:
         """The marker of a tile under this configuration, or None."""
@@ -306,8 +270,9 @@ class TileStore:
         if not path.exists():
             return None
         try:
-            marker = Marker(**read_sealed(path))
-        except (StoreError, TypeError):
+            value = read_sealed(path)
+            marker = Marker(**{**value, "statistics": tuple(Statistics(**s) for s in value["statistics"])})
+        except (StoreError, TypeError, KeyError):
             return None  # a torn marker is no marker: the tile is done again
         return marker if marker.configuration == self.plan.configuration else None
 
@@ -327,6 +292,7 @@ class TileStore:
     def _is_done(self, tile: Tile) -> bool:
         try:
             self.read_sr(tile)
+            self.check_overviews(tile)
             self.check_trust(tile)
         except StoreError:
             self._marker(tile.index).unlink(missing_ok=True)
@@ -336,93 +302,42 @@ class TileStore:
     @property
     def sr(self) -> zarr.Array[Any]:
         """The stitched scene (C, *scene * scale)."""
-        return self._open("sr")
+        return self._array("sr").open()
 
     @property
     def trust(self) -> zarr.Array[Any]:
         """Half widths of the trust map (C, *scene * scale) in DN, NaN where invalid."""
-        return self._open("trust")
+        return self._array("trust").open()
 
     @property
     def valid(self) -> zarr.Array[Any]:
         """Validity (C, *scene)."""
-        return self._open("valid")
+        return self._array("valid").open()
 
     @property
     def alpha(self) -> zarr.Array[Any] | None:
         """Alpha (*scene), None where the source has none."""
-        return self._open("alpha") if self._has_alpha else None
+        return self._array("alpha").open() if self._has_alpha else None
 
     @property
     def _has_alpha(self) -> bool:
         return self.plan.header.alpha is not None
 
+    def _marker(self, index: int) -> Path:
+        return self.plan.scratch.done / f"{index}.json"
+
     @property
     def _has_trust(self) -> bool:
         return self.plan.trust is not None
 
-    def _marker(self, index: int) -> Path:
-        return self.plan.scratch.done / f"{index}.json"
+    @property
+    def _is_reduced(self) -> bool:
+        return is_reduced_in_tiles(self.plan.header, self.plan.tiles)
 
-    def _shard(self, name: str, tile: Tile) -> Path:
-        place = (w.start // size for w, size in zip(tile.core, self.plan.tiles.core, strict=True))
-        return self._root(name).joinpath("c", "0", *(str(p) for p in place))
+    @property
+    def _is_reduced_again(self) -> bool:
+        return is_reduced_again(self.plan.header, self.plan.tiles)
 
-    def _root(self, name: str) -> Path:
-        return (self.plan.scratch.sr if name in ("sr", "trust") else self.plan.scratch.tiles) / name
-
-    def _open(self, name: str) -> zarr.Array[Any]:
-        try:
-            return zarr.open_array(self._root(name), mode="r+", config={"write_empty_chunks": True})
-        except (OSError, ValueError, KeyError, TypeError, BaseZarrError) as error:
-            raise self._damaged(name, f"{type(error).__name__}: {error}") from error
-
-    def _read(self, name: str, selection: Any) -> NDArray[Any]:
-        array = self._open(name)
-        try:
-            return np.asarray(array[selection])
-        except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on damaged bytes
-            raise self._damaged(name, str(error)) from error
-
-    def _write(self, name: str, selection: Any, values: NDArray[Any]) -> None:
-        array = self._open(name)
-        try:
-            array[selection] = values
-        except OSError as error:
-            raise store_error(self._root(name), error) from error
-
-    def _checked(self, name: str, values: NDArray[Any], crc32: int | None) -> NDArray[Any]:
-        # Zarr gives fill for a chunk that is not there: only the checksum tells.
-        if checksum(values) != crc32:
-            raise self._damaged(name, "another checksum")
-        return values
-
-    def _damaged(self, name: str, found: str) -> StoreError:
-        return StoreError(f"{name} of {self.plan.scene} is damaged in the scratch store", found,
-                          "run again: what is damaged is done again", code="TILE_DAMAGED")  # fmt: skip
-
-
-def checksum(values: NDArray[Any]) -> int:
-    """crc32 of the array's bytes in C order."""
-    return zlib.crc32(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
-
-
-def _inner(size_hr: int) -> int:
-    return gcd(size_hr, CHUNK_HR) if size_hr > CHUNK_HR and gcd(size_hr, CHUNK_HR) >= CHUNK_HR // 4 else size_hr
-
-
-def _array(
-    group: zarr.Group, name: str, shape: Sequence[int], chunk: Sequence[int], dtype: str,
-    shard: Sequence[int] | None = None,
-) -> None:  # fmt: skip
-    group.create_array(
-        name,
-        shape=tuple(shape),
-        chunks=tuple(chunk),
-        shards=tuple(shard) if shard else None,
-        dtype=dtype,
-        # Without its checksum zstd reads most bit flips as data.
-        compressors=ZstdCodec(level=1, checksum=True),
-        fill_value=0,
-        config={"write_empty_chunks": True},
-    )
+    def _array(self, name: str) -> StoredArray:
+        group = self.plan.scratch.sr if name in ("sr", "overview", "again", "trust") else self.plan.scratch.tiles
+        return StoredArray(group / name, self.plan.scene)

@@ -28,22 +28,46 @@ class Statistics:
         """Deviation of the population, as GDAL's STATISTICS_STDDEV."""
         return math.sqrt(self.squares / self.count) if self.count else 0.0
 
-    def with_block(self, values: NDArray[Any], usable: NDArray[np.bool_]) -> Statistics:
-        """These and one more block. Merged as in Chan, Golub, LeVeque 1979: no sum of squares that cancels."""
-        chosen = values[usable].astype(np.float64)
+    @classmethod
+    def of(cls, values: NDArray[Any], usable: NDArray[np.bool_]) -> Statistics:
+        """Of one block."""
+        chosen = values.reshape(-1) if usable.all() else values[usable]
+        if chosen.dtype.kind in "iu" and chosen.dtype.itemsize <= 2 and chosen.size:
+            return cls._counted(chosen, values.size)
+        chosen = chosen.astype(np.float64)
         chosen = chosen[np.isfinite(chosen)]
         if not chosen.size:
-            return Statistics(self.count, self.seen + values.size, self.least, self.greatest, self.mean, self.squares)
+            return cls(seen=values.size)
         mean = float(chosen.mean())
         squares = float(np.square(chosen - mean).sum())
-        count, apart = self.count + chosen.size, mean - self.mean
+        return cls(chosen.size, values.size, float(chosen.min()), float(chosen.max()), mean, squares)
+
+    @classmethod
+    def _counted(cls, chosen: NDArray[Any], seen: int) -> Statistics:
+        """Of small integers, exactly: from how often each occurs."""
+        least = int(chosen.min())
+        often = np.bincount(chosen.astype(np.int64) - least)
+        number, count = np.arange(least, least + often.size), int(chosen.size)
+        total, squares = int((often * number).sum()), int((often * number**2).sum())
+        spread = (squares * count - total**2) / count
+        return cls(count, seen, float(least), float(number[-1]), total / count, spread)
+
+    def with_block(self, values: NDArray[Any], usable: NDArray[np.bool_]) -> Statistics:
+        """These and one more block."""
+        return self.merged(Statistics.of(values, usable))
+
+    def merged(self, other: Statistics) -> Statistics:
+        """These and others. As in Chan, Golub, LeVeque 1979: no sum of squares that cancels."""
+        count, apart = self.count + other.count, other.mean - self.mean
+        if not count:
+            return Statistics(seen=self.seen + other.seen)
         return Statistics(
             count,
-            self.seen + values.size,
-            min(self.least, float(chosen.min())),
-            max(self.greatest, float(chosen.max())),
-            self.mean + apart * chosen.size / count,
-            self.squares + squares + apart**2 * self.count * chosen.size / count,
+            self.seen + other.seen,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+            self.mean + apart * other.count / count,
+            self.squares + other.squares + apart**2 * self.count * other.count / count,
         )
 
     def tags(self) -> dict[str, str]:

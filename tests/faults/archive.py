@@ -25,10 +25,14 @@ DATASET = "fields"
 TIMES = ("created", "seconds")
 """What of a receipt differs from run to run."""
 
+SHAPE = (24, 37)
+ASSEMBLED_SHAPE = (1028, 8)
+"""With tiles of 512: three of them, two overviews made with the tiles, and one that is made by the export."""
+
 Files = Mapping[str, bytes]
 
 
-def write_scene(path: Path, seed: int = 0, shape: tuple[int, int] = (24, 37), dtype: str = "uint16") -> Path:
+def write_scene(path: Path, seed: int = 0, shape: tuple[int, int] = SHAPE, dtype: str = "uint16") -> Path:
     """A GeoTIFF with hills and a hole of nodata."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: shape[0], : shape[1]]

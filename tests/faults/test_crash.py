@@ -22,7 +22,7 @@ def test_a_fault_at_any_point_lets_nothing_wrong_be_seen_and_loses_nothing(
     assert set(told["kinds"]) == KINDS
     if name == "killed":
         assert told["injected"] == told["points"]
-    assert told["injected"] >= (8 if "replaced" in name else 150)
+    assert told["injected"] >= (8 if "while" in name else 150)
 
 
 @pytest.mark.slow

@@ -16,7 +16,9 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import Scratch
-from srcore.storage.scratch import Ingested, ScenePlan, TileStore
+from srcore.storage.ingested import Ingested
+from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.scratch import TileStore
 from tests.faults import archive
 from tests.faults.conftest import Injected
 
@@ -60,10 +62,16 @@ def family(path: Path, folder: Path) -> str:
     return relative if relative.endswith("zarr.json") else relative.split("/c/")[0].split("done/")[0]
 
 
+FAMILIES = {"catalog": 11, "assembled": 15}
+"""plan, ingest, 5 of metadata, tiles, valid, sr, done; and two overviews, which have metadata too."""
+
+
+@pytest.mark.parametrize("way", FAMILIES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
-    damage: str, catalog: Path, tmp_path: Path, injected: Injected
+    damage: str, way: str, tmp_path: Path, injected: Injected, request: pytest.FixtureRequest
 ) -> None:
+    catalog: Path = request.getfixturevalue(way)
     [outcome] = archive.run(catalog)
     assert outcome.ok
     right = archive.published(tmp_path)
@@ -72,7 +80,7 @@ def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
     shutil.copytree(tmp_path / "store", tmp_path / "kept")
     folder = scratch_of(catalog)
     chosen = {family(path, folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    assert len(chosen) == 11, sorted(chosen)  # plan, ingest, 5 of metadata, tiles, valid, sr, done
+    assert len(chosen) == FAMILIES[way], sorted(chosen)
     wrong = []
     for path in chosen.values():
         archive.reset(tmp_path)
@@ -85,20 +93,25 @@ def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
 
 
 AFTER = {
-    "ingest": ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
-    "upscale": ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/2", "done/2.json", "tiles.zarr/valid/c/0/1/1"],
-    "export": ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
-}
+    ("ingest", "catalog"): ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
+    ("upscale", "catalog"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/2", "done/2.json", "tiles.zarr/valid/c/0/1/1"],
+    ("upscale", "assembled"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/0", "sr.zarr/overview/c/0/0/0",
+                               "sr.zarr/overview/c/0/1/0", "sr.zarr/again/c/0/1/0", "done/1.json",
+                               "tiles.zarr/valid/c/0/1/0"],
+    ("export", "catalog"): ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
+    ("export", "assembled"): ["staged/scene.tif"],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", AFTER)
+@pytest.mark.parametrize(("stage", "way"), AFTER)
 def test_damage_during_the_run_is_found_before_anything_is_published(
-    stage: str, catalog: Path, tmp_path: Path, injected: Injected
+    stage: str, way: str, tmp_path: Path, injected: Injected, request: pytest.FixtureRequest
 ) -> None:
+    catalog: Path = request.getfixturevalue(way)
     archive.run(catalog)
     right = archive.published(tmp_path)
     wrong, count = [], 0
-    for name in AFTER[stage]:
+    for name in AFTER[stage, way]:
         for damage in ("bit flip", "truncated", "missing"):
             change = DAMAGES[damage]
             archive.reset(tmp_path)

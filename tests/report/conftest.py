@@ -15,7 +15,7 @@ from srcore.report.page import ReportFacts
 from srcore.report.panels import RGB
 from srcore.report.pictures import Pictures, Place, _jpeg
 from srcore.storage.publish import Output, Receipt
-from srcore.storage.scratch import Source
+from srcore.storage.watch import Source
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base", "area", "col", "embed", "track", "wbr"}
 HOSTILE = "<script>alert(1)</script>\"'&"
