@@ -112,13 +112,13 @@ def _map_overlap(generator: Generator, x: NDArray[np.float32]) -> NDArray[np.flo
     import dask.array as da
 
     halo, core = generator.halo, 512
-    tiles = da.from_array(x, chunks=core)
+    tiles = da.from_array(x, chunks=core)  # type: ignore[no-untyped-call]
 
     def work(block: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             return generator(torch.from_numpy(np.ascontiguousarray(block))[None, None])[0, 0].numpy()  # type: ignore[no-any-return]
 
-    around = da.overlap.overlap(tiles, depth=halo, boundary="reflect")
+    around = da.overlap.overlap(tiles, depth=halo, boundary="reflect")  # type: ignore[no-untyped-call]
     sizes = tuple(tuple(2 * n for n in axis) for axis in tiles.chunks)
     return np.asarray(around.map_blocks(work, chunks=sizes, dtype=np.float32).compute(scheduler="single-threaded"))
 

@@ -44,6 +44,8 @@ class Spec(BaseModel):
     bands: Literal["any"] | int = "any"
     halo: tuple[int, ...]
     """LR pixels that the generator needs on each side of a core, on its own axes."""
+    core_multiple: int = Field(default=1, gt=0)
+    """Cores start and end at multiples of this many LR pixels, where a stride or a window of the generator does."""
     tiling: Literal["exact", "blended"] = "exact"
     alignment: Literal["pixel-area"] = "pixel-area"
     """Outer edges of LR and SR coincide; SR pixel centres lie at (i + 1/2) / scale - 1/2 in LR pixels."""
@@ -72,6 +74,10 @@ class Spec(BaseModel):
             },
         )  # fmt: skip
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def margin_for(self, steps: int) -> int:
+        """LR pixels around a core for `steps` of back-projection, one each: what keeps the tile on the grid."""
+        return -(-steps // self.core_multiple) * self.core_multiple
 
     def scale_for(self, axes: int) -> tuple[int, ...]:
         """Scale on every axis of a scene: a 2-D generator goes slice by slice through a volume."""

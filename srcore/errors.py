@@ -87,7 +87,7 @@ class TileError(SRError, RuntimeError):
 
 
 class TrainingError(SRError, ArithmeticError):
-    """A training run cannot go on: its numbers are no longer numbers."""
+    """A training run cannot start or go on: its numbers are no longer numbers, or what it needs is not installed."""
 
     code = "TRAINING_FAILED"
 

@@ -43,6 +43,8 @@ class TilePlan:
     core: tuple[int, ...]
     halo: tuple[int, ...]
     scale: tuple[int, ...]
+    multiple: tuple[int, ...] = ()
+    """Of the generator's grid: cores are multiples of it, clipped ones are computed up to one. () is 1 everywhere."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -97,8 +99,11 @@ class TilePlan:
         return prod(n + 2 * h * count for n, count, h in lengths) / prod(self.shape)
 
     def clipped(self, tile: Tile, margin: Sequence[int]) -> Window:
-        """Of an array (*core + 2 margin) of a tile: what the clipped core needs, without what lies beyond the scene."""
-        return tuple(slice(0, w.stop - w.start + 2 * m) for w, m in zip(tile.core, margin, strict=True))
+        """Of an array (*core + 2 margin) of a tile: what the clipped core needs; what lies beyond the scene only where
+        the generator's grid does."""
+        multiple = self.multiple or (1,) * len(self.shape)
+        sizes = (ceil((w.stop - w.start) / k) * k for w, k in zip(tile.core, multiple, strict=True))
+        return tuple(slice(0, size + 2 * m) for size, m in zip(sizes, margin, strict=True))
 
     def window_hr(self, tile: Tile) -> Window:
         """SR pixels that the tile owns."""
@@ -136,16 +141,19 @@ LARGEST_CORE = 1024
 """LR pixels: beyond it the halo costs less than 6 %, and a lost tile more than a minute of one core."""
 SLICES = 8
 """Slices of a volume in a core, on an axis that the generator does not couple."""
+VOXELS, LARGEST_CUBE = 32, 128
+"""Step and largest side of a core where it does: a pass holds all of it at once."""
 
 
 def choose_core(
     shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], lanes: int,
-    fits: Callable[[tuple[int, ...]], bool],
+    fits: Callable[[tuple[int, ...]], bool], multiple: int = 1,
 ) -> tuple[int, ...]:  # fmt: skip
     """The core with which `lanes` workers are done first, among those that `fits` says the memory allows.
 
     On the axes of a slice a core is a whole number of blocks of the product, or the whole axis, which has no
-    neighbour. Large cores compute less halo, small ones keep all workers busy to the end:
+    neighbour; where the generator couples all axes of a volume, a multiple of VOXELS. `multiple` is the generator's
+    own. Large cores compute less halo, small ones keep all workers busy to the end:
 
         |---------- 1024 ----------|76|       1100 px, two workers: one of them computes 5/6 of the scene
         |------- 768 -------|-- 332 --|       the same halo in all, and the three small tiles fill the other's time
@@ -153,7 +161,10 @@ def choose_core(
     PlanError TOO_LARGE when the memory allows none.
     """
     axes = range(len(shape))
-    candidates = [_cores(shape[a], halo[a], scale[a], leading=a < len(shape) - 2) for a in axes]
+    coupled = len(shape) == 3 and not _is_flat(halo[0], scale[0])
+    candidates = [_cores(shape[a], 1 if coupled else scale[a], multiple, coupled) for a in axes]
+    if len(shape) == 3 and not coupled:
+        candidates[0] = [min(SLICES, shape[0])]
     allowed = [core for core in product(*candidates) if fits(core)]
     if not allowed:
         smallest = min(product(*candidates), key=prod)
@@ -162,9 +173,12 @@ def choose_core(
     return min(allowed, key=lambda core: (_makespan(shape, halo, core, lanes), -prod(core)))
 
 
-def asked_core(shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int) -> tuple[int, ...]:
-    """The core that a user asks for: `tile` on both axes of a slice."""
+def asked_core(
+    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int, multiple: int = 1
+) -> tuple[int, ...]:
+    """The core that a user asks for: `tile`, rounded up to the generator's `multiple`, on all axes that it couples."""
     leading = len(shape) - 2
+    tile = ceil(tile / multiple) * multiple
     return tuple(
         min(SLICES, shape[a]) if a < leading and _is_flat(halo[a], scale[a]) else tile for a in range(len(shape))
     )
@@ -175,12 +189,12 @@ def _is_flat(halo: int, scale: int) -> bool:
     return halo == 0 and scale == 1
 
 
-def _cores(size: int, halo: int, scale: int, *, leading: bool) -> list[int]:
-    if leading and _is_flat(halo, scale):
-        return [min(SLICES, size)]
-    step = BLOCK_HR // gcd(BLOCK_HR, scale)
-    most = max(LARGEST_CORE // step * step, step)
-    return [*range(step, min(size, most + 1), step), *([size] if size <= most else [])]
+def _cores(size: int, scale: int, multiple: int, coupled: bool) -> list[int]:
+    step = VOXELS if coupled else BLOCK_HR // gcd(BLOCK_HR, scale)
+    step = ceil(step / multiple) * multiple
+    most = max((LARGEST_CUBE if coupled else LARGEST_CORE) // step * step, step)
+    whole = ceil(size / multiple) * multiple
+    return [*range(step, min(size, most + 1), step), *([whole] if size <= most else [])]
 
 
 def _makespan(shape: Sequence[int], halo: Sequence[int], core: Sequence[int], lanes: int) -> float:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from srcore.checkpoints import SPEC, WEIGHTS, Spec, read_spec, write_spec
+from srcore.checkpoints import SPEC, WEIGHTS, Architecture, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
+from srcore.models.halo import activation_bytes_px
 
+MAX_SCALE = 8
 UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 """With it torch unpickles, and so runs, whatever a checkpoint holds."""
 
@@ -34,8 +37,24 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
     return spec, generator.eval()
 
 
+def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
+    """The spec of a generator of `architecture`, its geometry taken from the class; `facts` are its other fields."""
+    blank = Spec(name=name, architecture=architecture, scale=(1, 1), halo=(0, 0))
+    generator = build(blank)
+    geometry: dict[str, Any] = {
+        "kind": "raster" if generator.axes == 2 else "volume",
+        "scale": generator.scales,
+        "halo": (generator.halo,) * generator.axes,
+        "core_multiple": generator.core_multiple,
+        "activation_bytes_px": max(64, activation_bytes_px(generator)),
+        "bands": "any" if generator.bands == 1 else generator.bands,
+    }
+    return blank.model_copy(update=geometry | facts)
+
+
 def build(spec: Spec) -> Generator:
-    """A generator of the spec's architecture with fresh weights."""
+    """A generator of the spec's architecture with fresh weights; CheckpointError when there is no such generator."""
+    _check_scale(spec)
     try:
         return GENERATORS[spec.architecture.name](**spec.architecture.params)
     except KeyError:
@@ -48,16 +67,30 @@ def build(spec: Spec) -> Generator:
         ) from error
 
 
+def _check_scale(spec: Spec) -> None:
+    scale = spec.architecture.params.get("scale", 2)
+    parts = scale if isinstance(scale, (list, tuple)) else [scale]
+    if not all(isinstance(part, int) and 1 <= part <= MAX_SCALE for part in parts):
+        raise CheckpointError(f"{spec.name} has a wrong scale", repr(scale), f"give whole numbers of 1 to {MAX_SCALE}")
+
+
 def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -> Spec:
-    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in."""
+    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in.
+
+    What stood there stays until all of it is written: a full disk costs no checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, bytes] = {}
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in generator.state_dict().items()}
     if tensors:
-        raw = save(tensors)
-        (folder / WEIGHTS).write_bytes(raw)
-        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(raw).hexdigest()})
-    write_spec(folder, spec)
-    (folder / "README.md").write_text(card)
+        files[WEIGHTS] = save(tensors)
+        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(files[WEIGHTS]).hexdigest()})
+    files[SPEC] = (spec.model_dump_json(indent=2) + "\n").encode()
+    files["README.md"] = card.encode()
+    for name, content in files.items():
+        (folder / f".{name}.partial").write_bytes(content)
+    for name in files:
+        os.replace(folder / f".{name}.partial", folder / name)
     return spec
 
 

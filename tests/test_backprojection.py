@@ -24,11 +24,11 @@ def noise(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_up_and_down_keep_constants_and_pixel_areas(scale: int) -> None:
-    assert torch.allclose(linear_up(torch.full((1, 1, 6, 5), 7.0), scale), torch.tensor(7.0))
+    assert torch.allclose(linear_up(torch.full((1, 1, 6, 5), 7.0), (scale, scale)), torch.tensor(7.0))
     ramp = torch.arange(9, dtype=torch.float64).expand(1, 1, 7, 9)
-    assert torch.allclose(mean_down(linear_up(ramp, scale), scale), centre_crop(ramp, 1))
+    assert torch.allclose(mean_down(linear_up(ramp, (scale, scale)), (scale, scale)), centre_crop(ramp, 1))
     expected = torch.nn.functional.interpolate(noise(1, 1, 8, 9), scale_factor=scale, mode="bilinear")
-    assert torch.allclose(linear_up(noise(1, 1, 8, 9), scale), centre_crop(expected, scale))
+    assert torch.allclose(linear_up(noise(1, 1, 8, 9), (scale, scale)), centre_crop(expected, scale))
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -40,13 +40,13 @@ def test_every_step_brings_the_mean_of_the_sr_closer_to_the_lr(scale: int) -> No
         lr, sr = centre_crop(lr, 4 - margin), centre_crop(sr, (4 - margin) * scale)
         found = back_project(sr, lr, None, steps)
         assert found.shape == (1, 1, 22 * scale, 22 * scale)
-        errors.append(float((mean_down(found, scale) - centre_crop(lr, margin)).pow(2).mean().sqrt()))
+        errors.append(float((mean_down(found, (scale, scale)) - centre_crop(lr, margin)).pow(2).mean().sqrt()))
     assert all(b < 0.7 * a for a, b in pairwise(errors)), errors
 
 
 def test_a_bias_of_the_generator_is_gone_after_one_step() -> None:
     lr = noise(1, 1, 12, 12)
-    truth = linear_up(torch.nn.functional.pad(lr, (1, 1, 1, 1), mode="reflect"), 2)
+    truth = linear_up(torch.nn.functional.pad(lr, (1, 1, 1, 1), mode="reflect"), (2, 2))
     biased = back_project(truth + 5, lr, None, 1)
     assert torch.allclose(biased, back_project(truth, lr, None, 1))
 

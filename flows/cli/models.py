@@ -118,11 +118,20 @@ def models_calibrate(
 def train(
     config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
+    pack: Annotated[Path | None, typer.Option(help="Train nothing: write here what a bare GPU machine needs.")] = None,
 ) -> None:
     """Train a generator by a recipe; ends with a checkpoint folder and its model card."""
+    from srcore.training import bare
     from srcore.training.config import read_config
+    from srcore.training.loop import prepare
     from srcore.training.loop import train as train_generator
 
+    if pack is not None:
+        recipe = read_config(config)
+        state, planes, _ = prepare(recipe)
+        bare.pack(pack, recipe, planes, state)
+        out.print(f"packed: {pack}; there: python -m srcore.training.bare {pack.name}")
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # the run reports so off a terminal
     out.print(f"checkpoint: {train_generator(read_config(config), resume=resume)}")
 

@@ -144,9 +144,10 @@ def _bicubic_jumps(values: NDArray[Any], scale: int) -> NDArray[Any]:
     weights = cubic_weights(scale).numpy().astype(values.dtype)
     count = values.shape[2] - 2 * MARGIN_PX
 
-    def phase(k: int, pixel: int) -> NDArray[Any]:
+    def at(place: int) -> NDArray[Any]:
+        pixel, k = divmod(place, scale)
         start = MARGIN_PX + pixel - BICUBIC_PX
         taps = [weight * values[..., start + t : start + t + count] for t, weight in enumerate(weights[k]) if weight]
         return np.asarray(sum(taps[1:], taps[0]))
 
-    return _jump(phase(scale - 2, -1), phase(scale - 1, -1), phase(0, 0), phase(1, 0))
+    return _jump(at(-2), at(-1), at(0), at(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ FIRST_BATCH = {"cpu": 1, "cuda": 16}
 class Batches:
     """Passes of at most `limit` slices; the limit is halved, for good, when the device runs out of memory."""
 
-    def __init__(self, device: torch.device, halo_px: int, scale: int) -> None:
-        self.device, self.halo_px, self.scale = device, halo_px, scale
+    def __init__(self, device: torch.device, halo_px: Sequence[int], scale: Sequence[int], multiple: int = 1) -> None:
+        self.device, self.halo_px, self.scale, self.multiple = device, halo_px, scale, multiple
         self.limit = FIRST_BATCH.get(device.type, 1)
 
     def run(self, slices: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N, 1, y, x) to (N, 1, Y, X) in float32 on the device; a slice that does not fit is cut into smaller cores.
+        """(N, B, y, x) to (N, B, Y, X) in float32 on the device; a slice that does not fit is cut into smaller cores.
+
+        Of volumes (N, B, z, y, x) to (N, B, Z, Y, X).
 
         TileError TILE_OOM when not even the smallest piece fits.
         """
@@ -44,18 +46,18 @@ class Batches:
 
     def _halves(self, piece: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """One slice as two cores that keep their halo: exact, with half of the memory."""
-        halo = self.halo_px
-        axis = 2 if piece.shape[2] >= piece.shape[3] else 3
+        axis = max(range(2, piece.ndim), key=lambda axis: piece.shape[axis])
+        halo, scale = self.halo_px[axis - 2], self.scale[axis - 2]
         core = piece.shape[axis] - 2 * halo
         if core < 2 * max(16, halo):
             raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
                             "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
-        cut = core // 2
+        cut = core // 2 // self.multiple * self.multiple
         first = self.run(piece.narrow(axis, 0, cut + 2 * halo), network)
         second = self.run(piece.narrow(axis, cut, core - cut + 2 * halo), network)
         out = torch.cat([first, second], dim=axis)
-        if out.shape[axis] != core * self.scale:
-            raise TileError("halves of a tile do not add up", f"{out.shape[axis]} px", f"expected {core * self.scale}")
+        if out.shape[axis] != core * scale:
+            raise TileError("halves of a tile do not add up", f"{out.shape[axis]} px", f"expected {core * scale}")
         return out
 
     def _pass(self, piece: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:

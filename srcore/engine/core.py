@@ -24,7 +24,7 @@ from srcore.engine.batches import Batches
 from srcore.engine.stream import Block, Numbers, Stream, can_stream
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
-from srcore.models.backprojection import back_project
+from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
@@ -48,8 +48,13 @@ class Engine:
         self.exact = build(generator, "eager", "float32", device)
         reference = precision == "float32" and backend == "eager"
         self.generator = self.exact if reference else build(generator, backend, precision, device, samples)
-        self.batches = Batches(device, spec.halo[-1], spec.scale[-1])
+        self.batches = Batches(device, spec.halo, spec.scale, spec.core_multiple)
         self._stream: Stream | None = None
+
+    @property
+    def is_planar(self) -> bool:
+        """True when every band of every slice goes through alone, and cores may begin anywhere."""
+        return self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -62,18 +67,18 @@ class Engine:
 
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
-        slices = _slices(block)
+        slices = _slices(block, self.spec)
         result = self.batches.run(slices, self.generator).cpu()
         if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
             result = self.batches.run(slices, self.exact).cpu()
             if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
                 raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
                                 "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
-        return result.reshape(*block.shape[:-2], *result.shape[-2:]).numpy()
+        return _unsliced(result, block, self.spec)
 
     def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
         """True when the core of a slice varies and its result does not."""
-        varies = centre_crop(slices, self.spec.halo[-1]).flatten(1).std(dim=1) > 1e-6
+        varies = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2).flatten(1).std(dim=1) > 1e-6
         flat = result.flatten(1).std(dim=1) == 0
         return bool((varies & flat).any())
 
@@ -103,7 +108,7 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
-    if engine.device.type == "cuda" and can_stream(facts.dtype):
+    if engine.device.type == "cuda" and engine.is_planar and can_stream(facts.dtype):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
@@ -182,25 +187,38 @@ def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
     Normalised by their own percentiles, as a scene is.
     """
     normalisation = radiometry.percentile_normalisation(list(lr))
-    halo = engine.spec.halo[-1]
-    padded = np.pad(lr, [(0, 0), (halo, halo), (halo, halo)], mode="reflect")
-    return normalisation.undo(engine.run(normalisation.apply(padded)))
+    halo, scale = engine.spec.halo[-1], engine.spec.scale[-1]
+    height, width = lr.shape[1:]
+    beyond = [(halo, halo + -size % engine.spec.core_multiple) for size in (height, width)]
+    padded = np.pad(lr, [(0, 0), *beyond], mode="reflect")
+    return normalisation.undo(engine.run(normalisation.apply(padded)))[:, : height * scale, : width * scale]
 
 
 def _back_projected(
     engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int
 ) -> NDArray[np.float32]:
     """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there."""
-    halo = engine.spec.halo[-1]
-    lr = centre_crop(_slices(tile), halo)
-    valid = None if around is None else _slices(around)
-    core = back_project(_slices(sr), lr, valid, steps)
-    return core.reshape(*sr.shape[:-2], *core.shape[-2:]).numpy()
+    spec = engine.spec
+    surplus = spec.margin_for(steps) - steps * MARGIN_PX  # more than the steps need, for the generator's grid
+    lr = _slices(tile, spec)
+    lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
+    valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)
+    fine = _slices(sr, spec)
+    for axis, scale in enumerate(spec.scale, 2):
+        fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)
+    return _unsliced(back_project(fine, lr, valid, steps), sr, spec)
 
 
-def _slices(block: NDArray[Any]) -> Tensor:
-    """(C, ..., Y, X) as (N, 1, Y, X)."""
-    return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1, *block.shape[-2:])
+def _slices(block: NDArray[Any], spec: Spec) -> Tensor:
+    """(C, ..., Y, X) as (N, B, Y, X): what the generator sees together is B bands of a slice, or of a volume."""
+    bands = 1 if spec.bands == "any" else spec.bands
+    return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, bands, *block.shape[-len(spec.scale) :])
+
+
+def _unsliced(result: Tensor, block: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
+    """(N, B, Y, X) as (C, ..., Y, X), in the order of `block`."""
+    own = len(spec.scale)
+    return result.reshape(*block.shape[:-own], *result.shape[-own:]).numpy()
 
 
 def open_engine(model: Path, device: str = "auto", precision: str = "auto", backend: str = "eager") -> Engine:
@@ -217,7 +235,7 @@ def open_engine(model: Path, device: str = "auto", precision: str = "auto", back
 def prove(spec: Spec, generator: Generator) -> None:
     """Refuse a spec whose halo is not the one of the layers, or fails the numeric probe."""
     needed = halo_from_layers(generator)
-    if set(spec.halo) != {needed}:
+    if set(spec.halo) != {needed} or spec.core_multiple != generator.core_multiple:
         raise CheckpointError(f"the halo of {spec.name} is wrong", f"{spec.halo[-1]} px, its layers need {needed}",
                               "import the model again", code="WRONG_HALO")  # fmt: skip
     difference = probe(generator, spec.halo[-1])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srcore.models.generators import Generator
+from srcore.models.generator import Generator
 
 SHAPES = 8
 """Captured shapes that are kept: full batches, the last one, and what OutOfMemory leaves."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from srcore.models import Generator
 
 SPAN_DN = 10_000
-CORE_PX = 128
+CORE_PX, VOLUME_CORE_PX = 128, 32
+"""LR pixels along the core that is compared: multiples of every generator's grid."""
 LIMITS: dict[str, tuple[float, float]] = {
     "float32": (0.05, 0.05), "bfloat16": (1.5, 100.0), "int8": (15.0, 1000.0)
 }  # fmt: skip
@@ -59,6 +60,17 @@ def texture(side: int) -> NDArray[np.float64]:
     return scaled
 
 
+def _input(generator: Generator) -> tuple[NDArray[np.float64], float]:
+    """The texture as network values (B, ...), each band and slice another part of it; and DN of a network value."""
+    core = CORE_PX if generator.axes == 2 else VOLUME_CORE_PX
+    side = core + 2 * generator.halo
+    planes = generator.bands * (side if generator.axes == 3 else 1)
+    dn = np.stack([np.roll(texture(side), 3 * plane, axis=0) for plane in range(planes)])
+    low, high = np.percentile(dn, (2, 98))
+    shape = (generator.bands, *(side,) * generator.axes)
+    return ((dn - low) / (high - low)).reshape(shape), float(high - low)
+
+
 def compare(
     reference: Generator, generator: Generator, device: torch.device, samples: Sequence[Tensor] = ()
 ) -> Difference:
@@ -67,12 +79,11 @@ def compare(
     On the texture, or on `samples` (1, 1, Y, X) where the generator was calibrated on them: what they do not reach,
     int8 cuts off.
     """
-    dn = texture(CORE_PX + 2 * reference.halo)
-    low, high = np.percentile(dn, (2, 98))
-    values = list(samples) or [torch.from_numpy(((dn - low) / (high - low)).astype(np.float32))[None, None]]
+    dn, span = _input(reference)
+    values = list(samples) or [torch.from_numpy(dn.astype(np.float32))[None]]
     with torch.inference_mode():
         off = [(generator(one.to(device)).double() - reference(one.to(device)).double()).cpu() for one in values]
-    error = torch.cat([one.flatten() for one in off]).abs() * float(high - low)
+    error = torch.cat([one.flatten() for one in off]).abs() * span
     if not bool(torch.isfinite(error).all()):
         return Difference(float("inf"), float("inf"))
     return Difference(float(error.square().mean().sqrt()), float(error.max()))

@@ -1,7 +1,31 @@
 """Networks: torch only, no I/O."""
 
-from srcore.models.generators import Bicubic, Edsr, Generator, Nearest
+from srcore.models.edsr import Edsr
+from srcore.models.edsr_volume import EdsrVolume
+from srcore.models.fsrcnn import Fsrcnn
+from srcore.models.generator import Generator, Residual
+from srcore.models.interpolation import Bicubic, Nearest
+from srcore.models.mobile import Mobile
+from srcore.models.resnet_deconv import ResnetDeconv
+from srcore.models.span import Span
+from srcore.models.srcnn import Srcnn
+from srcore.models.srgan import SrResNet
+from srcore.models.swinir import SwinIR
+from srcore.models.unet import UNet
 
-GENERATORS: dict[str, type[Generator]] = {"edsr": Edsr, "bicubic": Bicubic, "nearest": Nearest}
+GENERATORS: dict[str, type[Generator]] = {
+    "edsr": Edsr,
+    "edsr-volume": EdsrVolume,
+    "srcnn": Srcnn,
+    "fsrcnn": Fsrcnn,
+    "resnet-deconv": ResnetDeconv,
+    "mobile": Mobile,
+    "unet": UNet,
+    "swinir": SwinIR,
+    "srgan": SrResNet,
+    "span": Span,
+    "bicubic": Bicubic,
+    "nearest": Nearest,
+}
 
-__all__ = ["GENERATORS", "Bicubic", "Edsr", "Generator", "Nearest"]
+__all__ = ["GENERATORS", "Bicubic", "Edsr", "Generator", "Nearest", "Residual"]

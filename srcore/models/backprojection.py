@@ -9,6 +9,9 @@ the same bits as the whole scene.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -19,42 +22,43 @@ MARGIN_PX = 1
 
 
 def back_project(sr: Tensor, lr: Tensor, valid: Tensor | None, steps: int) -> Tensor:
-    """The SR (N, 1, Y * s, X * s) of a core after `steps` corrections.
+    """The SR (N, B, Y * s, X * s) of a core after `steps` corrections; of volumes likewise, with Z before Y.
 
-    `sr` (N, 1, (Y + 2 m) * s, (X + 2 m) * s), `lr` and `valid` (N, 1, Y + 2 m, X + 2 m) have a margin of
-    m = steps * MARGIN_PX LR pixels. Invalid pixels correct nothing; None is valid everywhere.
+    `sr` (N, B, (Y + 2 m) * s, (X + 2 m) * s), `lr` and `valid` (N, B, Y + 2 m, X + 2 m) have a margin of
+    m = steps * MARGIN_PX LR pixels; the scale may differ between axes. Invalid pixels correct nothing; None is
+    valid everywhere.
     """
+    axes = lr.ndim - 2
+    scales = [fine // coarse for fine, coarse in zip(sr.shape[2:], lr.shape[2:], strict=True)]
     for _ in range(steps):
-        scale = sr.shape[-1] // lr.shape[-1]
-        residual = lr - mean_down(sr, scale)
+        residual = lr - mean_down(sr, scales)
         if valid is not None:
             residual = torch.where(valid, residual, 0)
-            valid = centre_crop(valid, MARGIN_PX)
-        lr = centre_crop(lr, MARGIN_PX)
-        sr = centre_crop(sr, MARGIN_PX * scale) + linear_up(residual, scale)
+            valid = centre_crop(valid, MARGIN_PX, axes)
+        lr = centre_crop(lr, MARGIN_PX, axes)
+        for axis, scale in enumerate(scales, 2):
+            sr = sr.narrow(axis, MARGIN_PX * scale, sr.shape[axis] - 2 * MARGIN_PX * scale)
+        sr = sr + linear_up(residual, scales)
     return sr
 
 
-def mean_down(x: Tensor, scale: int) -> Tensor:
-    """x (..., Y * s, X * s) to its means over s x s pixels (..., Y, X)."""
-    rows = x[..., ::scale, :]
-    for k in range(1, scale):
-        rows = rows + x[..., k::scale, :]
-    total = rows[..., ::scale]
-    for k in range(1, scale):
-        total = total + rows[..., k::scale]
-    return total / scale**2
+def mean_down(x: Tensor, scales: Sequence[int]) -> Tensor:
+    """x (..., Y * s, X * s) to its means over s x s pixels (..., Y, X); a scale for each of the last axes."""
+    for axis, scale in enumerate(scales, x.ndim - len(scales)):
+        phases = x.reshape(*x.shape[:axis], -1, scale, *x.shape[axis + 1 :])
+        x = phases.select(axis + 1, 0)
+        for k in range(1, scale):
+            x = x + phases.select(axis + 1, k)
+    return x / prod(scales)
 
 
-def linear_up(x: Tensor, scale: int) -> Tensor:
+def linear_up(x: Tensor, scales: Sequence[int]) -> Tensor:
     """x (..., Y + 2, X + 2) to (..., Y * s, X * s): linear between pixel centres, the margin eaten."""
-    for axis in (-2, -1):
+    for axis, scale in enumerate(scales, x.ndim - len(scales)):
         size = x.shape[axis] - 2
         before, here, after = (x.narrow(axis, start, size) for start in (0, 1, 2))
         phases = [_between(before, here, after, (k + 0.5) / scale - 0.5) for k in range(scale)]
-        shape = [*x.shape]
-        shape[axis] = size * scale
-        x = torch.stack(phases, dim=axis if axis == -1 else -2).reshape(shape)
+        x = torch.stack(phases, dim=axis + 1).flatten(axis, axis + 1)
     return x
 
 

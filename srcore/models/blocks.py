@@ -6,16 +6,29 @@ exactly core x scale comes out: tiled equals untiled by construction, and the ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-def centre_crop(x: Tensor, margin_px: int) -> Tensor:
-    """x (..., Y, X) without `margin_px` pixels on each side."""
+def centre_crop(x: Tensor, margin_px: int, axes: int = 2) -> Tensor:
+    """x (..., Y, X) without `margin_px` pixels on each side; of the last `axes` axes, 2 or 3."""
     if margin_px == 0:
         return x
-    return x[..., margin_px:-margin_px, margin_px:-margin_px]
+    inside = slice(margin_px, -margin_px)
+    return x[..., inside, inside] if axes == 2 else x[..., inside, inside, inside]
+
+
+def cropped_to(x: Tensor, target: Tensor) -> Tensor:
+    """The centre of x (N, C, Y, X) with as many pixels as `target` has; both are square cuts of one place."""
+    return centre_crop(x, (x.shape[-1] - target.shape[-1]) // 2)
+
+
+def grown_to_grid(margin_px: int, step: int, phase: int = 0) -> int:
+    """The smallest margin not below `margin_px` that ends `phase` pixels outside a line of a grid of `step`."""
+    return margin_px + (phase - margin_px) % step
 
 
 class ResidualBlock(nn.Module):
@@ -23,30 +36,32 @@ class ResidualBlock(nn.Module):
 
     margin_px = 2
 
-    def __init__(self, width: int, bias: bool) -> None:
+    def __init__(self, width: int, bias: bool, conv: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv2d) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, bias=bias)
-        self.conv2 = nn.Conv2d(width, width, 3, bias=bias)
+        self.conv1 = conv(width, width, 3, bias=bias)
+        self.conv2 = conv(width, width, 3, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, W, Y + 4, X + 4) -> (N, W, Y, X)
+    def forward(self, x: Tensor) -> Tensor:  # (N, W, Y + 4, X + 4) -> (N, W, Y, X), or with Z before Y
         residual: Tensor = self.conv2(functional.relu(self.conv1(x), inplace=True))
-        return residual + centre_crop(x, self.margin_px)
+        return residual + centre_crop(x, self.margin_px, x.ndim - 2)
 
 
 class CubicUpsample(nn.Module):
     """Cubic convolution (Keys 1981, a = -1/2) on pixel centres, as one fixed convolution per output phase.
 
     Unlike `interpolate`, its weights do not depend on where the tile lies, so every tile gets the same bits.
+    `scale` is one number for (Y, X), or (z, y, x) for volumes.
     """
 
     margin_px = 2
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: int | tuple[int, int, int]) -> None:
         super().__init__()
         self.scale = scale
-        self.register_buffer("kernel", cubic_phases(scale), persistent=False)
+        scales = (scale, scale) if isinstance(scale, int) else scale
+        self.register_buffer("kernel", cubic_phases(scales), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, 1, Y + 4, X + 4) -> (N, 1, Y * s, X * s)
+    def forward(self, x: Tensor) -> Tensor:  # (N, B, Y + 4, X + 4) -> (N, B, Y * s, X * s)
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):  # bfloat16 steps by 20 DN in 16 bits: never for the base
@@ -54,7 +69,22 @@ class CubicUpsample(nn.Module):
         return self._upsample(x)
 
     def _upsample(self, x: Tensor) -> Tensor:
-        return functional.pixel_shuffle(functional.conv2d(x, self.kernel), self.scale)  # type: ignore[arg-type]
+        bands = x.flatten(0, 1)[:, None]  # each on its own
+        kernel: Tensor = self.kernel  # type: ignore[assignment]
+        if isinstance(self.scale, int):
+            fine = functional.pixel_shuffle(functional.conv2d(bands, kernel), self.scale)
+        else:
+            fine = voxel_shuffle(functional.conv3d(bands, kernel), self.scale)
+        return fine.reshape(*x.shape[:2], *fine.shape[2:])
+
+
+def voxel_shuffle(x: Tensor, scale: tuple[int, int, int]) -> Tensor:
+    """PixelShuffle for volumes: (N, C * z * y * x, Z, Y, X) to (N, C, Z * z, Y * y, X * x)."""
+    n, channels, depth, height, width = x.shape
+    z, y, x_scale = scale
+    count = channels // (z * y * x_scale)
+    phases = x.reshape(n, count, z, y, x_scale, depth, height, width).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return phases.reshape(n, count, depth * z, height * y, width * x_scale)
 
 
 def cubic_weights(scale: int) -> Tensor:
@@ -68,7 +98,9 @@ def cubic_weights(scale: int) -> Tensor:
     return weight / weight.sum(dim=1, keepdim=True)
 
 
-def cubic_phases(scale: int) -> Tensor:
-    """Kernels (scale * scale, 1, 5, 5) of the cubic upsampling, one per sub-pixel phase, each of sum 1."""
-    weight = cubic_weights(scale)
-    return torch.einsum("ai,bj->abij", weight, weight).reshape(scale * scale, 1, 5, 5).float()
+def cubic_phases(scales: Sequence[int]) -> Tensor:
+    """Kernels (product of scales, 1, 5, ...) of the cubic upsampling, one per sub-pixel phase, each of sum 1."""
+    phases = torch.ones(1, 1, dtype=torch.float64)  # (phases, taps) so far
+    for scale in scales:
+        phases = torch.einsum("ai,bj->abij", phases, cubic_weights(scale)).flatten(2).flatten(0, 1)
+    return phases.reshape(-1, 1, *(5,) * len(scales)).float()

@@ -10,14 +10,15 @@ upper end) is not the error of the result.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from srcore.models.blocks import ResidualBlock, centre_crop
-from srcore.models.generators import Edsr, Generator
+from srcore.models.edsr import Edsr
+from srcore.models.generator import Generator
 
 
 class Deep(nn.Module):
@@ -41,6 +42,11 @@ class Deep(nn.Module):
         for block in self.blocks:
             deep = block(deep)
         return cast(Tensor, self.tail(deep))
+
+
+def is_mixable(generator: Generator) -> TypeGuard[Edsr]:
+    """True for the generators that have this form: an EDSR that sees band by band."""
+    return isinstance(generator, Edsr) and generator.bands == 1
 
 
 class Mixed(Generator):

@@ -138,7 +138,7 @@ def _trust(spec: Spec, job: Job) -> Trust:
 def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
 
-    The halo is the generator's, and on the axes of a slice a pixel more for each step of back-projection.
+    The halo is the generator's, and on the generator's own axes what back-projection needs more.
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
@@ -147,17 +147,20 @@ def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
                         f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
-    own_halo = spec.halo_for(len(shape))
-    halo = (*own_halo[:-2], *(h + job.back_projection for h in own_halo[-2:]))
+    coupled = len(spec.halo)
+    own_halo, margin = spec.halo_for(len(shape)), spec.margin_for(job.back_projection)
+    halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
+    multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
     if job.tile is not None:
-        return TilePlan(shape, asked_core(shape, halo, own, job.tile), halo, own)
+        return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
     lanes = max(job.workers, 1)
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
 
     def fits(core: tuple[int, ...]) -> bool:
-        return worker_bytes(spec, header, TilePlan(shape, core, halo, own)) <= budget
+        return worker_bytes(spec, header, TilePlan(shape, core, halo, own, multiple)) <= budget
 
-    return TilePlan(shape, choose_core(shape, halo, own, lanes, fits), halo, own)
+    core = choose_core(shape, halo, own, lanes, fits, spec.core_multiple)
+    return TilePlan(shape, core, halo, own, multiple)
 
 
 def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
@@ -212,12 +215,12 @@ def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> 
 
 
 def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
-    """Projected peak of one worker: its base, the activations of one slice, and a tile in all its forms."""
-    tile_px, slice_px = prod(tiles.tile_shape), prod(tiles.tile_shape[-2:])
+    """Projected peak of one worker: its base, the activations of one pass, and a tile in all its forms."""
+    tile_px, pass_px = prod(tiles.tile_shape), prod(tiles.tile_shape[-len(spec.halo) :])
     native = np.dtype(header.dtype).itemsize
     forms_lr, forms_hr = native + 4 + 8, 2 * native + 4 + 8 + 8  # as stored, as float32, as float64
     block = len(header.bands) * (tile_px * forms_lr + prod(tiles.core_hr) * forms_hr)
-    return WORKER_BASE_BYTES + spec.activation_bytes_px * slice_px + block
+    return WORKER_BASE_BYTES + spec.activation_bytes_px * pass_px + block
 
 
 def _check_disk(plan: ScenePlan) -> None:

@@ -28,13 +28,18 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(RASTERS + VOLUMES)
 
 
+def is_volume(path: Path) -> bool:
+    """Whether `read_bands` reads a volume from files of this name."""
+    return path.name.lower().endswith(VOLUMES)
+
+
 def read_bands(path: Path) -> Masked:
     """The image in its native dtype: a raster as (C, Y, X) without its alpha band, a volume as (1, Z, Y, X).
 
     Masked where there is nothing: nodata, the file's mask or alpha, NaN. SourceError when it cannot be read.
     """
     try:
-        values = _read_volume(path) if path.name.lower().endswith(VOLUMES) else _read_raster(path)
+        values = _read_volume(path) if is_volume(path) else _read_raster(path)
     except (RasterioError, ImageFileError, OSError, EOFError) as error:
         raise SourceError(f"{path} cannot be read as an image", str(error), "give a GeoTIFF, PNG or NIfTI") from error
     return ma.masked_invalid(values, copy=False) if values.dtype.kind == "f" else values

@@ -10,20 +10,22 @@ from srcore.training.config import TrainConfig
 
 def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     """README.md of the checkpoint `spec`, after `steps` steps of the recipe `config`."""
-    scale, halo = spec.scale[0], spec.halo[0]
+    scale = str(spec.scale[0]) if len({*spec.scale}) == 1 else " x ".join(map(str, spec.scale))
     shares = "\n".join(f"| `{source.files}` | {source.share:g} |" for source in config.sources)
+    side = " x ".join([str(config.core_px)] * len(spec.scale))
     return f"""# {spec.name}
 
-Single-image super-resolution by {scale}, one band or slice at a time: any band count, any sensor, 8 to 32 bits.
-SR = cubic(LR) + F(LR), architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo {halo} LR
-pixels, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
+Single-image super-resolution by {scale}, {_seen(spec)}, any sensor, 8 to 32 bits.
+SR = cubic(LR) + F(LR), architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo
+{spec.halo[0]} LR pixels, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
 Licence of the weights: {spec.licence}.
 
 ## Training
 
-{steps} of {config.steps} steps of {config.batch} patches with {config.core_px} x {config.core_px} LR pixels in the loss
-(L1), Adam from {config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
-{config.seed}. LR = HR shrunk by antialiased bicubic and rounded to the dtype of the source.
+{steps} of {config.steps} steps of {config.batch} patches with {side} LR pixels in the loss
+({_losses(config)}), {config.optimiser.upper() if config.optimiser == "sgd" else config.optimiser.capitalize()} from \
+{config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
+{config.seed}. {_degradation(config)}
 
 | files | share of patches |
 |---|---|
@@ -33,7 +35,7 @@ Licence of the weights: {spec.licence}.
 
 ## Figures
 
-{_table(spec.metrics)}
+{_table(spec.metrics, "trilinear" if spec.kind == "volume" else "bicubic")}
 
 ## Limits
 
@@ -41,11 +43,44 @@ Licence of the weights: {spec.licence}.
 """
 
 
+def _seen(spec: Spec) -> str:
+    if spec.kind == "volume":
+        return "whole volumes (slices help each other)"
+    if spec.bands == "any":
+        return "one band or slice at a time: any band count"
+    return f"{spec.bands} bands seen together"
+
+
+def _losses(config: TrainConfig) -> str:
+    names = [name.upper() if len(name) <= 4 else name for name in config.losses]
+    if list(config.losses.values()) != [1.0]:
+        names = [f"{weight:g} x {name}" for name, weight in zip(names, config.losses.values(), strict=True)]
+    critic = config.adversarial
+    if critic is not None:
+        names.append(f"{critic.weight:g} x {critic.kind} adversarial with R1 {critic.r1:g}, from step {critic.start}")
+    if config.start_from:
+        names.append(f"started from {config.start_from}")
+    return ", ".join(names)
+
+
+def _degradation(config: TrainConfig) -> str:
+    made = config.degradation
+    if all(source.lr for source in config.sources):
+        return "LR as measured."
+    if made.kind == "bicubic":
+        text = "LR = HR shrunk by antialiased bicubic and rounded to the dtype of the source"
+    else:
+        text = (
+            f"LR = HR through Gaussian optics with an MTF of {made.mtf[0]:g} to {made.mtf[1]:g} at LR Nyquist, rounded"
+        )
+    return text + (f", with noise of {made.noise[0]:g} to {made.noise[1]:g} spans." if made.noise[1] else ".")
+
+
 def _listed(params: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def _table(metrics: Mapping[str, Mapping[str, float]], plain: str) -> str:
     if not metrics:
         return "Not scored yet."
     rows = "\n".join(
@@ -56,6 +91,6 @@ def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return f"""Validation scenes of places that were not trained on, mean of the scenes of each sensor. PSNR in dB with
 range 255 for uint8, else the span of the 2nd to 98th percentile of the band; border of `scale` pixels cut.
 
-| sensor | PSNR | bicubic | gain | SSIM | bicubic |
+| sensor | PSNR | {plain} | gain | SSIM | {plain} |
 |---|---|---|---|---|---|
 {rows}"""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from srcore.checkpoints import Architecture
 from srcore.errors import CatalogError, SourceError
+from srcore.training.losses import LossName
 
 RECIPES = Path(__file__).parent / "recipes"
 DATA_VARIABLE = "SRCORE_DATA"
@@ -25,6 +27,46 @@ class Source(BaseModel):
     """Glob below the data folder."""
     share: float = Field(gt=0)
     """Relative to the other sources; within a source, patches are drawn evenly over all pixels of all bands."""
+    lr: str | None = None
+    """Folder below the data folder with measured LR images of the same names; None: LR is made by degradation."""
+
+
+class Degradation(BaseModel):
+    """How LR is made out of HR, drawn anew for every patch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["bicubic", "sensor"] = "bicubic"
+    """bicubic: antialiased, as MATLAB's imresize. sensor: a Gaussian of a given contrast at the LR's Nyquist
+    frequency."""
+    mtf: tuple[float, float] = (0.15, 0.4)
+    """Range of that contrast; 0.05 is the least that fits into a kernel of 5 LR pixels."""
+    noise: tuple[float, float] = (0.0, 0.0)
+    """Range of the deviation of white noise on the LR, in spans of the 2nd to 98th percentile."""
+
+    @field_validator("mtf")
+    @classmethod
+    def _mtf_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.05 <= value[0] <= value[1] < 1:
+            raise ValueError("must be a range within 0.05 to 1")
+        return value
+
+
+class Adversarial(BaseModel):
+    """A critic beside the other losses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["relativistic", "hinge"] = "relativistic"
+    weight: float = Field(0.005, gt=0)
+    r1: float = Field(1.0, ge=0)
+    """Weight of the squared gradient of the critic on real patches (Mescheder et al. 2018): it keeps the critic
+    smooth, and with it a small training set from being learned by heart."""
+    width: int = Field(32, gt=0)
+    """Channels of the critic's first layer."""
+    learning_rate: float = Field(2e-4, gt=0)
+    start: int = Field(0, ge=0)
+    """First step with it; before, the other losses bring the generator near."""
 
 
 class TrainConfig(BaseModel):
@@ -40,7 +82,19 @@ class TrainConfig(BaseModel):
     output: Path
     """The checkpoint folder; the state for going on lies beside the checkpoint."""
     sources: tuple[Source, ...] = Field(min_length=1)
+    least_images: int = Field(1, gt=0)
+    """With fewer than this the run does not start: what it learned would be those images."""
     architecture: Architecture
+    start_from: str | None = None
+    """A built-in name or checkpoint folder: what fits of its weights, name and shape, is where step 0 begins."""
+    losses: Mapping[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0}, min_length=1)
+    """Weights; their sum is what goes down."""
+    adversarial: Adversarial | None = None
+    degradation: Degradation = Degradation()
+    band_shuffle: bool = False
+    """Bands that are seen together come in random order."""
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float = Field(0.0, ge=0)
     steps: int = Field(gt=0)
     batch: int = Field(16, gt=0)
     core_px: int = Field(48, gt=0)
@@ -58,6 +112,16 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(None, gt=0)
     save_every: int = Field(500, gt=0)
     log_every: int = Field(100, gt=0)
+    validate_every: int | None = Field(None, gt=0)
+    """Steps between validations on patches of `validation`: the checkpoint is then the best, not the last."""
+    patience: int | None = Field(None, gt=0)
+    """Validations without a better loss after which the run ends; None: it goes to the last step."""
+    tensorboard: bool = False
+    """Losses, rate and sample images, in `logs` beside the checkpoint."""
+    compile: bool = False
+    """Compile the generator: minutes at the start, faster steps; worth it on a GPU."""
+    devices: int = Field(1, gt=0)
+    """GPUs, or processes on a CPU, each with batches of its own."""
     licence: str = "Apache-2.0"
     attribution: str = ""
     """Who made the training data and under which terms; goes into the model card."""

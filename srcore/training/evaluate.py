@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,21 +12,24 @@ import numpy as np
 import numpy.ma as ma
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from srcore.errors import SourceError
 from srcore.metrics import crop_border, psnr, ssim
 from srcore.models import Generator
 from srcore.radiometry import HIGH, LOW, fill_invalid, percentile_normalisation, quantise
-from srcore.storage.patches import is_image, read_bands
+from srcore.storage.patches import is_image, is_volume, read_bands
+from srcore.training.degrade import REACH_LR, cubic, reduce
 from srcore.training.resize import enlarge, shrink
 from srcore.weights import load_generator
 
 STRIP_PX = 256
+STRIP_SLICES = 16
 
 
 @dataclass(frozen=True)
 class Score:
-    """One scene under one generator and under bicubic; means over its bands."""
+    """One scene under one generator and under plain interpolation; means over its bands."""
 
     scene: str
     sensor: str
@@ -36,6 +39,7 @@ class Score:
     """dB; the data range is 255 for uint8, else the span of the band's 2nd to 98th percentile."""
     ssim: float
     psnr_bicubic: float
+    """Of bicubic; of trilinear for a generator of volumes."""
     ssim_bicubic: float
 
 
@@ -46,7 +50,8 @@ def evaluate(model_folder: Path, data_folder: Path, generator: Generator | None 
     SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
     """
     generator = generator or load_generator(model_folder)[1]
-    paths = sorted(path for path in data_folder.rglob("*") if is_image(path))
+    fits = is_image if generator.axes == 2 else is_volume
+    paths = sorted(path for path in data_folder.rglob("*") if fits(path))
     if not paths:
         raise SourceError("no image to evaluate on", str(data_folder), "give a folder of GeoTIFF, PNG or NIfTI")
     return [_score(path, generator) for path in paths]
@@ -62,24 +67,33 @@ def sensor_means(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
 
 
 def restore(lr: NDArray[Any], generator: Generator) -> NDArray[Any]:
-    """SR (P, Y x scale, X x scale) of the planes lr (P, Y, X) of one band, in its dtype.
+    """SR of lr (P, Y, X) in its dtype: planes of one band, the bands that are seen together, or a volume's slices.
 
-    The planes share one normalisation, as in production: a raster's band has one plane, a volume one a slice.
+    All share one normalisation, as in production: a raster's band has one plane, a volume one a slice. Bands that
+    are seen together have one each.
     """
+    if generator.bands > 1:
+        normalisation = percentile_normalisation(list(lr))
+        return quantise(normalisation.undo(upscale(normalisation.apply(lr), generator)), lr.dtype)
     normalisation = percentile_normalisation([lr])
-    planes = normalisation.apply(lr[None])[0]
-    sr = np.stack([upscale_plane(plane, generator) for plane in planes])
-    return quantise(normalisation.undo(sr[None])[0], lr.dtype)
+    blocks = normalisation.apply(lr[None])
+    sr = upscale(blocks, generator) if generator.axes == 3 else np.stack(
+        [upscale(plane[None], generator)[0] for plane in blocks[0]])[None]  # fmt: skip
+    return quantise(normalisation.undo(sr)[0], lr.dtype)
 
 
-def upscale_plane(lr: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
-    """SR (Y x scale, X x scale) of lr (Y, X) in network values, edges mirrored, in strips of bounded memory."""
-    halo = generator.halo
-    padded = torch.from_numpy(np.pad(lr, halo, mode="reflect"))[None, None]
-    starts = range(0, lr.shape[0], STRIP_PX)
+def upscale(lr: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
+    """SR (B, Y x scale, ...) of lr (B, Y, ...) in network values, edges mirrored, in strips of bounded memory."""
+    halo, multiple = generator.halo, generator.core_multiple
+    own = lr.shape[1:]
+    beyond = [(halo, halo + -size % multiple) for size in own]
+    padded = torch.from_numpy(np.pad(lr, [(0, 0), *beyond], mode="reflect"))[None]
+    strip = STRIP_PX if generator.axes == 2 else STRIP_SLICES
     with torch.inference_mode():
-        strips = [generator(padded[:, :, start : start + STRIP_PX + 2 * halo])[0, 0] for start in starts]
-    return torch.cat(strips).numpy()
+        strips = [generator(padded[:, :, start : start + -(-strip // multiple) * multiple + 2 * halo])[0]
+                  for start in range(0, own[0], -(-strip // multiple) * multiple)]  # fmt: skip
+    sr = torch.cat(strips, dim=1).numpy()
+    return sr[(slice(None), *(slice(size * scale) for size, scale in zip(own, generator.scales, strict=True)))]
 
 
 def shrink_planes(hr: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -92,25 +106,43 @@ def enlarge_planes(lr: NDArray[Any], scale: int) -> NDArray[Any]:
     return quantise(enlarge(torch.from_numpy(lr.astype(np.float64))[:, None], scale)[:, 0].numpy(), lr.dtype)
 
 
+def shrink_volume(hr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
+    """LR of hr (Z, Y, X) in its dtype, by antialiased cubic on every axis, each by its scale."""
+    margin = [(REACH_LR * scale, REACH_LR * scale) for scale in scales]
+    padded = torch.from_numpy(np.pad(hr.astype(np.float32), margin, mode="symmetric"))[None, None]
+    return quantise(reduce(padded, [cubic(scale)[None] for scale in scales])[0, 0].double().numpy(), hr.dtype)
+
+
+def enlarge_volume(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
+    """lr (Z, Y, X) enlarged in its dtype, linear on every axis: what a viewer does."""
+    values = torch.from_numpy(lr.astype(np.float64))[None, None]
+    sizes = [size * scale for size, scale in zip(lr.shape, scales, strict=True)]
+    return quantise(functional.interpolate(values, sizes, mode="trilinear")[0, 0].numpy(), lr.dtype)
+
+
 def _score(path: Path, generator: Generator) -> Score:
     bands = read_bands(path)
     filled = fill_invalid(ma.getdata(bands), ~ma.getmaskarray(bands))
-    height, width = (length - length % generator.scale for length in bands.shape[-2:])
-    figures = [_figures(band.reshape(-1, *band.shape[-2:])[:, :height, :width], generator) for band in filled]
+    for axis, scale in zip(range(-generator.axes, 0), generator.scales, strict=True):
+        filled = filled.take(range(filled.shape[axis] // scale * scale), axis)
+    groups = [filled] if generator.bands > 1 else [band.reshape(-1, *band.shape[-2:]) for band in filled]
+    figures = [_figures(group, generator) for group in groups]
     means = [fmean(column) for column in zip(*figures, strict=True)]
     return Score(path.name, path.name.split("_")[0], len(bands), *means)
 
 
 def _figures(hr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
-    """PSNR and SSIM of the generator, then of bicubic, for the planes hr (P, Y, X) of one band."""
-    scale = generator.scale
-    lr = shrink_planes(hr, scale)
+    """PSNR and SSIM of the generator, then of bicubic or trilinear, for the planes hr (P, Y, X)."""
+    scales = generator.scales
+    volume = generator.axes == 3
+    lr = shrink_volume(hr, scales) if volume else shrink_planes(hr, scales[-1])
+    plain = enlarge_volume(lr, scales) if volume else enlarge_planes(lr, scales[-1])
     low, high = np.percentile(hr, (LOW, HIGH))
     span = 255.0 if hr.dtype == np.uint8 else float(high - low) or 1.0
-    truth = crop_border(hr, scale)
+    ends = scales[0] if volume else 0  # slices at both ends are border, too
+    truth, *tests = (crop_border(x[ends : len(x) - ends], max(scales)) for x in (hr, restore(lr, generator), plain))
     figures = []
-    for sr in (restore(lr, generator), enlarge_planes(lr, scale)):
-        test = crop_border(sr, scale)
+    for test in tests:
         figures += [psnr(truth, test, span), fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))]
     return figures[0], figures[1], figures[2], figures[3]
 

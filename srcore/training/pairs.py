@@ -1,132 +1,139 @@
-"""Training pairs cut straight from rasters and slices: HR patch out of the file, LR by antialiased bicubic."""
+"""What training patches are cut from: images and volumes read whole, their clear windows, their normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.ma as ma
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from srcore.errors import SourceError
 from srcore.radiometry import percentile_normalisation
-from srcore.storage.patches import is_image, read_bands
-from srcore.training.augment import radiometric, turn
-from srcore.training.config import Source, TrainConfig
-from srcore.training.resize import MARGIN_LR, shrink
+from srcore.storage.patches import Masked, is_image, read_bands
+from srcore.training.batches import Geometry, Plane
+from srcore.training.config import Source
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Sizes of a pair, in LR pixels unless suffixed.
+def load_planes(
+    folder: Path, sources: Sequence[Source], geometry: Geometry, bands: int = 1, least: int = 1
+) -> list[Plane]:
+    """All planes of the sources' files, with their chances (of sum 1); `bands` are what a generator sees together.
 
-    |<- margin ->|<- halo ->|<--- core --->|<- halo ->|<- margin ->|   x scale = the HR window that is read
-                 |<------------ LR in ------------->|                 margin: lost to the cubic kernel
-                            |<- HR out  ->|                           core x scale
+    SourceError when a source names no image or all together fewer than `least`, when an image is smaller than a
+    patch or clear nowhere, or when an LR does not belong to its HR.
     """
-
-    core: int
-    halo: int
-    scale: int
-
-    @property
-    def window_hr(self) -> int:
-        return (self.core + 2 * self.halo + 2 * MARGIN_LR) * self.scale
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One band of an image or one slice of a volume, in memory."""
-
-    values: NDArray[Any]
-    """DN (Y, X) in the native dtype."""
-    starts: NDArray[np.int64] | None
-    """Flat indices of the first pixels of windows without an invalid pixel; None when every window is."""
-    offset: float
-    scale: float
-    """Network value = (DN - offset) / scale; of the band, or of the whole volume."""
-    chance: float
-
-
-def load_planes(folder: Path, sources: Sequence[Source], window_hr: int) -> list[Plane]:
-    """All planes of the sources' files, with their chances (of sum 1).
-
-    SourceError when a source names no image, or an image is smaller than the window.
-    """
-    planes = []
+    planes: list[Plane] = []
+    images = 0
     total = sum(source.share for source in sources)
     for source in sources:
         paths = sorted(path for path in folder.glob(source.files) if is_image(path))
         if not paths:
             raise SourceError(f"no image matches {source.files}", str(folder), "correct `files` in the recipe")
-        parts = [part for path in paths for part in _planes_of(path, window_hr)]
+        parts = [part for path in paths for part in _planes_of(path, folder, source, geometry, bands)]
+        images += len(paths)
         pixels = sum(part.values.size for part in parts)
-        for part in parts:
-            chance = source.share / total * part.values.size / pixels
-            planes.append(Plane(part.values, part.starts, part.offset, part.scale, chance))
+        planes += [replace(part, chance=source.share / total * part.values.size / pixels) for part in parts]
+    if images < least:
+        raise SourceError("too few images to train on", f"{images}, the recipe asks for {least}",
+                          "add some, or lower least_images", code="TOO_FEW_PAIRS")  # fmt: skip
     return planes
 
 
-def _planes_of(path: Path, window_hr: int) -> list[Plane]:
-    bands = read_bands(path)
-    if min(bands.shape[-2:]) < window_hr:
+def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, bands: int) -> list[Plane]:
+    hr, window = read_bands(path), geometry.window_hr
+    if len(window) > hr.ndim - 1:
+        raise SourceError(f"{path.name} is no volume", f"shape {hr.shape}", "leave it out of the sources")
+    if any(size < side for size, side in zip(hr.shape[-len(window) :], window, strict=True)):
         raise SourceError(
             f"{path.name} is too small for a training patch",
-            f"{bands.shape[-2]} x {bands.shape[-1]} pixels, patches of {window_hr}",
+            f"{_by(hr.shape[-len(window) :])} pixels, patches of {_by(window)}",
             "leave it out of the sources, or lower core_px",
         )
-    normalisation = percentile_normalisation([band.compressed() for band in bands])
+    lr = None if source.lr is None else _lr_of(path, folder / source.lr, hr, geometry)
     planes = []
-    for band, offset, scale in zip(bands, normalisation.offset, normalisation.scale, strict=True):
-        for plane in band.reshape(-1, *band.shape[-2:]):  # a raster's band is one plane, a volume has one a slice
-            starts = _clear_starts(ma.getmaskarray(plane), window_hr) if ma.is_masked(plane) else None
-            if starts is None or starts.size:
-                planes.append(Plane(ma.getdata(plane), starts, offset, scale, 0.0))
+    for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):
+        masked = np.asarray(ma.getmaskarray(own_hr).any(axis=0)) if ma.is_masked(own_hr) else None
+        if own_lr is not None and ma.is_masked(own_lr):
+            lr_mask = _enlarged(np.asarray(ma.getmaskarray(own_lr).any(axis=0)), geometry.scales)
+            masked = lr_mask if masked is None else masked | lr_mask
+        starts = None if masked is None else _clear_starts(masked, window)
+        if own_lr is not None:
+            starts = _on_lr_grid(starts, own_hr.shape[1:], window, geometry.scales)
+        if starts is None or starts.size:
+            planes.append(Plane(ma.getdata(own_hr), starts, offset, scale, 0.0, own_lr if own_lr is None
+                                else ma.getdata(own_lr)))  # fmt: skip
     if not planes:
         raise SourceError(f"{path.name} has no clear training patch", "nodata in every window", "leave it out")
     return planes
 
 
-def _clear_starts(mask: NDArray[np.bool_], window: int) -> NDArray[np.int64]:
-    """Flat indices (y * X + x) at which a window x window square without a masked pixel starts."""
-    sums = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    masked = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
-    y, x = np.nonzero(masked == 0)
-    return np.ravel_multi_index((y, x), mask.shape).astype(np.int64)
+def _split(
+    hr: Masked, lr: Masked | None, axes: int, bands: int, path: Path
+) -> Iterator[tuple[Masked, Masked | None, tuple[float, ...], tuple[float, ...]]]:
+    """(B, own axes) of HR and LR with offset and scale, for all that a generator sees at once."""
+    if len(hr) % bands or (bands > 1 and len(hr) != bands):
+        raise SourceError(f"{path.name} does not have the generator's bands", f"{len(hr)} bands, the recipe has "
+                          f"{bands}", "leave it out of the sources")  # fmt: skip
+    # In production the LR is all that there is to take the percentiles from.
+    normalisation = percentile_normalisation([band.compressed() for band in (hr if lr is None else lr)])
+    for first in range(0, len(hr), bands):
+        own = slice(first, first + bands)
+        offset, scale = normalisation.offset[own], normalisation.scale[own]
+        if hr.ndim - 1 == axes:
+            yield hr[own], None if lr is None else lr[own], offset, scale
+        else:  # a 2-D generator goes slice by slice through a volume
+            for z in range(hr.shape[1]):
+                yield hr[own, z], None if lr is None else lr[own, z], offset, scale
 
 
-def draw_batch(planes: Sequence[Plane], geometry: Geometry, config: TrainConfig, step: int) -> tuple[Tensor, Tensor]:
-    """LR (N, 1, core + 2 halo, ...) and HR (N, 1, core x scale, ...) in network values, float32.
-
-    Depends on seed and step alone, so a resumed run sees the same pairs as an unbroken one.
-    """
-    rng = np.random.default_rng((config.seed, step))
-    picks = rng.choice(len(planes), size=config.batch, p=[plane.chance for plane in planes])
-    chosen = [planes[pick] for pick in picks]
-    windows = [turn(_window(plane, geometry.window_hr, rng), rng).astype(np.float32) for plane in chosen]
-    hr = torch.from_numpy(np.stack(windows))[:, None]  # (N, 1, Y, X) in DN
-    lr = shrink(hr, geometry.scale)
-    whole = torch.tensor([plane.values.dtype.kind in "iu" for plane in chosen]).reshape(-1, 1, 1, 1)
-    lr = torch.where(whole, lr.round(), lr)  # a sensor with coarser pixels stores whole numbers as well
-    lr, hr = _cut(lr, MARGIN_LR), _cut(hr, (MARGIN_LR + geometry.halo) * geometry.scale)
-    offset = torch.tensor([plane.offset for plane in chosen]).reshape(-1, 1, 1, 1)
-    scale = torch.tensor([plane.scale for plane in chosen]).reshape(-1, 1, 1, 1)
-    return radiometric((lr - offset) / scale, (hr - offset) / scale, config.gain, config.offset, rng)
+def _lr_of(path: Path, folder: Path, hr: Masked, geometry: Geometry) -> Masked:
+    """The LR of the same name in `folder`."""
+    twin = folder / path.name
+    if not twin.is_file():
+        raise SourceError(f"{path.name} has no LR of the same name", str(folder), "add it, or leave the HR out")
+    lr = read_bands(twin)
+    scales = (1,) * (hr.ndim - 1 - len(geometry.scales)) + geometry.scales
+    wanted = (len(hr), *(n // s for n, s in zip(hr.shape[1:], scales, strict=True)))
+    fits = all(n % s == 0 for n, s in zip(hr.shape[1:], scales, strict=True)) and lr.shape == wanted
+    if not fits:
+        raise SourceError(f"LR and HR of {path.name} do not belong together", f"LR {_by(lr.shape)}, HR {_by(hr.shape)}",
+                          f"HR must have the LR's bands and {_by(scales)} times its pixels")  # fmt: skip
+    return lr
 
 
-def _cut(x: Tensor, margin_px: int) -> Tensor:
-    return x[..., margin_px:-margin_px, margin_px:-margin_px]
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
-def _window(plane: Plane, window: int, rng: np.random.Generator) -> NDArray[Any]:
-    height, width = plane.values.shape
-    if plane.starts is None:
-        y, x = rng.integers(height - window + 1), rng.integers(width - window + 1)
-    else:
-        y, x = divmod(int(rng.choice(plane.starts)), width)
-    return plane.values[y : y + window, x : x + window]
+def _enlarged(mask: NDArray[np.bool_], scales: Sequence[int]) -> NDArray[np.bool_]:
+    for axis, scale in enumerate(scales):
+        mask = mask.repeat(scale, axis)
+    return mask
+
+
+def _clear_starts(mask: NDArray[np.bool_], window: Sequence[int]) -> NDArray[np.int64]:
+    """Flat indices into `mask` at which a window without a masked pixel starts."""
+    sums = mask.astype(np.int64)
+    for axis, side in enumerate(window):
+        before = [(int(a == axis), 0) for a in range(mask.ndim)]
+        running = np.pad(sums.cumsum(axis), before)
+        count = running.shape[axis] - side
+        sums = running.take(range(side, side + count), axis) - running.take(range(count), axis)
+    return np.ravel_multi_index(np.nonzero(sums == 0), mask.shape).astype(np.int64)
+
+
+def _on_lr_grid(
+    starts: NDArray[np.int64] | None, shape: Sequence[int], window: Sequence[int], scales: Sequence[int]
+) -> NDArray[np.int64]:
+    """Those of `starts` (None: all windows inside `shape`) at which an LR pixel starts as well."""
+    if starts is None:
+        sides = [np.arange(0, n - side + 1, s) for n, side, s in zip(shape, window, scales, strict=True)]
+        return np.ravel_multi_index(np.meshgrid(*sides, indexing="ij"), shape).reshape(-1)
+    if not starts.size or prod(scales) == 1:
+        return starts
+    places = np.unravel_index(starts, shape)
+    return starts[np.all([p % s == 0 for p, s in zip(places, scales, strict=True)], axis=0)]

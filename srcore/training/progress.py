@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -26,14 +25,11 @@ class Progress:
         )  # fmt: skip
         self.task = self.bar.add_task(name, total=steps, completed=done, loss="")
 
-    def __enter__(self) -> Progress:
+    def start(self) -> None:
         self.since = time.perf_counter()
         self.bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self.bar.stop()
 
     def advance(self, loss: float) -> None:

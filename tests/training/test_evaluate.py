@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from benchmarks.quality import PHOTOGRAPHS, score_photographs, table_of
 from srcore.checkpoints import Architecture, Spec
@@ -15,8 +18,8 @@ from srcore.errors import SourceError
 from srcore.models import Bicubic
 from srcore.training import evaluate as module
 from srcore.training.config import data_folder
-from srcore.training.evaluate import Score, evaluate, restore, sensor_means, upscale_plane
-from srcore.weights import build, load_generator, save_checkpoint
+from srcore.training.evaluate import Score, evaluate, restore, sensor_means, upscale
+from srcore.weights import build, describe, load_generator, save_checkpoint
 
 
 @pytest.fixture
@@ -31,9 +34,9 @@ def bicubic(tmp_path: Path) -> Path:
 
 def test_strips_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     lr = np.random.default_rng(0).random((37, 20), np.float32)
-    whole = upscale_plane(lr, Bicubic(2))
+    whole = upscale(lr[None], Bicubic(2))[0]
     monkeypatch.setattr(module, "STRIP_PX", 5)
-    strips = upscale_plane(lr, Bicubic(2))
+    strips = upscale(lr[None], Bicubic(2))[0]
     assert whole.shape == (74, 40)
     assert np.array_equal(whole, strips)
 
@@ -86,3 +89,37 @@ def test_bicubic_on_set5_is_the_published_figure(bicubic: Path) -> None:
     mean = sensor_means(score_photographs(load_generator(bicubic)[1], images))["mean"]
     assert mean["psnr_bicubic"] == pytest.approx(33.66, abs=0.01)
     assert mean["ssim_bicubic"] == pytest.approx(0.9299, abs=0.0001)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("unet", {"width": 4, "levels": 2}), ("swinir", {"width": 8, "depths": [2], "heads": 2}),
+     ("edsr", {"width": 4, "blocks": 1, "bands": 2})],
+)  # fmt: skip
+def test_grids_and_many_bands_are_scored(
+    name: str, params: dict[str, Any], tmp_path: Path, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    spec = describe("tiny", Architecture(name=name, params=params))
+    generator = build(spec)
+    for part in generator.parameters():
+        torch.nn.init.zeros_(part)
+    save_checkpoint(tmp_path / "model", spec, generator, "")
+    write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :91, :77])
+    (row,) = evaluate(tmp_path / "model", tmp_path / "data")
+    assert row.psnr == pytest.approx(row.psnr_bicubic, abs=0.2)  # nothing but the cubic base
+
+
+def test_volumes_are_scored_against_trilinear(tmp_path: Path, write_raster: Callable[..., Path],
+                                              texture: np.ndarray) -> None:  # fmt: skip
+    spec = describe("tiny", Architecture(name="edsr-volume", params={"scale": [2, 1, 2], "width": 2, "blocks": 0}))
+    generator = build(spec)
+    for part in generator.parameters():
+        torch.nn.init.zeros_(part)
+    save_checkpoint(tmp_path / "model", spec, generator, "")
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)  # no volume: left out
+    fine = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(41, 30, 21)), 1.2)
+    nibabel.save(nibabel.Nifti1Image((1000 + 900 * fine).astype(np.int16), np.eye(4)), tmp_path / "data" / "ct_a.nii")
+    (row,) = evaluate(tmp_path / "model", tmp_path / "data")
+    assert row.sensor == "ct"
+    assert row.psnr > row.psnr_bicubic + 0.5  # cubic is better than linear
+    assert row.psnr_bicubic > 15

@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from srcore.errors import SourceError
+from srcore.training.batches import Geometry, Plane, draw_batch
 from srcore.training.config import TrainConfig
-from srcore.training.pairs import Geometry, Plane, draw_batch, load_planes
+from srcore.training.pairs import load_planes
 
 GEOMETRY = Geometry(core=12, halo=5, scale=2)
 
 
 def planes_of(config: TrainConfig, geometry: Geometry = GEOMETRY) -> list[Plane]:
-    return load_planes(config.data, config.sources, geometry.window_hr)
+    return load_planes(config.data, config.sources, geometry)
 
 
 def test_shapes_and_alignment(recipe: Callable[..., TrainConfig]) -> None:
@@ -52,9 +53,9 @@ def test_bands_are_normalised_one_by_one(
     write_raster(config.data / "scene_a.tif", texture * np.array([[[1]], [[7]]], np.uint16))
     a, b = planes_of(config)
     for plane in (a, b):
-        low, high = np.percentile((plane.values - plane.offset) / plane.scale, (2, 98))
+        low, high = np.percentile((plane.values - plane.offset[0]) / plane.scale[0], (2, 98))
         assert (low, high) == (pytest.approx(0), pytest.approx(1))
-    assert b.scale > 3 * a.scale
+    assert b.scale[0] > 3 * a.scale[0]
 
 
 def test_no_patch_holds_nodata(
@@ -69,10 +70,10 @@ def test_no_patch_holds_nodata(
     for plane in planes_of(config, geometry):
         assert plane.starts is not None
         assert plane.starts.size
-        width, window = plane.values.shape[1], geometry.window_hr
+        width, window = plane.values.shape[2], geometry.window_hr[0]
         for start in plane.starts:
             y, x = divmod(int(start), width)
-            patch = plane.values[y : y + window, x : x + window]
+            patch = plane.values[0, y : y + window, x : x + window]
             assert patch.shape == (window, window)
             assert (patch > 0).all()
 
@@ -93,7 +94,7 @@ def test_slices_of_a_volume_share_one_normalisation(recipe: Callable[..., TrainC
     planes = planes_of(config)
     assert len(planes) == 3
     assert len({(p.offset, p.scale) for p in planes}) == 1
-    assert planes[2].values.shape == (70, 60)
+    assert planes[2].values.shape == (1, 70, 60)
     assert planes[2].values.mean() > 200
 
 
@@ -115,3 +116,61 @@ def test_a_source_without_files_and_an_image_of_nodata_are_refused(
     write_raster(config.data / "scene_a.tif", np.zeros((1, 96, 96), np.uint8), nodata=0)
     with pytest.raises(SourceError, match="no clear training patch"):
         planes_of(config)
+
+
+def test_a_measured_lr_lies_under_its_hr(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "*.tif", "share": 1, "lr": "lr"}], gain=(1, 1), offset=(0, 0))
+    boxes = texture.reshape(2, 48, 2, 48, 2).mean(axis=(2, 4))
+    write_raster(config.data / "lr" / "scene_a.tif", boxes.astype(np.float32))
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, step=0)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(hr, 2), lr[..., 5:-5, 5:-5], rtol=0, atol=1e-4)
+
+
+def test_an_lr_that_does_not_belong_to_its_hr_is_refused(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "*.tif", "share": 1, "lr": "lr"}])
+    with pytest.raises(SourceError, match=r"scene_a.tif has no LR of the same name"):
+        planes_of(config)
+    write_raster(config.data / "lr" / "scene_a.tif", texture[:, :32, :32])
+    with pytest.raises(SourceError, match=r"do not belong together; found LR 2 x 32 x 32, HR 2 x 96 x 96"):
+        planes_of(config)
+
+
+def test_too_few_images_are_not_trained_on(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe(least_images=2)
+    with pytest.raises(SourceError, match="too few images to train on; found 1, the recipe asks for 2"):
+        load_planes(config.data, config.sources, GEOMETRY, least=config.least_images)
+
+
+def test_noise_and_optics_leave_the_hr_alone(recipe: Callable[..., TrainConfig]) -> None:
+    plain = recipe(gain=(1, 1), offset=(0, 0))
+    clean_lr, clean_hr = draw_batch(planes_of(plain), GEOMETRY, plain, 3)
+    sensor = {"kind": "sensor", "mtf": [0.1, 0.1], "noise": [0.05, 0.05]}
+    config = recipe(gain=(1, 1), offset=(0, 0), degradation=sensor)
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, 3)
+    assert lr.shape == clean_lr.shape
+    assert torch.equal(hr, clean_hr)
+    quiet = recipe(gain=(1, 1), offset=(0, 0), degradation={**sensor, "noise": [0, 0]})
+    noise = lr - draw_batch(planes_of(quiet), GEOMETRY, quiet, 3)[0]
+    assert float(noise.std()) == pytest.approx(0.05, rel=0.05)
+
+
+def test_a_generator_of_two_bands_gets_them_together(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(band_shuffle=True)
+    (plane,) = load_planes(config.data, config.sources, GEOMETRY, bands=2)
+    lr, hr = draw_batch([plane], GEOMETRY, config, 0)
+    assert (lr.shape, hr.shape) == ((4, 2, 22, 22), (4, 2, 24, 24))
+    write_raster(config.data / "scene_b.tif", texture[:1])
+    with pytest.raises(SourceError, match=r"scene_b.tif does not have the generator's bands; found 1 bands"):
+        load_planes(config.data, config.sources, GEOMETRY, bands=2)
+
+
+def test_a_volume_generator_refuses_a_raster(recipe: Callable[..., TrainConfig]) -> None:
+    config = recipe()
+    with pytest.raises(SourceError, match="is no volume"):
+        load_planes(config.data, config.sources, Geometry(4, 2, (2, 2, 2)))
