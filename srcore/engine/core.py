@@ -51,10 +51,10 @@ class Engine:
         self.batches = Batches(device, spec.halo, spec.scale, spec.core_multiple)
         self._stream: Stream | None = None
 
-    @property
-    def is_planar(self) -> bool:
-        """True when every band of every slice goes through alone, and cores may begin anywhere."""
-        return self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
+    def can_stream(self, facts: BlockFacts) -> bool:
+        """True on a GPU, where every band of every slice goes through alone and cores may begin anywhere."""
+        planar = self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
+        return self.device.type == "cuda" and planar and can_stream(facts.dtype)
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -108,7 +108,7 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
-    if engine.device.type == "cuda" and engine.is_planar and can_stream(facts.dtype):
+    if engine.can_stream(facts):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
