@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from srcore.engine import BlockFacts, Engine
     from srcore.engine.backends import Precision
     from srcore.engine.stream import Block
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -232,6 +235,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
         choice = choose(case, plan.backend, pixels, cache_folder(load_settings().cache))
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
+    log.info("%s: %s in %s by %s", plan.scene, spec.name, chosen.precision, chosen.backend)
     maker = replace(chosen, device=str(device))
     return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
 
