@@ -54,7 +54,8 @@ def build(folder: Path, size: int, bands: int) -> dict[str, float]:
     tiles = TilePlan(header.grid.shape, (CORE, CORE), (0, 0), (SCALE, SCALE))
     plan = ScenePlan(
         dataset="", scene="drawn", header=header, sources=(), model=folder, model_digest="", tiles=tiles,
-        precision="auto", device="cpu", product=ProductPaths(folder, "product.tif"), scratch=Scratch(folder / "work"),
+        precision="auto", device="cpu", backend="auto",
+        product=ProductPaths(folder, "product.tif"), scratch=Scratch(folder / "work"),
         configuration="benchmark", validate=True, outputs=(),
     )  # fmt: skip
     plan.scratch.done.mkdir(parents=True)

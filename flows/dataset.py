@@ -16,6 +16,7 @@ from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreErr
 from srcore.layout import DatasetPaths, lease_path
 from srcore.report.index import is_stale, write_index
 from srcore.report.product import keep_page
+from srcore.settings import load_settings
 from srcore.stages.plan import Job
 from srcore.storage.leases import holder, is_alive
 from srcore.storage.publish import Receipt, is_whole
@@ -72,6 +73,8 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None)
         nodata=dataset.nodata,
         model=dataset.model,
         tile=None if dataset.tile == "auto" else dataset.tile,
+        precision=dataset.precision,
+        backend=load_settings().backend,
         back_projection=dataset.back_projection,
         limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due

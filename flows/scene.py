@@ -192,6 +192,7 @@ def _receipt(
         parameters={
             "scale": tiles.scale, "core": tiles.core, "halo": tiles.halo, "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
+            "backend": upscaled.backend, "rms_dn_of_10000": upscaled.rms_dn,
             "back_projection": plan.back_projection, **({"trust": plan.trust.model_dump()} if plan.trust else {}),
         },
         checks=[asdict(check) for check in report.checks],

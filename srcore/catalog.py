@@ -103,6 +103,9 @@ class Dataset(BaseModel):
     timezone: str = "UTC"
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number; auto: from the model and the memory."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """What the generator computes in; auto: what the model was verified in, where the device has it. int8 costs some
+    quality for speed and needs srcore[openvino]."""
     back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     checks: dict[str, LimitChange] = Field(default_factory=dict)

@@ -33,7 +33,7 @@ IDLE_SECONDS = 300.0
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
 
-HOPELESS = frozenset({"DISK_FULL", "MODEL_CHANGED"})
+HOPELESS = frozenset({"DISK_FULL", "MODEL_CHANGED", "NO_BACKEND", "BACKEND_NUMERICS"})
 """Reason codes that all other tiles would meet, too: the run ends."""
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}

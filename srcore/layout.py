@@ -115,6 +115,11 @@ class Scratch:
         return self.folder / "done"
 
     @property
+    def engine(self) -> Path:
+        """Which backend computes the tiles, chosen once for all of them."""
+        return self.folder / "engine.json"
+
+    @property
     def ingested(self) -> Path:
         """Written when all tiles are cut."""
         return self.folder / "ingest.json"

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from srcore.errors import CatalogError
 
 PREFIX = "SRCORE_"
+BACKENDS = ("auto", "eager", "fused", "compile", "openvino", "graphs")
+"""What `srcore.engine.backends` knows, and auto: this module starts without torch."""
 
 
 class Settings(BaseSettings):
@@ -23,6 +25,10 @@ class Settings(BaseSettings):
     """Processes of the local Dask cluster; 0: none, in this process; None: one a core."""
     scheduler: str | None = Field(default=None, pattern=r"^(tcp|tls|ucx|inproc)://\S+$")
     """Address of an existing Dask scheduler, used instead of local workers."""
+    backend: str = Field(default="auto", pattern=f"^({'|'.join(BACKENDS)})$")
+    """What computes the generator; auto: the fastest that is installed and exact enough."""
+    cache: Path | None = None
+    """Where measured backends are remembered; None: srcore's folder in the user's cache."""
 
 
 def load_settings() -> Settings:

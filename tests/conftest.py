@@ -60,6 +60,14 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests measure of backends is not remembered for the user's runs, nor theirs for the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SRCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures of what a browser shows are kept."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from flows.cli.options import JsonOption, out, print_json
+from flows.cli.options import JsonOption, check_choice, out, print_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from srcore.checkpoints import Spec
+    from srcore.models import Generator
+
+VERIFY_CORE_PX = {2: 256, 3: 32}
+"""Sides of the timed tiles, by the axes of the generator."""
 
 models_app = typer.Typer(help="Look at the models that are there.", no_args_is_help=True)
 
@@ -42,13 +51,47 @@ def models_show(model: str) -> None:
 
 
 @models_app.command("verify")
-def models_verify(model: str) -> None:
-    """Load a model: digest, tensors, and the numeric probe of its halo."""
+def models_verify(
+    model: str,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
     from srcore.checkpoints import locate
-    from srcore.engine import open_engine
+    from srcore.engine import choose_device, prove
+    from srcore.weights import load_generator
 
-    engine = open_engine(locate(model), "cpu", "float32")
-    out.print(f"{engine.spec.name}: weights, halo {engine.spec.halo[-1]} px and scale {engine.spec.scale[-1]} verified")
+    check_choice("--device", device, ("auto", "cpu", "cuda"))
+    spec, generator = load_generator(locate(model))
+    prove(spec, generator)
+    rows = _backends(spec, generator, choose_device(device))
+    if as_json:
+        print_json({"model": spec.name, "halo": spec.halo[-1], "scale": spec.scale[-1], "backends": rows})
+        return
+    out.print(f"{spec.name}: weights, halo {spec.halo[-1]} px and scale {spec.scale[-1]} verified")
+    table = Table("precision", "backend", "DN rms", "DN max", "LR MP/s", "", title="against float32, of 10,000 DN")
+    for row in rows:
+        table.add_row(row["precision"], row["backend"], f"{row['rms_dn']:.3f}", f"{row['max_dn']:.2f}",
+                      "" if row["lr_mpx_s"] is None else f"{row['lr_mpx_s']:.3f}", row["refused"])  # fmt: skip
+    out.print(table)
+
+
+def _backends(spec: Spec, generator: Generator, device: torch.device) -> list[dict[str, Any]]:
+    """A row a precision and installed backend, measured in one thread."""
+    import torch
+
+    from srcore.engine.backends import Precision, installed
+    from srcore.engine.choice import Case, measure
+
+    torch.set_num_threads(1)
+    tile = (VERIFY_CORE_PX[generator.axes] + 2 * generator.halo,) * generator.axes
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    rows = []
+    for precision in precisions:
+        case = Case(spec, generator, device, precision, tile)
+        trials = measure(case, installed(generator, device, precision))
+        rows += [{"precision": precision, **asdict(trial)} for trial in trials]
+    return rows
 
 
 @models_app.command("calibrate")

@@ -37,6 +37,11 @@ def chosen_catalog(path: Path | None) -> Path:
     return path or load_settings().catalog
 
 
+def chosen_backend(name: str | None) -> str:
+    """The backend that is named, or the one of the settings."""
+    return name or load_settings().backend
+
+
 def check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
     """Bad usage when `value` is not one of `known`."""
     if value not in known:

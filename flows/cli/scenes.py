@@ -16,12 +16,14 @@ from flows.cli.options import (
     SchedulerOption,
     WorkersOption,
     check_choice,
+    chosen_backend,
     chosen_catalog,
     chosen_workers,
     out,
     print_json,
 )
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
+from srcore.settings import BACKENDS
 
 
 def upscale(
@@ -33,7 +35,8 @@ def upscale(
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
@@ -54,12 +57,13 @@ def upscale(
 
     check_choice("--until", until, (*STAGES, "publish"))
     check_choice("--device", device, ("auto", "cpu", "cuda"))
-    check_choice("--precision", precision, ("auto", "float32", "bfloat16"))
+    check_choice("--precision", precision, ("auto", "float32", "bfloat16", "int8"))
+    check_choice("--backend", chosen_backend(backend), BACKENDS)
     where = chosen_workers(workers, scheduler)
     job = direct_job(
         source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
-        nodata=nodata, device=device, precision=precision, workers=where.resolved, tile=tile, validate=validate,
-        overwrite=overwrite, back_projection=back_projection,
+        nodata=nodata, device=device, precision=precision, backend=chosen_backend(backend), workers=where.resolved,
+        tile=tile, validate=validate, overwrite=overwrite, back_projection=back_projection,
         outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
     )  # fmt: skip
     with bars(show=not as_json) as call:

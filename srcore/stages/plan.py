@@ -55,6 +55,7 @@ class Job:
     """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     workers: int = 1
@@ -107,6 +108,7 @@ def plan_scene(job: Job) -> ScenePlan:
         tiles=tiles,
         precision=job.precision,
         device=job.device,
+        backend=job.backend,
         product=job.product,
         scratch=Scratch(job.scratch / _key(job, sources, tiles)),
         configuration=job.configuration,
@@ -243,5 +245,6 @@ def disk_bytes(plan: ScenePlan) -> int:
 
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
     """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
-    facts = [job.configuration, job.device, tiles.core, tiles.halo, [astuple(source) for source in sources]]
+    cut = [job.device, job.backend, tiles.core, tiles.halo]
+    facts = [job.configuration, *cut, [astuple(source) for source in sources]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from srcore.errors import StoreError
-from srcore.storage.files import write_atomic
+from srcore.storage.files import hidden_beside, write_atomic
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -21,6 +22,22 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON document with the sha256 of its content, whole or not at all."""
     write_json(path, {**value, "seal": _seal(value)})
+
+
+def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
+    """As `write_sealed`, unless something stands there; of several writers at once one has its way.
+
+    False for the others.
+    """
+    hidden = hidden_beside(path)
+    try:
+        write_sealed(hidden, value)
+        os.link(hidden, path)
+    except FileExistsError:
+        return False
+    finally:
+        hidden.unlink(missing_ok=True)
+    return True
 
 
 def read_sealed(path: Path) -> dict[str, Any]:

@@ -28,9 +28,11 @@ class ScenePlan:
     model_digest: str
     tiles: TilePlan
     precision: str
-    """'auto', 'float32' or 'bfloat16'."""
+    """'auto', 'float32', 'bfloat16' or 'int8'."""
     device: str
     """'auto', 'cpu' or 'cuda'."""
+    backend: str
+    """'auto', or one of `srcore.engine.backends`."""
     product: ProductPaths
     scratch: Scratch
     configuration: str

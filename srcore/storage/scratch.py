@@ -8,7 +8,7 @@ order, without locks. Zarr reads a missing chunk as fill, in silence: therefore 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,18 @@ from srcore.tiling import Tile, Window
 
 
 @dataclass(frozen=True)
+class Maker:
+    """Where and how a tile was computed; the same for all tiles of a scene."""
+
+    device: str = ""
+    precision: str = ""
+    backend: str = ""
+    rms_dn: float = 0.0
+    max_dn: float = 0.0
+    """Of the backend to float32 in eager, in DN of 10,000, as the numerics gate found it."""
+
+
+@dataclass(frozen=True)
 class Marker:
     """The proof that one tile's shard is written."""
 
@@ -49,9 +61,7 @@ class Marker:
     crc32: int
     """Of its SR."""
     configuration: str
-    device: str = ""
-    precision: str = ""
-    """Where and how it was computed, for the receipt."""
+    maker: Maker = field(default_factory=Maker)
     overview: int | None = None
     """crc32 of its first overview, where it is stored."""
     again: int | None = None
@@ -172,13 +182,13 @@ class TileStore:
         return values[np.ix_(np.arange(len(values)), *relative)]
 
     def write_sr(
-        self, tile: Tile, block: NDArray[Any], sums: TileSums, device: str = "", precision: str = "",
+        self, tile: Tile, block: NDArray[Any], sums: TileSums, maker: Maker | None = None,
         trust: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
         """Store the SR of a core, its parts of the first overview and of the trust map, then its marker."""
         window = self.plan.tiles.window_hr(tile)
         self._replace("sr", tile, window, block)
-        marker = Marker(tile.index, checksum(block), self.plan.configuration, device, precision)
+        marker = Marker(tile.index, checksum(block), self.plan.configuration, maker or Maker())
         if trust is not None:
             self._replace("trust", tile, window, trust)
             marker = replace(marker, trust=checksum(trust))
@@ -271,16 +281,16 @@ class TileStore:
             return None
         try:
             value = read_sealed(path)
-            marker = Marker(**{**value, "statistics": tuple(Statistics(**s) for s in value["statistics"])})
+            statistics = tuple(Statistics(**s) for s in value["statistics"])
+            marker = Marker(**{**value, "statistics": statistics, "maker": Maker(**value["maker"])})
         except (StoreError, TypeError, KeyError):
             return None  # a torn marker is no marker: the tile is done again
         return marker if marker.configuration == self.plan.configuration else None
 
-    def makers(self) -> tuple[str, str]:
-        """Devices and precisions that computed the tiles: one each, unless a resumed run found another machine."""
-        markers = [found for tile in self.plan.tiles if (found := self.marker(tile.index)) is not None]
-        devices, precisions = {marker.device for marker in markers}, {marker.precision for marker in markers}
-        return "+".join(sorted(devices)), "+".join(sorted(precisions))
+    def makers(self) -> list[Maker]:
+        """What computed the tiles that are done: one, unless a resumed run found another machine."""
+        markers = (self.marker(tile.index) for tile in self.plan.tiles)
+        return sorted({marker.maker for marker in markers if marker is not None}, key=astuple)
 
     def pending(self) -> list[int]:
         """Tiles that are not done: without a marker, or with a shard that is not the marked one.

@@ -43,12 +43,13 @@ class Score:
     ssim_bicubic: float
 
 
-def evaluate(model_folder: Path, data_folder: Path) -> list[Score]:
+def evaluate(model_folder: Path, data_folder: Path, generator: Generator | None = None) -> list[Score]:
     """Scores of all images below `data_folder`, in the order of their names.
 
+    `generator` is the checkpoint's in the form that a backend computes; None takes it as it is.
     SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
     """
-    _, generator = load_generator(model_folder)
+    generator = generator or load_generator(model_folder)[1]
     fits = is_image if generator.axes == 2 else is_volume
     paths = sorted(path for path in data_folder.rglob("*") if fits(path))
     if not paths:

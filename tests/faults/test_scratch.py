@@ -62,8 +62,8 @@ def family(path: Path, folder: Path) -> str:
     return relative if relative.endswith("zarr.json") else relative.split("/c/")[0].split("done/")[0]
 
 
-FAMILIES = {"catalog": 11, "assembled": 15}
-"""plan, ingest, 5 of metadata, tiles, valid, sr, done; and two overviews, which have metadata too."""
+FAMILIES = {"catalog": 12, "assembled": 16}
+"""plan, ingest, engine, 5 of metadata, tiles, valid, sr, done; and two overviews, which have metadata too."""
 
 
 @pytest.mark.parametrize("way", FAMILIES)

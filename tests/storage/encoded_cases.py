@@ -44,7 +44,7 @@ def make_work(folder: Path, scene: Scene, core: int = 256) -> Work:
     folder.mkdir(parents=True, exist_ok=True)
     plan = ScenePlan(
         dataset="", scene="scene", header=scene.header, sources=(), model=folder / "model", model_digest="",
-        tiles=tiles, precision="auto", device="auto", product=ProductPaths(folder, "scene.tif"),
+        tiles=tiles, precision="auto", device="auto", backend="auto", product=ProductPaths(folder, "scene.tif"),
         scratch=Scratch(folder), configuration="now", validate=True, outputs=(),
     )  # fmt: skip
     (folder / "done").mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from srcore.models import Bicubic
 from srcore.training import evaluate as module
 from srcore.training.config import data_folder
 from srcore.training.evaluate import Score, evaluate, restore, sensor_means, upscale
-from srcore.weights import build, describe, save_checkpoint
+from srcore.weights import build, describe, load_generator, save_checkpoint
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_bicubic_on_set5_is_the_published_figure(bicubic: Path) -> None:
     except SourceError as absent:
         pytest.skip(str(absent))
     torch.set_num_threads(1)
-    mean = sensor_means(score_photographs(bicubic, images))["mean"]
+    mean = sensor_means(score_photographs(load_generator(bicubic)[1], images))["mean"]
     assert mean["psnr_bicubic"] == pytest.approx(33.66, abs=0.01)
     assert mean["ssim_bicubic"] == pytest.approx(0.9299, abs=0.0001)
 

@@ -52,6 +52,6 @@ def test_it_beats_bicubic_on_photographs_it_never_saw(name: str, gain: float) ->
         images = data_folder(PHOTOGRAPHS / "Set5")
     except SourceError as absent:
         pytest.skip(str(absent))
-    mean = sensor_means(score_photographs(locate(name), images))["mean"]
+    mean = sensor_means(score_photographs(load_generator(locate(name))[1], images))["mean"]
     assert mean["psnr"] > mean["psnr_bicubic"] + gain
     assert mean["ssim"] > mean["ssim_bicubic"] + 0.02

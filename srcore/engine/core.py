@@ -1,4 +1,4 @@
-"""The engine: LR blocks in, SR blocks out, on the device and in the precision that are there.
+"""Blocks through one generator on one device: LR in, SR out.
 
 Blocks are native DN (C, ...). Everything between native DN and native DN happens here: normalisation, the
 generator band by band, the way back, rounding and nodata.
@@ -6,10 +6,11 @@ generator band by band, the way back, rounding and nodata.
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor
 
 from srcore import radiometry
 from srcore.checkpoints import Spec
+from srcore.engine.backends import Precision, build
+from srcore.engine.batches import Batches
+from srcore.engine.stream import Block, Numbers, Stream, can_stream
 from srcore.errors import CheckpointError, TileError
 from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
@@ -27,8 +31,6 @@ from srcore.radiometry import Normalisation
 from srcore.trust import MEMBERS, Spread, Trust, half_width, turned, turned_back
 from srcore.weights import load_generator
 
-Precision = Literal["float32", "bfloat16"]
-
 PROBE_LIMIT = 1e-6
 """Largest relative difference of the halo probe in float32."""
 
@@ -36,12 +38,29 @@ PROBE_LIMIT = 1e-6
 class Engine:
     """One generator on one device. Not thread-safe; one a process."""
 
-    def __init__(self, spec: Spec, generator: Generator, device: torch.device, precision: Precision) -> None:
-        self.spec, self.device, self.precision = spec, device, precision
-        self.exact = _in_precision(generator, "float32").to(device)
-        self.generator = self.exact if precision == "float32" else _in_precision(generator, precision).to(device)
-        self.batch_limit: int | None = None
-        """Slices a pass; None until the device ran out of memory once."""
+    def __init__(
+        self, spec: Spec, generator: Generator, device: torch.device, precision: Precision, backend: str = "eager",
+        samples: Sequence[Tensor] = (),
+    ) -> None:  # fmt: skip
+        self.spec, self.device, self.precision, self.backend = spec, device, precision, backend
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # on by default: the reference would have 10 bits
+        self.exact = build(generator, "eager", "float32", device)
+        reference = precision == "float32" and backend == "eager"
+        self.generator = self.exact if reference else build(generator, backend, precision, device, samples)
+        self.batches = Batches(device, spec.halo[-1], spec.scale, spec.core_multiple)
+        self._stream: Stream | None = None
+
+    @property
+    def by_plane(self) -> bool:
+        """True where each band of a slice goes alone, on no grid: what a stream takes."""
+        return len(self.spec.scale) == 2 and self.spec.bands == "any" and self.spec.core_multiple == 1
+
+    def stream(self, numbers: Numbers) -> Stream:
+        """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
+        if self._stream is None or self._stream.numbers != numbers:
+            self._stream = Stream(partial(self.batches.run, network=self.generator), self.device, numbers)
+        return self._stream
 
     def run(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale).
@@ -49,66 +68,19 @@ class Engine:
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
         slices = _slices(block, self.spec)
-        result = self._run_slices(slices, self.generator)
+        result = self.batches.run(slices, self.generator).cpu()
         if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
-            result = self._run_slices(slices, self.exact)
+            result = self.batches.run(slices, self.exact).cpu()
             if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
                 raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
                                 "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
         return _unsliced(result, block, self.spec)
-
-    def _run_slices(self, slices: Tensor, generator: Generator) -> Tensor:
-        """(N, B, y, x) to (N, B, Y, X): in batches, each halved on OutOfMemory, then cut into smaller cores."""
-        batch = self._batch()
-        done: list[Tensor] = []
-        position = 0
-        while position < len(slices):
-            piece = slices[position : position + batch]
-            try:
-                done.append(self._pass(piece, generator))
-                position += len(piece)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if batch > 1:
-                    batch = self.batch_limit = batch // 2
-                else:
-                    done.append(self._halves(piece, generator))
-                    position += 1
-        return torch.cat(done)
-
-    def _halves(self, piece: Tensor, generator: Generator) -> Tensor:
-        """One slice as two cores that keep their halo: exact, with half of the memory."""
-        axis = max(range(2, piece.ndim), key=lambda axis: piece.shape[axis])
-        halo, scale, multiple = self.spec.halo[axis - 2], self.spec.scale[axis - 2], self.spec.core_multiple
-        core = piece.shape[axis] - 2 * halo
-        if core < 2 * max(16, halo):
-            raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
-                            "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
-        cut = core // 2 // multiple * multiple
-        first = self._run_slices(piece.narrow(axis, 0, cut + 2 * halo), generator)
-        second = self._run_slices(piece.narrow(axis, cut, core - cut + 2 * halo), generator)
-        out = torch.cat([first, second], dim=axis)
-        if out.shape[axis] != core * scale:
-            raise TileError("halves of a tile do not add up", f"{out.shape[axis]} px", f"expected {core * scale}")
-        return out
-
-    def _pass(self, piece: Tensor, generator: Generator) -> Tensor:
-        # inference_mode is a setting of the thread: it has to be entered where the work is done.
-        with torch.inference_mode():
-            out: Tensor = generator(piece.to(self.device)).float().cpu()
-        return out
 
     def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
         """True when the core of a slice varies and its result does not."""
         varies = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2).flatten(1).std(dim=1) > 1e-6
         flat = result.flatten(1).std(dim=1) == 0
         return bool((varies & flat).any())
-
-    def _batch(self) -> int:
-        if self.batch_limit is not None:
-            return self.batch_limit
-        return 1 if self.device.type == "cpu" else 16  # batching gives nothing on a CPU
 
 
 @dataclass(frozen=True)
@@ -136,8 +108,27 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
+    if engine.device.type == "cuda" and engine.by_plane and can_stream(facts.dtype):
+        return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
+
+
+def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
+    """What `super_resolve` gives, for many tiles in turn: on CUDA their copies overlap with the computing."""
+    if not engine.by_plane:
+        yield from (super_resolve(engine, one.values, one.valid, facts, one.around) for one in blocks)
+        return
+    numbers = Numbers(
+        facts.normalisation.offset, facts.normalisation.scale, facts.dtype, facts.nodata,
+        engine.spec.scale[-1], engine.spec.halo[-1], facts.back_projection,
+    )  # fmt: skip
+
+    def again(block: Block) -> NDArray[Any]:
+        network = facts.normalisation.apply(block.values)
+        return _native(engine, numbers_of(engine, network, block.around, facts.back_projection), block.valid, facts)
+
+    yield from engine.stream(numbers).run(blocks, again)
 
 
 def super_resolve_with_trust(
@@ -233,12 +224,15 @@ def _unsliced(result: Tensor, block: NDArray[Any], spec: Spec) -> NDArray[np.flo
     return result.reshape(*block.shape[:-own], *result.shape[-own:]).numpy()
 
 
-def open_engine(model: Path, device: str = "auto", precision: str = "auto") -> Engine:
-    """The engine of a checkpoint folder; CheckpointError when its halo is not what its layers need."""
+def open_engine(model: Path, device: str = "auto", precision: str = "auto", backend: str = "eager") -> Engine:
+    """The engine of a checkpoint folder.
+
+    CheckpointError when its halo is not what its layers need, or when the backend is not there.
+    """
     spec, generator = load_generator(model)
     prove(spec, generator)
     where = choose_device(device)
-    return Engine(spec, generator, where, choose_precision(precision, spec, where))
+    return Engine(spec, generator, where, choose_precision(precision, spec, where), backend)
 
 
 def prove(spec: Spec, generator: Generator) -> None:
@@ -263,28 +257,13 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precision:
-    """'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
+    """The wish; 'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
     if precision == "auto":
         native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
         return "bfloat16" if spec.precision == "bfloat16" and native else "float32"
-    return "bfloat16" if precision == "bfloat16" else "float32"
+    return cast(Precision, precision)
 
 
 def _cpu_has_bf16() -> bool:
     # What torch.compile itself asks before it emits such instructions.
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _in_precision(generator: Generator, precision: Precision) -> Generator:
-    """A copy whose residual branch computes in `precision`; the fixed base stays in float32."""
-    copy: Generator = deepcopy(generator).to(memory_format=generator.memory_format)  # type: ignore[call-overload]
-    if precision == "bfloat16":
-        for name, child in copy.named_children():
-            if name != "base":
-                child.to(torch.bfloat16)
-    return copy
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch has a class for CUDA only; its CPU allocator raises a RuntimeError with this text.
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

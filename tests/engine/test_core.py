@@ -125,9 +125,9 @@ def test_out_of_memory_halves_the_batch_then_the_tile_and_changes_nothing() -> N
     expected = Engine(spec, generator, CPU, "float32").run(scene)
     for pixels in (2 * 158 * 158, 158 * 100):
         engine = limited(pixels)
-        engine.batch_limit = 4
+        engine.batches.limit = 4
         assert np.abs(engine.run(scene) - expected).max() <= 1e-6
-        assert engine.batch_limit <= 2
+        assert engine.batches.limit <= 2
 
 
 def test_no_memory_at_all_is_said() -> None:

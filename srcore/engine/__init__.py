@@ -1,0 +1,47 @@
+"""The engine: LR blocks in, SR blocks out, on the device, in the precision and by the backend that are there.
+
+`stream` and `cuda` need torch and numpy only and run on a bare GPU machine; so this module imports `core`, which needs
+more, when one of its names is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from srcore.engine.core import (
+        BlockFacts,
+        Engine,
+        choose_device,
+        choose_precision,
+        numbers_of,
+        open_engine,
+        plain_sr,
+        prove,
+        self_ensemble_spread,
+        super_resolve,
+        super_resolve_stream,
+        super_resolve_with_trust,
+    )
+
+__all__ = [
+    "BlockFacts",
+    "Engine",
+    "choose_device",
+    "choose_precision",
+    "numbers_of",
+    "open_engine",
+    "plain_sr",
+    "prove",
+    "self_ensemble_spread",
+    "super_resolve",
+    "super_resolve_stream",
+    "super_resolve_with_trust",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("srcore.engine.core"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

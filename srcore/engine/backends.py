@@ -1,0 +1,114 @@
+"""Backends: who computes the deep part of a generator. One generator in, one that gives the same numbers out.
+
+eager      torch's plain operators, channels_last
+fused      the same with ReLU and sum inside oneDNN's convolutions (CPU)
+compile    torch.compile at static shapes, weights frozen
+openvino   OpenVINO at static shapes, one stream (CPU; the extra `openvino`)
+graphs     CUDA graphs at static shapes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from importlib.util import find_spec
+from typing import Literal, TypeGuard, cast
+
+import torch
+from torch import Tensor, nn
+
+from srcore.engine import fused
+from srcore.engine.cuda import Graphed
+from srcore.errors import CheckpointError
+from srcore.models import Edsr, Generator
+from srcore.models.mixed import Deep, Mixed
+
+Precision = Literal["float32", "bfloat16", "int8"]
+Backend = Literal["eager", "fused", "compile", "openvino", "graphs"]
+BACKENDS: tuple[Backend, ...] = ("eager", "fused", "compile", "openvino", "graphs")
+
+
+def installed(generator: Generator, device: torch.device, precision: Precision) -> list[Backend]:
+    """The backends that can compute this generator here, the one to begin with first.
+
+    Only an EDSR of single bands has a form for other backends than eager. torch.compile is not counted: it compiles
+    for half a minute in every worker; it is there for whoever asks for it.
+    """
+    if not _has_forms(generator):
+        return [] if precision == "int8" else ["eager"]
+    if precision == "int8":
+        return ["openvino"] if _has_openvino(device) and find_spec("nncf") else []
+    if device.type == "cuda":
+        return ["graphs", "eager"]
+    found: list[Backend] = ["fused"] if fused.works(_dtype(precision)) else []
+    return [*found, "eager", *(["openvino"] if _has_openvino(device) else [])]  # type: ignore[list-item]
+
+
+def refuse_missing(backend: str, generator: Generator, device: torch.device, precision: Precision) -> None:
+    """CheckpointError NO_BACKEND when `backend` cannot compute this generator here."""
+    there = [*installed(generator, device, precision), *(["compile"] if _has_forms(generator) else [])]
+    if precision == "int8":
+        there = [*installed(generator, device, precision)]
+    if backend not in there:
+        raise CheckpointError(f"backend {backend} is not there for {precision} on {device.type}",
+                              ", ".join(there) or "none", "install srcore[openvino] or use --backend auto",
+                              code="NO_BACKEND")  # fmt: skip
+
+
+def build(
+    generator: Generator, backend: str, precision: Precision, device: torch.device, samples: Sequence[Tensor] = ()
+) -> Generator:
+    """A generator on `device` that computes what `generator` does, by `backend` and in `precision`.
+
+    float32 in eager is the generator itself, the reference of all others. int8 is calibrated on `samples`, network
+    values (1, 1, Y, X) of one shape. CheckpointError NO_BACKEND when the backend is not there.
+    """
+    refuse_missing(backend, generator, device, precision)
+    if backend == "eager" and precision == "float32":
+        return _reference(generator).to(device)
+    if not _has_forms(generator):
+        return _cast(_reference(generator)).to(device)
+    mixed = Mixed(generator, _dtype(precision))
+    assert isinstance(mixed.deep, Deep)
+    if backend == "openvino":
+        from srcore.engine.openvino_runtime import OpenVinoDeep  # an extra: only those who ask for it need it
+
+        mixed.deep = OpenVinoDeep(mixed.deep, precision, mixed.dtype, samples)
+    elif backend == "fused":
+        mixed.deep = fused.fuse(mixed.deep)
+    elif backend == "compile":
+        mixed.deep = _compiled(mixed.deep.to(device))
+    placed = mixed.eval().to(device)
+    return Graphed(placed) if backend == "graphs" else placed
+
+
+def _compiled(deep: Deep) -> nn.Module:
+    if deep.tail.weight.device.type == "cuda":
+        return cast(nn.Module, torch.compile(deep, dynamic=False))
+    return cast(nn.Module, torch.compile(deep, dynamic=False, options={"freezing": True}))
+
+
+def _reference(generator: Generator) -> Generator:
+    copy: Generator = deepcopy(generator).to(memory_format=generator.memory_format)  # type: ignore[call-overload]
+    return copy.eval()
+
+
+def _cast(generator: Generator) -> Generator:
+    """The generator with its residual branch in bfloat16; the fixed base stays in float32."""
+    for name, child in generator.named_children():
+        if name != "base":
+            child.to(torch.bfloat16)
+    return generator
+
+
+def _has_forms(generator: Generator) -> TypeGuard[Edsr]:
+    """True for what `Mixed` can rewrite."""
+    return isinstance(generator, Edsr) and generator.bands == 1
+
+
+def _dtype(precision: Precision) -> torch.dtype:
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def _has_openvino(device: torch.device) -> bool:
+    return device.type == "cpu" and find_spec("openvino") is not None

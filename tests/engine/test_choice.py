@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from srcore.checkpoints import BUILTIN
+from srcore.engine import choice, gate
+from srcore.engine.choice import Case, Choice, Trial, choose, measure, recall, remember
+from srcore.errors import CheckpointError
+from srcore.models import Generator
+from srcore.weights import load_generator
+
+CPU = torch.device("cpu")
+MANY = 10**9
+"""LR pixels of a scene that is worth a measurement."""
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case(*load_generator(BUILTIN / "srcore-x2"), CPU, "bfloat16", (94, 94))
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.json"))
+
+
+def test_what_was_measured_is_remembered_and_decides(case: Case, tmp_path: Path) -> None:
+    first = choose(case, "auto", MANY, tmp_path)
+    [path] = files(tmp_path)
+    trials = recall(tmp_path, case)
+    assert trials is not None
+    fastest = max(trials, key=lambda trial: trial.lr_mpx_s or 0)
+    assert (first.backend, first.rms_dn) == (fastest.backend, fastest.rms_dn)
+    written = path.read_bytes()
+    assert choose(case, "auto", MANY, tmp_path) == first
+    assert path.read_bytes() == written
+    remember(tmp_path, case, [Trial("eager", 1.0, 5.0, 9.0), Trial("fused", 1.0, 5.0, 1.0)])
+    assert choose(case, "auto", 1, tmp_path).backend == "eager"
+
+
+def test_a_small_scene_is_not_measured(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(choice, "measure", never)
+    found = choose(case, "auto", 10**5, tmp_path)
+    assert found.precision == "bfloat16"
+    assert 0 < found.rms_dn < 1.5
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"trials": 3}', b'{"trials": [{"a": 1}], "seal": "x"}'])
+def test_a_damaged_memory_is_measured_again(case: Case, tmp_path: Path, content: bytes) -> None:
+    remember(tmp_path, case, [Trial("eager", 1.0, 5.0, 9.0)])
+    [path] = files(tmp_path)
+    path.write_bytes(content)
+    assert recall(tmp_path, case) is None
+    choose(case, "auto", MANY, tmp_path)
+    assert json.loads(path.read_bytes())["seal"]
+
+
+def test_a_flipped_bit_is_seen(case: Case, tmp_path: Path) -> None:
+    remember(tmp_path, case, [Trial("eager", 1.0, 5.0, 9.0)])
+    [path] = files(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"9.0", b"8.0"))
+    assert recall(tmp_path, case) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    remember(tmp_path / "file", case, [Trial("eager", 1.0, 5.0, 9.0)])
+    assert recall(tmp_path / "file", case) is None
+
+
+def test_another_machine_model_or_shape_is_another_case(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    retrained = case.spec.model_copy(update={"weights_sha256": "0"})
+    other = [
+        replace(case, tile=(94, 95)),
+        replace(case, precision="float32"),
+        replace(case, spec=retrained),
+    ]
+    keys = {case.key, *(one.key for one in other)}
+    monkeypatch.setattr(choice, "_device_name", lambda device: "another")
+    keys.add(case.key)
+    monkeypatch.setattr(choice, "_version", lambda package: "2")
+    keys.add(case.key)
+    assert len(keys) == 6
+
+
+def off(generator: Generator, by: float) -> Generator:
+    forward = generator.forward
+    generator.forward = lambda x: forward(x) + by  # type: ignore[method-assign]
+    return generator
+
+
+def inexact(monkeypatch: pytest.MonkeyPatch, refused: Callable[[str, str], bool]) -> None:
+    real = choice.build
+
+    def build(generator: Generator, backend: str, precision: str, *rest: object) -> Generator:
+        found = real(generator, backend, precision, *rest)  # type: ignore[arg-type]
+        return off(found, 0.01) if refused(backend, precision) else found
+
+    monkeypatch.setattr(choice, "build", build)
+
+
+def test_a_backend_that_fails_the_gate_is_not_used(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inexact(monkeypatch, lambda backend, precision: precision == "bfloat16" and backend != "eager")
+    with caplog.at_level(logging.WARNING):
+        assert choose(case, "auto", MANY, tmp_path).backend == "eager"
+    assert "is not used for srcore-x2" in caplog.text or len(measure(case, ["eager"])) == 1
+    assert choose(case, "auto", 1, tmp_path / "other").backend == "eager"
+    with pytest.raises(CheckpointError, match=r"fails the numerics gate.*DN rms") as caught:
+        choose(case, _another_than_eager(case), 1, tmp_path)
+    assert caught.value.code == "BACKEND_NUMERICS"
+
+
+def _another_than_eager(case: Case) -> str:
+    names = [name for name in choice.installed(case.generator, CPU, "bfloat16") if name != "eager"]
+    if not names:
+        pytest.skip("only eager is there: no fused operators and no OpenVINO")
+    return names[0]
+
+
+def test_float32_is_left_where_nothing_passes(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inexact(monkeypatch, lambda backend, precision: precision == "bfloat16")
+    assert choose(case, "auto", 1, tmp_path) == Choice("eager", "float32", 0.0, 0.0)
+    assert "computes in float32: no backend passes the gate" in caplog.text
+
+
+def test_the_texture_is_what_the_gate_says() -> None:
+    texture = gate.texture(158)
+    assert (texture.min(), texture.max()) == (0, gate.SPAN_DN)
+    assert (texture == texture.round()).all()
+
+
+def test_numbers_that_are_none_fail_the_gate() -> None:
+    _, generator = load_generator(BUILTIN / "srcore-x2")
+    broken = off(load_generator(BUILTIN / "srcore-x2")[1], float("nan"))
+    found = gate.compare(generator, broken, CPU)
+    assert "inf DN rms" in found.refused("float32")
+    assert "inf DN rms" in found.refused("int8")
