@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -98,11 +97,6 @@ class Case:
         """A guess at the compute time of so many LR pixels."""
         flops = 2 * sum(p.numel() for p in self.generator.parameters())
         return pixels * flops / ASSUMED_FLOPS
-
-
-def cache_folder(wish: Path | None = None) -> Path:
-    """Where results are remembered: `wish`, or srcore's folder in the user's cache."""
-    return wish or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcore"
 
 
 def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:

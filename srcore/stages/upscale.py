@@ -160,7 +160,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     """
     # PLAN, INGEST and EXPORT start without torch; so does this module until a tile comes.
     from srcore.engine import Engine, choose_device, choose_precision, prove
-    from srcore.engine.choice import Case, cache_folder, choose
+    from srcore.engine.choice import Case, choose
     from srcore.weights import load_generator
 
     spec, generator = load_generator(plan.model)
@@ -172,7 +172,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
         shape = plan.tiles.tile_shape
         case = Case(spec, generator, device, precision, shape[-generator.axes :], samples)
         pixels = len(plan.tiles) * len(plan.header.bands) * prod(shape)
-        choice = choose(case, plan.backend, pixels, cache_folder(load_settings().cache))
+        choice = choose(case, plan.backend, pixels, load_settings().cache_folder)
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
     maker = replace(chosen, device=str(device))
