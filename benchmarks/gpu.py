@@ -150,7 +150,7 @@ def streamed(generator: Edsr, device: torch.device, size: Size, case: dict[str, 
     valid = np.ones((bands, core, core), bool)
     blocks = [Block(tiles[index % len(tiles)], valid) for index in range(size.blocks)]
     numbers = Numbers((0.0,) * bands, (SPAN_DN,) * bands, "uint16", (0.0,) * bands, generator.scale, generator.halo)
-    batches = Batches(device, generator.halo, generator.scales)
+    batches = Batches(device, (generator.halo,) * 2, (generator.scale,) * 2)
     batches.limit = bands
     network = built(generator, "bfloat16", case["form"], device)
     for overlap in (True, False) if device.type == "cuda" else (False,):
@@ -184,7 +184,7 @@ def out_of_memory(generator: Edsr, device: torch.device) -> dict[str, Any]:
     """Batches on a device with little memory left: the batch that it came down to, and the difference it makes."""
     core, halo = 256, generator.halo
     slices = torch.rand(16, 1, core + 2 * halo, core + 2 * halo)
-    batches = Batches(device, halo, generator.scales)
+    batches = Batches(device, (halo,) * 2, (generator.scale,) * 2)
     batches.limit = 16
     network = built(generator, "bfloat16", "eager", device)
     expected = torch.cat([batches.run(one[None], network) for one in slices])

@@ -208,5 +208,6 @@ def _receipt(
         outputs=(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
+        computing_s=round(upscaled.computing_s, 3),
         code_version=__version__,
     )  # fmt: skip

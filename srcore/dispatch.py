@@ -6,16 +6,18 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from srcore.errors import PlanError, SRError, TileError
+from srcore.overlap import Done
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,10 +57,28 @@ class Workers:
         return len(os.sched_getaffinity(0)) if self.count is None else self.count
 
 
+Work = Callable[[Sequence[int]], Iterator[Done[T]]]
+"""Several tiles of one task, in any way that suits them; one Done each."""
+
+
+def each(work: Callable[[int], T]) -> Work[T]:
+    """Work that does one tile after the other."""
+    return partial(_each, work)
+
+
+def _each(work: Callable[[int], T], tiles: Sequence[int]) -> Iterator[Done[T]]:
+    for tile in tiles:
+        try:
+            done = Done(tile, result=work(tile))
+        except Exception as error:
+            done = Done(tile, error=error)
+        yield done
+
+
 def run_tiles(
-    work: Callable[[int], T], tiles: Sequence[int], workers: Workers, arrived: Callable[[T], None], batch: int = 1
+    work: Work[T], tiles: Sequence[int], workers: Workers, arrived: Callable[[T], None], batch: int = 1
 ) -> None:
-    """Call `work` for every tile and hand each result to `arrived`, here, as it comes.
+    """Do `work` for every tile and hand each result to `arrived`, here, as it comes.
 
     Tasks hold `batch` tiles. A failing tile is tried again, alone, up to RETRIES times. When all others are
     done, TileError names those that failed for good, with the last error of the first. A full disk ends the run
@@ -111,7 +131,7 @@ class _Ledger(Generic[T]):
                                           "look for memory in the system log; a smaller --tile needs less",
                                           code="TILE_KILLED")  # fmt: skip
 
-    def settle(self, outcomes: Sequence[Outcome[T]]) -> None:
+    def settle(self, outcomes: Iterable[Outcome[T]]) -> None:
         for outcome in outcomes:
             if outcome.error is None:
                 self.arrived(outcome.result)  # type: ignore[arg-type]  # a result is there where no error is
@@ -127,20 +147,28 @@ class _Ledger(Generic[T]):
             if outcome.error.code in HOPELESS:
                 self.queue.clear()
                 self.suspects.clear()
+                return
 
 
-def _attempt(work: Callable[[int], T], tiles: Sequence[int]) -> list[Outcome[T]]:
-    """Run on a worker: one outcome a tile, so that a bad tile costs its neighbours nothing."""
-    outcomes: list[Outcome[T]] = []
-    for tile in tiles:
-        try:
-            outcomes.append(Outcome(tile, result=work(tile)))
-        except SRError as error:
-            outcomes.append(Outcome(tile, error=error))
-        except Exception as error:
-            log.debug("tile %d", tile, exc_info=True)
-            outcomes.append(Outcome(tile, error=_foreign(error)))
-    return outcomes
+def _attempt(work: Work[T], tiles: Sequence[int]) -> Iterator[Outcome[T]]:
+    """One outcome a tile, so that a bad tile costs its neighbours nothing."""
+    left = set(tiles)
+    try:
+        for done in work(tiles):
+            left.discard(done.item)
+            yield Outcome(done.item, done.result, None if done.error is None else _own(done.error))
+    except Exception as error:
+        log.debug("tiles %s", sorted(left), exc_info=True)
+        yield from (Outcome(tile, error=_own(error)) for tile in sorted(left))
+
+
+def _attempt_all(work: Work[T], tiles: Sequence[int]) -> list[Outcome[T]]:
+    """`_attempt` as a task of a worker."""
+    return list(_attempt(work, tiles))
+
+
+def _own(error: Exception) -> SRError:
+    return error if isinstance(error, SRError) else _foreign(error)
 
 
 def _foreign(error: BaseException) -> TileError:
@@ -148,7 +176,7 @@ def _foreign(error: BaseException) -> TileError:
     return TileError("a tile failed", f"{type(error).__name__}: {error}", "")
 
 
-def _drain(client: Client, work: Callable[[int], T], ledger: _Ledger[T]) -> None:
+def _drain(client: Client, work: Work[T], ledger: _Ledger[T]) -> None:
     """Keep a bounded window of futures running until the queue is empty, then try the suspects one at a time."""
     arrivals: SimpleQueue[Any] = SimpleQueue()
     running: dict[Any, Sequence[int]] = {}
@@ -156,7 +184,7 @@ def _drain(client: Client, work: Callable[[int], T], ledger: _Ledger[T]) -> None
 
     def submit(several: Sequence[int]) -> None:
         # pure=False: a second attempt is a new task, not the remembered failure.
-        future = client.submit(_attempt, work, several, pure=False)
+        future = client.submit(_attempt_all, work, several, pure=False)
         running[future] = several
         future.add_done_callback(arrivals.put)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +142,17 @@ def test_upscale_tells_json_to_programs(
     receipt = json.loads(out)
     assert receipt["model"] == "bicubic-x2"
     assert {item["name"] for item in receipt["outputs"]} >= {"out.tif", "out.json", "out.png"}
+
+
+def test_verbose_says_what_was_planned_and_chosen(
+    write_raster: Callable[..., Path], landscape: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    source = write_raster(landscape(1, (40, 60)))
+    command = [sys.executable, "-m", "flows.cli", "--verbose", "upscale", str(source), str(tmp_path / "sr.tif"),
+               "--model", "bicubic-x2", "--workers", "0"]  # fmt: skip
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "1 tiles of 40 x 60 px, halo 3 x 3 px" in said
+    assert "in float32 by eager" in said
 
 
 def test_separate_files_of_one_band_each_are_one_scene(

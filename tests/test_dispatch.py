@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.dispatch import Workers, refuse_open_scheduler, run_tiles
+from srcore.dispatch import Workers, each, refuse_open_scheduler, run_tiles
 from srcore.errors import PlanError, SourceError, TileError
 
 
@@ -45,13 +45,13 @@ def killed_once(folder: Path, tile: int) -> int:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_every_tile_arrives_once(workers: Workers, batch: int) -> None:
     results: list[int] = []
-    run_tiles(square, range(23), workers, results.append, batch)
+    run_tiles(each(square), range(23), workers, results.append, batch)
     assert sorted(results) == [n * n for n in range(23)]
 
 
 def test_a_failing_tile_is_tried_again(tmp_path: Path) -> None:
     results: list[int] = []
-    run_tiles(partial(fails_twice, tmp_path), range(5), Workers(0), results.append, batch=5)
+    run_tiles(each(partial(fails_twice, tmp_path)), range(5), Workers(0), results.append, batch=5)
     assert sorted(results) == [0, 1, 2, 3, 4]
     assert (tmp_path / "3").read_text() == "xxx"
     assert (tmp_path / "2").read_text() == "x"
@@ -60,31 +60,31 @@ def test_a_failing_tile_is_tried_again(tmp_path: Path) -> None:
 def test_a_tile_that_fails_for_good_is_named_and_its_neighbours_finish() -> None:
     results: list[int] = []
     with pytest.raises(TileError, match=r"tile 2 failed 3 times.*RuntimeError: always"):
-        run_tiles(poison, range(5), Workers(0), results.append, batch=2)
+        run_tiles(each(poison), range(5), Workers(0), results.append, batch=2)
     assert sorted(results) == [0, 1, 3, 4]
 
 
 def test_an_error_that_no_retry_can_mend_is_itself() -> None:
     with pytest.raises(SourceError, match="bring it back"):
-        run_tiles(wrong_input, range(2), Workers(0), lambda _: None)
+        run_tiles(each(wrong_input), range(2), Workers(0), lambda _: None)
 
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     results: list[int] = []
-    run_tiles(partial(killed_once, tmp_path), range(6), Workers(2), results.append)
+    run_tiles(each(partial(killed_once, tmp_path)), range(6), Workers(2), results.append)
     assert sorted(results) == [0, 1, 2, 3, 4, 5]
     assert (tmp_path / "killed-1").exists()
 
 
 def test_no_scheduler_at_the_address_is_said() -> None:
     with pytest.raises(PlanError, match="no Dask scheduler answers"):
-        run_tiles(square, range(3), Workers(scheduler="tcp://127.0.0.1:9"), lambda _: None)
+        run_tiles(each(square), range(3), Workers(scheduler="tcp://127.0.0.1:9"), lambda _: None)
 
 
 @pytest.mark.parametrize("address", ["tcp://10.0.0.5:8786", "tcp://dask.example.org:8786", "ucx://192.168.1.4:1"])
 def test_an_open_scheduler_is_refused(address: str) -> None:
     with pytest.raises(PlanError, match="needs TLS"):
-        run_tiles(square, range(3), Workers(scheduler=address), lambda _: None)
+        run_tiles(each(square), range(3), Workers(scheduler=address), lambda _: None)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1"])

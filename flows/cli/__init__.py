@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -47,12 +48,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say on stderr what was planned and chosen.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     # `debug` is read in `main`, which has to know it even where the options cannot be parsed.
-    pass
+    if verbose:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("srcore").setLevel(logging.INFO)
 
 
 def main() -> NoReturn:

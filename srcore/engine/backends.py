@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib.util import find_spec
-from typing import Literal, TypeGuard, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from srcore.engine import fused
 from srcore.engine.cuda import Graphed
 from srcore.errors import CheckpointError
-from srcore.models import Edsr, Generator
-from srcore.models.mixed import Deep, Mixed
+from srcore.models import Generator
+from srcore.models.mixed import Deep, Mixed, is_mixable
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Backend = Literal["eager", "fused", "compile", "openvino", "graphs"]
@@ -31,10 +31,10 @@ BACKENDS: tuple[Backend, ...] = ("eager", "fused", "compile", "openvino", "graph
 def installed(generator: Generator, device: torch.device, precision: Precision) -> list[Backend]:
     """The backends that can compute this generator here, the one to begin with first.
 
-    Only an EDSR of single bands has a form for other backends than eager. torch.compile is not counted: it compiles
-    for half a minute in every worker; it is there for whoever asks for it.
+    Only an EDSR of one band has a form for other backends than eager. torch.compile is not counted: it compiles for
+    half a minute in every worker; it is there for whoever asks for it.
     """
-    if not _has_forms(generator):
+    if not is_mixable(generator):
         return [] if precision == "int8" else ["eager"]
     if precision == "int8":
         return ["openvino"] if _has_openvino(device) and find_spec("nncf") else []
@@ -46,7 +46,7 @@ def installed(generator: Generator, device: torch.device, precision: Precision) 
 
 def refuse_missing(backend: str, generator: Generator, device: torch.device, precision: Precision) -> None:
     """CheckpointError NO_BACKEND when `backend` cannot compute this generator here."""
-    there = [*installed(generator, device, precision), *(["compile"] if _has_forms(generator) else [])]
+    there = [*installed(generator, device, precision), *(["compile"] if is_mixable(generator) else [])]
     if precision == "int8":
         there = [*installed(generator, device, precision)]
     if backend not in there:
@@ -64,10 +64,10 @@ def build(
     values (1, 1, Y, X) of one shape. CheckpointError NO_BACKEND when the backend is not there.
     """
     refuse_missing(backend, generator, device, precision)
+    if not is_mixable(generator):
+        return _residual_in(_dtype(precision), _reference(generator)).to(device)
     if backend == "eager" and precision == "float32":
         return _reference(generator).to(device)
-    if not _has_forms(generator):
-        return _cast(_reference(generator)).to(device)
     mixed = Mixed(generator, _dtype(precision))
     assert isinstance(mixed.deep, Deep)
     if backend == "openvino":
@@ -93,17 +93,12 @@ def _reference(generator: Generator) -> Generator:
     return copy.eval()
 
 
-def _cast(generator: Generator) -> Generator:
-    """The generator with its residual branch in bfloat16; the fixed base stays in float32."""
-    for name, child in generator.named_children():
+def _residual_in(dtype: torch.dtype, copy: Generator) -> Generator:
+    """`copy` with its residual branch in `dtype`; the fixed base, and what has no weights, stays in float32."""
+    for name, child in copy.named_children():
         if name != "base":
-            child.to(torch.bfloat16)
-    return generator
-
-
-def _has_forms(generator: Generator) -> TypeGuard[Edsr]:
-    """True for what `Mixed` can rewrite."""
-    return isinstance(generator, Edsr) and generator.bands == 1
+            child.to(dtype)
+    return copy
 
 
 def _dtype(precision: Precision) -> torch.dtype:

@@ -16,14 +16,16 @@ FIRST_BATCH = {"cpu": 1, "cuda": 16}
 class Batches:
     """Passes of at most `limit` slices; the limit is halved, for good, when the device runs out of memory."""
 
-    def __init__(self, device: torch.device, halo_px: int, scales: Sequence[int], multiple: int = 1) -> None:
-        self.device, self.halo_px, self.scales, self.multiple = device, halo_px, tuple(scales), multiple
+    def __init__(self, device: torch.device, halo_px: Sequence[int], scale: Sequence[int], multiple: int = 1) -> None:
+        self.device, self.halo_px, self.scale, self.multiple = device, halo_px, scale, multiple
         self.limit = FIRST_BATCH.get(device.type, 1)
 
     def run(self, slices: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N, B, y, x) to (N, B, Y, X), or with z before y, in float32 on the device.
+        """(N, B, y, x) to (N, B, Y, X) in float32 on the device; a slice that does not fit is cut into smaller cores.
 
-        A slice that does not fit is cut into smaller cores. TileError TILE_OOM when not even the smallest piece fits.
+        Of volumes (N, B, z, y, x) to (N, B, Z, Y, X).
+
+        TileError TILE_OOM when not even the smallest piece fits.
         """
         done: list[Tensor] = []
         position = 0
@@ -45,7 +47,7 @@ class Batches:
     def _halves(self, piece: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """One slice as two cores that keep their halo: exact, with half of the memory."""
         axis = max(range(2, piece.ndim), key=lambda axis: piece.shape[axis])
-        halo, scale = self.halo_px, self.scales[axis - 2]
+        halo, scale = self.halo_px[axis - 2], self.scale[axis - 2]
         core = piece.shape[axis] - 2 * halo
         if core < 2 * max(16, halo):
             raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",

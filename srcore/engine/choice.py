@@ -108,9 +108,10 @@ def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:
         wish = "openvino"
     if wish != "auto":
         return _checked(case, wish)
+    there = installed(case.generator, case.device, case.precision)
     trials = recall(cache, case)
-    if trials is None and case.seconds(pixels) >= MEASURE_FROM_S:
-        trials = measure(case, installed(case.generator, case.device, case.precision))
+    if trials is None and len(there) > 1 and case.seconds(pixels) >= MEASURE_FROM_S:
+        trials = measure(case, there)
         remember(cache, case, trials)
     if trials is None:
         trials = _first_that_passes(case)

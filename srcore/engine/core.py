@@ -48,13 +48,13 @@ class Engine:
         self.exact = build(generator, "eager", "float32", device)
         reference = precision == "float32" and backend == "eager"
         self.generator = self.exact if reference else build(generator, backend, precision, device, samples)
-        self.batches = Batches(device, spec.halo[-1], spec.scale, spec.core_multiple)
+        self.batches = Batches(device, spec.halo, spec.scale, spec.core_multiple)
         self._stream: Stream | None = None
 
-    @property
-    def by_plane(self) -> bool:
-        """True where each band of a slice goes alone, on no grid: what a stream takes."""
-        return len(self.spec.scale) == 2 and self.spec.bands == "any" and self.spec.core_multiple == 1
+    def can_stream(self, facts: BlockFacts) -> bool:
+        """True on a GPU, where every band of every slice goes through alone and cores may begin anywhere."""
+        planar = self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
+        return self.device.type == "cuda" and planar and can_stream(facts.dtype)
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -108,7 +108,7 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
-    if engine.device.type == "cuda" and engine.by_plane and can_stream(facts.dtype):
+    if engine.can_stream(facts):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
@@ -116,9 +116,6 @@ def super_resolve(
 
 def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
     """What `super_resolve` gives, for many tiles in turn: on CUDA their copies overlap with the computing."""
-    if not engine.by_plane:
-        yield from (super_resolve(engine, one.values, one.valid, facts, one.around) for one in blocks)
-        return
     numbers = Numbers(
         facts.normalisation.offset, facts.normalisation.scale, facts.dtype, facts.nodata,
         engine.spec.scale[-1], engine.spec.halo[-1], facts.back_projection,

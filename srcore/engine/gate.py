@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from srcore.models import Generator
 
 SPAN_DN = 10_000
-CORE_PX = {2: 128, 3: 32}
-"""Sides of its core, by the axes of the generator."""
+CORE_PX, VOLUME_CORE_PX = 128, 32
+"""LR pixels along the core that is compared: multiples of every generator's grid."""
 LIMITS: dict[str, tuple[float, float]] = {
     "float32": (0.05, 0.05), "bfloat16": (1.5, 100.0), "int8": (15.0, 1000.0)
 }  # fmt: skip
@@ -50,17 +50,25 @@ class Difference:
 
 
 @lru_cache(maxsize=4)
-def texture(side: int, axes: int = 2) -> NDArray[np.float64]:
-    """The texture (side, side), or a cube of it, in whole DN from 0 to SPAN_DN."""
-    shape = (side,) * axes
-    noise = np.fft.rfftn(np.random.default_rng(10_000).standard_normal(shape))
-    steps = [np.fft.fftfreq(side)] * (axes - 1) + [np.fft.rfftfreq(side)]
-    frequency = np.sqrt(sum(step**2 for step in np.meshgrid(*steps, indexing="ij")))
-    frequency[(0,) * axes] = 1.0
-    # Amplitude 1/f in the plane is power 1/f^2; a cube has one more axis to spread it over.
-    field = np.fft.irfftn(noise / frequency ** (axes / 2), shape, axes=tuple(range(axes)))
+def texture(side: int) -> NDArray[np.float64]:
+    """The texture (side, side) in whole DN from 0 to SPAN_DN."""
+    noise = np.fft.rfft2(np.random.default_rng(10_000).standard_normal((side, side)))
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    frequency[0, 0] = 1.0
+    field = np.fft.irfft2(noise / frequency, (side, side))
     scaled: NDArray[np.float64] = np.rint((field - field.min()) / np.ptp(field) * SPAN_DN)
     return scaled
+
+
+def _input(generator: Generator) -> tuple[NDArray[np.float64], float]:
+    """The texture as network values (B, ...), each band and slice another part of it; and DN of a network value."""
+    core = CORE_PX if generator.axes == 2 else VOLUME_CORE_PX
+    side = core + 2 * generator.halo
+    planes = generator.bands * (side if generator.axes == 3 else 1)
+    dn = np.stack([np.roll(texture(side), 3 * plane, axis=0) for plane in range(planes)])
+    low, high = np.percentile(dn, (2, 98))
+    shape = (generator.bands, *(side,) * generator.axes)
+    return ((dn - low) / (high - low)).reshape(shape), float(high - low)
 
 
 def compare(
@@ -71,13 +79,11 @@ def compare(
     On the texture, or on `samples` (1, 1, Y, X) where the generator was calibrated on them: what they do not reach,
     int8 cuts off.
     """
-    dn = texture(CORE_PX[reference.axes] + 2 * reference.halo, reference.axes)
-    low, high = np.percentile(dn, (2, 98))
-    seen = torch.from_numpy(((dn - low) / (high - low)).astype(np.float32)).expand(1, reference.bands, *dn.shape)
-    values = list(samples) or [seen]
+    dn, span = _input(reference)
+    values = list(samples) or [torch.from_numpy(dn.astype(np.float32))[None]]
     with torch.inference_mode():
         off = [(generator(one.to(device)).double() - reference(one.to(device)).double()).cpu() for one in values]
-    error = torch.cat([one.flatten() for one in off]).abs() * float(high - low)
+    error = torch.cat([one.flatten() for one in off]).abs() * span
     if not bool(torch.isfinite(error).all()):
         return Difference(float("inf"), float("inf"))
     return Difference(float(error.square().mean().sqrt()), float(error.max()))

@@ -15,14 +15,14 @@ PROBE_CORE = 16
 
 
 def halo_from_layers(generator: Generator) -> int:
-    """LR pixels that the layers eat on each side of every axis: the shape difference of a pass without numbers.
+    """LR pixels that the layers eat on each side of every axis: the shape difference of a small pass.
 
-    -1 when the axes differ, which no generator here does.
+    -1 when the axes differ, which no generator here does. With numbers, though only shapes count: torch imports a
+    second's worth of modules for its first tensor without.
     """
-    meta = deepcopy(generator).to("meta")
-    side = 2 * generator.halo + 4 * _core(generator)
+    side = 2 * generator.halo + _core(generator)
     with torch.inference_mode():
-        out = meta(torch.empty(1, generator.bands, *(side,) * generator.axes, device="meta"))
+        out = generator(torch.zeros(1, generator.bands, *(side,) * generator.axes))
     own = out.shape[-generator.axes :]
     eaten = {side - int(n) // scale for n, scale in zip(own, generator.scales, strict=True)}
     return eaten.pop() // 2 if len(eaten) == 1 else -1

@@ -10,7 +10,7 @@ upper end) is not the error of the result.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,11 @@ class Deep(nn.Module):
         for block in self.blocks:
             deep = block(deep)
         return cast(Tensor, self.tail(deep))
+
+
+def is_mixable(generator: Generator) -> TypeGuard[Edsr]:
+    """True for the generators that have this form: an EDSR that sees band by band."""
+    return isinstance(generator, Edsr) and generator.bands == 1
 
 
 class Mixed(Generator):

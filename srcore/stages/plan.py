@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
@@ -31,6 +32,8 @@ WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
 WORKER_BUDGET_BYTES = 2 * 2**30
 """What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
+
+log = logging.getLogger(__name__)
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
 """What is made of a scene where nobody says otherwise."""
@@ -127,7 +130,14 @@ def plan_scene(job: Job) -> ScenePlan:
         trust=_trust(spec, job) if "trust" in job.outputs else None,
     )
     _check_disk(plan)
+    log.info("%s: %d tiles of %s px, halo %s px, %.3f px computed a px; projected %.2f GiB a worker, %.2f GiB on disk",
+             job.scene, len(tiles), _times(tiles.core), _times(tiles.halo), tiles.redundancy,
+             worker_bytes(spec, header, tiles) / 2**30, disk_bytes(plan) / 2**30)  # fmt: skip
     return plan
+
+
+def _times(numbers: Sequence[int]) -> str:
+    return " x ".join(map(str, numbers))
 
 
 def _trust(spec: Spec, job: Job) -> Trust:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from srcore import dispatch
 from srcore.checkpoints import read_spec
 from srcore.errors import CheckpointError, StoreError
+from srcore.overlap import Done, overlapped
 from srcore.settings import load_settings
 from srcore.storage.ingested import Ingested
 from srcore.storage.records import read_sealed, write_sealed_once
 from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.scratch import Maker, TileStore
+from srcore.tiling import Tile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srcore.engine import Engine
+    from srcore.engine import BlockFacts, Engine
     from srcore.engine.backends import Precision
+    from srcore.engine.stream import Block
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
 TASK_PIXELS = 2**18
 """LR pixels times bands that a small generator does in about a second on one core."""
 
+STREAMED_TILES, TASKS_A_WORKER = 8, 8
+"""Tiles of a task at most, where there are enough that all workers end together all the same."""
 SAMPLES, SAMPLE_PX = 16, 256
 """Tiles that int8 is calibrated on, and the largest side of each."""
 
@@ -48,6 +59,8 @@ class Upscaled:
     rms_dn: float
     """Of the backend to float32 in eager, in DN of 10,000, on the gate's texture."""
     seconds: float
+    computing_s: float
+    """All workers' time in the generator, of the tiles that were computed."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +68,8 @@ class TileDone:
     """What a worker reports of one tile."""
 
     tile: int
-    device: str
-    precision: str
     seconds: float
+    """Of computing."""
 
 
 def upscale(
@@ -79,13 +91,15 @@ def upscale(
         done.append(result)
         progress(total - len(pending) + len(done), total)
 
-    work = partial(upscale_tile, plan.scratch.plan)
-    dispatch.run_tiles(work, pending, workers or dispatch.Workers(), arrived, _batch(plan))
+    where = workers or dispatch.Workers()
+    work = partial(upscale_tiles, plan.scratch.plan)
+    dispatch.run_tiles(work, pending, where, arrived, _batch(plan, len(pending), where.resolved))
     makers = store.makers()
     device, precision, backend = ("+".join(sorted({getattr(maker, name) for maker in makers}))
                                   for name in ("device", "precision", "backend"))  # fmt: skip
     rms_dn = max(maker.rms_dn for maker in makers)
-    return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started)
+    computing_s = sum(tile.seconds for tile in done)
+    return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started, computing_s)
 
 
 def _restore_choice(store: TileStore) -> None:
@@ -99,50 +113,96 @@ def _restore_choice(store: TileStore) -> None:
             write_sealed_once(path, asdict(maker))
 
 
-def _batch(plan: ScenePlan) -> int:
-    """Tiles a task: about a second of work, so that small tiles do not drown in messages."""
+def _batch(plan: ScenePlan, pending: int, workers: int) -> int:
+    """Tiles a task: about a second of work at least, and so many that reading and writing go on beside it."""
+    if not workers:
+        return max(1, pending)
     pixels = len(plan.header.bands) * prod(plan.tiles.tile_shape)
-    return max(1, TASK_PIXELS // pixels)
+    return max(1, TASK_PIXELS // pixels, min(STREAMED_TILES, pending // (TASKS_A_WORKER * workers)))
 
 
-def upscale_tile(plan_path: Path, index: int) -> TileDone:
-    """Read one tile, super-resolve it, write its shard and then its marker. Runs on a worker."""
-    started = time.monotonic()
-    plan, ingested, engine, maker = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
-    from srcore.engine import BlockFacts, super_resolve, super_resolve_with_trust
-
-    store, tile = TileStore(plan), plan.tiles[index]
-    facts = BlockFacts(
-        ingested.normalisation,
-        plan.header.dtype,
-        tuple(_fill(band.nodata, plan.header.nodata) for band in plan.header.bands),
-        plan.back_projection,
-        plan.trust,
-    )
-    around = None
-    if plan.back_projection and min(ingested.valid_share) < 1:
-        own = engine.spec.halo_for(len(plan.tiles.shape))
-        margin = [h - o for h, o in zip(plan.tiles.halo, own, strict=True)]
-        seen = store.read_valid_around(tile, margin, ingested.sums)
-        around = seen[(slice(None), *plan.tiles.clipped(tile, margin))]
-    sums = ingested.sums[index]
-    values = store.read_tile(tile, sums)[(slice(None), *plan.tiles.clipped(tile, plan.tiles.halo))]
-    valid = store.read_valid(tile, sums)
-    if plan.trust is None:
-        block, trust = super_resolve(engine, values, valid, facts, around), None
-    else:
-        block, trust = super_resolve_with_trust(engine, values, valid, facts, around)
-    store.write_sr(tile, block, sums, maker, trust)
-    return TileDone(index, str(engine.device), engine.precision, time.monotonic() - started)
+def upscale_tiles(plan_path: Path, tiles: Sequence[int]) -> Iterator[Done[TileDone]]:
+    """Read tiles, super-resolve them, write their shards and then their markers. Runs on a worker."""
+    scene = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
+    return overlapped(tiles, scene.read, scene.compute, scene.write)
 
 
-def _fill(nodata: float | None, form: str) -> float | None:
-    return float("nan") if form == "nan" else nodata
+@dataclass(frozen=True)
+class _Result:
+    """The SR of a tile, and what it took."""
+
+    sr: NDArray[Any]
+    trust: NDArray[np.float32] | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What a worker process keeps between tiles of one scene: the three steps of a tile."""
+
+    plan: ScenePlan
+    ingested: Ingested
+    engine: Engine
+    maker: Maker
+
+    @property
+    def store(self) -> TileStore:
+        return TileStore(self.plan)
+
+    @property
+    def facts(self) -> BlockFacts:
+        from srcore.engine import BlockFacts
+
+        header = self.plan.header
+        nodata = tuple(float("nan") if header.nodata == "nan" else band.nodata for band in header.bands)
+        return BlockFacts(self.ingested.normalisation, header.dtype, nodata, self.plan.back_projection, self.plan.trust)
+
+    def read(self, index: int) -> Block:
+        """The tile and its validity, without what lies beyond the scene's edge."""
+        from srcore.engine.stream import Block
+
+        tiles, tile, sums = self.plan.tiles, self.plan.tiles[index], self.ingested.sums[index]
+        values = self.store.read_tile(tile, sums)[(slice(None), *tiles.clipped(tile, tiles.halo))]
+        return Block(values, self.store.read_valid(tile, sums), self._around(tile))
+
+    def _around(self, tile: Tile) -> NDArray[np.bool_] | None:
+        """Validity of the core with the margin of back-projection; None where all of the scene is valid."""
+        tiles = self.plan.tiles
+        if not self.plan.back_projection or min(self.ingested.valid_share) == 1:
+            return None
+        own = self.engine.spec.halo_for(len(tiles.shape))
+        margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]
+        seen = self.store.read_valid_around(tile, margin, self.ingested.sums)
+        return seen[(slice(None), *tiles.clipped(tile, margin))]
+
+    def compute(self, blocks: Iterator[Block]) -> Iterator[_Result]:
+        """The SR of every block: on a GPU as a stream, so that copies overlap."""
+        from srcore.engine import super_resolve, super_resolve_stream, super_resolve_with_trust
+
+        facts = self.facts
+        started = time.monotonic()
+        if self.engine.can_stream(facts) and facts.trust is None:
+            for sr in super_resolve_stream(self.engine, blocks, facts):
+                yield _Result(sr, None, time.monotonic() - started)
+                started = time.monotonic()
+            return
+        for block in blocks:
+            started, trust = time.monotonic(), None
+            if facts.trust is None:
+                sr = super_resolve(self.engine, block.values, block.valid, facts, block.around)
+            else:
+                sr, trust = super_resolve_with_trust(self.engine, block.values, block.valid, facts, block.around)
+            yield _Result(sr, trust, time.monotonic() - started)
+
+    def write(self, index: int, result: _Result) -> TileDone:
+        """The shard, then the marker."""
+        self.store.write_sr(self.plan.tiles[index], result.sr, self.ingested.sums[index], self.maker, result.trust)
+        return TileDone(index, result.seconds)
 
 
 @lru_cache(maxsize=1)
-def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine, Maker]:
-    """What a worker process keeps between tiles of one scene."""
+def _opened(plan_path: Path, _version: int) -> _Scene:
+    """The scene of a plan; opened once a worker and version of the plan."""
     plan = ScenePlan.load(plan_path)
     ingested = Ingested.load(plan.scratch)
     if ingested is None:
@@ -150,7 +210,7 @@ def _opened(plan_path: Path, _version: int) -> tuple[ScenePlan, Ingested, Engine
     if read_spec(plan.model).digest != plan.model_digest:
         raise CheckpointError(f"the checkpoint {plan.model} changed during the run", "another digest",
                               "run again: all tiles are then done with the new one", code="MODEL_CHANGED")  # fmt: skip
-    return plan, ingested, *_engine(plan, ingested)
+    return _Scene(plan, ingested, *_engine(plan, ingested))
 
 
 def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
@@ -175,6 +235,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
         choice = choose(case, plan.backend, pixels, load_settings().cache_folder)
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
+    log.info("%s: %s in %s by %s", plan.scene, spec.name, chosen.precision, chosen.backend)
     maker = replace(chosen, device=str(device))
     return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
 

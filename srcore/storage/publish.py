@@ -55,6 +55,8 @@ class Receipt:
     """UTC, ISO 8601."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of every stage."""
+    computing_s: float = 0.0
+    """Time in the generator, summed over the workers: what the product cost."""
     code_version: str = ""
     format: int = FORMAT
 

@@ -22,7 +22,7 @@ from srcore.layout import ProductPaths
 from srcore.storage.publish import Receipt, is_whole
 
 DATASET = "fields"
-TIMES = ("created", "seconds")
+TIMES = ("created", "seconds", "computing_s")
 """What of a receipt differs from run to run."""
 
 SHAPE = (24, 37)

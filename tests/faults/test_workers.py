@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from flows.dataset import run_dataset
 from flows.direct import direct_job
 from flows.scene import run_scene, scene_runner
 from srcore import dispatch
-from srcore.dispatch import Workers, cluster, run_tiles
+from srcore.dispatch import Workers, cluster, each, run_tiles
 from srcore.errors import StoreError, TileError
 from tests.conftest import ROOT
 from tests.faults import archive
@@ -52,7 +52,7 @@ def test_a_worker_is_killed_three_times_in_one_run(tmp_path: Path, injected: Inj
             killed.add(victim)
             os.kill(victim, signal.SIGKILL)
 
-    run_tiles(partial(work, tmp_path, frozenset()), range(64), Workers(2), arrived)
+    run_tiles(each(partial(work, tmp_path, frozenset())), range(64), Workers(2), arrived)
     assert len(killed) == 3
     injected("Dask worker killed", 3, [] if sorted(results) == list(range(64)) else [f"tiles {results}"])
 
@@ -62,7 +62,7 @@ def test_a_poison_tile_is_named_and_its_neighbours_finish(tmp_path: Path, inject
     with cluster(Workers(2)) as running:
         tiles = partial(work, tmp_path, frozenset({5, 11}))
         with pytest.raises(TileError, match=r"tile 5, 11 ends its worker, each time.*KilledWorker") as caught:
-            run_tiles(tiles, range(24), running, results.append, batch=3)
+            run_tiles(each(tiles), range(24), running, results.append, batch=3)
     assert caught.value.code == "TILE_KILLED"
     assert caught.value.tiles == (5, 11)
     injected("poison tile", 2, [] if sorted(results) == sorted(set(range(24)) - {5, 11}) else [f"tiles {results}"])
@@ -71,8 +71,8 @@ def test_a_poison_tile_is_named_and_its_neighbours_finish(tmp_path: Path, inject
 def test_a_scene_with_a_poison_tile_is_quarantined_and_its_neighbours_are_done(
     catalog: Path, tmp_path: Path, injected: Injected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poisoned = partial(_poisoned, srcore.stages.upscale.upscale_tile, 3)
-    monkeypatch.setattr(srcore.stages.upscale, "upscale_tile", poisoned)
+    poisoned = partial(_poisoned, srcore.stages.upscale.upscale_tiles, 3)
+    monkeypatch.setattr(srcore.stages.upscale, "upscale_tiles", poisoned)
     archive.write_scene(tmp_path / "in" / "small.tif", shape=(24, 24))
     with scene_runner(Workers(1)) as run:
         outcomes = {outcome.scene: outcome for outcome in run_dataset(catalog, archive.DATASET, run)}
@@ -88,10 +88,10 @@ def test_a_scene_with_a_poison_tile_is_quarantined_and_its_neighbours_are_done(
     assert all(outcome.ok for outcome in archive.run(catalog))
 
 
-def _poisoned(upscale_tile: Any, poison: int, plan_path: Path, index: int) -> Any:
-    if index == poison and "scratch/scene" in str(plan_path):
+def _poisoned(upscale_tiles: Any, poison: int, plan_path: Path, tiles: Sequence[int]) -> Any:
+    if poison in tiles and "scratch/scene" in str(plan_path):
         os.kill(os.getpid(), signal.SIGKILL)
-    return upscale_tile(plan_path, index)
+    return upscale_tiles(plan_path, tiles)
 
 
 @contextmanager
@@ -165,7 +165,9 @@ def test_a_cluster_whose_workers_are_gone_is_not_waited_for_for_ever(
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 1.0)
     with dask_cluster(tmp_path, workers=0) as (address, _):
         with pytest.raises(TileError, match=r"no worker is left; found none for \d+ s") as caught:
-            run_tiles(partial(work, tmp_path, frozenset()), range(4), Workers(scheduler=address), lambda tile: None)
+            run_tiles(
+                each(partial(work, tmp_path, frozenset())), range(4), Workers(scheduler=address), lambda tile: None
+            )
         injected("all workers gone", 1)
     assert caught.value.code == "NO_WORKERS"
 
@@ -180,7 +182,7 @@ def full(tile: int) -> int:
 def test_a_full_disk_ends_the_run_at_once(workers: int, injected: Injected) -> None:
     results: list[int] = []
     with pytest.raises(StoreError, match="the disk is full; found 0 bytes free") as caught:
-        run_tiles(full, range(1000), Workers(workers), results.append)
+        run_tiles(each(full), range(1000), Workers(workers), results.append)
     assert caught.value.code == "DISK_FULL"
     injected("disk full on a worker", 1, [] if len(results) < 20 else [f"{len(results)} tiles were still computed"])
 

@@ -141,7 +141,7 @@ def test_failed_tiles_become_rows_also_those_that_a_retry_saved() -> None:
         return tile
 
     with TileFailures() as failures, pytest.raises(SourceError):
-        dispatch.run_tiles(work, range(8), dispatch.Workers(0), lambda tile: None)
+        dispatch.run_tiles(dispatch.each(work), range(8), dispatch.Workers(0), lambda tile: None)
     logging.getLogger("srcore.dispatch").warning("about no tile")
     assert [(row["tile"], row["attempt"]) for row in failures.rows] == [(3, 1), (5, 1)]
     assert failures.rows[0]["error"] == "a tile failed; found a flaky disk"

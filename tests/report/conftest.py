@@ -102,7 +102,8 @@ def receipt() -> Receipt:
                 check("consistency.rmse", "INFO", value=12.25, limit=None)],
         verdict="published", outputs=(Output("T32.png", "00", 1), Output("T32.report.html", "00", 1),
                                       Output("T32.tif", "00", 1)),
-        created="2026-01-02T03:04:05+00:00", seconds={"plan": 0.5, "upscale": 61.0}, code_version="0.1.0",
+        created="2026-01-02T03:04:05+00:00", seconds={"plan": 0.5, "upscale": 61.0}, computing_s=57.0,
+        code_version="0.1.0",
     )  # fmt: skip
 
 

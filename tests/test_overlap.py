@@ -1,0 +1,120 @@
+"""The three steps at once: order, isolation, and how much is in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from srcore.overlap import AHEAD, BEHIND, Done, overlapped
+
+
+def twice(values: Iterator[int]) -> Iterator[int]:
+    for value in values:
+        if value == 30:
+            raise ValueError("thirty")
+        yield 2 * value
+
+
+def read(item: int) -> int:
+    if item == 5:
+        raise OSError("unreadable")
+    return 10 * item
+
+
+def write(item: int, result: int) -> str:
+    if item == 7:
+        raise OSError("full")
+    return f"{item}:{result}"
+
+
+def test_every_item_is_told_once_and_failures_stay_alone() -> None:
+    done = {one.item: one for one in overlapped(range(12), read, twice, write)}
+    assert sorted(done) == list(range(12))
+    for item, one in done.items():
+        if item in (3, 5, 7):
+            assert str(one.error) == {3: "thirty", 5: "unreadable", 7: "full"}[item]
+        else:
+            assert one == Done(item, result=f"{item}:{20 * item}")
+
+
+def test_what_a_failing_stream_held_is_told_too() -> None:
+    def several(values: Iterator[int]) -> Iterator[int]:
+        held: list[int] = []
+        for value in values:
+            held.append(value)
+            if 30 in held and len(held) == 3:
+                raise ValueError("lost")
+            if len(held) == 3:
+                yield held.pop(0)
+        yield from held
+
+    done = {one.item: one.error for one in overlapped(range(8), lambda item: 10 * item, several, lambda i, r: r)}
+    assert sorted(done) == list(range(8))
+    assert {item for item, error in done.items() if error} == {1, 2, 3}
+
+
+def test_reading_and_writing_go_on_while_one_is_computed() -> None:
+    third_is_read, first_is_written = threading.Event(), threading.Event()
+
+    def read_on(item: int) -> int:
+        if item == 2:
+            third_is_read.set()
+        return item
+
+    def waits(values: Iterator[int]) -> Iterator[int]:
+        for value in values:
+            if value == 0:
+                assert third_is_read.wait(30), "nothing was read ahead"
+            if value == 1:
+                assert first_is_written.wait(30), "nothing was written behind"
+            yield value
+
+    def note(item: int, result: int) -> int:
+        first_is_written.set()
+        return result
+
+    assert [one.result for one in overlapped(range(3), read_on, waits, note)] == [0, 1, 2]
+
+
+def test_memory_is_bounded() -> None:
+    lock, alive, most = threading.Lock(), 0, 0
+
+    def count(step: int) -> None:
+        nonlocal alive, most
+        with lock:
+            alive += step
+            most = max(most, alive)
+
+    def counted(item: int) -> int:
+        count(1)
+        return item
+
+    def slowly(item: int, result: int) -> None:
+        time.sleep(0.005)
+        count(-1)
+
+    list(overlapped(range(40), counted, iter, slowly))
+    assert most <= AHEAD + BEHIND + 3
+
+
+def test_an_abandoned_run_ends_its_threads() -> None:
+    run = overlapped(range(1000), read, twice, write)
+    next(run)
+    before = threading.active_count()
+    run.close()  # type: ignore[attr-defined]
+    assert threading.active_count() < before
+
+
+def test_nothing_to_do() -> None:
+    assert list(overlapped([], read, twice, write)) == []
+
+
+def test_a_crash_is_no_failure_of_a_tile() -> None:
+    def crash(item: int) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(overlapped(range(3), crash, twice, write))
