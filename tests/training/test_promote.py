@@ -4,52 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from scipy import ndimage
 
 from flows.cli import main
 from flows.direct import direct_job
 from flows.retrain import in_words, retrain_dataset
 from flows.scene import run_scene
 from srcore.catalog import load_catalog
-from srcore.checkpoints import Architecture
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, GridError, SourceError
+from srcore.report.evaluation import Figures, Method, SceneFigures
 from srcore.storage.registry import open_registry, resolve
-from srcore.training.promote import lay_out
-from srcore.weights import build, describe, save_checkpoint
+from srcore.training import promote
+from srcore.training.compare import summarised
+from srcore.training.promote import judge, lay_out
+from tests.training.retrain_cases import Write, draw_archive, register_tiny
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
-
-Write = Callable[..., Path]
-TINY = Architecture(name="edsr", params={"scale": 2, "width": 8, "blocks": 1})
-RECIPE = """\
-steps: {steps}
-batch: 4
-core_px: 16
-learning_rate: {rate}
-warmup_steps: 5
-ema_decay: 0.9
-precision: float32
-device: cpu
-threads: 1
-"""
-CATALOG = """\
-version: 1
-store: ./archive
-datasets:
-  drawn:
-    kind: raster
-    source: ./{lr}/*.tif
-    {hr}
-    model: tiny@champion
-    retrain: {{recipe: ./recipe.yaml, scenes: 8{more}}}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -57,34 +33,13 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry whose only model, tiny, is hardly more than cubic convolution."""
     monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path}/registry/registry.db")
     monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    spec = describe("tiny", TINY)
-    generator = build(spec)
-    torch.nn.init.zeros_(generator.tail.weight)  # type: ignore[union-attr, arg-type]
-    save_checkpoint(tmp_path / "tiny", spec, generator, "")
-    open_registry(create=True).register(tmp_path / "tiny")
+    register_tiny(tmp_path)
 
 
 @pytest.fixture
 def archive(tmp_path: Path, write_raster: Write) -> Callable[..., Path]:
     """Six scenes of texture with their LR, and the catalog on them."""
-
-    def make(steps: int = 60, rate: float = 4e-3, more: str = "", measured: bool = True, count: int = 6) -> Path:
-        for index in range(count):
-            noise = np.random.default_rng(index).normal(size=(1, 128, 128))
-            hr = (10000 + 8000 * ndimage.gaussian_filter(noise, (0, 1.0, 1.0))).clip(0, 65535)
-            name = f"{'ab'[index % 2]}_{index}.tif"
-            write_raster(tmp_path / "hr" / name, hr.astype(np.uint16))
-            lr = hr.reshape(1, 64, 2, 64, 2).mean((2, 4))
-            write_raster(tmp_path / "lr" / name, lr.astype(np.uint16))
-        (tmp_path / "recipe.yaml").write_text(RECIPE.format(steps=steps, rate=rate))
-        path = tmp_path / "data_catalog.yaml"
-        text = {"lr": "lr", "hr": "hr: ./hr"} if measured else {"lr": "hr", "hr": "bands: null"}
-        path.write_text(CATALOG.format(**text, more=more))
-        return path
-
-    return make
+    return partial(draw_archive, tmp_path, write_raster)
 
 
 def upscaled(folder: Path) -> Any:
@@ -125,13 +80,72 @@ def test_one_that_is_no_better_is_kept_out_with_the_reason(archive: Callable[...
 
 
 def test_the_held_out_scenes_stay_held_out(archive: Callable[..., Path]) -> None:
-    catalog = load_catalog(archive(count=6))
-    first = {pair.scene for pair in lay_out(catalog, "drawn").pairs if pair.held}
+    first = {pair.scene for pair in lay_out(load_catalog(archive(count=6)), "drawn").pairs if pair.held}
     later = lay_out(load_catalog(archive(count=12, more=", hold_out: 0.5")), "drawn").pairs
-    assert first <= {pair.scene for pair in later if pair.held} | {f"{'ab'[n % 2]}_{n}" for n in range(12)} - {
-        pair.scene for pair in later
-    }
+    assert len(first) == 2
+    assert len(later) == 8  # the newest
     assert all(pair.held for pair in later if pair.scene in first)
+    assert sum(pair.held for pair in later) >= 3
+
+
+def test_a_round_that_was_killed_goes_on(archive: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = archive(steps=4, rate=1e-7)
+
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(promote, "assess", ends)
+        with pytest.raises(KeyboardInterrupt):
+            retrain_dataset(catalog, "drawn")
+    work = lay_out(load_catalog(catalog), "drawn")
+    assert (work.recipe.output / "state.pt").exists()
+    assert not work.record.exists()
+    monkeypatch.setattr(promote, "collect_pairs", ends)  # what is there is not made again
+    assert not retrain_dataset(catalog, "drawn").promoted
+
+
+@pytest.mark.parametrize(
+    ("gains", "promoted", "why"),
+    [
+        ({"a": [0.3, 0.4], "b": [0.35, 0.3]}, True, "no sensor worse"),
+        ({"a": [0.3, -0.4], "b": [0.35, 0.3]}, False, "the low end has to be 0.05 dB or more"),
+        ({"a": [0.9, 0.9, 0.9], "b": [-0.15]}, False, "but b loses 0.150 dB: at most 0.1 are allowed"),
+        ({"a": [-0.01, -0.01]}, False, "the low end"),
+    ],
+)
+def test_the_rule(gains: dict[str, list[float]], promoted: bool, why: str) -> None:
+    scenes = [
+        SceneFigures(f"{sensor}_{index}", sensor,
+                     {"bicubic": Figures(29, 0.8), "champion": Figures(30, 0.8), "challenger": Figures(30 + gain, 0.8)})
+        for sensor, values in gains.items() for index, gain in enumerate(values)
+    ]  # fmt: skip
+    methods = [Method("bicubic"), Method("champion", "x"), Method("challenger", "y")]
+    settings = promote.Retrain(at_least_db=0.05, at_most_worse_db=0.1)
+    found = judge(summarised("", "", methods, scenes), settings)
+    assert (found[0], why in found[1]) == (promoted, True), found
+
+
+def test_a_champion_that_changed_meanwhile_is_not_replaced(
+    archive: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    catalog = archive()
+    fit = promote.fit
+
+    def meanwhile(work: promote.Round, progress: promote.Progress) -> Path:
+        folder = fit(work, progress)
+        other = open_registry().register(tmp_path / "other")
+        open_registry().promote("tiny", other.version)
+        return folder
+
+    register_tiny(tmp_path / "o")  # the same again: known
+    (tmp_path / "o" / "tiny").rename(tmp_path / "other")
+    spec = json.loads((tmp_path / "other" / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps({**spec, "precision": "bfloat16"}))  # another digest
+    monkeypatch.setattr(promote, "fit", meanwhile)
+    decision = retrain_dataset(catalog, "drawn")
+    assert not decision.promoted
+    assert "the champion became version 2 during the run" in decision.reason
 
 
 def test_bad_pairs_are_told_in_one_line(archive: Callable[..., Path], tmp_path: Path, write_raster: Write) -> None:
