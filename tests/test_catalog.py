@@ -285,7 +285,7 @@ def test_retraining_has_defaults_and_is_read_strictly(tmp_path: Path) -> None:
     assert found.recipe == str(tmp_path / "tune.yaml")
     for wrong, told in {
         "hold_out: 1.5": "hold_out in datasets.s2-alps.retrain",
-        "hold: 0.5": "hold in datasets.s2-alps.retrain",
+        "hold: 0.5": "unknown key 'hold' in datasets.s2-alps.retrain",
         "scenes: 3": "scenes in datasets.s2-alps.retrain",
         "at_least_db: -1": "at_least_db in datasets.s2-alps.retrain",
     }.items():

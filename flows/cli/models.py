@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
 
@@ -244,12 +244,12 @@ def evaluate(
     from srcore.storage.registry import resolve
     from srcore.training.compare import evaluate_candidates, load_candidates
 
-    folders = {name: resolve(name).folder for name in (model, against) if name is not None}
+    folders = {name: resolve(name).folder for name in (against, model) if name is not None}
     candidates = load_candidates(folders)
     with bars(show=not as_json) as call:
         found = call("evaluate", lambda progress: evaluate_candidates(candidates, data, lr, progress=progress))
     if report is not None:
-        write_atomic(report, evaluation_page(found, f"{' against '.join(folders)} on {data.name}").encode())
+        write_atomic(report, evaluation_page(found, f"{' against '.join(reversed(folders))} on {data.name}").encode())
     if as_json:
         print_json(found.to_json())
         return
@@ -262,7 +262,11 @@ def evaluate(
 def _evaluation_tables(found: Evaluation) -> Iterator[Table]:
     """Every scene; the means with their confidence intervals, and speed; the gains."""
     names = [method.name for method in found.methods]
-    scenes = Table("scene", *(f"{figure} {name}" for name in names for figure in ("PSNR", "SSIM")), title="scenes")
+    scenes = Table(
+        Column("scene", no_wrap=True),
+        *(f"{figure} {name}" for name in names for figure in ("PSNR", "SSIM")),
+        title="scenes",
+    )
     for one in found.scenes:
         cells = [(f"{one.by[name].psnr:.2f}", f"{one.by[name].ssim:.4f}") for name in names]
         scenes.add_row(one.scene, *(cell for pair in cells for cell in pair))
