@@ -43,7 +43,7 @@ def main() -> None:
     """Print the tables; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--model", nargs="+", default=shipped(),
-                        help="built-in names or checkpoint folders (default: all trained models that ship)")  # fmt: skip
+                        help="built-in names or checkpoint folders (default: all trained that ship)")  # fmt: skip
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"),
                         help="what the generator computes in (default float32)")  # fmt: skip
     parser.add_argument("--backend", default="", help="by what; default: the first that is installed")

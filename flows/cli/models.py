@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_ca
 if TYPE_CHECKING:
     import torch
 
+    from flows.scene import Progress
     from srcore.checkpoints import Spec
     from srcore.models import Generator
     from srcore.report.evaluation import Evaluation
@@ -121,8 +122,12 @@ def retrain(
         state = flow(str(path), dataset, force, return_state=True)
         out.print(state.message)
         raise typer.Exit(1 if state.is_failed() else 0)
-    with bars(show=not as_json) as call:
-        decision = retrain_dataset(path, dataset, call, force=force)
+
+    def call(step: str, function: Callable[[Progress], Any]) -> Any:
+        with bars(show=not as_json and step != "fit") as drawn:  # training draws a bar of its own
+            return drawn(step, function)
+
+    decision = retrain_dataset(path, dataset, call, force=force)
     if as_json:
         print_json(asdict(decision))
         return

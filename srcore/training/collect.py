@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.catalog import Dataset
-from srcore.errors import GridError, SourceError
+from srcore.errors import GridError, SourceError, StoreError
 from srcore.storage.header import Header
 from srcore.storage.patches import write_bands
 from srcore.storage.records import read_sealed, write_sealed
@@ -88,13 +88,25 @@ def hold_out(scenes: Iterable[str], share: float, split: Path) -> set[str]:
 
     New scenes come in the order of their names' digests, so that names and dates decide nothing.
     """
-    known: dict[str, bool] = read_sealed(split)["held"] if split.exists() else {}
+    known = _known(split)
     names = list(scenes)
     for scene in sorted((one for one in names if one not in known), key=_digest):
         wanted = max(LEAST, ceil(share * (len(known) + 1)))
         known[scene] = sum(known.values()) < wanted
     write_sealed(split, {"held": known})
     return {scene for scene in names if known[scene]}
+
+
+def _known(split: Path) -> dict[str, bool]:
+    """Scene to whether it is held out; empty before the first round."""
+    if not split.exists():
+        return {}
+    try:
+        found: dict[str, bool] = read_sealed(split)["held"]
+    except (StoreError, KeyError) as error:
+        raise StoreError(f"{split} is damaged", str(error), "restore it; without it, scenes are split anew, and some "
+                         "that were trained on would judge") from error  # fmt: skip
+    return found
 
 
 def _digest(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass
@@ -15,7 +16,7 @@ import yaml
 
 from srcore.catalog import Catalog, Dataset, Retrain
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
-from srcore.errors import CatalogError
+from srcore.errors import CatalogError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.files import write_atomic
@@ -26,6 +27,8 @@ from srcore.training.collect import collect as collect_pairs
 from srcore.training.compare import evaluate_candidates, load_candidates
 from srcore.training.config import TrainConfig, parse_config
 from srcore.training.state import STATE
+
+log = logging.getLogger(__name__)
 
 FINE_TUNING: Mapping[str, Any] = {
     "steps": 400, "batch": 8, "core_px": 32, "learning_rate": 1e-4, "warmup_steps": 20, "ema_decay": 0.99,
@@ -145,8 +148,12 @@ def _digest(facts: Any) -> str:
 
 
 def decided(work: Round) -> Decision | None:
-    """What was decided on the same pairs and recipe; None when nothing was."""
-    return Decision(**{**read_sealed(work.record), "repeated": True}) if work.record.exists() else None
+    """What was decided on the same pairs and recipe; None when nothing was, or its record is damaged."""
+    try:
+        return Decision(**{**read_sealed(work.record), "repeated": True}) if work.record.exists() else None
+    except (StoreError, TypeError) as error:
+        log.warning("%s is decided again: %s", work.dataset, error)
+        return None
 
 
 def collect(work: Round, progress: Progress) -> int:
