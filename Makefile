@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-nightly lint bench serve clean
+.PHONY: help demo test test-browser test-nightly lint bench bench-quality serve clean
 
 help:
 	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
 	@echo "make test          run the tests"
 	@echo "make lint          style, types and import contracts"
 	@echo "make bench         the benchmarks: tiles, memory, workers, quality"
+	@echo "make bench-quality PSNR and SSIM of every model that ships (SRCORE_DATA: trainset/ and data/)"
 	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
 	@echo "make test-browser  drive the Prefect UI in Chromium"
 	@echo "make test-nightly  the faults that take long"
@@ -45,6 +46,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bench-quality: $(READY)
+	$(BIN)/python -m benchmarks.quality
 
 serve: $(READY)
 	$(BIN)/srcore serve

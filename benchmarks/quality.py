@@ -1,10 +1,10 @@
-"""Quality of a model against bicubic on scenes that it was not trained on: `python -m benchmarks.quality`."""
+"""Quality of models against bicubic on scenes that they were not trained on: `make bench-quality`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Column, Table
 
-from srcore.checkpoints import locate
+from srcore.checkpoints import builtin_names, locate, read_spec
 from srcore.engine.backends import Precision, build, installed
 from srcore.metrics import crop_border, luma, psnr, ssim
 from srcore.models import Generator
 from srcore.radiometry import percentile_normalisation, quantise
 from srcore.storage.patches import is_image, read_bands
+from srcore.training.compare import Candidate, estimate, speed
 from srcore.training.config import data_folder
 from srcore.training.evaluate import (
     Score,
@@ -41,27 +42,66 @@ SETS = ("Set5", "Set14")
 def main() -> None:
     """Print the tables; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--model", default="srcore-x2", help="built-in name or checkpoint folder (default srcore-x2)")
+    parser.add_argument("--model", nargs="+", default=shipped(),
+                        help="built-in names or checkpoint folders (default: all trained that ship)")  # fmt: skip
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"),
                         help="what the generator computes in (default float32)")  # fmt: skip
     parser.add_argument("--backend", default="", help="by what; default: the first that is installed")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
-    folder = locate(arguments.model)
-    generator = in_precision(folder, arguments.precision, arguments.backend)
     console = Console()
-    tables = {"val": evaluate(folder, data_folder(VALIDATION), generator)}
-    for name in SETS:
-        tables[name] = score_photographs(generator, data_folder(PHOTOGRAPHS / name))
-    for name, scores in tables.items():
-        console.print(table_of(f"{arguments.model} in {arguments.precision} on {name}", scores))
+    results = []
+    for model in arguments.model:
+        tables = score(model, arguments.precision, arguments.backend)
+        for name, scores in tables.items():
+            console.print(table_of(f"{model} in {arguments.precision} on {name}", scores))
+        results.append(facts_of(model, arguments.precision, tables))
+    console.print(summary(results))
     if arguments.json:
-        figures = {
-            name: {"scenes": [asdict(s) for s in scores], "means": sensor_means(scores)}
-            for name, scores in tables.items()
-        }
-        facts = {"model": arguments.model, "precision": arguments.precision, "sets": figures}
-        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def shipped() -> list[str]:
+    """The trained models that ship."""
+    return [name for name in builtin_names() if read_spec(locate(name)).weights_sha256]
+
+
+def score(model: str, precision: Precision, backend: str) -> dict[str, list[Score]]:
+    """Scores on the validation scenes and, for planes, on the photographs of the literature."""
+    folder = locate(model)
+    generator = in_precision(folder, precision, backend)
+    tables = {"val": evaluate(folder, data_folder(VALIDATION), generator)}
+    for name in SETS if generator.axes == 2 else ():
+        tables[name] = score_photographs(generator, data_folder(PHOTOGRAPHS / name))
+    return tables
+
+
+def facts_of(model: str, precision: str, tables: Mapping[str, Sequence[Score]]) -> dict[str, Any]:
+    """What is written of a model: every scene, means with the interval of the gain, size and speed."""
+    candidate = Candidate(model, *load_generator(locate(model)))
+    sets = {
+        name: {"scenes": [asdict(s) for s in scores], "means": sensor_means(scores),
+               "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores]))}
+        for name, scores in tables.items()
+    }  # fmt: skip
+    parameters = sum(parameter.numel() for parameter in candidate.generator.parameters())
+    return {"model": model, "scale": list(candidate.spec.scale), "parameters": parameters, "precision": precision,
+            "speed": asdict(speed(candidate)), "sets": sets}  # fmt: skip
+
+
+def summary(results: Sequence[Mapping[str, Any]]) -> Table:
+    """A row a model."""
+    table = Table(Column("model", no_wrap=True), "parameters", "LR MP a CPU s", "val: PSNR", "gain (95 % interval)",
+                  *(f"{name}: PSNR (gain)" for name in SETS), title="models")  # fmt: skip
+    for row in results:
+        val, gain = row["sets"]["val"]["means"]["mean"], row["sets"]["val"]["gain"]
+        photographs = [row["sets"][name]["means"]["mean"] for name in SETS if name in row["sets"]]
+        table.add_row(
+            row["model"], f"{row['parameters']:,}", f"{row['speed']['lr_mpx_s']:.3f}", f"{val['psnr']:.2f}",
+            f"{gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})",
+            *(f"{m['psnr']:.2f} ({m['psnr'] - m['psnr_bicubic']:+.2f})" for m in photographs),
+        )  # fmt: skip
+    return table
 
 
 def table_of(title: str, scores: Sequence[Score]) -> Table:

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -27,6 +27,9 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from srcore import dispatch
+
+if TYPE_CHECKING:
+    from srcore.report.evaluation import Evaluation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,6 +115,22 @@ def show_report(page: Path, dataset: str, scene: str) -> None:
     text = f"report of {scene}: {page}"
     _tried(create_link_artifact, page.absolute().as_uri(), link_text=text, key=artifact_key("report", dataset, scene),
            description="Copy the address into a new tab.")  # fmt: skip
+
+
+def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
+    """An evaluation: its plots and gains in a markdown artifact, as pictures inside it, and the scenes as a table."""
+    from srcore.report.evaluation import plots  # matplotlib takes a second to import
+    from srcore.report.figures import standalone
+
+    lines = [f"- {name}: {gain.mean:+.3f} dB ({gain.low:+.3f} to {gain.high:+.3f})"
+             for name, gain in evaluation.gains.items()]  # fmt: skip
+    for heading, figure in plots(evaluation):
+        picture = b64encode(standalone(figure).encode()).decode("ascii")
+        lines.append(f"\n**{heading}**\n\n![{heading}](data:image/svg+xml;base64,{picture})")
+    _tried(create_markdown_artifact, "\n".join(lines), key=artifact_key("evaluation", dataset), description=dataset)
+    rows = [{"scene": one.scene, **{f"PSNR {name}": round(found.psnr, 3) for name, found in one.by.items()}}
+            for one in evaluation.scenes]  # fmt: skip
+    show_table(rows, f"held-out scenes of {dataset}", "held-out", dataset)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:

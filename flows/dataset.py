@@ -21,6 +21,7 @@ from srcore.stages.plan import Job
 from srcore.storage.leases import holder, is_alive
 from srcore.storage.publish import Receipt, is_whole
 from srcore.storage.quarantine import Quarantine, listening, quarantine
+from srcore.storage.registry import Model, resolve
 from srcore.storage.sources import Scene, find_hr, find_scenes
 from srcore.storage.sweep import sweep_dataset, sweep_done
 from srcore.storage.watch import same_sources
@@ -53,13 +54,14 @@ def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
     entry = catalog.dataset(dataset)
     hr = find_hr(entry, catalog.base)
+    model = resolve(entry.model)  # once: all scenes of a night get the same
     return [
-        _state(catalog, dataset, scene_job(catalog, dataset, scene, hr.get(scene.id)))
+        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)))
         for scene in find_scenes(entry, catalog.base)
     ]
 
 
-def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None) -> Job:
+def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path | None = None) -> Job:
     """The job of one scene of the catalog."""
     dataset = catalog.dataset(name)
     places = DatasetPaths(Path(catalog.store) / name)
@@ -71,7 +73,9 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, hr: Path | None = None)
         kind=dataset.kind,
         bands=scene.bands,
         nodata=dataset.nodata,
-        model=dataset.model,
+        model=str(model.folder),
+        reference=model.registered,
+        version=model.version,
         tile=None if dataset.tile == "auto" else dataset.tile,
         precision=dataset.precision,
         backend=load_settings().backend,

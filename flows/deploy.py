@@ -24,12 +24,14 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.nightly import nightly
+from flows.retrain import retrain
 from flows.upscale import upscale_scene
 from srcore.catalog import Catalog, Dataset
 
 TAG = "srcore"
 """Marks the deployments that are ours to delete when the catalog no longer has them."""
 BY_HAND = "by-hand"
+WHAT = {nightly.name: "every due scene", retrain.name: "a challenger"}
 OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
 UNFINISHED = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
@@ -37,10 +39,14 @@ UNFINISHED = FlowRunFilterState(
 
 
 def deployments(path: Path, catalog: Catalog) -> list[RunnerDeployment]:
-    """A `nightly` deployment a dataset, on its schedule, and one of `upscale-scene` to start from the form."""
+    """A `nightly` deployment a dataset, and one of `retrain` where it asks for it, each on its schedule.
+
+    One of `upscale-scene` to start from the form comes last.
+    """
     path = path.absolute()
     of_datasets = [_nightly(path, name, dataset) for name, dataset in catalog.datasets.items()]
-    return [*of_datasets, _by_hand(path, catalog)]
+    retrained = [_retrain(path, name, dataset) for name, dataset in catalog.datasets.items() if dataset.retrain]
+    return [*of_datasets, *retrained, _by_hand(path, catalog)]
 
 
 def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
@@ -50,6 +56,19 @@ def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
         schedule=Cron(dataset.schedule, timezone=dataset.timezone) if dataset.schedule else None,
         parameters={"catalog": str(path), "dataset": name},
         description=f"Every due scene of `{name}`: `{dataset.source}` through the model `{dataset.model}`.",
+        tags=[TAG, name],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def _retrain(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
+    schedule = dataset.retrain.schedule if dataset.retrain else None
+    return RunnerDeployment.from_flow(
+        retrain,
+        name,
+        schedule=Cron(schedule, timezone=dataset.timezone) if schedule else None,
+        parameters={"catalog": str(path), "dataset": name},
+        description=f"A challenger for `{dataset.model}`, trained on the scenes of `{name}`, and promoted if better.",
         tags=[TAG, name],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
@@ -70,7 +89,7 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
 def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
     """A line for every schedule: 'hills: every due scene at 0 2 * * * Europe/Zurich'."""
     return [
-        f"{deployment.name}: every due scene at {planned.schedule.cron} {planned.schedule.timezone}"
+        f"{deployment.name}: {WHAT[str(deployment.flow_name)]} at {planned.schedule.cron} {planned.schedule.timezone}"
         for deployment in of
         for planned in deployment.schedules or []
         if isinstance(planned.schedule, CronSchedule)

@@ -9,6 +9,7 @@ from typing import Any
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths, safe_id
 from srcore.stages.plan import Job
+from srcore.storage.registry import resolve
 
 
 def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
@@ -24,8 +25,12 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         paths = tuple(Path(source.replace("{band}", band)).absolute() for band in bands)
     else:
         paths = (Path(source).absolute(),)
+    model = resolve(options.pop("model", "srcore-x2"))
     return Job(
         paths=paths,
+        model=str(model.folder),
+        reference=model.registered,
+        version=model.version,
         product=product,
         scratch=output.parent / f".{product.stem}.srcore",
         scene=safe_id(product.stem),

@@ -178,6 +178,13 @@ class _Stages:
             raise store_error(self.product, error) from error
 
 
+def _named(plan: ScenePlan) -> dict[str, str]:
+    """What the model was called by, and which version of the registry that meant."""
+    if not plan.model_reference:
+        return {}
+    return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
+
+
 def _receipt(
     plan: ScenePlan, ingested: Ingested, upscaled: Upscaled, report: Report, seconds: dict[str, float]
 ) -> Receipt:
@@ -194,6 +201,7 @@ def _receipt(
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
             "backend": upscaled.backend, "rms_dn_of_10000": upscaled.rms_dn,
             "back_projection": plan.back_projection, **({"trust": plan.trust.model_dump()} if plan.trust else {}),
+            **_named(plan),
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
+from srcore.checkpoints import CHAMPION
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
@@ -79,9 +80,42 @@ def _template(value: str) -> str:
     return value
 
 
+def _cron(value: str | None) -> str | None:
+    """Five fields that come due."""
+    if value is None:
+        return value
+    if len(value.split()) != 5:
+        raise ValueError("a schedule has five fields (minute hour day month weekday), as in '0 2 * * *'")
+    try:
+        next(CronSim(value, datetime(2024, 1, 1)))
+    except (CronSimError, ValueError, StopIteration) as error:
+        raise ValueError(f"not a cron expression that comes due: {str(error)[:60]}") from error
+    return value
+
+
 def _only_raster(key: str, info: ValidationInfo) -> None:
     if info.data.get("kind") == "volume":
         raise ValueError(f"a volume has no {key}; take the key out")
+
+
+class Retrain(BaseModel):
+    """How a dataset's model gets better: a challenger is trained on its scenes, and promoted if it is better."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    schedule: Annotated[str | None, AfterValidator(_cron)] = None
+    """Cron expression of five fields, in the dataset's `timezone`; None: only when asked."""
+    recipe: Annotated[str, AfterValidator(_absolute)] | None = None
+    """YAML file with keys of a training recipe: steps, batch, learning_rate, losses and the like; what is trained on
+    what, and from where, is given. None: a short fine-tuning."""
+    hold_out: float = Field(default=0.25, gt=0, lt=1)
+    """Share of the scenes that are never trained on: champion and challenger are compared on them."""
+    at_least_db: float = Field(default=0.05, ge=0)
+    """The challenger is promoted when even the low end of the confidence interval of its gain in PSNR is this much."""
+    at_most_worse_db: float = Field(default=0.1, ge=0)
+    """The most that any sensor may lose on average."""
+    scenes: int = Field(default=100, ge=4)
+    """At most so many scenes are used, the newest."""
 
 
 class Dataset(BaseModel):
@@ -97,8 +131,8 @@ class Dataset(BaseModel):
     nodata: float | None = None
     """DN that means 'nothing here', for files that do not say it themselves."""
     model: Annotated[str, AfterValidator(_model)]
-    """Built-in name, or a checkpoint folder."""
-    schedule: str | None = None
+    """Built-in name, checkpoint folder, or a model of the registry as NAME@champion."""
+    schedule: Annotated[str | None, AfterValidator(_cron)] = None
     """Cron expression of five fields, in `timezone`; None: only when asked."""
     timezone: str = "UTC"
     tile: Literal["auto"] | int = "auto"
@@ -116,6 +150,8 @@ class Dataset(BaseModel):
     """What is published; everything that the kind has when None, but for the trust map."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
+    retrain: Retrain | None = None
+    """Training of better models on these scenes; the pairs are those of `hr`, else the scenes themselves, shrunk."""
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -129,6 +165,15 @@ class Dataset(BaseModel):
         unknown = sorted(set(value) - set(LIMITS))
         if unknown:
             raise ValueError(f"no check has limits under {unknown[0]!r}; known are {', '.join(LIMITS)}")
+        return value
+
+    @field_validator("retrain")
+    @classmethod
+    def _check_retrain(cls, value: Retrain | None, info: ValidationInfo) -> Retrain | None:
+        if value is not None and not str(info.data.get("model", f"x@{CHAMPION}")).endswith(f"@{CHAMPION}"):
+            raise ValueError(f"only a model NAME@{CHAMPION} can be retrained: a promotion has to reach the scenes")
+        if value is not None and "trust" in (info.data.get("products") or ()):
+            raise ValueError("a retrained model is not calibrated for a trust map; take trust out of products")
         return value
 
     @field_validator("bands")
@@ -158,19 +203,6 @@ class Dataset(BaseModel):
     def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None:
             _only_raster("nodata", info)
-        return value
-
-    @field_validator("schedule")
-    @classmethod
-    def _check_schedule(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        if len(value.split()) != 5:
-            raise ValueError("a schedule has five fields (minute hour day month weekday), as in '0 2 * * *'")
-        try:
-            next(CronSim(value, datetime(2024, 1, 1)))
-        except (CronSimError, ValueError, StopIteration) as error:
-            raise ValueError(f"not a cron expression that comes due: {str(error)[:60]}") from error
         return value
 
     @field_validator("timezone")

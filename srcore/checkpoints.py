@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from srcore.errors import CheckpointError
 from srcore.trust import Trust
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+"""Of a model."""
+CHAMPION, CHALLENGER = "champion", "challenger"
+REFERENCE = re.compile(rf"({NAME.pattern})@({CHAMPION}|{CHALLENGER}|[1-9][0-9]{{0,8}})")
+"""A model of the registry: by alias, or by the number of a version."""
 BUILTIN = Path(__file__).parent / "pretrained"
 WEIGHTS = "model.safetensors"
 SPEC = "config.json"

@@ -10,6 +10,9 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
 STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
+STORE/DATASET/retrain/split.json            which scenes are held out, for good
+                      KEY.json, KEY.html    what became of a challenger, and its evaluation
+STORE/DATASET/.retrain/KEY/                 pairs/, challenger/: gone when that is decided
 STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
 """
@@ -158,6 +161,16 @@ class DatasetPaths:
     def index(self) -> Path:
         """The page of the whole dataset."""
         return self.root / "index.html"
+
+    @property
+    def retrained(self) -> Path:
+        """Records of what was trained on this dataset."""
+        return self.root / "retrain"
+
+    @property
+    def retraining(self) -> Path:
+        """Where a challenger is trained."""
+        return self.root / ".retrain"
 
     def scratch(self, scene: str) -> Path:
         """Parent of a scene's scratch folders, one a configuration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -28,7 +29,20 @@ class Settings(BaseSettings):
     backend: str = Field(default="auto", pattern=f"^({'|'.join(BACKENDS)})$")
     """What computes the generator; auto: the fastest that is installed and exact enough."""
     cache: Path | None = None
-    """Where measured backends are remembered; None: srcore's folder in the user's cache."""
+    """Where measured backends and copies of registered models are kept; None: srcore's folder in the user's cache."""
+    registry: str | None = Field(default=None, pattern=r"^(sqlite:///\S|https?://)\S*$")
+    """Address of the MLflow registry of models; None: a sqlite file in srcore's folder of the user's data."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder that `cache` says or stands for."""
+        return self.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcore"
+
+    @property
+    def registry_uri(self) -> str:
+        """The address that `registry` says or stands for."""
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+        return self.registry or f"sqlite:///{data / 'srcore' / 'registry.db'}"
 
 
 def load_settings() -> Settings:

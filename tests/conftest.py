@@ -65,6 +65,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What tests measure of backends is not remembered for the user's runs, nor theirs for the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db")
         yield
 
 

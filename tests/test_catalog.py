@@ -268,3 +268,33 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     monkeypatch.setenv(name, value)
     with pytest.raises(CatalogError, match=f"{name}: .*; found '{value}'; change or unset it"):
         load_settings()
+
+
+RETRAINED = GOOD.replace(
+    "model: srcore-x2", "model: srcore-x2@champion\n    retrain: {schedule: '0 4 * * 0', hold_out: 0.5}"
+)
+
+
+def test_retraining_has_defaults_and_is_read_strictly(tmp_path: Path) -> None:
+    settings = load_catalog(write(tmp_path, RETRAINED)).dataset("s2-alps").retrain
+    assert settings is not None
+    assert (settings.schedule, settings.hold_out, settings.recipe, settings.scenes) == ("0 4 * * 0", 0.5, None, 100)
+    recipe = RETRAINED.replace("hold_out: 0.5", "recipe: ./tune.yaml")
+    found = load_catalog(write(tmp_path, recipe)).dataset("s2-alps").retrain
+    assert found is not None
+    assert found.recipe == str(tmp_path / "tune.yaml")
+    for wrong, told in {
+        "hold_out: 1.5": "hold_out in datasets.s2-alps.retrain",
+        "hold: 0.5": "unknown key 'hold' in datasets.s2-alps.retrain",
+        "scenes: 3": "scenes in datasets.s2-alps.retrain",
+        "at_least_db: -1": "at_least_db in datasets.s2-alps.retrain",
+    }.items():
+        assert told in message(tmp_path, RETRAINED.replace("hold_out: 0.5", wrong))
+    assert "five fields" in message(tmp_path, RETRAINED.replace("0 4 * * 0", "weekly"))
+    assert "only a model NAME@champion" in message(tmp_path, RETRAINED.replace("@champion", ""))
+    trust = RETRAINED.replace("[cog, stac, report]", "[cog, stac, report, trust]")
+    assert "not calibrated for a trust map" in message(tmp_path, trust)
+    assert not list(Draft202012Validator(catalog_schema()).iter_errors(yaml.safe_load(RETRAINED)))
+    assert list(
+        Draft202012Validator(catalog_schema()).iter_errors(yaml.safe_load(RETRAINED.replace("hold_out", "hold")))
+    )

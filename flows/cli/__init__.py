@@ -30,6 +30,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.report,
     validation.validate,
     models.train,
+    models.retrain,
     models.evaluate,
     scenes.serve,
     scenes.demo,

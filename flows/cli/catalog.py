@@ -31,12 +31,13 @@ def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> 
 def catalog_check(catalog: CatalogOption = None) -> None:
     """Read the catalog and every model it names; say what is wrong with them."""
     from srcore.catalog import load_catalog
-    from srcore.checkpoints import locate, read_spec
+    from srcore.checkpoints import read_spec
+    from srcore.storage.registry import resolve
 
     path = chosen_catalog(catalog)
     loaded = load_catalog(path)
     for entry in loaded.datasets.values():
-        read_spec(locate(entry.model))
+        read_spec(resolve(entry.model).folder)
     out.print(f"{path}: {len(loaded.datasets)} datasets, all valid")
 
 

@@ -1,50 +1,147 @@
-"""Commands for models: list, show, verify, calibrate, train, evaluate."""
+"""Commands for models: list, show, import, promote, rollback, verify, calibrate, train, retrain, evaluate."""
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
-from flows.cli.options import JsonOption, check_choice, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
 
 if TYPE_CHECKING:
     import torch
 
+    from flows.scene import Progress
     from srcore.checkpoints import Spec
     from srcore.models import Generator
+    from srcore.report.evaluation import Evaluation
+    from srcore.storage.registry import Version
 
-VERIFY_CORE_PX = 256
+log = logging.getLogger(__name__)
+
+VERIFY_CORE_PX = {2: 256, 3: 32}
+"""Sides of the timed tiles, by the axes of the generator."""
 
 models_app = typer.Typer(help="Look at the models that are there.", no_args_is_help=True)
 
 
 @models_app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
-    """The built-in models."""
+    """The built-in models, and those of the registry."""
     from srcore.checkpoints import BUILTIN, builtin_names, read_spec
 
     specs = [read_spec(BUILTIN / name) for name in builtin_names()]
+    versions = _registered()
     if as_json:
-        print_json([spec.model_dump(mode="json") for spec in specs])
+        print_json([*(spec.model_dump(mode="json") for spec in specs), *map(asdict, versions)])
         return
     table = Table("model", "architecture", "scale", "halo", "digest")
     for spec in specs:
         table.add_row(spec.name, spec.architecture.name, "x".join(map(str, spec.scale)), str(spec.halo[-1]),
                       spec.digest[:12])  # fmt: skip
     out.print(table)
+    if versions:
+        table = Table("registered", "version", "alias", "PSNR", "digest")
+        for version in versions:
+            psnr = version.metrics.get("psnr")
+            table.add_row(version.name, version.version, " ".join(version.aliases),
+                          "" if psnr is None else f"{psnr:.2f}", version.digest[:12])  # fmt: skip
+        out.print(table)
+
+
+def _registered() -> list[Version]:
+    """What is in the registry; nothing where there is none."""
+    from srcore.errors import StoreError
+    from srcore.storage.registry import open_registry
+
+    try:
+        return open_registry().versions()
+    except StoreError as error:
+        if error.code != "NO_REGISTRY":
+            log.warning("%s", error)
+        return []
+
+
+@models_app.command("import")
+def models_import(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder, as `srcore train` makes it.")],
+    name: Annotated[str | None, typer.Option(help="Under this name; default: its own.")] = None,
+) -> None:
+    """Register a checkpoint as a new version; the first of its name is its champion."""
+    from srcore.engine import prove
+    from srcore.storage.registry import open_registry
+    from srcore.weights import load_generator
+
+    prove(*load_generator(folder))
+    _print_version(open_registry(create=True).register(folder, name))
+
+
+@models_app.command("promote")
+def models_promote(
+    name: str,
+    version: Annotated[str, typer.Option(help="A version's number, or its alias.")] = "challenger",
+) -> None:
+    """Make the challenger, or another version, the champion: the next runs use it."""
+    from srcore.storage.registry import open_registry
+
+    _print_version(open_registry().promote(name, version))
+
+
+@models_app.command("rollback")
+def models_rollback(name: str) -> None:
+    """Make the champion before this one the champion again."""
+    from srcore.storage.registry import open_registry
+
+    _print_version(open_registry().rollback(name))
+
+
+def _print_version(version: Version) -> None:
+    out.print(f"{version.name} version {version.version}: {' '.join(version.aliases) or 'no alias'}, "
+              f"digest {version.digest[:12]}")  # fmt: skip
+
+
+def retrain(
+    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog that has the key `retrain`.")],
+    catalog: CatalogOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Also without new pairs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a challenger on a dataset's scenes; promote it if it is better. With PREFECT_API_URL set, as a flow run."""
+    from flows.progress import bars
+    from flows.retrain import in_words, retrain_dataset
+    from flows.retrain import retrain as flow
+
+    path = chosen_catalog(catalog).absolute()
+    if os.environ.get("PREFECT_API_URL"):
+        state = flow(str(path), dataset, force, return_state=True)
+        out.print(state.message)
+        raise typer.Exit(1 if state.is_failed() else 0)
+
+    def call(step: str, function: Callable[[Progress], Any]) -> Any:
+        with bars(show=not as_json and step != "fit") as drawn:  # training draws a bar of its own
+            return drawn(step, function)
+
+    decision = retrain_dataset(path, dataset, call, force=force)
+    if as_json:
+        print_json(asdict(decision))
+        return
+    out.print(in_words(decision))
+    out.print(f"report: {decision.page}")
 
 
 @models_app.command("show")
 def models_show(model: str) -> None:
     """The spec and the card of a model."""
-    from srcore.checkpoints import locate, read_spec
+    from srcore.checkpoints import read_spec
+    from srcore.storage.registry import resolve
 
-    folder = locate(model)
+    folder = resolve(model).folder
     print_json(read_spec(folder).model_dump(mode="json"))
     out.print((folder / "README.md").read_text())
 
@@ -56,12 +153,12 @@ def models_verify(
     as_json: JsonOption = False,
 ) -> None:
     """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
-    from srcore.checkpoints import locate
     from srcore.engine import choose_device, prove
+    from srcore.storage.registry import resolve
     from srcore.weights import load_generator
 
     check_choice("--device", device, ("auto", "cpu", "cuda"))
-    spec, generator = load_generator(locate(model))
+    spec, generator = load_generator(resolve(model).folder)
     prove(spec, generator)
     rows = _backends(spec, generator, choose_device(device))
     if as_json:
@@ -83,11 +180,11 @@ def _backends(spec: Spec, generator: Generator, device: torch.device) -> list[di
     from srcore.engine.choice import Case, measure
 
     torch.set_num_threads(1)
-    side = VERIFY_CORE_PX + 2 * spec.halo[-1]
+    tile = (VERIFY_CORE_PX[generator.axes] + 2 * generator.halo,) * generator.axes
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     rows = []
     for precision in precisions:
-        case = Case(spec, generator, device, precision, (side, side))
+        case = Case(spec, generator, device, precision, tile)
         trials = measure(case, installed(generator, device, precision))
         rows += [{"precision": precision, **asdict(trial)} for trial in trials]
     return rows
@@ -137,20 +234,56 @@ def train(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A built-in model, or a checkpoint folder.")],
+    model: Annotated[str, typer.Argument(help="A built-in model, a checkpoint folder, or NAME@champion.")],
     data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    against: Annotated[str | None, typer.Option(help="A second model: the champion, say.")] = None,
+    lr: Annotated[Path | None, typer.Option(help="A folder of measured LR by the names of the HR; default: LR is "
+                                            "made by antialiased bicubic.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write a page with plots here (.html).")] = None,
     as_json: JsonOption = False,
-) -> None:
-    """PSNR and SSIM of a model against bicubic, on every HR scene of a folder."""
-    from srcore.checkpoints import locate
-    from srcore.training.evaluate import evaluate as score
+) -> None:  # fmt: skip
+    """PSNR, SSIM, opensr-test and speed of a model against bicubic (and a second one), on the HR scenes of a folder."""
+    from flows.progress import bars
+    from srcore.report.evaluation import evaluation_page
+    from srcore.storage.files import write_atomic
+    from srcore.storage.registry import resolve
+    from srcore.training.compare import evaluate_candidates, load_candidates
 
-    scores = score(locate(model), data)
+    folders = {name: resolve(name).folder for name in (against, model) if name is not None}
+    candidates = load_candidates(folders)
+    with bars(show=not as_json) as call:
+        found = call("evaluate", lambda progress: evaluate_candidates(candidates, data, lr, progress=progress))
+    if report is not None:
+        write_atomic(report, evaluation_page(found, f"{' against '.join(reversed(folders))} on {data.name}").encode())
     if as_json:
-        print_json([asdict(row) for row in scores])
+        print_json(found.to_json())
         return
-    table = Table("scene", "PSNR", "bicubic", "gain", "SSIM", "bicubic")
-    for row in scores:
-        table.add_row(row.scene, f"{row.psnr:.2f}", f"{row.psnr_bicubic:.2f}", f"{row.psnr - row.psnr_bicubic:+.2f}",
-                      f"{row.ssim:.4f}", f"{row.ssim_bicubic:.4f}")  # fmt: skip
-    out.print(table)
+    for table in _evaluation_tables(found):
+        out.print(table)
+    if report is not None:
+        out.print(f"report: {report}")
+
+
+def _evaluation_tables(found: Evaluation) -> Iterator[Table]:
+    """Every scene; the means with their confidence intervals, and speed; the gains."""
+    names = [method.name for method in found.methods]
+    scenes = Table(
+        Column("scene", no_wrap=True),
+        *(f"{figure} {name}" for name in names for figure in ("PSNR", "SSIM")),
+        title="scenes",
+    )
+    for one in found.scenes:
+        cells = [(f"{one.by[name].psnr:.2f}", f"{one.by[name].ssim:.4f}") for name in names]
+        scenes.add_row(one.scene, *(cell for pair in cells for cell in pair))
+    yield scenes
+    means = Table("mean (95 % interval)", *names, title=found.lr)
+    for figure in found.means[names[-1]]:
+        means.add_row(figure, *(str(found.means[name].get(figure, "")) for name in names))
+    means.add_row("LR MP a CPU second", *(f"{method.speed.lr_mpx_s:.3f}" if method.speed else "" for method in
+                                          found.methods))  # fmt: skip
+    yield means
+    gains = Table("gain in PSNR, dB", "all (95 % interval)", *found.sensors)
+    for name, gain in found.gains.items():
+        gains.add_row(name, f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
+                      *(f"{sensor[name]:+.2f}" for sensor in found.sensors.values()))  # fmt: skip
+    yield gains

@@ -30,7 +30,7 @@ def upscale(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name "
                                           "joins one file a band.")],
     output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
-    model: Annotated[str, typer.Option(help="Built-in model, or a checkpoint folder.")] = "srcore-x2",
+    model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -72,8 +72,8 @@ class Case:
     generator: Generator
     device: torch.device
     precision: Precision
-    tile: tuple[int, int]
-    """Y and X of the tiles, halo included."""
+    tile: tuple[int, ...]
+    """Sides of the tiles on the generator's own axes, halo included."""
     samples: tuple[torch.Tensor, ...] = ()
     """Network values (1, 1, Y, X) of one shape, from the scene: int8 is calibrated on them."""
 
@@ -97,11 +97,6 @@ class Case:
         """A guess at the compute time of so many LR pixels."""
         flops = 2 * sum(p.numel() for p in self.generator.parameters())
         return pixels * flops / ASSUMED_FLOPS
-
-
-def cache_folder(wish: Path | None = None) -> Path:
-    """Where results are remembered: `wish`, or srcore's folder in the user's cache."""
-    return wish or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcore"
 
 
 def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:
@@ -141,7 +136,7 @@ def measure(case: Case, backends: Sequence[Backend]) -> list[Trial]:
             passes[backend] = _pass(candidate, values)
     for name, seconds in _alternated(passes, case.device).items():
         core = [side - 2 * case.generator.halo for side in case.tile]
-        fields = {**asdict(trials[name]), "lr_mpx_s": core[0] * core[1] / 1e6 / seconds}
+        fields = {**asdict(trials[name]), "lr_mpx_s": prod(core) / 1e6 / seconds}
         trials[name] = Trial(**fields)
     return list(trials.values())
 
@@ -204,7 +199,7 @@ def _gated(case: Case, backend: str, reference: Generator, candidate: Generator)
 
 
 def _tile(case: Case) -> torch.Tensor:
-    values = np.random.default_rng(0).random((1, 1, *case.tile), np.float32)
+    values = np.random.default_rng(0).random((1, case.generator.bands, *case.tile), np.float32)
     return torch.from_numpy(values).to(case.device)
 
 

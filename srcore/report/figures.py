@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -175,3 +175,53 @@ def _inline(figure: Figure, name: str, label: str) -> Markup:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return Markup(text)  # ElementTree has escaped it
+
+
+LIGHT = {"--ink": "#1d2126", "--line": "#c9ced4", "--lr": "#d9822b", "--sr": "#1668c7", "--bad": "#c0291d"}
+"""The page's colours, for where there is no page."""
+
+
+def standalone(figure: Markup) -> str:
+    """A figure as an SVG file of its own, on white."""
+    text = str(figure).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="background: #ffffff" ', 1)
+    for variable, colour in LIGHT.items():
+        text = text.replace(f"var({variable})", colour)
+    return text
+
+
+MARKERS = "oDs^vP"
+MOST_LABELS = 24
+
+
+def dots_figure(name: str, rows: Sequence[str], columns: Mapping[str, Sequence[float]], unit: str) -> Markup:
+    """One row a scene, one marker a column (LR's colour for the first of several), values to the right."""
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, float(np.clip(0.24 * len(rows) + 1.1, 1.8, 9)))
+        axes.grid(True, axis="both")
+        places = np.arange(len(rows))
+        for index, (label, values) in enumerate(columns.items()):
+            colour = (LR if len(columns) > 1 else SR, SR, INK, BAD)[min(index, 3)]
+            axes.plot(values, places, MARKERS[index % len(MARKERS)], color=colour, markersize=5, label=label)
+        step = -(-len(rows) // MOST_LABELS)
+        axes.set_yticks(places[::step], [row if len(row) <= 28 else f"{row[:25]}..." for row in rows[::step]])
+        axes.invert_yaxis()
+        axes.set_xlabel(unit)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.1)
+        return _inline(figure, name, f"{', '.join(columns)} for every scene, in {unit}")
+
+
+def shares_figure(name: str, methods: Mapping[str, Sequence[float]]) -> Markup:
+    """A bar a method of its shares of true, missing and made-up detail."""
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, 0.45 * len(methods) + 1.1)
+        axes.grid(False)
+        left = np.zeros(len(methods))
+        for index, (label, colour) in enumerate((("true", SR), ("missing", GRID), ("made up", BAD))):
+            share = 100 * np.array([values[index] for values in methods.values()])
+            axes.barh(list(methods), share, left=left, color=colour, height=0.6, label=label)
+            left += share
+        axes.invert_yaxis()
+        axes.set_xlabel("% of the detail")
+        figure.legend(loc="outside upper left", ncols=3, frameon=False)
+        return _inline(figure, name, "Shares of true, missing and made-up detail")

@@ -52,6 +52,11 @@ class Job:
     bands: tuple[str, ...] | None = None
     nodata: float | None = None
     model: str = "srcore-x2"
+    """A built-in name or a checkpoint folder."""
+    reference: str = ""
+    """What stood for the model where a registry was asked, as srcore-x2@champion."""
+    version: str = ""
+    """Which version of the registry that was; '' for a model that ships."""
     scale: tuple[int, ...] | None = None
     """A wish that the model has to meet; None takes the model's own."""
     tile: int | None = None
@@ -108,6 +113,8 @@ def plan_scene(job: Job) -> ScenePlan:
         sources=sources,
         model=folder,
         model_digest=spec.digest,
+        model_reference=job.reference,
+        model_version=job.version,
         tiles=tiles,
         precision=job.precision,
         device=job.device,

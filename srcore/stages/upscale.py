@@ -221,7 +221,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     """
     # PLAN, INGEST and EXPORT start without torch; so does this module until a tile comes.
     from srcore.engine import Engine, choose_device, choose_precision
-    from srcore.engine.choice import Case, cache_folder, choose
+    from srcore.engine.choice import Case, choose
 
     spec, generator = _proved(plan.model, plan.model_digest)
     device = choose_device(plan.device)
@@ -229,9 +229,9 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     samples = _samples(plan, ingested) if precision == "int8" else ()
     if not plan.scratch.engine.exists():
         shape = plan.tiles.tile_shape
-        case = Case(spec, generator, device, precision, (shape[-2], shape[-1]), samples)
+        case = Case(spec, generator, device, precision, shape[-generator.axes :], samples)
         pixels = len(plan.tiles) * len(plan.header.bands) * prod(shape)
-        choice = choose(case, plan.backend, pixels, cache_folder(load_settings().cache))
+        choice = choose(case, plan.backend, pixels, load_settings().cache_folder)
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
     log.info("%s: %s in %s by %s", plan.scene, spec.name, chosen.precision, chosen.backend)

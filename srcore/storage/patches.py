@@ -11,11 +11,13 @@ import numpy as np
 import numpy.ma as ma
 import rasterio
 from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from srcore.errors import SourceError
+from srcore.storage.files import store_error
 
 Masked: TypeAlias = "ma.MaskedArray[tuple[int, ...], np.dtype[Any]]"
 
@@ -63,3 +65,29 @@ def _read_volume(path: Path) -> Masked:
     image: Any = nibabel.load(path)
     values = np.asanyarray(image.dataobj).T
     return ma.masked_array(np.ascontiguousarray(values)[None])
+
+
+def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+    """Keep (C, Y, X) or, under a name of VOLUMES, (1, Z, Y, X) for `read_bands`, which gives the same back.
+
+    A raster's pixel is masked where any band is invalid; a volume of floats where it is NaN.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if is_volume(path):
+            nibabel.save(nibabel.Nifti1Image(values[0].T, np.eye(4)), path)  # type: ignore[no-untyped-call]
+        else:
+            _write_raster(path, values, np.asarray(valid.all(axis=0)))
+    except (RasterioError, OSError) as error:
+        raise store_error(path, error) from error
+
+
+def _write_raster(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+    count, height, width = values.shape
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a training image needs no place on Earth
+        with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype,
+                           compress="zstd", photometric="minisblack") as target:  # fmt: skip
+            target.write(values)
+            if not valid.all():
+                target.write_mask(valid)

@@ -47,6 +47,9 @@ class ScenePlan:
     """The dataset's changes of the checks' limits."""
     back_projection: int = 0
     """Steps after the generator; `tiles.halo` holds their margin."""
+    model_reference: str = ""
+    """What stood for the model where a registry was asked, and which version that was."""
+    model_version: str = ""
     trust: Trust | None = None
     """The model's calibration where a trust map is made."""
 

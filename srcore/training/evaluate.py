@@ -18,7 +18,7 @@ from srcore.errors import SourceError
 from srcore.metrics import crop_border, psnr, ssim
 from srcore.models import Generator
 from srcore.radiometry import HIGH, LOW, fill_invalid, percentile_normalisation, quantise
-from srcore.storage.patches import is_image, is_volume, read_bands
+from srcore.storage.patches import Masked, is_image, is_volume, read_bands
 from srcore.training.degrade import REACH_LR, cubic, reduce
 from srcore.training.resize import enlarge, shrink
 from srcore.weights import load_generator
@@ -50,11 +50,16 @@ def evaluate(model_folder: Path, data_folder: Path, generator: Generator | None 
     SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
     """
     generator = generator or load_generator(model_folder)[1]
-    fits = is_image if generator.axes == 2 else is_volume
-    paths = sorted(path for path in data_folder.rglob("*") if fits(path))
+    return [_score(path, generator) for path in images_in(data_folder, generator.axes)]
+
+
+def images_in(folder: Path, axes: int) -> list[Path]:
+    """What a generator of so many axes can be scored on below `folder`, sorted; SourceError when there is nothing."""
+    fits = is_image if axes == 2 else is_volume
+    paths = sorted(path for path in folder.rglob("*") if fits(path))
     if not paths:
-        raise SourceError("no image to evaluate on", str(data_folder), "give a folder of GeoTIFF, PNG or NIfTI")
-    return [_score(path, generator) for path in paths]
+        raise SourceError("no image to evaluate on", str(folder), "give a folder of GeoTIFF, PNG or NIfTI")
+    return paths
 
 
 def sensor_means(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
@@ -121,30 +126,55 @@ def enlarge_volume(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
 
 
 def _score(path: Path, generator: Generator) -> Score:
-    bands = read_bands(path)
-    filled = fill_invalid(ma.getdata(bands), ~ma.getmaskarray(bands))
-    for axis, scale in zip(range(-generator.axes, 0), generator.scales, strict=True):
-        filled = filled.take(range(filled.shape[axis] // scale * scale), axis)
-    groups = [filled] if generator.bands > 1 else [band.reshape(-1, *band.shape[-2:]) for band in filled]
-    figures = [_figures(group, generator) for group in groups]
+    hr = whole_pixels(filled(read_bands(path)), generator.scales)
+    figures = [_figures(group, generator) for group in groups_of(hr, generator.bands)]
     means = [fmean(column) for column in zip(*figures, strict=True)]
-    return Score(path.name, path.name.split("_")[0], len(bands), *means)
+    return Score(path.name, path.name.split("_")[0], len(hr), *means)
+
+
+def filled(bands: Masked) -> NDArray[Any]:
+    """The bands (C, ..., Y, X), invalid pixels taken from their neighbours."""
+    return fill_invalid(ma.getdata(bands), ~ma.getmaskarray(bands))
+
+
+def whole_pixels(hr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
+    """hr (C, ..., Y, X) cut to whole LR pixels."""
+    for axis, scale in zip(range(-len(scales), 0), scales, strict=True):
+        hr = hr.take(range(hr.shape[axis] // scale * scale), axis)
+    return hr
+
+
+def groups_of(bands: NDArray[Any], together: int) -> list[NDArray[Any]]:
+    """What `restore` takes at a time (P, Y, X): all bands that are seen together, or each band with its slices."""
+    return [bands] if together > 1 else [band.reshape(-1, *band.shape[-2:]) for band in bands]
 
 
 def _figures(hr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
     """PSNR and SSIM of the generator, then of bicubic or trilinear, for the planes hr (P, Y, X)."""
-    scales = generator.scales
-    volume = generator.axes == 3
-    lr = shrink_volume(hr, scales) if volume else shrink_planes(hr, scales[-1])
-    plain = enlarge_volume(lr, scales) if volume else enlarge_planes(lr, scales[-1])
+    lr = reduced(hr, generator.scales)
+    found, plain = (
+        quality(hr, sr, generator.scales) for sr in (restore(lr, generator), interpolated(lr, generator.scales))
+    )
+    return (*found, *plain)
+
+
+def reduced(hr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
+    """LR of the planes hr (P, Y, X), or of a volume where there are three scales, in its dtype."""
+    return shrink_volume(hr, scales) if len(scales) == 3 else shrink_planes(hr, scales[-1])
+
+
+def interpolated(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
+    """What a generator has to beat: bicubic, and trilinear for volumes."""
+    return enlarge_volume(lr, scales) if len(scales) == 3 else enlarge_planes(lr, scales[-1])
+
+
+def quality(hr: NDArray[Any], sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:
+    """PSNR and SSIM of sr (P, Y, X) against hr, a border of the largest scale left out."""
     low, high = np.percentile(hr, (LOW, HIGH))
     span = 255.0 if hr.dtype == np.uint8 else float(high - low) or 1.0
-    ends = scales[0] if volume else 0  # slices at both ends are border, too
-    truth, *tests = (crop_border(x[ends : len(x) - ends], max(scales)) for x in (hr, restore(lr, generator), plain))
-    figures = []
-    for test in tests:
-        figures += [psnr(truth, test, span), fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))]
-    return figures[0], figures[1], figures[2], figures[3]
+    ends = scales[0] if len(scales) == 3 else 0  # slices at both ends are border, too
+    truth, test = (crop_border(x[ends : len(x) - ends], max(scales)) for x in (hr, sr))
+    return psnr(truth, test, span), fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))
 
 
 def _means(scores: list[Score]) -> dict[str, float]:

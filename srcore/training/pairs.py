@@ -53,7 +53,7 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
             f"{_by(hr.shape[-len(window) :])} pixels, patches of {_by(window)}",
             "leave it out of the sources, or lower core_px",
         )
-    lr = None if source.lr is None else _lr_of(path, folder / source.lr, hr, geometry)
+    lr = None if source.lr is None else measured_lr(path, folder / source.lr, hr, geometry.scales)
     planes = []
     for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):
         masked = np.asarray(ma.getmaskarray(own_hr).any(axis=0)) if ma.is_masked(own_hr) else None
@@ -90,13 +90,13 @@ def _split(
                 yield hr[own, z], None if lr is None else lr[own, z], offset, scale
 
 
-def _lr_of(path: Path, folder: Path, hr: Masked, geometry: Geometry) -> Masked:
-    """The LR of the same name in `folder`."""
+def measured_lr(path: Path, folder: Path, hr: Masked, own: Sequence[int]) -> Masked:
+    """The LR of the same name in `folder`; SourceError unless it is `own` times smaller than the HR of `path`."""
     twin = folder / path.name
     if not twin.is_file():
         raise SourceError(f"{path.name} has no LR of the same name", str(folder), "add it, or leave the HR out")
     lr = read_bands(twin)
-    scales = (1,) * (hr.ndim - 1 - len(geometry.scales)) + geometry.scales
+    scales = (1,) * (hr.ndim - 1 - len(own)) + tuple(own)
     wanted = (len(hr), *(n // s for n, s in zip(hr.shape[1:], scales, strict=True)))
     fits = all(n % s == 0 for n, s in zip(hr.shape[1:], scales, strict=True)) and lr.shape == wanted
     if not fits:

@@ -1,0 +1,140 @@
+"""An evaluation of generators as one HTML page that needs nothing else, and the values that it tells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from markupsafe import Markup
+
+from srcore.report.figures import dots_figure, shares_figure
+from srcore.report.page import policy, render
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One scene under one method; the opensr-test figures are None for volumes and for images too small for them."""
+
+    psnr: float
+    """dB."""
+    ssim: float
+    improvement: float | None = None
+    omission: float | None = None
+    hallucination: float | None = None
+    """Shares of the pixels with detail, of sum 1 with the two before."""
+    synthesis: float | None = None
+    reflectance: float | None = None
+    """Spans of the bands."""
+    spectral: float | None = None
+    """Degrees."""
+    spatial: float | None = None
+    """LR pixels."""
+
+
+NAMES = tuple(field.name for field in fields(Figures))
+UNITS = {"psnr": "dB", "spectral": "degrees", "spatial": "LR px", "synthesis": "spans", "reflectance": "spans",
+         "improvement": "of detail", "omission": "of detail", "hallucination": "of detail"}  # fmt: skip
+BEST_LOW = frozenset({"omission", "hallucination", "reflectance", "spectral", "spatial"})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over scenes with the ends of its 95 % confidence interval; they are the mean where it has one scene."""
+
+    mean: float
+    low: float
+    high: float
+    scenes: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})" if self.scenes > 1 else f"{self.mean:.4g}"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one thread by the engine."""
+
+    lr_mpx_s: float
+    """LR megapixels (of volumes megavoxels) a CPU second."""
+    backend: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """What was evaluated: a generator, or plain interpolation (without digest)."""
+
+    name: str
+    digest: str = ""
+    parameters: int = 0
+    speed: Speed | None = None
+
+
+@dataclass(frozen=True)
+class SceneFigures:
+    """One scene under every method."""
+
+    scene: str
+    sensor: str
+    by: Mapping[str, Figures]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Methods on scenes, the plain one first."""
+
+    data: str
+    lr: str
+    """How the LR came about."""
+    methods: tuple[Method, ...]
+    scenes: tuple[SceneFigures, ...]
+    means: Mapping[str, Mapping[str, Estimate]]
+    """Method to figure to mean; figures that no scene has are left out."""
+    gains: Mapping[str, Estimate]
+    """'A over B' to the mean difference of PSNR in dB, paired by scene."""
+    sensors: Mapping[str, Mapping[str, float]]
+    """Sensor to 'A over B' to the mean difference."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+Verdict = Sequence[str]
+"""What was decided, and why."""
+
+
+def evaluation_page(evaluation: Evaluation, title: str, verdict: Verdict = ()) -> str:
+    """The page: figures with intervals, plots, every scene; `verdict` is told first where something was decided."""
+    plain, *models = (method.name for method in evaluation.methods)
+    return render(
+        "evaluation.html",
+        facts=evaluation,
+        title=title,
+        verdict=verdict,
+        rows=[(name, UNITS.get(name, ""), [evaluation.means[method.name].get(name) for method in evaluation.methods])
+              for name in NAMES if any(name in figures for figures in evaluation.means.values())],
+        plots=plots(evaluation),
+        plain=plain,
+        models=models,
+        low=BEST_LOW,
+        policy=policy(None, "data:"),
+    )  # fmt: skip
+
+
+def plots(evaluation: Evaluation) -> list[tuple[str, Markup]]:
+    """Headings and figures."""
+    names = [method.name for method in evaluation.methods]
+    scenes = [one.scene for one in evaluation.scenes]
+    psnr = {name: [one.by[name].psnr for one in evaluation.scenes] for name in names}
+    gains = {name: [a - b for a, b in zip(psnr[name], psnr[names[0]], strict=True)] for name in names[1:]}
+    drawn = [("PSNR of every scene", dots_figure("psnr", scenes, psnr, "dB")),
+             (f"Gain over {names[0]}", dots_figure("gain", scenes, gains, "dB"))]  # fmt: skip
+    shares = {
+        name: [evaluation.means[name][share].mean for share in ("improvement", "omission", "hallucination")]
+        for name in names if "improvement" in evaluation.means[name]
+    }  # fmt: skip
+    if shares:
+        drawn.append(("Detail: true, missing, made up (opensr-test)", shares_figure("detail", shares)))
+    return drawn

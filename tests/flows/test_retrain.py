@@ -1,0 +1,89 @@
+"""The flow `retrain`: its deployment, its words, and a run that a server shows with its plots."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.deploy import deployments, schedules
+from flows.retrain import STEPS, TASKS, retrain
+from srcore.catalog import load_catalog
+from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
+from tests.training.retrain_cases import draw_archive, register_tiny
+
+pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = values.shape
+    with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype,
+                       crs="EPSG:32632", transform=rasterio.Affine(10, 0, 0, 0, -10, 0)) as target:  # fmt: skip
+        target.write(values)
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """The catalog of a tiny archive, its registry where srcore keeps one by default."""
+    for variable in ("SRCORE_REGISTRY", "SRCORE_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    register_tiny(tmp_path)
+    return lambda **options: draw_archive(tmp_path, write, **options)
+
+
+def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Callable[..., Path]) -> None:
+    path = drawn(more=', schedule: "0 4 * * 0"')
+    made = deployments(path, load_catalog(path))
+    assert [(one.flow_name, one.name) for one in made] == [
+        ("nightly", "drawn"), ("retrain", "drawn"), ("upscale-scene", "by-hand"),
+    ]  # fmt: skip
+    [planned] = made[1].schedules or []
+    assert isinstance(planned.schedule, CronSchedule)
+    assert planned.schedule.cron == "0 4 * * 0"
+    assert schedules(made) == ["drawn: a challenger at 0 4 * * 0 UTC"]
+
+
+def test_the_tasks_have_the_names_of_the_steps_and_keep_nothing() -> None:
+    assert list(TASKS) == [task.name for task in TASKS.values()] == list(STEPS)
+    assert not any(task.persist_result for task in TASKS.values())
+
+
+def test_what_cannot_be_trained_on_is_a_failed_run_of_one_line(drawn: Callable[..., Path]) -> None:
+    state = retrain.fn(str(drawn(count=2)), "drawn")
+    assert state.type == StateType.FAILED
+    assert str(state.message).startswith("TOO_FEW_PAIRS: too few pairs to retrain on; found 2 scenes")
+
+
+@pytest.mark.slow
+def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
+    drawn: Callable[..., Path], tmp_path: Path
+) -> None:
+    catalog, log, port = drawn(), tmp_path / "serve.log", free_port()
+    process = start_serve(catalog, port, log)
+    try:
+        wait_for_text(process, log, "Ctrl-C stops.")
+        served = Served(process, catalog, f"http://127.0.0.1:{port}", log)
+        run = served.start_run("retrain/drawn")
+        state = served.wait_for(run)
+        assert state["type"] == "COMPLETED", log.read_text()
+        assert "drawn: promoted" in state["message"]
+        assert {one["name"] for one in served.of_run(run, "task_runs")} == set(STEPS)
+        artifacts: dict[str, Any] = {one["key"]: one for one in served.of_run(run, "artifacts")}
+        assert "data:image/svg+xml;base64," in artifacts["evaluation-drawn"]["data"]
+        assert "challenger over champion" in artifacts["evaluation-drawn"]["data"]
+        assert "held-out-drawn" in artifacts
+        again = served.wait_for(served.start_run("retrain/drawn"))
+        assert "nothing new" in again["message"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
