@@ -98,8 +98,6 @@ def _child(folder: str, model: str, side: int) -> dict[str, Any]:
 
 def measure(folder: Path, model: str, side: int) -> dict[str, Any]:
     """One scene from file to product in this process, and the raw speed of its network beside it."""
-    import skimage.metrics  # noqa: F401  the self-test of large scenes: half a second, once a process
-
     from flows.direct import direct_job
     from flows.scene import run_scene
     from srcore.dispatch import Workers

@@ -4,8 +4,8 @@
     compute      |   1   |   2   |   3   |
     write                | 1 |   | 2 |   | 3 |
 
-One thread reads and one writes, both in bounded queues, so that memory holds AHEAD + BEHIND items besides the one that
-is computed, however many there are.
+One thread reads and one writes, both in bounded queues, so that memory holds a few items besides the one that is
+computed, however many there are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-AHEAD, BEHIND = 2, 2
-"""Items that are read before they are needed, and results that wait to be written."""
+AHEAD, BEHIND = 1, 1
+"""Items that are read before they are needed, besides the next one, and results that wait behind the one written."""
 
 X = TypeVar("X")
 Y = TypeVar("Y")

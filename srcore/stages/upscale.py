@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 TASK_PIXELS = 2**18
 """LR pixels times bands that a small generator does in about a second on one core."""
 
-STREAMED_TILES, TASKS_A_WORKER = 8, 8
+STREAMED_TILES, TASKS_A_WORKER = 4, 8
 """Tiles of a task at most, where there are enough that all workers end together all the same."""
 SAMPLES, SAMPLE_PX = 16, 256
 """Tiles that int8 is calibrated on, and the largest side of each."""
