@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 AHEAD, BEHIND = 1, 1
-"""Items that are read before they are needed, besides the next one, and results that wait behind the one written."""
+"""Items that are read before they are needed, and results that wait behind the one that is written."""
 
 X = TypeVar("X")
 Y = TypeVar("Y")

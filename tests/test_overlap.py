@@ -57,17 +57,17 @@ def test_what_a_failing_stream_held_is_told_too() -> None:
 
 
 def test_reading_and_writing_go_on_while_one_is_computed() -> None:
-    third_is_read, first_is_written = threading.Event(), threading.Event()
+    next_is_read, first_is_written = threading.Event(), threading.Event()
 
     def read_on(item: int) -> int:
-        if item == 2:
-            third_is_read.set()
+        if item == 1:
+            next_is_read.set()
         return item
 
     def waits(values: Iterator[int]) -> Iterator[int]:
         for value in values:
             if value == 0:
-                assert third_is_read.wait(30), "nothing was read ahead"
+                assert next_is_read.wait(30), "nothing was read ahead"
             if value == 1:
                 assert first_is_written.wait(30), "nothing was written behind"
             yield value
