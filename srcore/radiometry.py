@@ -32,7 +32,10 @@ class Normalisation:
     def undo(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Network values (C, ...) back to DN, unrounded."""
         offset, scale = self._columns(values.ndim)
-        return values.astype(np.float64) * scale + offset
+        wide = values.astype(np.float64)  # and then in place: fresh memory costs more than the arithmetic
+        wide *= scale
+        wide += offset
+        return wide
 
     def _columns(self, ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         shape = (-1,) + (1,) * (ndim - 1)
@@ -78,7 +81,8 @@ def quantise(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Float DN to the native dtype: rounded half to even and clipped for integers, cast for floats."""
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        values = np.clip(np.rint(values), limits.min, limits.max)
+        values = np.rint(values)
+        np.clip(values, limits.min, limits.max, out=values)
     return np.asarray(values, dtype)
 
 
@@ -87,7 +91,7 @@ def keep_off(values: NDArray[Any], nodata: float) -> NDArray[Any]:
 
     Towards zero for a nodata at an end of the dtype's range, upwards otherwise.
     """
-    if np.isnan(nodata):
+    if np.isnan(nodata) or not (values == nodata).any():
         return values
     dtype = values.dtype
     if np.issubdtype(dtype, np.integer):

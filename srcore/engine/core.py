@@ -147,11 +147,12 @@ def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool
     """Network values (C, *core * scale) as DN in the native dtype, nodata in place."""
     values = _clipped(engine, facts.normalisation.undo(numbers), valid)
     block = radiometry.quantise(values, np.dtype(facts.dtype))
-    valid_hr = radiometry.nearest(valid, engine.spec.scale_for(values.ndim - 1))
+    scale = engine.spec.scale_for(values.ndim - 1)
     for band, nodata in enumerate(facts.nodata):
         if nodata is not None:
             block[band] = radiometry.keep_off(block[band], nodata)
-        block[band][~valid_hr[band]] = 0 if nodata is None else nodata
+        if not valid[band].all():
+            block[band][~radiometry.nearest(valid[band : band + 1], scale)[0]] = 0 if nodata is None else nodata
     return block
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore import dispatch
-from srcore.checkpoints import read_spec
+from srcore.checkpoints import Spec, read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.overlap import Done, overlapped
 from srcore.settings import load_settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from srcore.engine import BlockFacts, Engine
     from srcore.engine.backends import Precision
     from srcore.engine.stream import Block
+    from srcore.models import Generator
 
 log = logging.getLogger(__name__)
 
@@ -219,12 +220,10 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     CheckpointError NO_BACKEND on a worker that lacks what was chosen.
     """
     # PLAN, INGEST and EXPORT start without torch; so does this module until a tile comes.
-    from srcore.engine import Engine, choose_device, choose_precision, prove
+    from srcore.engine import Engine, choose_device, choose_precision
     from srcore.engine.choice import Case, choose
-    from srcore.weights import load_generator
 
-    spec, generator = load_generator(plan.model)
-    prove(spec, generator)
+    spec, generator = _proved(plan.model, plan.model_digest)
     device = choose_device(plan.device)
     precision = choose_precision(plan.precision, spec, device)
     samples = _samples(plan, ingested) if precision == "int8" else ()
@@ -238,6 +237,17 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     log.info("%s: %s in %s by %s", plan.scene, spec.name, chosen.precision, chosen.backend)
     maker = replace(chosen, device=str(device))
     return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
+
+
+@lru_cache(maxsize=2)
+def _proved(model: Path, _digest: str) -> tuple[Spec, Generator]:
+    """A checkpoint whose halo is proved: once a process, not once a scene."""
+    from srcore.engine import prove
+    from srcore.weights import load_generator
+
+    spec, generator = load_generator(model)
+    prove(spec, generator)
+    return spec, generator
 
 
 def _samples(plan: ScenePlan, ingested: Ingested) -> tuple[Tensor, ...]:
