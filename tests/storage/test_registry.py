@@ -126,6 +126,25 @@ print(resolve("tiny@champion").version)
 """
 
 
+def test_all_versions_of_a_name_have_one_scale(tmp_path: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    with pytest.raises(CheckpointError, match=r"scale 4 x 4, bands any, tiny is raster, scale 2 x 2"):
+        registry.register(BUILTIN / "srcore-x4", "tiny")
+
+
+def test_weights_that_cannot_be_fetched_leave_the_last_copy(tmp_path: Path, database: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    before = resolve("tiny@champion")
+    two = registry.register(checkpoint(tmp_path / "two", 2))
+    registry.promote("tiny", two.version)
+    database.with_suffix(".files").rename(tmp_path / "away")
+    assert resolve("tiny@champion") == before
+    (tmp_path / "away").rename(database.with_suffix(".files"))
+    assert resolve("tiny@champion").digest == two.digest
+
+
 def test_nothing_is_sent_or_fetched(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "one", 1)
     told = subprocess.run([sys.executable, "-c", REACHED, str(folder)], capture_output=True, text=True, timeout=120,
