@@ -58,12 +58,12 @@ def models_list(as_json: JsonOption = False) -> None:
 def _registered() -> list[Version]:
     """What is in the registry; nothing where there is none."""
     from srcore.errors import StoreError
-    from srcore.storage.registry import open_registry
+    from srcore.storage.registry import NOT_THERE, open_registry
 
     try:
         return open_registry().versions()
     except StoreError as error:
-        if error.code != "NO_REGISTRY":
+        if error.code != NOT_THERE:
             log.warning("%s", error)
         return []
 

@@ -85,6 +85,7 @@ class Evaluation:
     """Methods on scenes, the plain one first."""
 
     data: str
+    """Which scenes."""
     lr: str
     """How the LR came about."""
     methods: tuple[Method, ...]

@@ -40,8 +40,10 @@ log = logging.getLogger(__name__)
 
 EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
-DIGEST, REPLACED = "srcore.digest", "srcore.replaced"
-"""Tags of a version: its digest, and the champion that it took the place of."""
+DIGEST, REPLACED, CONTRACT = "srcore.digest", "srcore.replaced", "srcore.contract"
+"""Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
+AWAY, NOT_THERE = "REGISTRY_AWAY", "NO_REGISTRY"
+"""Codes of a registry that fails, and of one that nobody has made."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -79,6 +81,8 @@ class Version:
     metrics: Mapping[str, float]
     replaced: str = ""
     """The champion before it; '' where it was the first, or never champion."""
+    contract: str = ""
+    """Kind, scale and bands: the same for all versions of a name, or a promotion would change what products are."""
 
 
 def resolve(reference: str) -> Model:
@@ -94,14 +98,27 @@ def resolve(reference: str) -> Model:
     name, alias = match.groups()
     try:
         version = open_registry().find(name, alias)
+        if version is not None:
+            return _remembered(Model(reference, _copy(version), version.digest, version.version))
     except StoreError as away:
+        if away.code not in (AWAY, NOT_THERE):
+            raise  # a full disk is no outage of the registry
         return _from_memory(reference, name, alias, away)
-    if version is None:
-        if alias == CHAMPION and name in builtin_names():
-            return _builtin(reference, name)
-        raise CheckpointError(f"the registry has no {reference}", "", "see `srcore models list`", code="UNKNOWN_MODEL")
-    model = Model(reference, _copy(version), version.digest, version.version)
-    write_sealed(_memory(reference), {"digest": model.digest, "version": model.version})
+    if alias == CHAMPION and name in builtin_names():
+        return _builtin(reference, name)
+    raise CheckpointError(f"the registry has no {reference}", "", "see `srcore models list`", code="UNKNOWN_MODEL")
+
+
+def _remembered(model: Model) -> Model:
+    """The model, once what its reference means is written down; a cache that cannot be written costs a warning."""
+    path, meaning = _memory(model.reference), {"digest": model.digest, "version": model.version}
+    with suppress(StoreError):
+        if path.exists() and read_sealed(path) == meaning:
+            return model
+    try:
+        write_sealed(path, meaning)
+    except (StoreError, OSError) as error:
+        log.warning("what %s means is not remembered: %s", model.reference, error)
     return model
 
 
@@ -114,7 +131,7 @@ def _from_memory(reference: str, name: str, alias: str, away: StoreError) -> Mod
     """What the reference meant when the registry was last there."""
     path = _memory(reference)
     if not path.exists():
-        if away.code == "NO_REGISTRY" and alias == CHAMPION and name in builtin_names():
+        if away.code == NOT_THERE and alias == CHAMPION and name in builtin_names():
             return _builtin(reference, name)
         raise away
     kept = read_sealed(path)
@@ -180,7 +197,7 @@ def open_registry(*, create: bool = False) -> Registry:
         if not database.exists():
             if not create:
                 raise StoreError("there is no registry of models yet", str(database), "srcore models import FOLDER "
-                                 "makes one", code="NO_REGISTRY")  # fmt: skip
+                                 "makes one", code=NOT_THERE)  # fmt: skip
             database.parent.mkdir(parents=True, exist_ok=True)
     return Registry(uri)
 
@@ -212,7 +229,7 @@ class Registry:
         metrics = dict(self.client.get_run(found.run_id).data.metrics) if found.run_id else {}
         own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
         return Version(found.name, number, found.tags.get(DIGEST, ""), found.source, own, metrics,
-                       found.tags.get(REPLACED, ""))  # fmt: skip
+                       found.tags.get(REPLACED, ""), found.tags.get(CONTRACT, ""))  # fmt: skip
 
     def register(
         self, folder: Path, name: str | None = None, metrics: Mapping[str, float] | None = None,
@@ -228,6 +245,10 @@ class Registry:
         if NAME.fullmatch(name) is None:
             raise CheckpointError(f"{name!r} cannot be the name of a model", "", "use a-z, 0-9, '.', '_' and '-'")
         known = self.versions(name)
+        other = next((one.contract for one in known if one.contract != _contract(spec)), None)
+        if other is not None:
+            raise CheckpointError(f"{folder} cannot be a version of {name}", f"{_contract(spec)}, {name} is {other}",
+                                  "register it under another name")  # fmt: skip
         same = next((one for one in known if one.digest == spec.digest), None)
         if same is None:
             with _translated(f"the registry {_shown(self.uri)} does not take a model"):
@@ -259,7 +280,7 @@ class Registry:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
         made = client.create_model_version(name, f"{run.info.artifact_uri}/{FOLDER}", run.info.run_id,
-                                           tags={DIGEST: spec.digest})  # fmt: skip
+                                           tags={DIGEST: spec.digest, CONTRACT: _contract(spec)})  # fmt: skip
         return str(made.version)
 
     def _experiment(self) -> str:
@@ -306,6 +327,10 @@ class Registry:
         return self.find(name, CHAMPION) or before
 
 
+def _contract(spec: Spec) -> str:
+    return f"{spec.kind}, scale {' x '.join(map(str, spec.scale))}, bands {spec.bands}"
+
+
 def _mlflow() -> Any:
     """MLflow, imported when a registry is asked for: it takes two seconds, and is an extra."""
     for variable, value in QUIET.items():
@@ -315,7 +340,7 @@ def _mlflow() -> Any:
         import mlflow.artifacts
     except ImportError as error:
         raise StoreError("the registry of models needs MLflow", str(error), "pip install 'srcore[train]'",
-                         code="REGISTRY_AWAY") from error  # fmt: skip
+                         code=AWAY) from error  # fmt: skip
     return mlflow
 
 
@@ -328,7 +353,7 @@ def _translated(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise StoreError(what, reason, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
+        raise StoreError(what, reason, "see SRCORE_REGISTRY", code=AWAY) from error
 
 
 def _shown(uri: str) -> str:

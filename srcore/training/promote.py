@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,8 @@ def assess(work: Round, progress: Progress) -> Evaluation:
     held = work.folder / "pairs/held"
     candidates = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
     prove(candidates[1].spec, candidates[1].generator)
-    return evaluate_candidates(candidates, held / "hr", held / "lr" if work.entry.hr else None, progress=progress)
+    found = evaluate_candidates(candidates, held / "hr", held / "lr" if work.entry.hr else None, progress=progress)
+    return replace(found, data=f"{work.dataset}: those that are held out")
 
 
 def judge(evaluation: Evaluation, settings: Retrain) -> tuple[bool, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,6 @@ import torch
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture, read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.storage import registry as module
 from srcore.storage.registry import open_registry, resolve
 from srcore.weights import build, describe, save_checkpoint
 
@@ -114,9 +115,41 @@ def test_a_damaged_or_misnamed_checkpoint_is_not_registered(tmp_path: Path, data
         open_registry(create=True).register(folder)
 
 
-def test_mlflow_reports_nothing() -> None:
-    module._mlflow()
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+REACHED = """
+import sys
+from pathlib import Path
+asked = ("socket.connect", "socket.getaddrinfo")
+sys.addaudithook(lambda event, found: print("reached", found) if event in asked else None)
+from srcore.storage.registry import open_registry, resolve
+open_registry(create=True).register(Path(sys.argv[1]))
+print(resolve("tiny@champion").version)
+"""
+
+
+def test_all_versions_of_a_name_have_one_scale(tmp_path: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    with pytest.raises(CheckpointError, match=r"scale 4 x 4, bands any, tiny is raster, scale 2 x 2"):
+        registry.register(BUILTIN / "srcore-x4", "tiny")
+
+
+def test_weights_that_cannot_be_fetched_leave_the_last_copy(tmp_path: Path, database: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    before = resolve("tiny@champion")
+    two = registry.register(checkpoint(tmp_path / "two", 2))
+    registry.promote("tiny", two.version)
+    database.with_suffix(".files").rename(tmp_path / "away")
+    assert resolve("tiny@champion") == before
+    (tmp_path / "away").rename(database.with_suffix(".files"))
+    assert resolve("tiny@champion").digest == two.digest
+
+
+def test_nothing_is_sent_or_fetched(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "one", 1)
+    told = subprocess.run([sys.executable, "-c", REACHED, str(folder)], capture_output=True, text=True, timeout=120,
+                          check=True)  # fmt: skip
+    assert told.stdout == "1\n"
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from flows.cli import main
+from flows.dataset import scene_states
 from flows.direct import direct_job
 from flows.retrain import in_words, retrain_dataset
 from flows.scene import run_scene
@@ -58,6 +59,8 @@ def test_a_better_challenger_is_promoted_and_used(archive: Callable[..., Path], 
     assert after.model_digest == resolve("tiny@champion").digest != before.model_digest
     assert after.parameters["model_reference"] == "tiny@champion"
     assert (before.parameters["model_version"], after.parameters["model_version"]) == ("1", "2")
+    states = scene_states(load_catalog(catalog), "drawn")
+    assert {(state.job.reference, state.job.version) for state in states} == {("tiny@champion", "2")}
     page = Path(decision.page).read_text()
     assert "Promoted:" in page
     assert "challenger over champion" in page
