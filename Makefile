@@ -11,7 +11,7 @@ help:
 	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
 	@echo "make test          run the tests"
 	@echo "make lint          style, types and import contracts"
-	@echo "make bench         the benchmarks: tiles, memory, workers, quality"
+	@echo "make bench         the benchmarks: network, pipeline, peers, memory, workers, export"
 	@echo "make bench-quality PSNR and SSIM of every model that ships (SRCORE_DATA: trainset/ and data/)"
 	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
 	@echo "make test-browser  drive the Prefect UI in Chromium"

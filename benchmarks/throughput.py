@@ -43,14 +43,14 @@ ROUNDS = 2
 STAGES = ("plan", "ingest", "upscale", "export", "validate")
 
 
-def run(quick: bool = False) -> list[dict[str, Any]]:
+def run(quick: bool = False, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """One row a model."""
     with tempfile.TemporaryDirectory() as folder:
         _baseline(Path(folder) / "edsr-16x64")
         for side in set(MODELS.values()):
             make_large(Path(folder) / f"{_side(side, quick)}.tif", _side(side, quick), bands=1)
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in MODELS}
-        for _ in range(1 if quick else ROUNDS):
+        for _ in range(1 if quick else rounds):
             for name, side in MODELS.items():
                 model = str(Path(folder) / name) if name.startswith("edsr") else name
                 found[name].append(_child(folder, model, _side(side, quick)))

@@ -73,8 +73,8 @@ def draw(spans: list[Span], path: Path) -> None:
     for what, start, stop in spans:
         row = rows.get(what, rows["stages"])
         axes.barh(row, stop - start, left=start, height=0.7, color=COLOURS[what], edgecolor="white", linewidth=0.4)
-        if row == rows["stages"] and stop - start > 0.4:
-            axes.text((start + stop) / 2, row, f"{what} {stop - start:.1f} s", ha="center", va="center", fontsize=8)
+    taken = [f"{what} {stop - start:.1f} s" for what, start, stop in spans if what not in rows]
+    axes.set_title(", ".join(taken), fontsize=9, loc="left")
     axes.set_yticks(list(rows.values()), list(rows))
     axes.set_xlabel("seconds")
     for side in ("top", "right", "left"):
