@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,9 +35,11 @@ from benchmarks import out
 from srcore.checkpoints import locate
 from srcore.dispatch import ALLOCATOR
 from srcore.engine import open_engine
+from srcore.engine.backends import installed
 from srcore.models import Generator
 from srcore.samples import make_large
 from srcore.tiling import TilePlan, choose_core
+from srcore.weights import load_generator
 
 PLACE = Path(__file__).parent.parent / ".peers"
 LIST = Path(__file__).parent / "peers.txt"
@@ -56,13 +59,13 @@ class WholeImage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         planes = x.reshape(-1, 1, *x.shape[-2:])
-        sr = self.generator(functional.pad(planes, (self.halo,) * 4, mode="reflect"))
-        return sr.reshape(*x.shape[:2], *sr.shape[-2:])  # type: ignore[no-any-return]
+        sr: Tensor = self.generator(functional.pad(planes, (self.halo,) * 4, mode="reflect"))
+        return sr.reshape(*x.shape[:2], *sr.shape[-2:])
 
 
-def ways(side: int) -> dict[str, Way]:
+def ways() -> dict[str, Way]:
     """Every way through the same network; `network` is the whole image in one piece, the truth of the others."""
-    backend = os.environ.get("SRCORE_BACKEND", "fused")
+    backend = installed(load_generator(locate("srcore-x2"))[1], torch.device("cpu"), "bfloat16")[0]
     fast = open_engine(locate("srcore-x2"), "cpu", "bfloat16", backend)
     exact = open_engine(locate("srcore-x2"), "cpu", "float32")
     found: dict[str, Way] = {
@@ -86,9 +89,15 @@ def ways(side: int) -> dict[str, Way]:
     return found
 
 
-def _whole(generator: Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _through(network: Callable[[Tensor], Tensor], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(y, x) through a network of (1, 1, y, x)."""
     with torch.inference_mode():
-        return WholeImage(generator)(torch.from_numpy(x)[None, None])[0, 0].numpy()  # type: ignore[no-any-return]
+        sr: NDArray[np.float32] = network(torch.from_numpy(np.ascontiguousarray(x))[None, None])[0, 0].numpy()
+    return sr
+
+
+def _whole(generator: Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _through(WholeImage(generator), x)
 
 
 def _tiled(generator: Generator, x: NDArray[np.float32], context_px: int | None) -> NDArray[np.float32]:
@@ -100,8 +109,7 @@ def _tiled(generator: Generator, x: NDArray[np.float32], context_px: int | None)
     for tile in plan:
         block = x[np.ix_(*plan.sources(tile))][plan.clipped(tile, plan.halo)]
         if context_px is None:
-            with torch.inference_mode():
-                sr[plan.window_hr(tile)] = generator(torch.from_numpy(np.ascontiguousarray(block))[None, None])[0, 0]
+            sr[plan.window_hr(tile)] = _through(generator, block)
         else:
             cut = slice(2 * context_px, -2 * context_px)
             sr[plan.window_hr(tile)] = _whole(generator, block)[cut, cut]
@@ -114,18 +122,17 @@ def _map_overlap(generator: Generator, x: NDArray[np.float32]) -> NDArray[np.flo
     halo, core = generator.halo, 512
     tiles = da.from_array(x, chunks=core)  # type: ignore[no-untyped-call]
 
-    def work(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return generator(torch.from_numpy(np.ascontiguousarray(block))[None, None])[0, 0].numpy()  # type: ignore[no-any-return]
-
     around = da.overlap.overlap(tiles, depth=halo, boundary="reflect")  # type: ignore[no-untyped-call]
     sizes = tuple(tuple(2 * n for n in axis) for axis in tiles.chunks)
-    return np.asarray(around.map_blocks(work, chunks=sizes, dtype=np.float32).compute(scheduler="single-threaded"))
+    return np.asarray(
+        around.map_blocks(partial(_through, generator), chunks=sizes, dtype=np.float32).compute(
+            scheduler="single-threaded"
+        )
+    )
 
 
 def _monai(inferer: Any, generator: Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        return inferer(torch.from_numpy(x)[None, None], WholeImage(generator))[0, 0].numpy()  # type: ignore[no-any-return]
+    return _through(lambda image: inferer(image, WholeImage(generator)), x)
 
 
 def in_memory(side: int, rounds: int) -> list[dict[str, Any]]:
@@ -135,7 +142,7 @@ def in_memory(side: int, rounds: int) -> list[dict[str, Any]]:
         make_large(Path(folder) / "scene.tif", side, bands=1)
         with rasterio.open(Path(folder) / "scene.tif") as scene:
             x = (scene.read(1) / np.float32(SPAN_DN)).astype(np.float32)
-    several = ways(side)
+    several = ways()
     truth = {key: several[f"network, {key}"](x) for key in ("bfloat16", "float32")}
     seconds: dict[str, list[float]] = {name: [] for name in several}
     off: dict[str, float] = {}

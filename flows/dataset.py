@@ -21,7 +21,7 @@ from srcore.stages.plan import Job
 from srcore.storage.leases import holder, is_alive
 from srcore.storage.publish import Receipt, is_whole
 from srcore.storage.quarantine import Quarantine, listening, quarantine
-from srcore.storage.registry import Model, resolve
+from srcore.storage.references import Model, resolve
 from srcore.storage.sources import Scene, find_hr, find_scenes
 from srcore.storage.sweep import sweep_dataset, sweep_done
 from srcore.storage.watch import same_sources

@@ -9,7 +9,7 @@ from typing import Any
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths, safe_id
 from srcore.stages.plan import Job
-from srcore.storage.registry import resolve
+from srcore.storage.references import resolve
 
 
 def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:

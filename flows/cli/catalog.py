@@ -32,7 +32,7 @@ def catalog_check(catalog: CatalogOption = None) -> None:
     """Read the catalog and every model it names; say what is wrong with them."""
     from srcore.catalog import load_catalog
     from srcore.checkpoints import read_spec
-    from srcore.storage.registry import resolve
+    from srcore.storage.references import resolve
 
     path = chosen_catalog(catalog)
     loaded = load_catalog(path)

@@ -139,7 +139,7 @@ def retrain(
 def models_show(model: str) -> None:
     """The spec and the card of a model."""
     from srcore.checkpoints import read_spec
-    from srcore.storage.registry import resolve
+    from srcore.storage.references import resolve
 
     folder = resolve(model).folder
     print_json(read_spec(folder).model_dump(mode="json"))
@@ -154,7 +154,7 @@ def models_verify(
 ) -> None:
     """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
     from srcore.engine import choose_device, prove
-    from srcore.storage.registry import resolve
+    from srcore.storage.references import resolve
     from srcore.weights import load_generator
 
     check_choice("--device", device, ("auto", "cpu", "cuda"))
@@ -246,7 +246,7 @@ def evaluate(
     from flows.progress import bars
     from srcore.report.evaluation import evaluation_page
     from srcore.storage.files import write_atomic
-    from srcore.storage.registry import resolve
+    from srcore.storage.references import resolve
     from srcore.training.compare import evaluate_candidates, load_candidates
 
     folders = {name: resolve(name).folder for name in (against, model) if name is not None}

@@ -21,9 +21,10 @@ from srcore.errors import CheckpointError, StoreError
 from srcore.overlap import Done, overlapped
 from srcore.settings import load_settings
 from srcore.storage.ingested import Ingested
+from srcore.storage.markers import Maker
 from srcore.storage.records import read_sealed, write_sealed_once
 from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import Maker, TileStore
+from srcore.storage.scratch import TileStore
 from srcore.tiling import Tile
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ order, without locks. Zarr reads a missing chunk as fill, in silence: therefore 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import astuple, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -31,45 +31,14 @@ from srcore.storage.encoded import (
 )
 from srcore.storage.files import sha256_file
 from srcore.storage.ingested import Ingested, TileSums
+from srcore.storage.markers import Maker, Marker
 from srcore.storage.pixels import BLOCK, ProductPixels, spread
 from srcore.storage.pixels import Window as Place
 from srcore.storage.pyramid import halve
-from srcore.storage.records import read_sealed, write_sealed
 from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.shards import Shards
 from srcore.storage.statistics import Statistics
 from srcore.tiling import Tile, Window
-
-
-@dataclass(frozen=True)
-class Maker:
-    """Where and how a tile was computed; the same for all tiles of a scene."""
-
-    device: str = ""
-    precision: str = ""
-    backend: str = ""
-    rms_dn: float = 0.0
-    max_dn: float = 0.0
-    """Of the backend to float32 in eager, in DN of 10,000, as the numerics gate found it."""
-
-
-@dataclass(frozen=True)
-class Marker:
-    """The proof that one tile's shard is written."""
-
-    tile: int
-    crc32: int
-    """Of its SR."""
-    configuration: str
-    maker: Maker = field(default_factory=Maker)
-    overview: int | None = None
-    """crc32 of its first overview, where it is stored."""
-    again: int | None = None
-    """crc32 of its second one."""
-    statistics: tuple[Statistics, ...] = ()
-    """Of every data band of a raster."""
-    trust: int | None = None
-    """crc32 of its part of the trust map, where there is one."""
 
 
 class TileStore:
@@ -203,7 +172,7 @@ class TileStore:
                 again = halve(reduced, mask, self.plan.header)[0]
                 self._replace("again", tile, self._window_reduced(tile, 4), again)
                 marker = replace(marker, again=checksum(again))
-        write_sealed(self._marker(tile.index), asdict(marker))
+        marker.save(self._marker(tile.index))
 
     def _reduce(self, tile: Tile, block: NDArray[Any], sums: TileSums) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         """The tile's part (count, y, x) of the first overview, and its mask (y, x) where the scene has one."""
@@ -276,16 +245,7 @@ class TileStore:
 
     def marker(self, index: int) -> Marker | None:
         """The marker of a tile under this configuration, or None."""
-        path = self._marker(index)
-        if not path.exists():
-            return None
-        try:
-            value = read_sealed(path)
-            statistics = tuple(Statistics(**s) for s in value["statistics"])
-            marker = Marker(**{**value, "statistics": statistics, "maker": Maker(**value["maker"])})
-        except (StoreError, TypeError, KeyError):
-            return None  # a torn marker is no marker: the tile is done again
-        return marker if marker.configuration == self.plan.configuration else None
+        return Marker.load(self._marker(index), self.plan.configuration)
 
     def makers(self) -> list[Maker]:
         """What computed the tiles that are done: one, unless a resumed run found another machine."""

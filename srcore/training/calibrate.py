@@ -10,6 +10,7 @@ import numpy as np
 import numpy.ma as ma
 from numpy.typing import NDArray
 
+from srcore.checkpoints import Spec
 from srcore.engine import Engine, numbers_of, open_engine, self_ensemble_spread
 from srcore.errors import CheckpointError, SourceError
 from srcore.radiometry import BACK_PROJECTION, fill_invalid, percentile_normalisation
@@ -34,12 +35,10 @@ def calibrate(model: Path, data: Path, coverage: float = 0.9) -> Trust:
 
     Sensors (what stands before the first underscore of a file's name) count alike. What each is covered by when
     the others alone decide is what a user may expect of a sensor that was not there. SourceError with fewer than
-    two, CheckpointError for a model without normalisation.
+    two, CheckpointError for a model without normalisation, for volumes, for many bands or with a grid of its own.
     """
     engine = open_engine(model, "cpu")
-    if engine.spec.normalise == "none":
-        raise CheckpointError(f"{engine.spec.name} works on DN as they are", "normalise: none",
-                              "a trust map needs a model with normalised input")  # fmt: skip
+    _refuse_unfit(engine.spec)
     scores: Scores = {}
     paths = sorted(path for path in data.rglob("*") if is_image(path))
     for path in paths:
@@ -57,6 +56,17 @@ def calibrate(model: Path, data: Path, coverage: float = 0.9) -> Trust:
         scenes=len(paths),
         found=(round(found[0], 4), round(float(np.mean(found)), 4), round(found[-1], 4)),
     )
+
+
+def _refuse_unfit(spec: Spec) -> None:
+    if spec.normalise == "none":
+        raise CheckpointError(f"{spec.name} works on DN as they are", "normalise: none",
+                              "a trust map needs a model with normalised input")  # fmt: skip
+    if len(spec.scale) != 2 or spec.bands != "any" or spec.core_multiple != 1:
+        raise CheckpointError(f"{spec.name} cannot be calibrated", f"{len(spec.scale)} axes, bands {spec.bands}, cores "
+                              f"of multiples of {spec.core_multiple}",
+                              "a trust map needs a model that sees single bands of single slices, wherever they begin"
+                              )  # fmt: skip
 
 
 def left_out(groups: Mapping[str, NDArray[np.float32]], coverage: float) -> dict[str, float]:

@@ -21,7 +21,8 @@ from srcore.layout import DatasetPaths
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.files import write_atomic
 from srcore.storage.records import read_sealed, write_sealed
-from srcore.storage.registry import Model, open_registry, resolve
+from srcore.storage.references import Model, resolve
+from srcore.storage.registry import open_registry
 from srcore.training.collect import Pair, find_pairs
 from srcore.training.collect import collect as collect_pairs
 from srcore.training.compare import evaluate_candidates, load_candidates

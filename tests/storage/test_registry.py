@@ -14,7 +14,8 @@ import torch
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture, read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.storage.registry import open_registry, resolve
+from srcore.storage.references import resolve
+from srcore.storage.registry import open_registry
 from srcore.weights import build, describe, save_checkpoint
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
@@ -120,7 +121,8 @@ import sys
 from pathlib import Path
 asked = ("socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, found: print("reached", found) if event in asked else None)
-from srcore.storage.registry import open_registry, resolve
+from srcore.storage.references import resolve
+from srcore.storage.registry import open_registry
 open_registry(create=True).register(Path(sys.argv[1]))
 print(resolve("tiny@champion").version)
 """

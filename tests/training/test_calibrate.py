@@ -45,3 +45,5 @@ def test_what_cannot_be_calibrated_is_said(tmp_path: Path, write_raster: Write, 
         calibrate(locate("srcore-x2"), tmp_path / "hr")
     with pytest.raises(CheckpointError, match="works on DN"):
         calibrate(locate("bicubic-x2"), tmp_path / "hr")
+    with pytest.raises(CheckpointError, match="srcore-volume-x2 cannot be calibrated; found 3 axes"):
+        calibrate(locate("srcore-volume-x2"), tmp_path / "hr")

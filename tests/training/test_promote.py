@@ -20,7 +20,8 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, GridError, SourceError
 from srcore.report.evaluation import Figures, Method, SceneFigures
-from srcore.storage.registry import open_registry, resolve
+from srcore.storage.references import resolve
+from srcore.storage.registry import open_registry
 from srcore.training import promote
 from srcore.training.compare import summarised
 from srcore.training.promote import judge, lay_out
