@@ -80,6 +80,8 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path 
         precision=dataset.precision,
         backend=load_settings().backend,
         back_projection=dataset.back_projection,
+        denoise=dataset.denoise,
+        sharpen=dataset.sharpen,
         limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,

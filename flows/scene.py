@@ -185,6 +185,12 @@ def _named(plan: ScenePlan) -> dict[str, str]:
     return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
 
 
+def _filtered(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
+    """What was done beside the generator, where anything was."""
+    denoised = {"denoise": plan.denoise, "noise_dn": [round(band, 6) for band in ingested.noise]}
+    return {**(denoised if plan.denoise else {}), **({"sharpen": plan.sharpen} if plan.sharpen else {})}
+
+
 def _receipt(
     plan: ScenePlan, ingested: Ingested, upscaled: Upscaled, report: Report, seconds: dict[str, float]
 ) -> Receipt:
@@ -201,7 +207,7 @@ def _receipt(
             "redundancy": round(tiles.redundancy, 4), "device": upscaled.device, "precision": upscaled.precision,
             "backend": upscaled.backend, "rms_dn_of_10000": upscaled.rms_dn,
             "back_projection": plan.back_projection, **({"trust": plan.trust.model_dump()} if plan.trust else {}),
-            **_named(plan),
+            **_filtered(plan, ingested), **_named(plan),
         },
         checks=[asdict(check) for check in report.checks],
         verdict=report.verdict,

@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from srcore.checkpoints import CHAMPION
 from srcore.documents import read_document
 from srcore.errors import CatalogError
+from srcore.filters import MAX_DENOISE, MAX_SHARPEN
 from srcore.layout import SAFE_ID
 from srcore.limits import LIMITS, LimitChange
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
@@ -142,6 +143,11 @@ class Dataset(BaseModel):
     quality for speed and needs srcore[openvino]."""
     back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    denoise: float = Field(default=0.0, ge=0, le=MAX_DENOISE)
+    """What is taken out of the LR before the generator, in units of the noise that is found in it: 1 is a good start
+    for noisy scenes; 0: nothing."""
+    sharpen: float = Field(default=0.0, ge=0, le=MAX_SHARPEN)
+    """Amount of unsharp masking of the SR, behind the generator; 0: none. What it exaggerates stops the product."""
     checks: dict[str, LimitChange] = Field(default_factory=dict)
     """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
     privacy: Literal["public", "restricted"] = "public"
@@ -231,6 +237,8 @@ class Dataset(BaseModel):
         known = OUTPUTS[kind]
         if known[0] not in value or len(set(value)) < len(value) or not set(value) <= set(known):
             raise ValueError(f"a {kind} has {', '.join(known)}, each once, and never goes without {known[0]}")
+        if "trust" in value and (info.data.get("denoise") or info.data.get("sharpen")):
+            raise ValueError("a trust map holds without filters; take denoise and sharpen out, or trust")
         if "quicklook" in value and info.data.get("privacy") == "restricted":
             raise ValueError("a restricted dataset has no quicklook; take it out")
         return tuple(one for one in known if one in value)

@@ -81,9 +81,9 @@ class Spec(BaseModel):
         )  # fmt: skip
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def margin_for(self, steps: int) -> int:
-        """LR pixels around a core for `steps` of back-projection, one each: what keeps the tile on the grid."""
-        return -(-steps // self.core_multiple) * self.core_multiple
+    def margin_for(self, pixels: int) -> int:
+        """LR pixels around a core where what follows the generator needs so many: what keeps the tile on the grid."""
+        return -(-pixels // self.core_multiple) * self.core_multiple
 
     def scale_for(self, axes: int) -> tuple[int, ...]:
         """Scale on every axis of a scene: a 2-D generator goes slice by slice through a volume."""

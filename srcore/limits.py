@@ -53,6 +53,7 @@ LIMITS: dict[str, Limit] = {
     "detail.most": Limit(warn=5.0),
     "detail.beyond": Limit(warn=0.1),
     "file.overviews": Limit(gate=0.5),
+    "denoise.removed": Limit(warn=1.0, gate=2.0),
     "scene.empty": Limit(warn=0),
     "wald.gain": Limit(warn=-0.3, at_least=True),
     "reference.gain": Limit(warn=0.0, at_least=True),
@@ -60,6 +61,10 @@ LIMITS: dict[str, Limit] = {
     "trust.coverage": Limit(warn=0.7, at_least=True),  # sensors apart from the calibration's: 0.76 to 0.98
     "drift": Limit(warn=6.0),
 }
+
+
+SHARPENED: Mapping[str, Mapping[str, float | None]] = {"detail.most": {"gate": 5.0}, "detail.beyond": {"gate": 0.1}}
+"""What warns of a generator's detail stops a filter's, which has learned nothing, unless the dataset says else."""
 
 
 class LimitChange(BaseModel):

@@ -22,6 +22,7 @@ from flows.cli.options import (
     out,
     print_json,
 )
+from srcore.filters import MAX_DENOISE, MAX_SHARPEN
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 from srcore.settings import BACKENDS
 
@@ -42,6 +43,10 @@ def upscale(
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
     back_projection: Annotated[int, typer.Option(min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, "
                                                  "averaged down, give the input back.")] = BACK_PROJECTION,
+    denoise: Annotated[float, typer.Option(min=0, max=MAX_DENOISE, help="Take noise out of the input first: times "
+                                           "the noise that is found, 1 is a good start.")] = 0.0,
+    sharpen: Annotated[float, typer.Option(min=0, max=MAX_SHARPEN, help="Sharpen the result by so much: 0.2 is seen, "
+                                           "much more is stopped.")] = 0.0,
     trust: Annotated[bool, typer.Option("--trust", help="Also a map of how far each pixel may be off; eight times "
                                         "the work.")] = False,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
@@ -64,7 +69,7 @@ def upscale(
         source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata, device=device, precision=precision, backend=chosen_backend(backend), workers=where.resolved,
         tile=tile, validate=validate, overwrite=overwrite, back_projection=back_projection,
-        outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
+        denoise=denoise, sharpen=sharpen, outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
     )  # fmt: skip
     with bars(show=not as_json) as call:
         receipt = run_scene(job, where, call, until)

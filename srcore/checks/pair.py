@@ -115,10 +115,10 @@ def hr_header(path: Path, lr: Header, sr: Header) -> Header:
 
 def _blocks(tiles: TilePlan, lr: SceneReader, sr: SceneReader, progress: Progress) -> Iterator[Block]:
     for tile in tiles:
-        around, around_valid = cut(lr, tiles, tile)
+        found = cut(lr, tiles, tile)
         sizes = [w.stop - w.start for w in tile.core]
         here = (slice(None), *(slice(h, h + n) for h, n in zip(tiles.halo, sizes, strict=True)))
         wide = (slice(None), *(slice(0, n + 2 * h) for h, n in zip(tiles.halo, sizes, strict=True)))
         values, valid = sr.read(tiles.window_hr(tile))
-        yield Block(tile.core, around[wide], around_valid[here], np.asarray(values), valid, tiles.scale)
+        yield Block(tile.core, found.values[wide], found.valid[here], np.asarray(values), valid, tiles.scale)
         progress(tile.index + 1, len(tiles))

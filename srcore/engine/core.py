@@ -23,6 +23,7 @@ from srcore.engine.backends import Precision, build
 from srcore.engine.batches import Batches
 from srcore.engine.stream import Block, Numbers, Stream, can_stream
 from srcore.errors import CheckpointError, TileError
+from srcore.filters import SHARPEN_PX, sharpened
 from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
@@ -52,9 +53,10 @@ class Engine:
         self._stream: Stream | None = None
 
     def can_stream(self, facts: BlockFacts) -> bool:
-        """True on a GPU, where every band of every slice goes through alone and cores may begin anywhere."""
+        """True on a GPU, where every band of every slice goes through alone, cores may begin anywhere and the SR is
+        not sharpened."""
         planar = self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
-        return self.device.type == "cuda" and planar and can_stream(facts.dtype)
+        return self.device.type == "cuda" and planar and can_stream(facts.dtype) and not facts.sharpen
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -95,6 +97,8 @@ class BlockFacts:
     """Steps after the generator; each needs `MARGIN_PX` LR pixels more around the core."""
     trust: Trust | None = None
     """Where a trust map is wanted."""
+    sharpen: float = 0.0
+    """Amount of sharpening before back-projection; it needs `SHARPEN_PX` LR pixels more around the core."""
 
 
 def super_resolve(
@@ -111,11 +115,15 @@ def super_resolve(
     if engine.can_stream(facts):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
-    return _native(engine, numbers_of(engine, network, around, facts.back_projection), valid, facts)
+    numbers = numbers_of(engine, network, around, facts.back_projection, facts.sharpen)
+    return _native(engine, numbers, valid, facts)
 
 
 def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
-    """What `super_resolve` gives, for many tiles in turn: on CUDA their copies overlap with the computing."""
+    """What `super_resolve` gives, for many tiles in turn: on CUDA their copies overlap with the computing.
+
+    For `facts` that the engine `can_stream`: nothing is sharpened.
+    """
     numbers = Numbers(
         facts.normalisation.offset, facts.normalisation.scale, facts.dtype, facts.nodata,
         engine.spec.scale[-1], engine.spec.halo[-1], facts.back_projection,
@@ -163,11 +171,16 @@ def _clipped(engine: Engine, values: NDArray[Any], valid: NDArray[np.bool_]) -> 
 
 
 def numbers_of(
-    engine: Engine, block: NDArray[np.float32], around: NDArray[np.bool_] | None, back_projection: int
-) -> NDArray[np.float32]:
-    """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), back-projected so many steps."""
+    engine: Engine, block: NDArray[np.float32], around: NDArray[np.bool_] | None, back_projection: int,
+    sharpen: float = 0.0,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), sharpened by so much and then
+    back-projected so many steps."""
     numbers = engine.run(block)
-    return _back_projected(engine, numbers, block, around, back_projection) if back_projection else numbers
+    if sharpen:
+        numbers = sharpened(numbers, sharpen, engine.spec.scale[-1])
+    margin = engine.spec.margin_for(back_projection * MARGIN_PX + (SHARPEN_PX if sharpen else 0))
+    return _back_projected(engine, numbers, block, around, (back_projection, margin)) if margin else numbers
 
 
 def self_ensemble_spread(
@@ -196,11 +209,15 @@ def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _back_projected(
-    engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int
-) -> NDArray[np.float32]:
-    """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there."""
-    spec = engine.spec
-    surplus = spec.margin_for(steps) - steps * MARGIN_PX  # more than the steps need, for the generator's grid
+    engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None,
+    steps_margin: tuple[int, int],
+) -> NDArray[np.float32]:  # fmt: skip
+    """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there.
+
+    `steps_margin`: steps of back-projection, and LR pixels of the margin.
+    """
+    spec, (steps, margin) = engine.spec, steps_margin
+    surplus = margin - steps * MARGIN_PX  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
     valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)

@@ -110,5 +110,10 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
         sources=tuple(path.name for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,
-        properties={"srcore:model": plan.model.name, "srcore:model_digest": plan.model_digest},
+        properties={
+            "srcore:model": plan.model.name,
+            "srcore:model_digest": plan.model_digest,
+            **({"srcore:denoise": plan.denoise} if plan.denoise else {}),
+            **({"srcore:sharpen": plan.sharpen} if plan.sharpen else {}),
+        },
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checkpoints import read_spec
+from srcore.filters import noise_deviation, root_mean
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
 from srcore.storage.ingested import Ingested
-from srcore.storage.scene import open_scene
+from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.scene_plan import ScenePlan
 from srcore.storage.scratch import TileStore
 from srcore.storage.watch import changed, identify
@@ -24,6 +26,8 @@ Progress = Callable[[int, int], None]
 
 SAMPLES = 2**18
 """Valid pixels of a band that decide its normalisation, at most."""
+NOISE_WINDOW_PX, NOISE_WINDOWS = 64, 64
+"""Side of the windows that the noise is estimated from, and how many of them at most."""
 
 
 def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Ingested:
@@ -44,21 +48,37 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
     sampler = _Sampler(plan.tiles, len(plan.header.bands))
     sums = []
     with open_scene(plan.header) as reader:
+        noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.denoise else ()
         for tile in plan.tiles:
-            values, valid = cut(reader, plan.tiles, tile)
-            core_valid = valid[_core_inside(plan.tiles, tile)]
-            sampler.add(tile, values[_core_inside(plan.tiles, tile)], core_valid)
+            found, core = (
+                cut(reader, plan.tiles, tile, [plan.denoise * band for band in noise]),
+                _core_inside(plan.tiles, tile),
+            )
+            core_valid = found.valid[core]
+            sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
-            sums.append(store.write_tile(tile, values, core_valid, alpha))
+            sums.append(store.write_tile(tile, found.values, core_valid, alpha))
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
     spread = sampler.spread()
     none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
     normalisation = none if read_spec(plan.model).normalise == "none" else spread
-    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout())
+    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout(), noise,
+                      sampler.removed() if noise else ())  # fmt: skip
     result.save(plan.scratch)
     return result
+
+
+def _windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Values and validity (C, Y, X) of windows spread over the scene: the same for every way to cut it."""
+    each = max(1, int(NOISE_WINDOWS ** (1 / len(shape))))
+    sides = [min(n, NOISE_WINDOW_PX if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
+    starts = [np.unique(np.linspace(0, n - side, min(each, ceil(n / side))).astype(int))
+              for n, side in zip(shape, sides, strict=True)]  # fmt: skip
+    for start in product(*starts):
+        values, valid = reader.read(tuple(slice(int(s), int(s) + n) for s, n in zip(start, sides, strict=True)))
+        yield values.reshape(-1, *values.shape[-2:]), valid.reshape(-1, *valid.shape[-2:])
 
 
 def _core_inside(tiles: TilePlan, tile: Tile) -> Window:
@@ -76,16 +96,26 @@ class _Sampler:
         self.step = max(1, ceil((pixels / SAMPLES) ** (1 / len(tiles.shape))))
         self.samples: list[list[NDArray[Any]]] = [[] for _ in range(bands)]
         self.valid = np.zeros(bands, np.int64)
+        self.squares = np.zeros(bands)
         self.pixels = pixels
 
-    def add(self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        self.valid += valid.sum(axis=tuple(range(1, valid.ndim)))
+    def add(
+        self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_], plain: NDArray[Any] | None = None
+    ) -> None:
+        """Take a core into account; `plain` is what it was before it was denoised."""
+        axes = tuple(range(1, valid.ndim))
+        self.valid += valid.sum(axis=axes)
+        if plain is not None:
+            self.squares += (np.where(valid, values.astype(np.float64) - plain, 0) ** 2).sum(axis=axes)
         grid = (..., *(slice(-w.start % self.step, None, self.step) for w in tile.core))
         for band, kept in enumerate(self.samples):
             kept.append(values[band][grid][valid[band][grid]])
 
     def spread(self) -> Normalisation:
         return percentile_normalisation([np.concatenate(kept) for kept in self.samples])
+
+    def removed(self) -> tuple[float, ...]:
+        return root_mean(self.squares, self.valid)
 
     def valid_share(self) -> tuple[float, ...]:
         return tuple(float(count / self.pixels) for count in self.valid)

@@ -17,6 +17,7 @@ import psutil
 
 from srcore.checkpoints import Spec, locate, read_spec
 from srcore.errors import PlanError, StoreError
+from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
 from srcore.layout import ProductPaths, Scratch
 from srcore.limits import Changes
 from srcore.radiometry import BACK_PROJECTION
@@ -66,6 +67,10 @@ class Job:
     backend: str = "auto"
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    denoise: float = 0.0
+    """Times the noise that is found in the LR: what is taken out of it; 0: nothing."""
+    sharpen: float = 0.0
+    """Amount of sharpening of the SR; 0: none."""
     workers: int = 1
     overwrite: bool = False
     validate: bool = True
@@ -88,6 +93,8 @@ class Job:
                  self.back_projection, self.limits]  # fmt: skip
         if "trust" in self.outputs and spec.trust is not None:
             facts.append(spec.trust.model_dump())
+        if self.denoise or self.sharpen:
+            facts.append(("filters", str(self.denoise), str(self.sharpen)))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -99,6 +106,7 @@ def plan_scene(job: Job) -> ScenePlan:
     folder = locate(job.model)
     spec = read_spec(folder)
     _check_output(job)
+    _check_filters(job)
     before = [stamp_if_there(path) for path in job.paths]
     header = read_header(job.paths, job.kind, job.bands, job.nodata, job.roots)
     sources = tuple(stamp(path) for path in header.paths)
@@ -127,6 +135,8 @@ def plan_scene(job: Job) -> ScenePlan:
         hr=job.hr,
         limits=job.limits,
         back_projection=job.back_projection,
+        denoise=job.denoise,
+        sharpen=job.sharpen,
         trust=_trust(spec, job) if "trust" in job.outputs else None,
     )
     _check_disk(plan)
@@ -145,6 +155,10 @@ def _trust(spec: Spec, job: Job) -> Trust:
     if spec.trust is None:
         raise PlanError(f"model {spec.name} has no calibration for a trust map", "no 'trust' in its spec",
                         "run `srcore models calibrate`, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+    if job.denoise or job.sharpen:
+        raise PlanError(f"the trust map of {spec.name} holds without filters",
+                        f"denoise {job.denoise:g}, sharpen {job.sharpen:g}", "leave the filters out, or the trust map",
+                        code="NOT_CALIBRATED")  # fmt: skip
     if spec.trust.back_projection != job.back_projection:
         raise PlanError(f"the trust map of {spec.name} holds for another back-projection",
                         f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
@@ -152,10 +166,16 @@ def _trust(spec: Spec, job: Job) -> Trust:
     return spec.trust
 
 
+def _check_filters(job: Job) -> None:
+    for name, amount, most in (("denoise", job.denoise, MAX_DENOISE), ("sharpen", job.sharpen, MAX_SHARPEN)):
+        if not 0 <= amount <= most:
+            raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
+
+
 def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
 
-    The halo is the generator's, and on the generator's own axes what back-projection needs more.
+    The halo is the generator's, and on the generator's own axes what sharpening and back-projection need more.
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
@@ -165,7 +185,8 @@ def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
     coupled = len(spec.halo)
-    own_halo, margin = spec.halo_for(len(shape)), spec.margin_for(job.back_projection)
+    own_halo = spec.halo_for(len(shape))
+    margin = spec.margin_for(job.back_projection + (SHARPEN_PX if job.sharpen else 0))
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
     if job.tile is not None:

@@ -157,7 +157,8 @@ class _Scene:
 
         header = self.plan.header
         nodata = tuple(float("nan") if header.nodata == "nan" else band.nodata for band in header.bands)
-        return BlockFacts(self.ingested.normalisation, header.dtype, nodata, self.plan.back_projection, self.plan.trust)
+        plan, normalisation = self.plan, self.ingested.normalisation
+        return BlockFacts(normalisation, header.dtype, nodata, plan.back_projection, plan.trust, plan.sharpen)
 
     def read(self, index: int) -> Block:
         """The tile and its validity, without what lies beyond the scene's edge."""

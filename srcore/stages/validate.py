@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check, Report
 from srcore.checks.blocks import MARGIN_PX, Block, average_down
+from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
 from srcore.checks.pair import hr_header
@@ -23,7 +24,7 @@ from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError, StoreError
 from srcore.layout import ProductPaths
-from srcore.limits import VERSION, with_changes
+from srcore.limits import SHARPENED, VERSION, with_changes
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.header import Header
 from srcore.storage.history import figures_before
@@ -60,7 +61,10 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
 
 
 def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
-    limits, staged = with_changes(plan.limits), ProductPaths(plan.scratch.staged, plan.product.name)
+    limits, staged = (
+        with_changes({**(SHARPENED if plan.sharpen else {}), **plan.limits}),
+        ProductPaths(plan.scratch.staged, plan.product.name),
+    )
     try:
         found = read_header([staged.data], plan.header.kind)
         suite = Suite(_scene(plan, found), limits)
@@ -77,6 +81,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     checks = [
         *file_checks(staged, limits, cog=plan.header.kind == "raster", stac="stac" in plan.outputs),
         *suite.checks(_generator(plan)),
+        *([noise_check(ingested.removed, ingested.noise, limits)] if plan.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
 

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.radiometry import fill_invalid
+from srcore.filters import DENOISE_PX, denoised
+from srcore.radiometry import fill_invalid, quantise
 from srcore.storage.scene import SceneReader
 from srcore.tiling import Tile, TilePlan, Window
 
 
-def cut(reader: SceneReader, tiles: TilePlan, tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A tile (C, *core + 2 halo) with nodata filled and the scene reflected beyond its edges, and its validity.
+@dataclass(frozen=True)
+class Cut:
+    """A tile (C, *core + 2 halo), nodata filled and the scene reflected beyond its edges."""
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+    plain: NDArray[Any]
+    """The values before they were denoised; the same where they were not."""
+
+
+def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Cut:
+    """A tile of the scene, with noise of such a deviation per band in DN taken out; () or all 0: as it is.
 
     The window is read with a further margin, so that each filled pixel that a valid core pixel can see takes
     its value from the same neighbour as in the whole scene: an invalid pixel within `halo` of a valid one has
-    its nearest valid pixel at most halo * sqrt(axes) away.
+    its nearest valid pixel at most halo * sqrt(axes) away. What denoising sees is halo, too.
     """
     index = tiles.sources(tile)
-    margin = [ceil(h * sqrt(len(tiles.halo))) for h in tiles.halo]
+    seen = [h + (DENOISE_PX if any(noise) and axis >= len(tiles.halo) - 2 else 0) for axis, h in enumerate(tiles.halo)]
+    margin = [ceil(h * sqrt(len(seen))) for h in seen]
     window: Window = tuple(
         slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
         for i, m, n in zip(index, margin, tiles.shape, strict=True)
     )
     values, valid = reader.read(window)
-    values = fill_invalid(values, valid)
+    plain = fill_invalid(values, valid)
+    values = quantise(denoised(plain, noise), plain.dtype) if any(noise) else plain
     relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
-    return np.ascontiguousarray(values[relative]), valid[relative]
+    tile_plain = np.ascontiguousarray(plain[relative])
+    return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), valid[relative], tile_plain)

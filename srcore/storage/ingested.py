@@ -40,6 +40,10 @@ class Ingested:
     """Of every tile, in tile order."""
     layout: Mapping[str, str]
     """sha256 of every array's zarr.json: what the chunks mean."""
+    noise: tuple[float, ...] = ()
+    """Standard deviation of the noise that was found in each band, in DN, where the scene was denoised."""
+    removed: tuple[float, ...] = ()
+    """Root mean square of what denoising took out of the valid pixels of each band, in DN."""
 
     def save(self, scratch: Scratch) -> None:
         """Write ingest.json, whole or not at all."""
@@ -57,6 +61,8 @@ class Ingested:
                 tuple(value["valid_share"]),
                 tuple(TileSums(**sums) for sums in value["sums"]),
                 value["layout"],
+                tuple(value["noise"]),
+                tuple(value["removed"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError):
             return None

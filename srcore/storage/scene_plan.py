@@ -50,6 +50,10 @@ class ScenePlan:
     model_reference: str = ""
     """What stood for the model where a registry was asked, and which version that was."""
     model_version: str = ""
+    denoise: float = 0.0
+    """Times the noise that is found: what is taken out of the LR; 0: nothing."""
+    sharpen: float = 0.0
+    """Amount of sharpening of the SR; 0: none. `tiles.halo` holds what it sees."""
     trust: Trust | None = None
     """The model's calibration where a trust map is made."""
 
