@@ -86,6 +86,14 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
     )
 
 
+def lanes(of: Iterable[RunnerDeployment]) -> list[list[RunnerDeployment]]:
+    """What waits for each other: upscaling, and retraining where there is any; no night waits for a training."""
+    apart: tuple[list[RunnerDeployment], list[RunnerDeployment]] = [], []
+    for deployment in of:
+        apart[deployment.flow_name == retrain.name].append(deployment)
+    return [lane for lane in apart if lane]
+
+
 def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
     """A line for every schedule: 'hills: every due scene at 0 2 * * * Europe/Zurich'."""
     return [

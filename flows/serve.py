@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,9 +163,11 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
 
     wanted = deploy.deployments(catalog, load_catalog(catalog))
     paused = deploy.keep_pauses(wanted)
-    runner = Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
-    for deployment in wanted:
-        runner.add_deployment(deployment)
+    runners = []
+    for lane in deploy.lanes(wanted):
+        runners.append(Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False))
+        for deployment in lane:
+            runners[-1].add_deployment(deployment)
     for name in deploy.delete_others(wanted):
         print(f"removed the deployment {name}: not in the catalog any more")
     if interrupted := deploy.close_interrupted():
@@ -177,19 +179,22 @@ def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: thread
         print(f"  {name} is paused")
     logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
     print("Ctrl-C stops.", flush=True)
-    asyncio.run(_run_until_stopped(runner, server, stop))
+    asyncio.run(_run_until_stopped(runners, server, stop))
 
 
-async def _run_until_stopped(runner: Runner, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Run the worker until `stop`; SRError when the server, or the worker itself, ends before that."""
-    working = asyncio.create_task(runner.start())
-    await asyncio.sleep(0)  # as it starts, the runner takes SIGTERM for itself
+async def _run_until_stopped(runners: Sequence[Runner], server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Run the workers, one run each at a time, until `stop`; SRError when the server, or one of them, ends before."""
+    working = [asyncio.create_task(runner.start()) for runner in runners]
+    await asyncio.sleep(0)  # as they start, the runners take SIGTERM for themselves
     _stop_on_signals(stop)
-    while not stop.is_set() and not working.done() and server.poll() is None:
+    while not stop.is_set() and not any(one.done() for one in working) and server.poll() is None:
         await asyncio.sleep(0.2)
-    working.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
+    for one in working:
+        one.cancel()
+    ended = await asyncio.gather(*working, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):  # a cancelled task is none
+            raise error
     if not stop.is_set():
         raise SRError("the Prefect server ended", f"exit status {server.poll()}", "see its server.log",
                       code="SERVER_DOWN")  # fmt: skip

@@ -10,7 +10,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
 from flows import deploy
-from flows.deploy import TAG, deployments
+from flows.deploy import TAG, deployments, lanes
 from srcore.catalog import load_catalog
 
 
@@ -20,6 +20,7 @@ def test_one_deployment_a_dataset_and_one_for_the_form(catalog_path: Path) -> No
         ("nightly", "hills"), ("nightly", "on-demand"), ("upscale-scene", "by-hand"),
     ]  # fmt: skip
     assert all(TAG in one.tags for one in made)
+    assert lanes(made) == [made]
 
 
 def test_a_dataset_runs_on_its_own_schedule_in_its_own_time_zone(catalog_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import rasterio
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 
-from flows.deploy import deployments, schedules
+from flows.deploy import deployments, lanes, schedules
 from flows.retrain import STEPS, TASKS, retrain
 from srcore.catalog import load_catalog
 from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
@@ -51,6 +52,7 @@ def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Call
     assert isinstance(planned.schedule, CronSchedule)
     assert planned.schedule.cron == "0 4 * * 0"
     assert schedules(made) == ["drawn: a challenger at 0 4 * * 0 UTC"]
+    assert lanes(made) == [[made[0], made[2]], [made[1]]]
 
 
 def test_the_tasks_have_the_names_of_the_steps_and_keep_nothing() -> None:
@@ -64,6 +66,15 @@ def test_what_cannot_be_trained_on_is_a_failed_run_of_one_line(drawn: Callable[.
     assert str(state.message).startswith("TOO_FEW_PAIRS: too few pairs to retrain on; found 2 scenes")
 
 
+def sorted_spans(served: Served, training: str, *nights: str) -> list[tuple[datetime, datetime]]:
+    """Start and end of the training, then of the nights in their order."""
+    spans = []
+    for run in (training, *nights):
+        facts = served.api("GET", f"/flow_runs/{run}")
+        spans.append((datetime.fromisoformat(facts["start_time"]), datetime.fromisoformat(facts["end_time"])))
+    return [spans[0], *sorted(spans[1:])]
+
+
 @pytest.mark.slow
 def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
     drawn: Callable[..., Path], tmp_path: Path
@@ -73,7 +84,7 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
     try:
         wait_for_text(process, log, "Ctrl-C stops.")
         served = Served(process, catalog, f"http://127.0.0.1:{port}", log)
-        run = served.start_run("retrain/drawn")
+        run, night, another = (served.start_run(name) for name in ("retrain/drawn", "nightly/drawn", "nightly/drawn"))
         state = served.wait_for(run)
         assert state["type"] == "COMPLETED", log.read_text()
         assert "drawn: promoted" in state["message"]
@@ -82,6 +93,11 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
         assert "data:image/svg+xml;base64," in artifacts["evaluation-drawn"]["data"]
         assert "challenger over champion" in artifacts["evaluation-drawn"]["data"]
         assert "held-out-drawn" in artifacts
+        for one in (night, another):
+            assert served.wait_for(one)["type"] == "COMPLETED", log.read_text()
+        training, first, second = sorted_spans(served, run, night, another)
+        assert first[0] < training[1], "no night waits for a training"
+        assert first[1] <= second[0], "one night at a time"
         again = served.wait_for(served.start_run("retrain/drawn"))
         assert "nothing new" in again["message"]
     finally:
