@@ -166,11 +166,13 @@ def test_denoising_brings_the_product_closer_to_the_truth(
 def test_gates_stop_what_sharpening_and_denoising_spoil(
     landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
 ) -> None:
-    source = write_raster(landscape(2, (96, 96)))
-    with pytest.raises(GateError, match="detail"):
-        receipt_of(source, "sharp.tif", sharpen=16.0)
-    with pytest.raises(GateError, match="consistency"):  # nothing brings the means back
-        receipt_of(source, "own.tif", sharpen=16.0, back_projection=0)
+    source = write_raster(landscape(2, (96, 96)) + np.uint16(3000))
+    with pytest.raises(GateError, match=r"consistency\.ratio"):
+        receipt_of(source, "sharp.tif", sharpen=4.0)
+    with pytest.raises(GateError, match=r"consistency\.ratio"):  # nothing brings the means back
+        receipt_of(source, "own.tif", sharpen=2.0, back_projection=0)
+    receipt, _ = receipt_of(source, "told.tif", sharpen=8.0, validate=False)
+    assert ("detail.beyond", "GATE", False) in {(one["id"], one["kind"], one["passed"]) for one in receipt.checks}
     with pytest.raises(GateError, match=r"denoise\.removed"):
         receipt_of(source, "smooth.tif", denoise=4.0, limits={"denoise.removed": {"gate": 0.2, "warn": 0.1}})
     assert not any(ProductPaths(source.parent, f"{name}.tif").data.exists() for name in ("sharp", "own", "smooth"))

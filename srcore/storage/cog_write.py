@@ -1,13 +1,15 @@
-"""How GDAL writes a raster product: a tiled base, its overviews, and the COG driver's copy of both.
+"""How GDAL writes a raster product that is not assembled from the store's own tiles (`storage.cog_assemble`): a tiled
+base, its overviews, and the COG driver's copy of both.
 
     sr.zarr --windows of whole tiles--> base.tif --average--> base.tif.ovr, ... --COG driver--> product.tif
                                         (tiled, zstd 1)
 
 GDAL's COG driver in write mode holds the whole image, and overviews inside a plain GTiff are no valid COG; tiles
-first and a copy afterwards cost more time and flat memory. The product is deflated (level 1, with the predictor of
-the dtype): every TIFF reader of the last twenty years opens it, browsers included, and zlib ends each tile with a
-checksum, which GDAL's zstd tiles do not have. Level 1 of libdeflate, because on imagery behind a predictor it is
-both faster and smaller than level 6 (measured on Landsat bands: 0.14 s and 9.7 MB for 0.20 s and 9.9 MB).
+first and a copy afterwards cost more time and flat memory. What is written here is deflated (level 1, with the
+predictor of the dtype; assembled products are zstd): every TIFF reader of the last twenty years opens it, browsers
+included, and zlib ends each tile with a checksum, which GDAL's zstd tiles do not have. Level 1 of libdeflate, because
+on imagery behind a predictor it is both faster and smaller than level 6 (measured on Landsat bands: 0.14 s and 9.7 MB
+for 0.20 s and 9.9 MB).
 """
 
 from __future__ import annotations
