@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import rasterio
@@ -128,6 +129,19 @@ def test_tiled_is_untiled_by_the_trained_generator(
         assert np.abs(one - other).max() <= 1
         assert (one != other).mean() < 1e-3
     assert (results[0] != results[2]).mean() > 0.1
+
+
+def test_a_volume_is_filtered_slice_by_slice(tmp_path: Path, landscape: Callable[..., np.ndarray]) -> None:
+    one = noisy(landscape(1, (37, 41), "int16"), 60)[0]
+    source = tmp_path / "ct.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.stack([one, one[::-1], one], axis=2), np.eye(4)), source)
+    results = []
+    for tile in (16, 64):
+        receipt, output = receipt_of(source, f"{tile}.nii.gz", tile=tile, precision="float32", **BOTH)
+        results.append(np.asarray(nibabel.load(output).dataobj))
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0][..., 0], results[0][..., 2])
+    assert receipt.parameters["noise_dn"][0] > 30
 
 
 def test_off_leaves_every_byte_and_on_says_so(
