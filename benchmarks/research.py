@@ -21,7 +21,7 @@ from srcore.checkpoints import Architecture, Spec
 from srcore.metrics import luma
 from srcore.storage.patches import write_bands
 from srcore.training.batches import Geometry
-from srcore.training.config import Source, TrainConfig, data_folder
+from srcore.training.config import TrainConfig, data_folder
 from srcore.training.evaluate import sensor_means
 from srcore.training.loop import train
 from srcore.weights import build, load_generator
@@ -61,13 +61,13 @@ def main() -> None:
 
 def recipe(arguments: argparse.Namespace) -> TrainConfig:
     """What the literature does, as a recipe of ours: L1, Adam, cosine, 48-pixel patches, flips and turns."""
-    return TrainConfig(
-        name="research-x2", data=(arguments.output / "photographs").resolve(), output=arguments.output / "checkpoint",
-        sources=(Source(files="t91/*.tif", share=5.4), Source(files="bsds500_train/*.tif", share=13.9)),
-        architecture=ARCHITECTURES[arguments.network], steps=arguments.steps, batch=arguments.batch, core_px=48,
-        learning_rate=1e-3, warmup_steps=200, ema_decay=0.999, gain=(0.9, 1.1), offset=(-0.05, 0.05),
-        seed=arguments.seed, threads=1,
-    )  # fmt: skip
+    return TrainConfig.model_validate({
+        "name": "research-x2", "data": (arguments.output / "photographs").resolve(),
+        "output": arguments.output / "checkpoint", "architecture": ARCHITECTURES[arguments.network],
+        "sources": [{"files": "t91/*.tif", "share": 5.4}, {"files": "bsds500_train/*.tif", "share": 13.9}],
+        "steps": arguments.steps, "batch": arguments.batch, "core_px": 48, "learning_rate": 1e-3, "warmup_steps": 200,
+        "ema_decay": 0.999, "gain": (0.9, 1.1), "offset": (-0.05, 0.05), "seed": arguments.seed, "threads": 1,
+    })  # fmt: skip
 
 
 def prepare(config: TrainConfig) -> None:
@@ -78,8 +78,8 @@ def prepare(config: TrainConfig) -> None:
         with Image.open(path) as image:
             y = luma(np.moveaxis(np.asarray(image.convert("RGB")), -1, 0))
         missing = [max(0, side - size) for side, size in zip(least, y.shape, strict=True)]
-        y = np.pad(y, [(0, pixels) for pixels in missing], mode="symmetric").astype(np.float32)[None]
-        write_bands(config.data / path.parent.name / f"{path.stem}.tif", y, np.ones(y.shape, bool))
+        grown = np.pad(y, [(0, pixels) for pixels in missing], mode="symmetric").astype(np.float32)[None]
+        write_bands(config.data / path.parent.name / f"{path.stem}.tif", grown, np.ones(grown.shape, bool))
 
 
 if __name__ == "__main__":
