@@ -101,9 +101,10 @@ def upscale(
                                   for name in ("device", "precision", "backend"))  # fmt: skip
     rms_dn = max(maker.rms_dn for maker in makers)
     computing_s = sum(tile.seconds for tile in done)
-    log.info("%s: in %s by %s on %s, %.2f DN rms of 10,000 off float32; %d tiles in %.1f s, of computing %.1f s",
-             plan.scene, precision, backend, device, rms_dn, len(done), time.monotonic() - started, computing_s)  # fmt: skip
-    return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started, computing_s)
+    seconds = time.monotonic() - started
+    log.info("%s: %s by %s on %s, %.2f DN rms of 10,000 off float32; %d tiles in %.1f s, %.1f s of computing",
+             plan.scene, precision, backend, device, rms_dn, len(done), seconds, computing_s)  # fmt: skip
+    return Upscaled(total, len(done), device, precision, backend, rms_dn, seconds, computing_s)
 
 
 def _restore_choice(store: TileStore) -> None:
