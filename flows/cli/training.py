@@ -63,10 +63,12 @@ def _pack(recipe: TrainConfig, folder: Path) -> None:
 
 def _search_table(found: SearchFigures) -> Table:
     """A row a trial."""
+    from srcore.report.choosing import short_keys
     from srcore.report.page import setting
 
-    keys = [*found.trials[0].values]
-    table = Table("trial", *keys, f"dB over {found.plain}", "LR MP a CPU s", "", title=f"search for {found.name}")
+    keys = short_keys(found.trials[0].values)
+    table = Table("trial", *keys.values(), f"dB over {found.plain}", "LR MP a CPU s", "")
+    table.title = f"search for {found.name}"
     for one in found.trials:
         told = [
             word for word, true in (("best", one.number == found.best), ("front", one.number in found.front)) if true

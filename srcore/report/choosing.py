@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -113,6 +113,12 @@ def on_front(trials: tuple[TrialFigures, ...]) -> tuple[int, ...]:
     return tuple(sorted(int(one.label) for one in front(points(trials))))
 
 
+def short_keys(keys: Collection[str]) -> dict[str, str]:
+    """Keys to their last parts, where that says which is meant."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
+
+
 def search_page(facts: SearchFigures) -> str:
     """The page: the best, the plots, every trial."""
     drawn: list[tuple[str, Markup]] = []
@@ -125,7 +131,7 @@ def search_page(facts: SearchFigures) -> str:
         "search.html",
         facts=facts,
         best=next((one for one in facts.trials if one.number == facts.best), None),
-        keys=list(facts.trials[0].values) if facts.trials else [],
+        keys=short_keys(facts.trials[0].values if facts.trials else ()),
         plots=drawn,
         policy=policy(None, "data:"),
     )

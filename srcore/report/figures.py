@@ -253,7 +253,7 @@ def _speeds(axes: Axes, speeds: Sequence[float]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def curves_figure(name: str, curves: Mapping[str, Sequence[tuple[float, float]]], best: str, unit: str) -> Markup:
@@ -264,8 +264,7 @@ def curves_figure(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]
             own = label == best
             axes.plot(*zip(*points, strict=True), "o-", color=SR if own else LR, linewidth=2 if own else 1,
                       markersize=4 if own else 2.5, alpha=1 if own else 0.75)  # fmt: skip
-            axes.annotate(label, points[-1], xytext=(4, 0), textcoords="offset points", va="center", color=INK,
-                          fontsize=9)  # fmt: skip
+        _name_ends(axes, {label: points[-1] for label, points in curves.items()}, best)
         axes.set_xlabel("step")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -273,6 +272,20 @@ def curves_figure(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]
         return _inline(figure, name, f"{unit} over the steps of {len(curves)} trials")
 
 
+def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], best: str) -> None:
+    """Write the names to the right of the points, the best first; none where another would be hit."""
+    low, high = axes.get_ylim()
+    apart = LABEL_POINTS * (high - low) / 160  # points of the axes of a figure of 3.2 inches
+    named: list[tuple[float, float]] = []
+    for label, (x, y) in sorted(ends.items(), key=lambda one: one[0] != best):
+        if all(x != other or abs(y - height) >= apart for other, height in named):
+            named.append((x, y))
+            axes.annotate(label, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=INK,
+                          fontsize=9)  # fmt: skip
+
+
+LABEL_POINTS = 9.5
+"""Height of a line of a label."""
 FEW_POINTS = 6
 """With more, only what lies on the front is named."""
 MARKERS = "oDs^vP"

@@ -34,7 +34,7 @@ def test_an_expression_of_ones_own() -> None:
     folder = Path("/data")
     assert place_of(folder / "optical/naip_m_37-0.tif", folder, "^optical/([a-z]+)") == "naip"
     assert place_of(folder / "optical/naip_m_37-0.tif", folder, "^[a-z]+") == "optical"
-    with pytest.raises(SourceError, match="naip_m_37-0.tif is of no place"):
+    with pytest.raises(SourceError, match="is of no place"):
         place_of(folder / "optical/naip_m_37-0.tif", folder, "^medical/(.+)")
 
 
@@ -91,7 +91,7 @@ def test_the_recipes_of_folds_hold_out_every_file_once(archive: Recipe) -> None:
 
 
 def test_a_broken_expression_and_two_validations_are_named(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="place: .*is no regular expression"):
+    with pytest.raises(CatalogError, match=r"place: .*is no regular expression"):
         recipe(place="(")
     with pytest.raises(CatalogError, match=r"held_out: .*exclude each other"):
         recipe(validation=str(tmp_path), held_out=["alps"])
