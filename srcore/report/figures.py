@@ -227,15 +227,22 @@ def pareto_figure(name: str, points: Sequence[Point], quality: str) -> Markup:
                       label=f"{group} beaten".strip() if rest else "_")  # fmt: skip
             axes.plot([one.speed for one in own], [one.quality for one in own], f"{marker}-", color=SR, linewidth=1.2,
                       markersize=6, label=f"{group} front".strip())  # fmt: skip
-        for one in points if len(points) <= FEW_POINTS else best:
-            axes.annotate(one.label, (one.speed, one.quality), xytext=(5, 5), textcoords="offset points", color=INK,
-                          fontsize=9)  # fmt: skip
         _speeds(axes, [one.speed for one in points])
         axes.set_ylabel(quality)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.margins(0.12, 0.15)
+        _name_points(axes, points if len(points) <= FEW_POINTS else best)
         figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.4)
         return _inline(figure, name, f"{quality} over speed for {', '.join(one.label for one in points)}")
+
+
+def _name_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Write the labels beside the points, towards the middle."""
+    for one in points:
+        place = axes.transAxes.inverted().transform(axes.transData.transform((one.speed, one.quality)))
+        side, rise = (-1, -12) if place[0] > 0.6 else (1, 5)
+        axes.annotate(one.label, (one.speed, one.quality), xytext=(6 * side, rise), textcoords="offset points",
+                      ha="left" if side > 0 else "right", color=INK, fontsize=9)  # fmt: skip
 
 
 def _intervals(axes: Axes, points: Sequence[Point]) -> None:

@@ -103,7 +103,7 @@ def test_the_command_prints_tables_json_and_a_page(
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
     assert "s2_&lt;b&gt;.tif" in text
     assert "<b>" not in text
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 4
     assert "http" not in text.replace("http-equiv", "")
 
 
@@ -112,3 +112,13 @@ def test_the_same_values_give_the_same_page(tmp_path: Path, write_raster: Write,
     candidates = load_candidates({"bicubic-x2": BUILTIN / "bicubic-x2"})
     pages = {evaluation_page(evaluate_candidates(candidates, tmp_path / "data", timed=False), "x") for _ in range(2)}
     assert len(pages) == 1
+
+
+def test_of_three_models_the_last_is_compared_with_all(
+    tmp_path: Path, write_raster: Write, texture: np.ndarray
+) -> None:
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)
+    folders = {"nearest": BUILTIN / "nearest-x2", "other": BUILTIN / "bicubic-x2", "fast": BUILTIN / "srcore-x2-fast"}
+    found = evaluate_candidates(load_candidates(folders), tmp_path / "data", timed=False)
+    assert set(found.gains) == {"nearest over bicubic", "other over bicubic", "fast over bicubic",
+                                "fast over nearest", "fast over other"}  # fmt: skip
