@@ -24,6 +24,7 @@ from srcore.training.config import TrainConfig, data_folder
 from srcore.training.evaluate import Score, score
 from srcore.training.loop import fit
 from srcore.training.places import deal, held_files, place_of, places_of
+from srcore.training.space import refuse_devices
 from srcore.training.state import STATE
 from srcore.weights import load_generator
 
@@ -43,6 +44,7 @@ def cross_validate(config: TrainConfig, folds: int, *, resume: bool = False) -> 
         raise CatalogError("a cross-validation needs two folds or more", str(folds), "give --folds 2 or more")
     if config.held_out:
         raise CatalogError("`held_out` and --folds exclude each other", ", ".join(config.held_out), "take one out")
+    refuse_devices(config)
     recipes = fold_recipes(config, folds)
     folder = config.output / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

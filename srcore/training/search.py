@@ -90,14 +90,14 @@ def _try(
     try:
         fit(recipe, watch=watch)
     except TrainingError as error:  # it diverged: so do some rates that are worth a try
-        trial.finish(study, "failed", {"seconds": time.perf_counter() - since, "reason": str(error)})
+        study.finish(trial, "failed", {"seconds": time.perf_counter() - since, "reason": str(error)})
         return
     facts = {"seconds": time.perf_counter() - since}
     if stopped:
-        trial.finish(study, "pruned", facts)
+        study.finish(trial, "pruned", facts)
         return
     gain = estimate(last)
-    trial.finish(study, "complete", {**facts, "gain": asdict(gain), **_size(recipe, study)}, gain.mean)
+    study.finish(trial, "complete", {**facts, "gain": asdict(gain), **_size(recipe, study)}, gain.mean)
 
 
 def _recipe(config: TrainConfig, settings: Search, trial: Asked, output: Path) -> TrainConfig:

@@ -32,6 +32,7 @@ def searched(config: TrainConfig) -> Search:
         raise CatalogError(
             "a search has nothing to judge by", "neither `validation` nor `held_out`", "give one of both"
         )
+    refuse_devices(config)
     if config.search.evaluate_every > config.search.steps:
         raise CatalogError("search.evaluate_every is more than search.steps", f"{config.search.evaluate_every} and "
                            f"{config.search.steps}", "correct one of both")  # fmt: skip
@@ -45,6 +46,12 @@ def searched(config: TrainConfig) -> Search:
         for value in values:
             applied(config, {key: value})
     return config.search
+
+
+def refuse_devices(config: TrainConfig) -> None:
+    """CatalogError for a recipe of several devices: their processes would each do all of the trainings."""
+    if config.devices > 1:
+        raise CatalogError("many trainings in a row run on one device", f"devices {config.devices}", "set it to 1")
 
 
 def applied(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:

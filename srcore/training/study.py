@@ -28,6 +28,9 @@ RECIPE, FACTS = "recipe", "facts"
 """What the study and each of its finished trials remember."""
 
 Ending = Literal["complete", "pruned", "failed"]
+STATES: dict[Ending, TrialState] = {
+    "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,13 @@ class Asked:
     """A trial to do."""
 
     def __init__(self, trial: optuna.Trial, search: Search) -> None:
-        self._trial, self._prune = trial, search.prune
+        self.trial, self._prune = trial, search.prune
         self.values = {key: _drawn(trial, key, dimension) for key, dimension in search.space.items()}
 
     def report(self, step: int, gain: float) -> bool:
         """Tell how good it is after `step`; True when going on does not pay."""
-        self._trial.report(gain, step)
-        return self._prune and self._trial.should_prune()
-
-    def finish(self, study: Study, ending: Ending, facts: Mapping[str, Any], gain: float | None = None) -> None:
-        """Close the trial, with the gain that it is judged by where it is complete."""
-        self._trial.set_user_attr(FACTS, {"ending": ending, **facts})
-        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[ending]
-        study.optuna.tell(self._trial, gain if ending == "complete" else None, state=state)
+        self.trial.report(gain, step)
+        return self._prune and self.trial.should_prune()
 
 
 class Study:
@@ -83,6 +80,11 @@ class Study:
             n_startup_trials=self._search.random, seed=self._seed + len(self.ended())
         )
         return Asked(self.optuna.ask(), self._search)
+
+    def finish(self, trial: Asked, ending: Ending, facts: Mapping[str, Any], gain: float | None = None) -> None:
+        """Close the trial, with the gain that it is judged by where it is complete."""
+        trial.trial.set_user_attr(FACTS, {"ending": ending, **facts})
+        self.optuna.tell(trial.trial, gain, state=STATES[ending])
 
 
 def open_study(folder: Path, search: Search, seed: int, recipe: Mapping[str, Any], *, resume: bool) -> Study:

@@ -185,6 +185,8 @@ def test_a_trial_worse_than_the_median_ends_early(make: Recipe, monkeypatch: pyt
         ({"search": None}, ["--search"], "there is nothing to search"),
         ({"validation": None}, ["--search"], "nothing to judge by"),
         ({}, ["--search", "--folds", "3"], "exclude each other"),
+        ({"devices": 2}, ["--search"], "run on one device"),
+        ({"devices": 2}, ["--folds", "2"], "run on one device"),
         ({"search": {"trials": 1, "steps": 5, "evaluate_every": 9, "space": SPACE}}, ["--search"], "is more than"),
         ({"search": {"trials": 1, "steps": 5, "evaluate_evry": 9, "space": SPACE}}, ["--search"], "evaluate_every"),
         ({"search": {"trials": 1, "steps": 5, "evaluate_every": 5, "space": {"x": [1]}}}, ["--search"], "space.x"),
