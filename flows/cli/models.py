@@ -228,12 +228,13 @@ def evaluate(
     from srcore.storage.references import resolve
     from srcore.training.compare import evaluate_candidates, load_candidates
 
-    folders = {name: resolve(name).folder for name in (*(against or ()), model)}
+    others = against or []
+    folders = {name: resolve(name).folder for name in (*others, model)}
     candidates = load_candidates(folders)
     with bars(show=not as_json) as call:
         found = call("evaluate", lambda progress: evaluate_candidates(candidates, data, lr, progress=progress))
     if report is not None:
-        write_atomic(report, evaluation_page(found, f"{' against '.join(reversed(folders))} on {data.name}").encode())
+        write_atomic(report, evaluation_page(found, f"{model}{_against(others)} on {data.name}").encode())
     if as_json:
         print_json(found.to_json())
         return
@@ -241,6 +242,10 @@ def evaluate(
         out.print(table)
     if report is not None:
         out.print(f"report: {report}")
+
+
+def _against(others: list[str]) -> str:
+    return f" against {', '.join(others)}" if others else ""
 
 
 def _evaluation_tables(found: Evaluation) -> Iterator[Table]:

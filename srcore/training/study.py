@@ -49,13 +49,13 @@ class Asked:
     """A trial to do."""
 
     def __init__(self, trial: optuna.Trial, search: Search) -> None:
-        self.trial, self._prune = trial, search.prune
+        self.optuna, self._prune = trial, search.prune
         self.values = {key: _drawn(trial, key, dimension) for key, dimension in search.space.items()}
 
     def report(self, step: int, gain: float) -> bool:
         """Tell how good it is after `step`; True when going on does not pay."""
-        self.trial.report(gain, step)
-        return self._prune and self.trial.should_prune()
+        self.optuna.report(gain, step)
+        return self._prune and self.optuna.should_prune()
 
 
 class Study:
@@ -83,8 +83,8 @@ class Study:
 
     def finish(self, trial: Asked, ending: Ending, facts: Mapping[str, Any], gain: float | None = None) -> None:
         """Close the trial, with the gain that it is judged by where it is complete."""
-        trial.trial.set_user_attr(FACTS, {"ending": ending, **facts})
-        self.optuna.tell(trial.trial, gain, state=STATES[ending])
+        trial.optuna.set_user_attr(FACTS, {"ending": ending, **facts})
+        self.optuna.tell(trial.optuna, gain, state=STATES[ending])
 
 
 def open_study(folder: Path, search: Search, seed: int, recipe: Mapping[str, Any], *, resume: bool) -> Study:
