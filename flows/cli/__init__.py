@@ -55,8 +55,9 @@ def _options(
 ) -> None:
     # `debug` is read in `main`, which has to know it even where the options cannot be parsed.
     if verbose:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("srcore").setLevel(logging.INFO)
+        ours = logging.getLogger("srcore")  # not the root: Dask tells much of how it comes and goes
+        ours.addHandler(logging.StreamHandler())
+        ours.setLevel(logging.INFO)
 
 
 def main() -> NoReturn:
