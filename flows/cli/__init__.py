@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import models, scenes, validation
+from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.options import out
 from srcore import __version__
@@ -29,7 +29,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.status,
     scenes.report,
     validation.validate,
-    models.train,
+    training.train,
     models.retrain,
     models.evaluate,
     scenes.serve,
