@@ -48,7 +48,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 bench-quality: $(READY)
-	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.quality --json quality.json --pareto quality.svg
 
 serve: $(READY)
 	$(BIN)/srcore serve

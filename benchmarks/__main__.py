@@ -23,7 +23,7 @@ def main() -> None:
         "throughput": (lambda: throughput.run(rounds=1), throughput.table),
         "peers": (lambda: peers.run(side=512, rounds=1), peers.table),
         "memory": (pipeline.memory, pipeline.memory_table),
-        "workers": (pipeline.workers, pipeline.workers_table),
+        "workers": (lambda: pipeline.workers(rounds=1), pipeline.workers_table),
         "export": (lambda: export.run(size=4096, repeats=1), export.table),
     }
     for name, (run, table) in measures.items():

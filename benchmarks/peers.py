@@ -161,14 +161,14 @@ def files(side: int) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_large(folder / "scene.tif", side, bands=4)
+        peers, scene = [sys.executable, "-m", "benchmarks.peers"], str(folder / "scene.tif")
+        make_large(Path(scene), side, bands=4)
         commands = {
-            "srcore, file to verified COG": [sys.executable, "-m", "flows.cli", "upscale", str(folder / "scene.tif"),
+            "srcore, file to verified COG": [sys.executable, "-m", "flows.cli", "upscale", scene,
                                              str(folder / "srcore.tif"), "--workers", "0"],
-            "opensr-utils, file to file": [sys.executable, "-m", "benchmarks.peers", "--opensr",
-                                           str(folder / "scene.tif"), str(folder / "opensr.tif")],
-            "GDAL cubic, file to file": [sys.executable, "-m", "benchmarks.peers", "--cubic",
-                                         str(folder / "scene.tif"), str(folder / "cubic.tif")],
+            "opensr-utils as it comes, float32": [*peers, "--opensr", scene, str(folder / "plain.tif"), "float32"],
+            "opensr-utils, our network in bfloat16": [*peers, "--opensr", scene, str(folder / "ours.tif"), "bfloat16"],
+            "GDAL cubic, file to file": [*peers, "--cubic", scene, str(folder / "cubic.tif")],
         }  # fmt: skip
         for way, command in commands.items():
             before = os.times()
@@ -182,12 +182,12 @@ def files(side: int) -> list[dict[str, Any]]:
     return rows
 
 
-def opensr(source: str, target: str) -> None:
-    """opensr-utils with the same network, its defaults for all else but the blend's overlap."""
+def opensr(source: str, target: str, precision: str) -> None:
+    """opensr-utils with the same weights and its defaults: as torch loads them, or in our form and precision."""
     from opensr_utils import super_resolve
 
     torch.set_num_threads(1)
-    network = WholeImage(open_engine(locate("srcore-x2"), "cpu", "bfloat16").generator)
+    network = WholeImage(open_engine(locate("srcore-x2"), "cpu", precision).generator)
     super_resolve(source, network, target, factor=2, device="cpu", overwrite=True)
 
 
@@ -247,8 +247,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024, help="LR pixels along the scene")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    for hidden in ("--child", "--opensr", "--cubic"):
-        parser.add_argument(hidden, nargs=2, help=argparse.SUPPRESS)
+    for hidden, count in (("--child", 2), ("--opensr", 3), ("--cubic", 2)):
+        parser.add_argument(hidden, nargs=count, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(in_memory(*map(int, arguments.child))))

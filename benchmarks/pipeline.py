@@ -1,7 +1,7 @@
 """The whole path on large scenes: wall time of each stage and the peak RSS of every process.
 
     python -m benchmarks.pipeline            memory: 8,192 x 8,192 x 2 against 2,048 x 2,048 x 2, null generator
-    python -m benchmarks.pipeline --workers  one worker against two, srcore-x2, 2,048 x 2,048
+    python -m benchmarks.pipeline --workers  one worker against two, srcore-x2, 4,096 x 4,096
 
 Every run is a process of its own (`srcore upscale`), watched from outside.
 """
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -97,17 +98,37 @@ def memory(sides: tuple[int, ...] = (2048, 8192)) -> list[dict[str, Any]]:
     return rows
 
 
-def workers(side: int = 2048) -> list[dict[str, Any]]:
-    """Wall time of `upscale` with one worker and with two, alternated twice; the medians' ratio is the speed-up."""
+def workers(side: int = 4096, rounds: int = 2) -> list[dict[str, Any]]:
+    """Seconds of UPSCALE and of all stages with one worker and with two, alternated; of workers that are up.
+
+    As in a night: processes start and load torch and the model for the first scene, which is not measured.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / f"large-{side}.tif"
-        make_large(source, side, bands=1)
-        for count in (1, 2, 1, 2):
-            output = Path(folder) / "sr.tif"
-            seconds, _, stages = upscale(source, output, "--workers", str(count), "--overwrite")
-            rows.append({"workers": count, "seconds": seconds, "upscale_s": stages["upscale"]})
+        make_large(Path(folder) / "first.tif", 512, bands=1)
+        make_large(Path(folder) / "scene.tif", side, bands=1)
+        for count in (1, 2) * rounds:
+            command = [sys.executable, "-m", "benchmarks.pipeline", "--night", str(count), folder]
+            found = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            rows.append({"workers": count, "side": side, **json.loads(found.stdout.splitlines()[-1])})
     return rows
+
+
+def night(count: int, folder: Path) -> dict[str, float]:
+    """Two scenes through one cluster of so many workers; seconds of the second, and how long the first one took."""
+    from flows.direct import direct_job
+    from flows.scene import run_scene
+    from srcore.dispatch import Workers, cluster
+
+    taken = []
+    with cluster(Workers(count)) as running:
+        for scene, tile in (("first", 128), ("scene", None)):
+            started = time.monotonic()
+            job = direct_job(str(folder / f"{scene}.tif"), folder / f"{scene}-sr.tif", tile=tile, overwrite=True)
+            receipt = run_scene(job, running)
+            taken.append(time.monotonic() - started)
+    assert receipt is not None
+    return {"first_s": taken[0], "seconds": taken[1], "upscale_s": receipt.seconds["upscale"]}
 
 
 def memory_table(rows: list[dict[str, Any]]) -> Table:
@@ -126,16 +147,20 @@ def memory_table(rows: list[dict[str, Any]]) -> Table:
 
 def workers_table(rows: list[dict[str, Any]]) -> Table:
     """For people."""
-    result = Table("workers", "upscale s", "wall s", title="srcore-x2, one band of 2,048 x 2,048")
+    side = f"{rows[0]['side']:,}"
+    result = Table("workers", "upscale s", "all stages s", title=f"srcore-x2, one band of {side} x {side}, workers up")
     for row in rows:
         result.add_row(str(row["workers"]), f"{row['upscale_s']:.1f}", f"{row['seconds']:.1f}")
-    mean = {count: sum(row["upscale_s"] for row in rows if row["workers"] == count) for count in (1, 2)}
-    result.add_row("1 / 2", f"{mean[1] / mean[2]:.2f}")
+    one, two = ([row for row in rows if row["workers"] == count] for count in (1, 2))
+    ratios = [median(row[key] for row in one) / median(row[key] for row in two) for key in ("upscale_s", "seconds")]
+    result.add_row("1 / 2", *(f"{ratio:.2f}" for ratio in ratios))
     return result
 
 
 if __name__ == "__main__":
-    if "--workers" in sys.argv:
+    if "--night" in sys.argv:
+        print(json.dumps(night(int(sys.argv[2]), Path(sys.argv[3]))))
+    elif "--workers" in sys.argv:
         out.print(workers_table(workers()))
     else:
         out.print(memory_table(memory()))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Column, Table
@@ -20,6 +21,7 @@ from srcore.engine.backends import Precision, build, installed
 from srcore.metrics import crop_border, luma, psnr, ssim
 from srcore.models import Generator
 from srcore.radiometry import percentile_normalisation, quantise
+from srcore.report.figures import Point, pareto_figure, standalone
 from srcore.storage.patches import is_image, read_bands
 from srcore.training.compare import Candidate, estimate, speed
 from srcore.training.config import data_folder
@@ -48,6 +50,7 @@ def main() -> None:
                         help="what the generator computes in (default float32)")  # fmt: skip
     parser.add_argument("--backend", default="", help="by what; default: the first that is installed")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--pareto", type=Path, help="draw quality over speed into this file (.svg)")
     arguments = parser.parse_args()
     console = Console()
     results = []
@@ -59,6 +62,8 @@ def main() -> None:
     console.print(summary(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    if arguments.pareto:
+        arguments.pareto.write_text(standalone(pareto(results)))
 
 
 def shipped() -> list[str]:
@@ -102,6 +107,16 @@ def summary(results: Sequence[Mapping[str, Any]]) -> Table:
             *(f"{m['psnr']:.2f} ({m['psnr'] - m['psnr_bicubic']:+.2f})" for m in photographs),
         )  # fmt: skip
     return table
+
+
+def pareto(results: Sequence[Mapping[str, Any]]) -> Markup:
+    """Gain on the validation scenes, with its interval, over speed; models of one scale compete."""
+    points = [
+        Point(row["model"], row["speed"]["lr_mpx_s"], gain["mean"], gain["low"], gain["high"],
+              f"{len(row['scale'])}-D x{row['scale'][-1]}")
+        for row in results for gain in [row["sets"]["val"]["gain"]]
+    ]  # fmt: skip
+    return pareto_figure("pareto", points, "dB over plain interpolation")
 
 
 def table_of(title: str, scores: Sequence[Score]) -> Table:

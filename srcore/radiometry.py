@@ -13,6 +13,9 @@ from scipy import ndimage
 BACK_PROJECTION, MAX_BACK_PROJECTION = 1, 4
 """Steps after the generator, by default and at most; docs/decisions.md, 15, says what each costs and gives."""
 
+CACHED_NUMBERS = 2**16
+"""Numbers that `to_native` works on at a time: their float64 stay in the processor's cache."""
+
 LOW, HIGH = 2.0, 98.0
 """Percentiles that become 0 and 1 under percentile normalisation."""
 
@@ -84,6 +87,16 @@ def quantise(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         values = np.rint(values)
         np.clip(values, limits.min, limits.max, out=values)
     return np.asarray(values, dtype)
+
+
+def to_native(values: NDArray[np.float32], normalisation: Normalisation, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Network values (C, ...) as DN in the native dtype: `undo` and `quantise`, some rows at a time."""
+    native = np.empty(values.shape, dtype)
+    step = max(1, CACHED_NUMBERS * values.shape[1] // max(1, values.size))
+    for first in range(0, values.shape[1], step):
+        rows = (slice(None), slice(first, first + step))
+        native[rows] = quantise(normalisation.undo(values[rows]), dtype)
+    return native
 
 
 def keep_off(values: NDArray[Any], nodata: float) -> NDArray[Any]:

@@ -137,8 +137,9 @@ def test_without_a_calibration_nothing_starts(
         run_scene(direct_job(str(source), source.parent / "sr.tif", outputs=WITH_TRUST, **options), Workers(0))
 
 
-def test_the_shipped_calibration_names_its_terms() -> None:
-    trust = read_spec(locate("srcore-x2")).trust
+@pytest.mark.parametrize("model", ["srcore-x2", "srcore-x2-fast", "srcore-x4"])
+def test_the_shipped_calibration_names_its_terms(model: str) -> None:
+    trust = read_spec(locate(model)).trust
     assert trust is not None
     low, mean, high = trust.found
     assert low <= mean <= high

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import models, scenes, validation
+from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.options import out
 from srcore import __version__
@@ -29,7 +29,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.status,
     scenes.report,
     validation.validate,
-    models.train,
+    training.train,
     models.retrain,
     models.evaluate,
     scenes.serve,
@@ -55,8 +55,9 @@ def _options(
 ) -> None:
     # `debug` is read in `main`, which has to know it even where the options cannot be parsed.
     if verbose:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("srcore").setLevel(logging.INFO)
+        ours = logging.getLogger("srcore")  # not the root: Dask tells much of how it comes and goes
+        ours.addHandler(logging.StreamHandler())
+        ours.setLevel(logging.INFO)
 
 
 def main() -> NoReturn:

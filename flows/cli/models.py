@@ -1,4 +1,4 @@
-"""Commands for models: list, show, import, promote, rollback, verify, calibrate, train, retrain, evaluate."""
+"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain, evaluate."""
 
 from __future__ import annotations
 
@@ -212,49 +212,29 @@ def models_calibrate(
               f"on a sensor left out {low:.0%} to {high:.0%}, {mean:.0%} on average")  # fmt: skip
 
 
-def train(
-    config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
-    pack: Annotated[Path | None, typer.Option(help="Train nothing: write here what a bare GPU machine needs.")] = None,
-) -> None:
-    """Train a generator by a recipe; ends with a checkpoint folder and its model card."""
-    from srcore.training import bare
-    from srcore.training.config import read_config
-    from srcore.training.loop import prepare
-    from srcore.training.loop import train as train_generator
-
-    if pack is not None:
-        recipe = read_config(config)
-        state, planes, _ = prepare(recipe)
-        bare.pack(pack, recipe, planes, state)
-        out.print(f"packed: {pack}; there: python -m srcore.training.bare {pack.name}")
-        return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # the run reports so off a terminal
-    out.print(f"checkpoint: {train_generator(read_config(config), resume=resume)}")
-
-
 def evaluate(
     model: Annotated[str, typer.Argument(help="A built-in model, a checkpoint folder, or NAME@champion.")],
     data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
-    against: Annotated[str | None, typer.Option(help="A second model: the champion, say.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Another model: the champion, say; again for more.")] = None,
     lr: Annotated[Path | None, typer.Option(help="A folder of measured LR by the names of the HR; default: LR is "
                                             "made by antialiased bicubic.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with plots here (.html).")] = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """PSNR, SSIM, opensr-test and speed of a model against bicubic (and a second one), on the HR scenes of a folder."""
+    """PSNR, SSIM, opensr-test and speed of a model against bicubic (and other models), on the HR scenes of a folder."""
     from flows.progress import bars
     from srcore.report.evaluation import evaluation_page
     from srcore.storage.files import write_atomic
     from srcore.storage.references import resolve
     from srcore.training.compare import evaluate_candidates, load_candidates
 
-    folders = {name: resolve(name).folder for name in (against, model) if name is not None}
+    others = against or []
+    folders = {name: resolve(name).folder for name in (*others, model)}
     candidates = load_candidates(folders)
     with bars(show=not as_json) as call:
         found = call("evaluate", lambda progress: evaluate_candidates(candidates, data, lr, progress=progress))
     if report is not None:
-        write_atomic(report, evaluation_page(found, f"{' against '.join(reversed(folders))} on {data.name}").encode())
+        write_atomic(report, evaluation_page(found, f"{model}{_against(others)} on {data.name}").encode())
     if as_json:
         print_json(found.to_json())
         return
@@ -262,6 +242,10 @@ def evaluate(
         out.print(table)
     if report is not None:
         out.print(f"report: {report}")
+
+
+def _against(others: list[str]) -> str:
+    return f" against {', '.join(others)}" if others else ""
 
 
 def _evaluation_tables(found: Evaluation) -> Iterator[Table]:

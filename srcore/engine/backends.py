@@ -31,16 +31,16 @@ BACKENDS: tuple[Backend, ...] = ("eager", "fused", "compile", "openvino", "graph
 def installed(generator: Generator, device: torch.device, precision: Precision) -> list[Backend]:
     """The backends that can compute this generator here, the one to begin with first.
 
-    Only an EDSR of one band has a form for other backends than eager. torch.compile is not counted: it compiles for
-    half a minute in every worker; it is there for whoever asks for it.
+    Only an EDSR of one band has a form for other backends than eager, and `fused` and int8 are for planes alone.
+    torch.compile is not counted: it compiles for half a minute in every worker; it is there for whoever asks for it.
     """
     if not is_mixable(generator):
         return [] if precision == "int8" else ["eager"]
     if precision == "int8":
-        return ["openvino"] if _has_openvino(device) and find_spec("nncf") else []
+        return ["openvino"] if generator.axes == 2 and _has_openvino(device) and find_spec("nncf") else []
     if device.type == "cuda":
         return ["graphs", "eager"]
-    found: list[Backend] = ["fused"] if fused.works(_dtype(precision)) else []
+    found: list[Backend] = ["fused"] if generator.axes == 2 and fused.works(_dtype(precision)) else []
     return [*found, "eager", *(["openvino"] if _has_openvino(device) else [])]  # type: ignore[list-item]
 
 

@@ -42,7 +42,7 @@ class Batches:
                 else:
                     done.append(self._halves(piece, network))
                     position += 1
-        return torch.cat(done)
+        return done[0] if len(done) == 1 else torch.cat(done)
 
     def _halves(self, piece: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """One slice as two cores that keep their halo: exact, with half of the memory."""

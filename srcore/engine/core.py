@@ -21,7 +21,7 @@ from srcore import radiometry
 from srcore.checkpoints import Spec
 from srcore.engine.backends import Precision, build
 from srcore.engine.batches import Batches
-from srcore.engine.stream import Block, Numbers, Stream, can_stream
+from srcore.engine.stream import Block, Numbers, Stream, can_stream, is_sound
 from srcore.errors import CheckpointError, TileError
 from srcore.filters import SHARPEN_PX, sharpened
 from srcore.models import Generator
@@ -70,19 +70,14 @@ class Engine:
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
         slices = _slices(block, self.spec)
+        core = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2)
         result = self.batches.run(slices, self.generator).cpu()
-        if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
+        if not is_sound(core, result):
             result = self.batches.run(slices, self.exact).cpu()
-            if not bool(torch.isfinite(result).all()) or self._went_flat(slices, result):
+            if not is_sound(core, result):
                 raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
                                 "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
         return _unsliced(result, block, self.spec)
-
-    def _went_flat(self, slices: Tensor, result: Tensor) -> bool:
-        """True when the core of a slice varies and its result does not."""
-        varies = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2).flatten(1).std(dim=1) > 1e-6
-        flat = result.flatten(1).std(dim=1) == 0
-        return bool((varies & flat).any())
 
 
 @dataclass(frozen=True)
@@ -153,9 +148,8 @@ def super_resolve_with_trust(
 
 def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:
     """Network values (C, *core * scale) as DN in the native dtype, nodata in place."""
-    values = _clipped(engine, facts.normalisation.undo(numbers), valid)
-    block = radiometry.quantise(values, np.dtype(facts.dtype))
-    scale = engine.spec.scale_for(values.ndim - 1)
+    block = radiometry.to_native(_clipped(engine, numbers, valid), facts.normalisation, np.dtype(facts.dtype))
+    scale = engine.spec.scale_for(block.ndim - 1)
     for band, nodata in enumerate(facts.nodata):
         if nodata is not None:
             block[band] = radiometry.keep_off(block[band], nodata)

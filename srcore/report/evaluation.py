@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from srcore.report.figures import dots_figure, shares_figure
+from srcore.report.figures import Point, dots_figure, pareto_figure, shares_figure
 from srcore.report.page import policy, render
 
 
@@ -136,6 +136,19 @@ def plots(evaluation: Evaluation) -> list[tuple[str, Markup]]:
         name: [evaluation.means[name][share].mean for share in ("improvement", "omission", "hallucination")]
         for name in names if "improvement" in evaluation.means[name]
     }  # fmt: skip
+    timed = [method for method in evaluation.methods if method.speed]
+    if len(timed) > 1:
+        drawn.insert(0, ("Quality and speed", pareto_figure("pareto", _points(evaluation), f"dB over {names[0]}")))
     if shares:
         drawn.append(("Detail: true, missing, made up (opensr-test)", shares_figure("detail", shares)))
     return drawn
+
+
+def _points(evaluation: Evaluation) -> list[Point]:
+    plain = evaluation.methods[0].name
+    found = []
+    for method in evaluation.methods:
+        if method.speed:
+            gain = evaluation.gains[f"{method.name} over {plain}"]
+            found.append(Point(method.name, method.speed.lr_mpx_s, gain.mean, gain.low, gain.high))
+    return found

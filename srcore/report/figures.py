@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from srcore.report.evidence import Evidence, Histogram
@@ -189,6 +189,112 @@ def standalone(figure: Markup) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Point:
+    """What was measured of a model: how fast, and how good."""
+
+    label: str
+    speed: float
+    quality: float
+    low: float | None = None
+    high: float | None = None
+    """Ends of the interval of the quality."""
+    group: str = ""
+    """Only points of a group compete."""
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Those that no other of their group beats in speed or quality without losing in the other; slowest first."""
+    ordered = sorted(points, key=lambda one: (one.speed, one.quality))
+    return [
+        one for index, one in enumerate(ordered)
+        if not any(other.group == one.group and other.quality >= one.quality for other in ordered[index + 1 :])
+    ]  # fmt: skip
+
+
+def pareto_figure(name: str, points: Sequence[Point], quality: str) -> Markup:
+    """Quality over speed: a line joins the front of each group, labels stand at what lies on it."""
+    best = front(points)
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, 3.2)
+        axes.grid(True, axis="both")
+        for index, group in enumerate(sorted({one.group for one in points})):
+            own = [one for one in best if one.group == group]
+            rest = [one for one in points if one.group == group and one not in own]
+            marker = MARKERS[index % len(MARKERS)]
+            _intervals(axes, [*own, *rest])
+            axes.plot([one.speed for one in rest], [one.quality for one in rest], marker, color=LR, markersize=5,
+                      label=f"{group} beaten".strip() if rest else "_")  # fmt: skip
+            axes.plot([one.speed for one in own], [one.quality for one in own], f"{marker}-", color=SR, linewidth=1.2,
+                      markersize=6, label=f"{group} front".strip())  # fmt: skip
+        _speeds(axes, [one.speed for one in points])
+        axes.set_ylabel(quality)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.margins(0.12, 0.15)
+        _name_points(axes, points if len(points) <= FEW_POINTS else best)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.4)
+        return _inline(figure, name, f"{quality} over speed for {', '.join(one.label for one in points)}")
+
+
+def _name_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Write the labels beside the points, towards the middle."""
+    for one in points:
+        place = axes.transAxes.inverted().transform(axes.transData.transform((one.speed, one.quality)))
+        side, rise = (-1, -12) if place[0] > 0.6 else (1, 5)
+        axes.annotate(one.label, (one.speed, one.quality), xytext=(6 * side, rise), textcoords="offset points",
+                      ha="left" if side > 0 else "right", color=INK, fontsize=9)  # fmt: skip
+
+
+def _intervals(axes: Axes, points: Sequence[Point]) -> None:
+    for one in points:
+        if one.low is not None and one.high is not None:
+            axes.plot([one.speed] * 2, [one.low, one.high], color=GRID, linewidth=1.2, zorder=1)
+
+
+def _speeds(axes: Axes, speeds: Sequence[float]) -> None:
+    """A logarithmic axis where the fastest is many times the slowest, with plain numbers on it."""
+    axes.set_xlabel("LR megapixels a CPU second")
+    if min(speeds) > 0 and max(speeds) > 4 * min(speeds):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def curves_figure(name: str, curves: Mapping[str, Sequence[tuple[float, float]]], best: str, unit: str) -> Markup:
+    """A line a trial over its steps; `best` stands out, the others are drawn beneath it."""
+    with rc_context(_STYLE):
+        figure, axes = _canvas(5.2, 3.2)
+        for label, points in sorted(curves.items(), key=lambda one: one[0] == best):
+            own = label == best
+            axes.plot(*zip(*points, strict=True), "o-", color=SR if own else LR, linewidth=2 if own else 1,
+                      markersize=4 if own else 2.5, alpha=1 if own else 0.75)  # fmt: skip
+        _name_ends(axes, {label: points[-1] for label, points in curves.items()}, best)
+        axes.set_xlabel("step")
+        axes.set_ylabel(unit)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        return _inline(figure, name, f"{unit} over the steps of {len(curves)} trials")
+
+
+def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], best: str) -> None:
+    """Write the names to the right of the points, the best first; none where another would be hit."""
+    low, high = axes.get_ylim()
+    apart = LABEL_POINTS * (high - low) / 160  # points of the axes of a figure of 3.2 inches
+    named: list[tuple[float, float]] = []
+    for label, (x, y) in sorted(ends.items(), key=lambda one: one[0] != best):
+        if all(x != other or abs(y - height) >= apart for other, height in named):
+            named.append((x, y))
+            axes.annotate(label, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=INK,
+                          fontsize=9)  # fmt: skip
+
+
+LABEL_POINTS = 9.5
+"""Height of a line of a label."""
+FEW_POINTS = 6
+"""With more, only what lies on the front is named."""
 MARKERS = "oDs^vP"
 MOST_LABELS = 24
 

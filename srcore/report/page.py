@@ -131,7 +131,8 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "duration": duration, "moment": moment, "jpeg": _jpeg, "words": _words}
+    environment.filters |= {"number": number, "duration": duration, "moment": moment, "jpeg": _jpeg, "words": _words,
+                            "setting": setting}  # fmt: skip
     environment.globals |= {"file": _file}
     return environment
 
@@ -165,6 +166,15 @@ def number(value: Any) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def setting(value: Any) -> str:
+    """A value of a recipe for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {setting(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return " x ".join(map(setting, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

@@ -101,7 +101,10 @@ def upscale(
                                   for name in ("device", "precision", "backend"))  # fmt: skip
     rms_dn = max(maker.rms_dn for maker in makers)
     computing_s = sum(tile.seconds for tile in done)
-    return Upscaled(total, len(done), device, precision, backend, rms_dn, time.monotonic() - started, computing_s)
+    seconds = time.monotonic() - started
+    log.info("%s: %s by %s on %s, %.2f DN rms of 10,000 off float32; %d tiles in %.1f s, %.1f s of computing",
+             plan.scene, precision, backend, device, rms_dn, len(done), seconds, computing_s)  # fmt: skip
+    return Upscaled(total, len(done), device, precision, backend, rms_dn, seconds, computing_s)
 
 
 def _restore_choice(store: TileStore) -> None:
@@ -236,7 +239,6 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
         choice = choose(case, plan.backend, pixels, load_settings().cache_folder)
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
-    log.info("%s: %s in %s by %s", plan.scene, spec.name, chosen.precision, chosen.backend)
     maker = replace(chosen, device=str(device))
     return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
 

@@ -17,6 +17,9 @@ from srcore.errors import StoreError
 from srcore.storage.files import store_error
 from srcore.storage.predictor import ZSTD, TiffPredictor
 
+# A process a core: more threads for the codecs only wait for each other, a seventh of a worker's time.
+zarr.config.set({"threading.max_workers": 1})
+
 CONFIG: Any = {"write_empty_chunks": True}
 """A chunk of nothing but fill is written too: one that is not there is damage."""
 

@@ -76,10 +76,13 @@ def evaluate_candidates(
 
 
 def summarised(data: str, lr: str, methods: Sequence[Method], scenes: Sequence[SceneFigures]) -> Evaluation:
-    """Means, gains and their intervals over the scenes."""
+    """Means, gains and their intervals over the scenes: of all methods over the first, of the last over all."""
     names = [method.name for method in methods]
     means = {name: {figure: mean for figure in NAMES if (mean := _mean(scenes, name, figure))} for name in names}
-    pairs = {f"{better} over {worse}": (better, worse) for worse, better in combinations(names, 2)}
+    pairs = {
+        f"{better} over {worse}": (better, worse)
+        for worse, better in combinations(names, 2) if worse == names[0] or better == names[-1]
+    }  # fmt: skip
     gains = {pair: estimate(_differences(scenes, *both)) for pair, both in pairs.items()}
     sensors = {
         sensor: {pair: fmean(_differences([one for one in scenes if one.sensor == sensor], *both))

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from srcore.checkpoints import Architecture
 from srcore.errors import CatalogError, SourceError
@@ -16,6 +27,8 @@ from srcore.training.losses import LossName
 
 RECIPES = Path(__file__).parent / "recipes"
 DATA_VARIABLE = "SRCORE_DATA"
+PLACE = r"^(.+?)(?:[-_/]\d+)?$"
+"""The path below the data folder without suffix and without a tile's number: `alps_3.tif` and `alps/3.tif` are alps."""
 
 
 class Source(BaseModel):
@@ -69,6 +82,67 @@ class Adversarial(BaseModel):
     """First step with it; before, the other losses bring the generator near."""
 
 
+class Range(BaseModel):
+    """Numbers that a search draws from, ends included; whole ones where both ends are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    """Evenly in the logarithm: for rates and weights."""
+    step: int | float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError("low must be less than high")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log needs low above 0 and no step")
+        if self.whole and self.step is not None and not isinstance(self.step, int):
+            raise ValueError("step must be whole where low and high are")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds whole numbers only."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, Mapping | Range):
+        return "range"
+    return "values" if isinstance(value, list | tuple) else None
+
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Dimension = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Values, Tag("values")],
+    Discriminator(_kind, custom_error_type="dimension",
+                  custom_error_message="give a list of values, or {low: , high: }"),
+]  # fmt: skip
+
+
+class Search(BaseModel):
+    """What `srcore train --search` tries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int = Field(gt=0)
+    """All together, those before a resume included."""
+    steps: int = Field(gt=0)
+    """Of a trial; the recipe's own `steps` are for the training that follows with the best."""
+    evaluate_every: int = Field(gt=0)
+    """Steps between measurements on the validation patches; at each a trial may end early."""
+    random: int = Field(4, gt=0)
+    """First trials, drawn at random and never ended early; what comes after learns from them."""
+    prune: bool = True
+    """End a trial that is worse than the median of the others at the same step."""
+    space: Mapping[str, Dimension] = Field(min_length=1)
+    """Key of the recipe, dots between the parts, to the values that it may take. In `losses`, a name alone stands
+    for that loss with weight 1."""
+
+
 class TrainConfig(BaseModel):
     """What a generator is trained on, and how."""
 
@@ -79,6 +153,11 @@ class TrainConfig(BaseModel):
     """Folder of HR images; relative to the folder that SRCORE_DATA names."""
     validation: Path | None = None
     """Folder of HR images of other places, scored at the end of the run; relative as `data`."""
+    place: str = Field(PLACE, min_length=1)
+    """Regular expression, searched in a file's path below `data` without suffix: its first group (or all of it) is
+    the place, or the patient, of the file. A place is never on both sides of a validation."""
+    held_out: tuple[str, ...] = ()
+    """Places of `data` that are not trained on but validated on, instead of `validation`."""
     output: Path
     """The checkpoint folder; the state for going on lies beside the checkpoint."""
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -127,6 +206,23 @@ class TrainConfig(BaseModel):
     """Who made the training data and under which terms; goes into the model card."""
     limits: str = ""
     """What the model is not for; goes into the model card."""
+    search: Search | None = None
+
+    @field_validator("place")
+    @classmethod
+    def _place_is_an_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return value
+
+    @field_validator("held_out")
+    @classmethod
+    def _one_validation(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("validation") is not None:
+            raise ValueError("exclude each other with `validation`: give one of both")
+        return value
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -20,6 +20,7 @@ from srcore.models import Generator
 from srcore.radiometry import HIGH, LOW, fill_invalid, percentile_normalisation, quantise
 from srcore.storage.patches import Masked, is_image, is_volume, read_bands
 from srcore.training.degrade import REACH_LR, cubic, reduce
+from srcore.training.pairs import measured_lr
 from srcore.training.resize import enlarge, shrink
 from srcore.weights import load_generator
 
@@ -50,7 +51,7 @@ def evaluate(model_folder: Path, data_folder: Path, generator: Generator | None 
     SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
     """
     generator = generator or load_generator(model_folder)[1]
-    return [_score(path, generator) for path in images_in(data_folder, generator.axes)]
+    return [score(path, generator) for path in images_in(data_folder, generator.axes)]
 
 
 def images_in(folder: Path, axes: int) -> list[Path]:
@@ -125,9 +126,18 @@ def enlarge_volume(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
     return quantise(functional.interpolate(values, sizes, mode="trilinear")[0, 0].numpy(), lr.dtype)
 
 
-def _score(path: Path, generator: Generator) -> Score:
-    hr = whole_pixels(filled(read_bands(path)), generator.scales)
-    figures = [_figures(group, generator) for group in groups_of(hr, generator.bands)]
+def score(path: Path, generator: Generator, lr_folder: Path | None = None) -> Score:
+    """Of one image; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
+    bands, scales = read_bands(path), generator.scales
+    if lr_folder is None:
+        hr = whole_pixels(filled(bands), scales)
+        groups = groups_of(hr, generator.bands)
+        measured = [reduced(group, scales) for group in groups]
+    else:
+        hr = filled(bands)
+        groups = groups_of(hr, generator.bands)
+        measured = groups_of(filled(measured_lr(path, lr_folder, bands, scales)), generator.bands)
+    figures = [_figures(group, lr, generator) for group, lr in zip(groups, measured, strict=True)]
     means = [fmean(column) for column in zip(*figures, strict=True)]
     return Score(path.name, path.name.split("_")[0], len(hr), *means)
 
@@ -149,9 +159,8 @@ def groups_of(bands: NDArray[Any], together: int) -> list[NDArray[Any]]:
     return [bands] if together > 1 else [band.reshape(-1, *band.shape[-2:]) for band in bands]
 
 
-def _figures(hr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
-    """PSNR and SSIM of the generator, then of bicubic or trilinear, for the planes hr (P, Y, X)."""
-    lr = reduced(hr, generator.scales)
+def _figures(hr: NDArray[Any], lr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
+    """PSNR and SSIM of the generator, then of bicubic or trilinear, for the planes hr (P, Y, X) and their LR."""
     found, plain = (
         quality(hr, sr, generator.scales) for sr in (restore(lr, generator), interpolated(lr, generator.scales))
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,9 +19,10 @@ from srcore.training.batches import Geometry, Plane, draw_batch
 from srcore.training.card import model_card
 from srcore.training.config import TrainConfig, data_folder
 from srcore.training.core import State, advance, new_state, steps_left
-from srcore.training.evaluate import Score, evaluate, sensor_means
+from srcore.training.evaluate import Score, evaluate, score, sensor_means
 from srcore.training.hardware import choose_device, choose_precision
 from srcore.training.pairs import load_planes
+from srcore.training.places import held_files
 from srcore.training.progress import Progress
 from srcore.training.state import load_state, save_state
 from srcore.training.validation import Validation
@@ -34,6 +35,9 @@ except ImportError as missing:
 
 log = logging.getLogger(__name__)
 
+Watch = Callable[[State], bool]
+"""Sees the state after every step; True ends the run there."""
+
 
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
     """Train by the recipe; gives the checkpoint folder: config.json, model.safetensors, README.md, state.pt.
@@ -42,6 +46,14 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     where the recipe has some. `resume` goes on from the state in the folder, to the same result as an unbroken
     run. TrainingError when the loss is not a number: the checkpoint saved last stays. StoreError DISK_FULL.
     """
+    module = fit(config, resume=resume)
+    if module.global_rank == 0:
+        _finish(config, module.state)
+    return config.output
+
+
+def fit(config: TrainConfig, *, resume: bool = False, watch: Watch = lambda state: False) -> Training:
+    """Train as `train` does, without the scores at the end."""
     state, planes, geometry = prepare(config)
     if resume:
         load_state(config.output, state)
@@ -50,10 +62,9 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     device = choose_device(config.device)
     log.info("%d planes on %s", len(planes), device)
     module = Training(config, state, planes, geometry)
+    module.watch = watch
     _trainer(config, device).fit(module, DataLoader(Steps(state, config), batch_size=None))
-    if module.global_rank == 0:
-        _finish(config, state)
-    return config.output
+    return module
 
 
 def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
@@ -67,7 +78,8 @@ def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
     geometry = Geometry(config.core_px, generator.halo, generator.scales)
     data = data_folder(config.data)
-    return state, load_planes(data, config.sources, geometry, generator.bands, config.least_images), geometry
+    left_out = held_files(config)
+    return state, load_planes(data, config.sources, geometry, generator.bands, config.least_images, left_out), geometry
 
 
 class Steps(IterableDataset[int]):
@@ -90,6 +102,7 @@ class Training(lightning.LightningModule):
         self.generator, self.critic = state.generator, state.critic
         self.state = state
         self.validation: Validation | None = None
+        self.watch: Watch = lambda state: False
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The core's own, which steps them itself."""
@@ -98,7 +111,7 @@ class Training(lightning.LightningModule):
     def on_fit_start(self) -> None:
         self.state.to(self.device)
         self.precision_ = choose_precision(self.config.precision, self.device)
-        if self.config.validate_every and self.config.validation:
+        if self.config.validate_every and (self.config.validation or self.config.held_out):
             self.validation = Validation(self.config, self.geometry, self.state.generator.bands)
         self.progress = Progress(self.config.name, self.config.steps, self.state.step, self.config.log_every)
         self.progress.start()
@@ -120,12 +133,12 @@ class Training(lightning.LightningModule):
     def _keep(self) -> bool:
         """Validate and save where it is time to; True when waiting for a better validation has an end."""
         config, state = self.config, self.state
-        stop = False
+        stop = self.watch(state)
         last = state.step == config.steps
         if self.validation is not None and (last or state.step % (config.validate_every or 1) == 0):
             if self.validation.better(state, self.logger):
                 _save_checkpoint(config, state)
-            stop = config.patience is not None and state.waited >= config.patience
+            stop = stop or (config.patience is not None and state.waited >= config.patience)
         if last or stop or state.step % config.save_every == 0:
             if self.validation is None:
                 _save_checkpoint(config, state)
@@ -168,8 +181,12 @@ def take_over(generator: Generator, reference: str) -> int:
     return sum(tensor.numel() for tensor in fitting.values())
 
 
+NOT_TOLD = ("name", "output", "architecture", "licence", "limits", "search")
+"""Keys of the recipe that a spec has elsewhere, or that made no difference."""
+
+
 def _spec(config: TrainConfig) -> Spec:
-    recipe = config.model_dump(mode="json", exclude={"name", "output", "architecture", "licence", "limits"})
+    recipe = config.model_dump(mode="json", exclude={*NOT_TOLD})
     return describe(config.name, config.architecture, licence=config.licence, training=recipe)
 
 
@@ -195,10 +212,13 @@ def _save_checkpoint(config: TrainConfig, state: State, scores: list[Score] | No
 
 def _finish(config: TrainConfig, state: State) -> None:
     """Score what stands in the folder on the validation scenes, and write that into spec and card."""
-    if config.validation is None:
+    if config.validation is None and not config.held_out:
         return
-    scores = evaluate(config.output, data_folder(config.validation))
     spec, generator = load_generator(config.output)
+    if config.held_out:
+        scores = [score(path, generator, lr) for path, lr in held_files(config).items()]
+    else:
+        scores = evaluate(config.output, data_folder(cast(Path, config.validation)))
     spec = spec.model_copy(update={"metrics": sensor_means(scores)})
     try:
         save_checkpoint(config.output, spec, generator, model_card(config, spec, state.step))

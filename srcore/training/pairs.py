@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -18,21 +18,30 @@ from srcore.training.batches import Geometry, Plane
 from srcore.training.config import Source
 
 
+def images_of(source: Source, folder: Path) -> list[Path]:
+    """The source's files below `folder`, sorted; SourceError when there is none."""
+    paths = sorted(path for path in folder.glob(source.files) if is_image(path))
+    if not paths:
+        raise SourceError(f"no image matches {source.files}", str(folder), "correct `files` in the recipe")
+    return paths
+
+
 def load_planes(
-    folder: Path, sources: Sequence[Source], geometry: Geometry, bands: int = 1, least: int = 1
-) -> list[Plane]:
+    folder: Path, sources: Sequence[Source], geometry: Geometry, bands: int = 1, least: int = 1,
+    leave_out: Container[Path] = (),
+) -> list[Plane]:  # fmt: skip
     """All planes of the sources' files, with their chances (of sum 1); `bands` are what a generator sees together.
+
+    Files in `leave_out` are not read; a source that has no others leaves its share to the rest.
 
     SourceError when a source names no image or all together fewer than `least`, when an image is smaller than a
     patch or clear nowhere, or when an LR does not belong to its HR.
     """
     planes: list[Plane] = []
     images = 0
-    total = sum(source.share for source in sources)
-    for source in sources:
-        paths = sorted(path for path in folder.glob(source.files) if is_image(path))
-        if not paths:
-            raise SourceError(f"no image matches {source.files}", str(folder), "correct `files` in the recipe")
+    chosen = [(source, [path for path in images_of(source, folder) if path not in leave_out]) for source in sources]
+    total = sum(source.share for source, paths in chosen if paths)
+    for source, paths in chosen:
         parts = [part for path in paths for part in _planes_of(path, folder, source, geometry, bands)]
         images += len(paths)
         pixels = sum(part.values.size for part in parts)

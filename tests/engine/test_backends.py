@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,15 +14,17 @@ from srcore.engine import fused, gate
 from srcore.engine.backends import BACKENDS, Precision, build, installed, refuse_missing
 from srcore.engine.core import Engine, open_engine
 from srcore.errors import CheckpointError
-from srcore.models import Edsr, Generator, Nearest
+from srcore.models import Edsr, EdsrVolume, Generator, Nearest
 from srcore.models.mixed import Mixed, compose, split
 from srcore.settings import BACKENDS as NAMES
 from srcore.tiling import TilePlan
 from srcore.weights import load_generator
 
 CPU = torch.device("cpu")
+E = TypeVar("E", bound=Generator)
 SHIPPED = load_generator(BUILTIN / "srcore-x2")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+VOLUME = load_generator(BUILTIN / "srcore-volume-x2")[1]
 CASES = [(backend, precision) for precision in PRECISIONS for backend in installed(SHIPPED[1], CPU, precision)]
 needs_int8 = pytest.mark.skipif(
     not installed(SHIPPED[1], CPU, "int8"), reason="needs the extra openvino: pip install srcore[openvino]"
@@ -37,8 +40,11 @@ def samples(count: int = 4) -> list[torch.Tensor]:
 
 
 def random_edsr(*, bias: bool, width: int = 16, blocks: int = 2, scale: int = 2) -> Edsr:
+    return randomised(Edsr(scale, width, blocks, bias))
+
+
+def randomised(generator: E) -> E:
     torch.manual_seed(1)
-    generator = Edsr(scale, width, blocks, bias)
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter, std=0.08)
     return generator.eval()
@@ -57,6 +63,31 @@ def test_the_mixed_form_is_the_same_function(bias: bool, scale: int) -> None:
         expected, found = generator(x), Mixed(generator, torch.float32)(x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("scale", [(2, 2, 2), (5, 1, 1)])
+def test_the_mixed_form_of_a_volume_is_the_same_function(bias: bool, scale: tuple[int, int, int]) -> None:
+    generator = randomised(EdsrVolume(scale, 8, 2, bias))
+    x = torch.rand(1, 1, 18, 20, 17)
+    with torch.inference_mode():
+        expected, found = generator(x), Mixed(generator, torch.float32)(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_volume_passes_the_gate_by_every_backend(precision: Precision) -> None:
+    reference = build(VOLUME, "eager", "float32", CPU)
+    backends = installed(VOLUME, CPU, precision)
+    assert "eager" in backends
+    for backend in backends:
+        found = gate.compare(reference, build(VOLUME, backend, precision, CPU), CPU)
+        assert found.refused(precision) == ""
+
+
+def test_a_volume_has_no_int8() -> None:
+    assert installed(VOLUME, CPU, "int8") == []
 
 
 def test_two_convolutions_compose() -> None:

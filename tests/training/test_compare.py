@@ -16,7 +16,7 @@ from srcore.checkpoints import BUILTIN, Architecture
 from srcore.errors import CheckpointError, SourceError
 from srcore.report.evaluation import evaluation_page
 from srcore.training.compare import estimate, evaluate_candidates, load_candidates, speed
-from srcore.training.evaluate import evaluate
+from srcore.training.evaluate import evaluate, score
 from srcore.weights import build, describe, save_checkpoint
 
 Write = Callable[..., Path]
@@ -42,10 +42,10 @@ def test_gains_are_paired_and_figures_those_of_evaluate(
     candidates = load_candidates({"fast": BUILTIN / "srcore-x2-fast", "plain": BUILTIN / "bicubic-x2"})
     found = evaluate_candidates(candidates, tmp_path / "data", timed=False)
     assert [method.name for method in found.methods] == ["bicubic", "fast", "plain"]
-    for one, score in zip(found.scenes, evaluate(BUILTIN / "srcore-x2-fast", tmp_path / "data"), strict=True):
-        assert (one.scene, one.sensor) == (score.scene, score.sensor)
-        assert one.by["fast"].psnr == pytest.approx(score.psnr)
-        assert one.by["bicubic"].ssim == pytest.approx(score.ssim_bicubic)
+    for one, own in zip(found.scenes, evaluate(BUILTIN / "srcore-x2-fast", tmp_path / "data"), strict=True):
+        assert (one.scene, one.sensor) == (own.scene, own.sensor)
+        assert one.by["fast"].psnr == pytest.approx(own.psnr)
+        assert one.by["bicubic"].ssim == pytest.approx(own.ssim_bicubic)
         shares = (one.by["fast"].improvement, one.by["fast"].omission, one.by["fast"].hallucination)
         assert sum(share or 0 for share in shares) == pytest.approx(1)
     gain = found.gains["plain over fast"]
@@ -61,6 +61,9 @@ def test_measured_lr_is_taken_by_name(tmp_path: Path, write_raster: Write, textu
     measured = evaluate_candidates(candidates, tmp_path / "hr", tmp_path / "lr", timed=False)
     made = evaluate_candidates(candidates, tmp_path / "hr", timed=False)
     assert measured.lr == "LR as measured."
+    alone = score(tmp_path / "hr" / "s2_a.tif", candidates[0].generator, tmp_path / "lr")
+    assert alone.psnr == pytest.approx(measured.means["bicubic-x2"]["psnr"].mean)
+    assert alone.psnr_bicubic == pytest.approx(measured.means["bicubic"]["psnr"].mean)
     assert measured.means["bicubic"]["psnr"].mean != pytest.approx(made.means["bicubic"]["psnr"].mean, abs=0.01)
     write_raster(tmp_path / "lr" / "s2_a.tif", texture[:, :47, :48])
     with pytest.raises(SourceError, match="do not belong together"):
@@ -103,7 +106,7 @@ def test_the_command_prints_tables_json_and_a_page(
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
     assert "s2_&lt;b&gt;.tif" in text
     assert "<b>" not in text
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 4
     assert "http" not in text.replace("http-equiv", "")
 
 
@@ -112,3 +115,13 @@ def test_the_same_values_give_the_same_page(tmp_path: Path, write_raster: Write,
     candidates = load_candidates({"bicubic-x2": BUILTIN / "bicubic-x2"})
     pages = {evaluation_page(evaluate_candidates(candidates, tmp_path / "data", timed=False), "x") for _ in range(2)}
     assert len(pages) == 1
+
+
+def test_of_three_models_the_last_is_compared_with_all(
+    tmp_path: Path, write_raster: Write, texture: np.ndarray
+) -> None:
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)
+    folders = {"nearest": BUILTIN / "nearest-x2", "other": BUILTIN / "bicubic-x2", "fast": BUILTIN / "srcore-x2-fast"}
+    found = evaluate_candidates(load_candidates(folders), tmp_path / "data", timed=False)
+    assert set(found.gains) == {"nearest over bicubic", "other over bicubic", "fast over bicubic",
+                                "fast over nearest", "fast over other"}  # fmt: skip
