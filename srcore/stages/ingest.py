@@ -50,10 +50,8 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
     with open_scene(plan.header) as reader:
         noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.denoise else ()
         for tile in plan.tiles:
-            found, core = (
-                cut(reader, plan.tiles, tile, [plan.denoise * band for band in noise]),
-                _core_inside(plan.tiles, tile),
-            )
+            found = cut(reader, plan.tiles, tile, [plan.denoise * band for band in noise])
+            core = _core_inside(plan.tiles, tile)
             core_valid = found.valid[core]
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)

@@ -41,8 +41,16 @@ def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float]
         for i, m, n in zip(index, margin, tiles.shape, strict=True)
     )
     values, valid = reader.read(window)
-    plain = fill_invalid(values, valid)
+    plain = _filled(values, valid, tiles)
     values = quantise(denoised(plain, noise), plain.dtype) if any(noise) else plain
     relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
     tile_plain = np.ascontiguousarray(plain[relative])
     return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), valid[relative], tile_plain)
+
+
+def _filled(values: NDArray[Any], valid: NDArray[np.bool_], tiles: TilePlan) -> NDArray[Any]:
+    """Nodata filled; slice by slice where a tile sees no slice but its own, whichever others lie in it."""
+    if len(tiles.halo) < 3 or tiles.halo[0]:
+        return fill_invalid(values, valid)
+    planes = (-1, *values.shape[-2:])
+    return fill_invalid(values.reshape(planes), valid.reshape(planes)).reshape(values.shape)
