@@ -152,7 +152,7 @@ def test_verbose_says_what_was_planned_and_chosen(
                "--model", "bicubic-x2", "--workers", "0"]  # fmt: skip
     said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert "1 tiles of 40 x 60 px, halo 3 x 3 px" in said
-    assert "in float32 by eager" in said
+    assert "sr: float32 by eager on cpu" in said
 
 
 def test_separate_files_of_one_band_each_are_one_scene(
