@@ -75,9 +75,22 @@ def fill_invalid(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]
         if not valid[band].any():
             filled[band] = 0
         elif not valid[band].all():
-            nearest = ndimage.distance_transform_edt(~valid[band], return_distances=False, return_indices=True)
-            filled[band] = values[band][tuple(nearest)]
+            box = _around(~valid[band])
+            nearest = ndimage.distance_transform_edt(~valid[band][box], return_distances=False, return_indices=True)
+            filled[band][box] = values[band][box][tuple(nearest)]
     return filled
+
+
+def _around(invalid: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of the invalid pixels and one more on each side: the nearest valid pixel of each of them is in it.
+
+    One step from that pixel towards the invalid one lies nearer, so it is invalid, too.
+    """
+    box = []
+    for axis in range(invalid.ndim):
+        hit = np.flatnonzero(invalid.any(axis=tuple(other for other in range(invalid.ndim) if other != axis)))
+        box.append(slice(max(0, int(hit[0]) - 1), int(hit[-1]) + 2))
+    return tuple(box)
 
 
 def quantise(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

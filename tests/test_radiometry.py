@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from srcore.radiometry import Normalisation, fill_invalid, keep_off, nearest, percentile_normalisation, quantise
 
@@ -57,3 +58,12 @@ def test_valid_pixels_never_take_the_nodata_number(dtype: str, nodata: int) -> N
 
 def test_nearest_repeats_pixels() -> None:
     np.testing.assert_array_equal(nearest(np.array([[[1, 2]]]), (1, 2)), [[[1, 1, 2, 2]]])
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98), st.lists(st.integers(1, 14), min_size=1, max_size=3))
+def test_a_filled_pixel_has_the_value_of_its_nearest_valid_one(seed: int, share: float, shape: list[int]) -> None:
+    valid = np.random.default_rng(seed).random(shape) < share
+    assume(valid.any())
+    values = np.arange(valid.size).reshape(shape)
+    expected = values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
+    np.testing.assert_array_equal(fill_invalid(values[None], valid[None])[0], expected)
