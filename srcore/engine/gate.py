@@ -57,7 +57,7 @@ def texture(side: int, axes: int = 2) -> NDArray[np.float64]:
     grid = np.meshgrid(*[np.fft.fftfreq(side)] * (axes - 1), np.fft.rfftfreq(side), indexing="ij")
     frequency = np.sqrt(sum(np.square(axis) for axis in grid))
     frequency[(0,) * axes] = 1.0
-    field = np.fft.irfftn(noise / frequency ** (axes / 2), shape)  # so that a plane of a volume has 1 / f, too
+    field = np.fft.irfftn(noise / frequency ** (axes / 2), shape, range(axes))  # a plane of a volume has 1 / f, too
     scaled: NDArray[np.float64] = np.rint((field - field.min()) / np.ptp(field) * SPAN_DN)
     return scaled
 
