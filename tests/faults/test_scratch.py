@@ -67,7 +67,9 @@ FAMILIES = {"catalog": 12, "assembled": 16}
 
 
 @pytest.mark.parametrize("way", FAMILIES)
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=[pytest.mark.nightly] * name.startswith("another")) for name in DAMAGES]
+)
 def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
     damage: str, way: str, tmp_path: Path, injected: Injected, request: pytest.FixtureRequest
 ) -> None:
