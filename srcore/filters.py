@@ -76,6 +76,7 @@ def sharpened(values: NDArray[np.float32], amount: float, scale: int) -> NDArray
     Good but for SHARPEN_PX * scale pixels along the edges, which see no further.
     """
     planes = values.reshape(-1, *values.shape[-2:])
+    # scikit-image has no types
     found = unsharp_mask(planes, RADIUS * scale, amount, preserve_range=True, channel_axis=0)  # type: ignore[no-untyped-call]
     return np.asarray(found, np.float32).reshape(values.shape)
 

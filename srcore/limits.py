@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -63,10 +64,6 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-SHARPENED: Mapping[str, Mapping[str, float | None]] = {"detail.most": {"gate": 5.0}, "detail.beyond": {"gate": 0.1}}
-"""What warns of a generator's detail stops a filter's, which has learned nothing, unless the dataset says else."""
-
-
 class LimitChange(BaseModel):
     """A dataset's own limits for one check; null takes a limit away."""
 
@@ -79,11 +76,17 @@ class LimitChange(BaseModel):
 Changes = Mapping[str, Mapping[str, float | None]]
 """Check id to the limits that are changed."""
 
+SHARPENED: Changes = {"detail.most": {"gate": 5.0}, "detail.beyond": {"gate": 0.1}}
+"""What warns of a generator's detail stops a filter's, which has learned nothing, unless the dataset says else."""
 
-def with_changes(changes: Changes) -> dict[str, Limit]:
-    """The table with a dataset's changes; CatalogError for a check or a limit that is not known."""
+
+def with_changes(*changes: Changes) -> dict[str, Limit]:
+    """The table with changes, the later ones last; CatalogError for a check or a limit that is not known.
+
+    What a change does not name stays: a dataset's `warn` takes no `gate` away.
+    """
     limits = dict(LIMITS)
-    for name, values in changes.items():
+    for name, values in chain.from_iterable(one.items() for one in changes):
         if name not in limits:
             raise CatalogError(f"no check has limits under the name {name!r}", "", f"known are {', '.join(LIMITS)}")
         try:

@@ -174,7 +174,7 @@ def numbers_of(
     if sharpen:
         numbers = sharpened(numbers, sharpen, engine.spec.scale[-1])
     margin = engine.spec.margin_for(back_projection * MARGIN_PX + (SHARPEN_PX if sharpen else 0))
-    return _back_projected(engine, numbers, block, around, (back_projection, margin)) if margin else numbers
+    return _back_projected(engine.spec, numbers, block, around, back_projection, margin) if margin else numbers
 
 
 def self_ensemble_spread(
@@ -203,14 +203,13 @@ def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _back_projected(
-    engine: Engine, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None,
-    steps_margin: tuple[int, int],
+    spec: Spec, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int,
+    margin: int,
 ) -> NDArray[np.float32]:  # fmt: skip
     """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there.
 
-    `steps_margin`: steps of back-projection, and LR pixels of the margin.
+    `steps` of back-projection, none being only the cut; `margin` in LR pixels.
     """
-    spec, (steps, margin) = engine.spec, steps_margin
     surplus = margin - steps * MARGIN_PX  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)

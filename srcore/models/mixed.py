@@ -38,6 +38,7 @@ class Deep(nn.Module):
         self.blocks = nn.ModuleList(_block(cast(ResidualBlock, block)) for block in blocks)
         weight, _ = _tail_after(generator, cast(nn.Conv2d | nn.Conv3d, last))
         self.tail = _convolution(weight, None)
+        # the overloads of Module.to leave its memory format out
         self.to(dtype).to(memory_format=generator.memory_format)  # type: ignore[call-overload]
         self.requires_grad_(False)
 

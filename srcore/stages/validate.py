@@ -61,10 +61,8 @@ def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> 
 
 
 def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
-    limits, staged = (
-        with_changes({**(SHARPENED if plan.sharpen else {}), **plan.limits}),
-        ProductPaths(plan.scratch.staged, plan.product.name),
-    )
+    staged = ProductPaths(plan.scratch.staged, plan.product.name)
+    limits = with_changes(SHARPENED if plan.sharpen else {}, plan.limits)
     try:
         found = read_header([staged.data], plan.header.kind)
         suite = Suite(_scene(plan, found), limits)

@@ -19,7 +19,7 @@ from srcore.training.batches import Geometry, Plane, draw_batch
 from srcore.training.card import model_card
 from srcore.training.config import TrainConfig, data_folder
 from srcore.training.core import State, advance, new_state, steps_left
-from srcore.training.evaluate import Score, evaluate, score, sensor_means
+from srcore.training.evaluate import evaluate, score, sensor_means
 from srcore.training.hardware import choose_device, choose_precision
 from srcore.training.pairs import load_planes
 from srcore.training.places import held_files
@@ -197,10 +197,9 @@ def _save_state(config: TrainConfig, state: State) -> None:
         raise store_error(config.output / "state.pt", error) from error
 
 
-def _save_checkpoint(config: TrainConfig, state: State, scores: list[Score] | None = None) -> None:
-    """The averaged weights in the form for inference; with the scores when there are any."""
-    generator = state.averaged.fused()
-    spec = _spec(config).model_copy(update={"metrics": sensor_means(scores or [])})
+def _save_checkpoint(config: TrainConfig, state: State) -> None:
+    """The averaged weights in the form for inference, without scores."""
+    generator, spec = state.averaged.fused(), _spec(config)
     if generator is not state.averaged:
         params = {name: value for name, value in spec.architecture.params.items() if name != "wide"}
         spec = spec.model_copy(update={"architecture": spec.architecture.model_copy(update={"params": params})})

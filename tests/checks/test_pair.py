@@ -15,7 +15,7 @@ from rasterio.transform import Affine
 from flows.cli import main
 from srcore.catalog import load_catalog
 from srcore.errors import CatalogError
-from srcore.limits import LIMITS, with_changes
+from srcore.limits import LIMITS, SHARPENED, with_changes
 
 HERE = Affine(10, 0, 600000, 0, -10, 5200000)
 
@@ -103,6 +103,9 @@ def test_the_catalog_changes_limits_and_refuses_what_it_does_not_know(tmp_path: 
     assert (limits["consistency.ratio"].gate, limits["consistency.ratio"].warn) == (2.5, 1.0)
     assert limits["mask.equal"] == LIMITS["mask.equal"]
     assert with_changes({"seams.step": {"gate": None}})["seams.step"].gate is None
+    own = with_changes(SHARPENED, {"detail.most": {"warn": 8.0}})["detail.most"]
+    assert (own.warn, own.gate) == (8.0, SHARPENED["detail.most"]["gate"]), "a dataset's warning takes no gate away"
+    assert with_changes(SHARPENED, {"detail.most": {"gate": None}})["detail.most"].gate is None
     for wrong in ("{consistency.rate: {gate: 2.5}}", "{seams.step: {stop: 2}}", "{seams.step: {gate: high}}"):
         with pytest.raises(CatalogError, match="checks"):
             load(wrong)
