@@ -15,8 +15,10 @@ from benchmarks import export, out, peers, pipeline, raw, throughput, tiles
 
 def main() -> None:
     """Run them in turn, print each table as it comes, and write the figures."""
-    figures: dict[str, Any] = {"machine": platform.processor() or platform.machine(),
-                               "python": platform.python_version()}  # fmt: skip
+    figures: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+    }
     measures: dict[str, tuple[Callable[[], Any], Callable[[Any], Table]]] = {
         "tiles": (tiles.run, tiles.table),
         "raw": (lambda: raw.run(quick=True), raw.table),

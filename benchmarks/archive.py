@@ -15,11 +15,11 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import out, shared
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.checks.geometry import corner_shift_px
 from srcore.dispatch import Workers
 from srcore.errors import SRError
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.storage.scene import read_header
 
 

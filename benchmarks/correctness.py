@@ -25,7 +25,7 @@ from srcore.checks.opensr import OpenSr, compare
 from srcore.engine import BlockFacts, Engine, open_engine, super_resolve
 from srcore.radiometry import fill_invalid, percentile_normalisation
 from srcore.samples.defects import hallucinated_texture
-from srcore.storage.patches import read_bands
+from srcore.storage.whole_images import read_bands
 
 SIDE_PX = 384
 """HR pixels along the crop of a scene."""
@@ -86,12 +86,27 @@ def made_up(sr: NDArray[Any]) -> NDArray[Any]:
 
 def table_of(figures: dict[str, OpenSr]) -> Table:
     """One row a generator."""
-    table = Table("generator", "reflectance", "spectral, deg", "spatial, px", "synthesis", "hallucination", "omission",
-                  "improvement")  # fmt: skip
+    table = Table(
+        "generator",
+        "reflectance",
+        "spectral, deg",
+        "spatial, px",
+        "synthesis",
+        "hallucination",
+        "omission",
+        "improvement",
+    )
     for name, row in figures.items():
-        table.add_row(name, f"{row.reflectance:.4f}", f"{row.spectral:.3f}", f"{row.spatial:.3f}",
-                      f"{row.synthesis:.4f}", f"{row.hallucination:.3f}", f"{row.omission:.3f}",
-                      f"{row.improvement:.3f}")  # fmt: skip
+        table.add_row(
+            name,
+            f"{row.reflectance:.4f}",
+            f"{row.spectral:.3f}",
+            f"{row.spatial:.3f}",
+            f"{row.synthesis:.4f}",
+            f"{row.hallucination:.3f}",
+            f"{row.omission:.3f}",
+            f"{row.improvement:.3f}",
+        )
     return table
 
 

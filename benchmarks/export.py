@@ -31,12 +31,12 @@ from rich.table import Table
 from benchmarks import out
 from srcore.layout import ProductPaths, Scratch
 from srcore.samples import make_large
-from srcore.storage.cog import verify_cog, write_cog
-from srcore.storage.cog_assemble import assemble_cog
-from srcore.storage.cog_assembled import verify_assembled
+from srcore.storage.cog.assemble import assemble_cog
+from srcore.storage.cog.product import verify_cog, write_cog
+from srcore.storage.cog.verify import verify_assembled
 from srcore.storage.scene import read_header
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import TilePlan
 
 SCALE, CORE = 2, 512
@@ -53,11 +53,22 @@ def build(folder: Path, size: int, bands: int) -> dict[str, float]:
     header = read_header([lr], "raster")
     tiles = TilePlan(header.grid.shape, (CORE, CORE), (0, 0), (SCALE, SCALE))
     plan = ScenePlan(
-        dataset="", scene="drawn", header=header, sources=(), model=folder, model_digest="", tiles=tiles,
-        precision="auto", device="cpu", backend="auto",
-        product=ProductPaths(folder, "product.tif"), scratch=Scratch(folder / "work"),
-        configuration="benchmark", validate=True, outputs=(),
-    )  # fmt: skip
+        dataset="",
+        scene="drawn",
+        header=header,
+        sources=(),
+        model=folder,
+        model_digest="",
+        tiles=tiles,
+        precision="auto",
+        device="cpu",
+        backend="auto",
+        product=ProductPaths(folder, "product.tif"),
+        scratch=Scratch(folder / "work"),
+        configuration="benchmark",
+        validate=True,
+        outputs=(),
+    )
     plan.scratch.done.mkdir(parents=True)
     plan.save()
     store, seconds = TileStore(plan), 0.0
@@ -98,8 +109,18 @@ def _gdal_alone(store: TileStore, target: Path) -> None:
     """A tiled base window by window, then the COG driver with its own overviews, one thread."""
     sr: Any = store.sr
     base, side = target.with_suffix(".base.tif"), CORE * SCALE
-    profile = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "zstd",
-               "zstd_level": 1, "predictor": 2, "interleave": "pixel", "bigtiff": "yes", "nodata": 0}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "zstd",
+        "zstd_level": 1,
+        "predictor": 2,
+        "interleave": "pixel",
+        "bigtiff": "yes",
+        "nodata": 0,
+    }
     count, height, width = sr.shape
     with rasterio.Env(GDAL_CACHEMAX=64 << 20, GDAL_NUM_THREADS="1"):
         with rasterio.open(base, "w", count=count, height=height, width=width, dtype=sr.dtype, **profile) as to:
@@ -107,8 +128,17 @@ def _gdal_alone(store: TileStore, target: Path) -> None:
                 for col in range(0, width, side):
                     block: NDArray[Any] = sr[:, row : row + side, col : col + side]
                     to.write(block, window=GdalWindow(col, row, block.shape[2], block.shape[1]))
-        rasterio.shutil.copy(base, target, driver="COG", COMPRESS="ZSTD", LEVEL="1", PREDICTOR="YES", BIGTIFF="YES",
-                             OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS="1")  # fmt: skip
+        rasterio.shutil.copy(
+            base,
+            target,
+            driver="COG",
+            COMPRESS="ZSTD",
+            LEVEL="1",
+            PREDICTOR="YES",
+            BIGTIFF="YES",
+            OVERVIEW_RESAMPLING="AVERAGE",
+            NUM_THREADS="1",
+        )
     base.unlink()
 
 
@@ -169,19 +199,35 @@ def table(figures: dict[str, Any]) -> Table:
     """For people: ratios of CPU seconds are to GDAL's way of the same step."""
     size, bands = figures["size"], figures["bands"]
     small, large = figures[f"{size // 4}"]["ways"], figures[f"{size}"]["ways"]
-    result = Table("way", "CPU s", "wall s", "GDAL's CPU / this", "peak MiB", f"peak MiB at {size // 4}", "file MiB",
-                   title=f"export of {bands} x {size}^2 uint16 from one store")  # fmt: skip
+    result = Table(
+        "way",
+        "CPU s",
+        "wall s",
+        "GDAL's CPU / this",
+        "peak MiB",
+        f"peak MiB at {size // 4}",
+        "file MiB",
+        title=f"export of {bands} x {size}^2 uint16 from one store",
+    )
     for way, row in large.items():
         ratio = large["GDAL, verified" if "verified" in way else "GDAL"]["cpu_s"] / row["cpu_s"]
-        result.add_row(way, f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}", f"{ratio:.1f}", f"{row['peak_mib']:.0f}",
-                       f"{small[way]['peak_mib']:.0f}", f"{row['file_mib']:.0f}")  # fmt: skip
+        result.add_row(
+            way,
+            f"{row['cpu_s']:.2f}",
+            f"{row['wall_s']:.2f}",
+            f"{ratio:.1f}",
+            f"{row['peak_mib']:.0f}",
+            f"{small[way]['peak_mib']:.0f}",
+            f"{row['file_mib']:.0f}",
+        )
     return result
 
 
 def main() -> None:
     """Print the table, and write the figures to benchmarks-export.json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=8192)
     parser.add_argument("--bands", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
@@ -191,8 +237,11 @@ def main() -> None:
     if given.child:
         print(json.dumps(child(given.child, given.folder)))
         return
-    figures = {"machine": platform.machine(), "python": platform.python_version(),
-               **run(given.size, given.bands, given.repeats)}  # fmt: skip
+    figures = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **run(given.size, given.bands, given.repeats),
+    }
     out.print(table(figures))
     out.print(f"storing the SR: {figures[str(given.size)]['store_cpu_s_per_mpx']:.4f} CPU s an HR megapixel")
     path = Path("benchmarks-export.json")

@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.radiometry import quantise
-from srcore.storage.patches import read_bands
-from srcore.storage.publish import Receipt
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
+from srcore.storage.archive.publish import Receipt
+from srcore.storage.whole_images import read_bands
 from srcore.training.config import data_folder
-from srcore.training.evaluate import filled, quality, shrink_planes, whole_pixels
+from srcore.training.judge.evaluate import filled, quality, shrink_planes, whole_pixels
 
-SCENES = ("drone_brighton_DJI_0025_0", "landsat_LC08_L2SP_218074_20190130_ms", "naip_m_3708035_ne_17_1-2",
-          "neon_BART_041")  # fmt: skip
+SCENES = (
+    "drone_brighton_DJI_0025_0",
+    "landsat_LC08_L2SP_218074_20190130_ms",
+    "naip_m_3708035_ne_17_1-2",
+    "neon_BART_041",
+)
 """One held-out scene of each sensor."""
 SIDE_PX, BANDS = 320, 1
 """HR pixels along a scene, and bands of it, that are used."""
@@ -102,11 +106,14 @@ def facts_of(receipt: Receipt | None) -> dict[str, Any]:
 
 def denoise_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Mean PSNR of all scenes by noise and amount."""
-    table = Table("noise, of the span", *(f"denoise {amount:g}" for amount in DENOISE),
-                  title="PSNR in dB, mean of the scenes")  # fmt: skip
+    table = Table(
+        "noise, of the span", *(f"denoise {amount:g}" for amount in DENOISE), title="PSNR in dB, mean of the scenes"
+    )
     for noise in NOISE:
-        cells = [fmean(row["psnr"] for row in rows if row.get("noise") == noise and row["denoise"] == amount)
-                 for amount in DENOISE]  # fmt: skip
+        cells = [
+            fmean(row["psnr"] for row in rows if row.get("noise") == noise and row["denoise"] == amount)
+            for amount in DENOISE
+        ]
         table.add_row(f"{noise:.0%}", *(f"{cell:.2f}" for cell in cells))
     return table
 
@@ -118,8 +125,13 @@ def sharpen_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         of = [row for row in rows if row.get("sharpen") == amount]
         worst = [max((row[name] for row in of if isinstance(row[name], float)), default=0.0) for name in CHECKS]
         verdicts = [row["verdict"] for row in of]
-        table.add_row(f"{amount:g}", f"{fmean(row['psnr'] for row in of):.2f}", *(f"{value:.3g}" for value in worst),
-                      str(verdicts.count("degraded")), str(verdicts.count("quarantined")))  # fmt: skip
+        table.add_row(
+            f"{amount:g}",
+            f"{fmean(row['psnr'] for row in of):.2f}",
+            *(f"{value:.3g}" for value in worst),
+            str(verdicts.count("degraded")),
+            str(verdicts.count("quarantined")),
+        )
     return table
 
 

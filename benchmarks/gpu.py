@@ -137,8 +137,13 @@ def raw(generator: Edsr, precision: str, device: torch.device, size: Size, top: 
                 except torch.OutOfMemoryError:
                     yield {"form": form, "core": core, "batch": batch, "note": "out of memory"}
                     continue
-                yield {"form": form, "core": core, "batch": batch, "lr_mpx_s": batch * core * core / 1e6 / taken,
-                       "of_ceiling": batch * convolution_flops(generator, side) / taken / top}  # fmt: skip
+                yield {
+                    "form": form,
+                    "core": core,
+                    "batch": batch,
+                    "lr_mpx_s": batch * core * core / 1e6 / taken,
+                    "of_ceiling": batch * convolution_flops(generator, side) / taken / top,
+                }
 
 
 def streamed(generator: Edsr, device: torch.device, size: Size, case: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -215,10 +220,13 @@ def run(device: torch.device, size: Size) -> dict[str, Any]:
         figures["networks"][label] = {
             "raw": rows,
             "streamed": list(streamed(generator, device, size, best)),
-            "exact": [exactness(generator, precision, device, form)
-                      for precision in ("float32", "bfloat16") for form in forms(device)],
+            "exact": [
+                exactness(generator, precision, device, form)
+                for precision in ("float32", "bfloat16")
+                for form in forms(device)
+            ],
             "out_of_memory": out_of_memory(generator, device) if device.type == "cuda" else None,
-        }  # fmt: skip
+        }
     return figures
 
 
@@ -234,13 +242,23 @@ def table(figures: dict[str, Any]) -> str:
         lines += ["", f"### {label}", "", f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
         for row in found["raw"]:
             rate = f"{row['lr_mpx_s']:.4g} | {row['of_ceiling']:.2f}" if "lr_mpx_s" in row else f"{row['note']} | "
-            lines.append(f"| {row['precision']} | {row['form']} | {row['core']} | {row['batch']} | {rate} | "
-                         f"{row['ceiling_tflops']:.3g} |")  # fmt: skip
+            lines.append(
+                f"| {row['precision']} | {row['form']} | {row['core']} | {row['batch']} | {rate} | "
+                f"{row['ceiling_tflops']:.3g} |"
+            )
         lines += ["", "| streamed | core | bands | LR MP/s | of raw |", "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {'overlapped' if row['overlap'] else 'in turn'} | {row['core']} | {row['bands']} | "
-                  f"{row['lr_mpx_s']:.4g} | {row['of_raw']:.2f} |" for row in found["streamed"]]  # fmt: skip
-        lines += ["", *(f"tiled against whole, {row['precision']} {row['form']}: {row['max_dn']:.4g} DN of 10,000"
-                        for row in found["exact"])]  # fmt: skip
+        lines += [
+            f"| {'overlapped' if row['overlap'] else 'in turn'} | {row['core']} | {row['bands']} | "
+            f"{row['lr_mpx_s']:.4g} | {row['of_raw']:.2f} |"
+            for row in found["streamed"]
+        ]
+        lines += [
+            "",
+            *(
+                f"tiled against whole, {row['precision']} {row['form']}: {row['max_dn']:.4g} DN of 10,000"
+                for row in found["exact"]
+            ),
+        ]
         if found["out_of_memory"]:
             short = found["out_of_memory"]
             lines.append(f"short of memory: batch 16 came down to {short['came_down_to']}, {short['max_dn']:.4g} DN")

@@ -152,8 +152,10 @@ def in_memory(side: int, rounds: int) -> list[dict[str, Any]]:
             sr = way(x)
             seconds[name].append(time.process_time() - started)
             off[name] = float(np.abs(sr - truth[name.rpartition(", ")[2]]).max()) * SPAN_DN
-    return [{"way": name, "lr_mpx_s": side * side / 1e6 / median(several), "off_dn": off[name]}
-            for name, several in seconds.items()]  # fmt: skip
+    return [
+        {"way": name, "lr_mpx_s": side * side / 1e6 / median(several), "off_dn": off[name]}
+        for name, several in seconds.items()
+    ]
 
 
 def files(side: int) -> list[dict[str, Any]]:
@@ -164,12 +166,20 @@ def files(side: int) -> list[dict[str, Any]]:
         peers, scene = [sys.executable, "-m", "benchmarks.peers"], str(folder / "scene.tif")
         make_large(Path(scene), side, bands=4)
         commands = {
-            "srcore, file to verified COG": [sys.executable, "-m", "flows.cli", "upscale", scene,
-                                             str(folder / "srcore.tif"), "--workers", "0"],
+            "srcore, file to verified COG": [
+                sys.executable,
+                "-m",
+                "flows.cli",
+                "upscale",
+                scene,
+                str(folder / "srcore.tif"),
+                "--workers",
+                "0",
+            ],
             "opensr-utils as it comes, float32": [*peers, "--opensr", scene, str(folder / "plain.tif"), "float32"],
             "opensr-utils, our network in bfloat16": [*peers, "--opensr", scene, str(folder / "ours.tif"), "bfloat16"],
             "GDAL cubic, file to file": [*peers, "--cubic", scene, str(folder / "cubic.tif")],
-        }  # fmt: skip
+        }
         for way, command in commands.items():
             before = os.times()
             failed = subprocess.run(command, env=_environment(), stdout=subprocess.DEVNULL).returncode
@@ -194,11 +204,20 @@ def opensr(source: str, target: str, precision: str) -> None:
 def cubic(source: str, target: str) -> None:
     """GDAL's cubic resampling into a COG: no network, the least that a product of this size costs."""
     with rasterio.open(source) as scene:
-        bands = scene.read(out_shape=(scene.count, 2 * scene.height, 2 * scene.width),
-                           resampling=rasterio.enums.Resampling.cubic)  # fmt: skip
-        profile = {"driver": "COG", "height": bands.shape[1], "width": bands.shape[2], "count": len(bands),
-                   "dtype": bands.dtype, "crs": scene.crs, "compress": "zstd", "predictor": 2,
-                   "transform": scene.transform @ rasterio.Affine.scale(0.5)}  # fmt: skip
+        bands = scene.read(
+            out_shape=(scene.count, 2 * scene.height, 2 * scene.width), resampling=rasterio.enums.Resampling.cubic
+        )
+        profile = {
+            "driver": "COG",
+            "height": bands.shape[1],
+            "width": bands.shape[2],
+            "count": len(bands),
+            "dtype": bands.dtype,
+            "crs": scene.crs,
+            "compress": "zstd",
+            "predictor": 2,
+            "transform": scene.transform @ rasterio.Affine.scale(0.5),
+        }
     with rasterio.open(target, "w", **profile) as product:
         product.write(bands)
 

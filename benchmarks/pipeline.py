@@ -116,9 +116,9 @@ def workers(side: int = 4096, rounds: int = 2) -> list[dict[str, Any]]:
 
 def night(count: int, folder: Path) -> dict[str, float]:
     """Two scenes through one cluster of so many workers; seconds of the second, and how long the first one took."""
-    from flows.direct import direct_job
-    from flows.scene import run_scene
     from srcore.dispatch import Workers, cluster
+    from srcore.run.direct import direct_job
+    from srcore.run.scene import run_scene
 
     taken = []
     with cluster(Workers(count)) as running:
@@ -134,13 +134,20 @@ def night(count: int, folder: Path) -> dict[str, float]:
 def memory_table(rows: list[dict[str, Any]]) -> Table:
     """For people; the last row is the ratio of the largest to the smallest scene."""
     stages = list(rows[0]["stages_s"])
-    result = Table("scene", "peak MiB", "wall s", *(f"{stage} s" for stage in stages),
-                   title="null generator, 2 bands uint16, one process")  # fmt: skip
+    result = Table(
+        "scene",
+        "peak MiB",
+        "wall s",
+        *(f"{stage} s" for stage in stages),
+        title="null generator, 2 bands uint16, one process",
+    )
     for row in rows:
         result.add_row(
-            f"{row['side']}^2", f"{row['peak_bytes']['main'] / 2**20:.0f}",
-            f"{row['seconds']:.1f}", *(f"{row['stages_s'][stage]:.1f}" for stage in stages),
-        )  # fmt: skip
+            f"{row['side']}^2",
+            f"{row['peak_bytes']['main'] / 2**20:.0f}",
+            f"{row['seconds']:.1f}",
+            *(f"{row['stages_s'][stage]:.1f}" for stage in stages),
+        )
     result.add_row("ratio", f"{rows[-1]['peak_bytes']['main'] / rows[0]['peak_bytes']['main']:.2f}")
     return result
 

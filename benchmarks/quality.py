@@ -22,10 +22,10 @@ from srcore.metrics import crop_border, luma, psnr, ssim
 from srcore.models import Generator
 from srcore.radiometry import percentile_normalisation, quantise
 from srcore.report.figures import Point, pareto_figure, standalone
-from srcore.storage.patches import is_image, read_bands
-from srcore.training.compare import Candidate, estimate, speed
+from srcore.storage.whole_images import is_image, read_bands
 from srcore.training.config import data_folder
-from srcore.training.evaluate import (
+from srcore.training.judge.compare import Candidate, estimate, speed
+from srcore.training.judge.evaluate import (
     Score,
     enlarge_planes,
     evaluate,
@@ -44,10 +44,18 @@ SETS = ("Set5", "Set14")
 def main() -> None:
     """Print the tables; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--model", nargs="+", default=shipped(),
-                        help="built-in names or checkpoint folders (default: all trained that ship)")  # fmt: skip
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"),
-                        help="what the generator computes in (default float32)")  # fmt: skip
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=shipped(),
+        help="built-in names or checkpoint folders (default: all trained that ship)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "bfloat16", "int8"),
+        help="what the generator computes in (default float32)",
+    )
     parser.add_argument("--backend", default="", help="by what; default: the first that is installed")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--pareto", type=Path, help="draw quality over speed into this file (.svg)")
@@ -85,37 +93,63 @@ def facts_of(model: str, precision: str, tables: Mapping[str, Sequence[Score]]) 
     """What is written of a model: every scene, means with the interval of the gain, size and speed."""
     candidate = Candidate(model, *load_generator(locate(model)))
     sets = {
-        name: {"scenes": [asdict(s) for s in scores], "means": sensor_means(scores),
-               "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores]))}
+        name: {
+            "scenes": [asdict(s) for s in scores],
+            "means": sensor_means(scores),
+            "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores])),
+        }
         for name, scores in tables.items()
-    }  # fmt: skip
+    }
     parameters = sum(parameter.numel() for parameter in candidate.generator.parameters())
-    return {"model": model, "scale": list(candidate.spec.scale), "parameters": parameters, "precision": precision,
-            "speed": asdict(speed(candidate)), "sets": sets}  # fmt: skip
+    return {
+        "model": model,
+        "scale": list(candidate.spec.scale),
+        "parameters": parameters,
+        "precision": precision,
+        "speed": asdict(speed(candidate)),
+        "sets": sets,
+    }
 
 
 def summary(results: Sequence[Mapping[str, Any]]) -> Table:
     """A row a model."""
-    table = Table(Column("model", no_wrap=True), "parameters", "LR MP a CPU s", "val: PSNR", "gain (95 % interval)",
-                  *(f"{name}: PSNR (gain)" for name in SETS), title="models")  # fmt: skip
+    table = Table(
+        Column("model", no_wrap=True),
+        "parameters",
+        "LR MP a CPU s",
+        "val: PSNR",
+        "gain (95 % interval)",
+        *(f"{name}: PSNR (gain)" for name in SETS),
+        title="models",
+    )
     for row in results:
         val, gain = row["sets"]["val"]["means"]["mean"], row["sets"]["val"]["gain"]
         photographs = [row["sets"][name]["means"]["mean"] for name in SETS if name in row["sets"]]
         table.add_row(
-            row["model"], f"{row['parameters']:,}", f"{row['speed']['lr_mpx_s']:.3f}", f"{val['psnr']:.2f}",
+            row["model"],
+            f"{row['parameters']:,}",
+            f"{row['speed']['lr_mpx_s']:.3f}",
+            f"{val['psnr']:.2f}",
             f"{gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})",
             *(f"{m['psnr']:.2f} ({m['psnr'] - m['psnr_bicubic']:+.2f})" for m in photographs),
-        )  # fmt: skip
+        )
     return table
 
 
 def pareto(results: Sequence[Mapping[str, Any]]) -> Markup:
     """Gain on the validation scenes, with its interval, over speed; models of one scale compete."""
     points = [
-        Point(row["model"], row["speed"]["lr_mpx_s"], gain["mean"], gain["low"], gain["high"],
-              f"{len(row['scale'])}-D x{row['scale'][-1]}")
-        for row in results for gain in [row["sets"]["val"]["gain"]]
-    ]  # fmt: skip
+        Point(
+            row["model"],
+            row["speed"]["lr_mpx_s"],
+            gain["mean"],
+            gain["low"],
+            gain["high"],
+            f"{len(row['scale'])}-D x{row['scale'][-1]}",
+        )
+        for row in results
+        for gain in [row["sets"]["val"]["gain"]]
+    ]
     return pareto_figure("pareto", points, "dB over plain interpolation")
 
 
@@ -126,8 +160,10 @@ def table_of(title: str, scores: Sequence[Score]) -> Table:
         table.add_row(s.scene, *_cells(s.psnr, s.psnr_bicubic, s.ssim, s.ssim_bicubic))
     table.add_section()
     for group, m in sensor_means(scores).items():
-        table.add_row(f"mean of {group}" if group != "mean" else "mean of all",
-                      *_cells(m["psnr"], m["psnr_bicubic"], m["ssim"], m["ssim_bicubic"]))  # fmt: skip
+        table.add_row(
+            f"mean of {group}" if group != "mean" else "mean of all",
+            *_cells(m["psnr"], m["psnr_bicubic"], m["ssim"], m["ssim_bicubic"]),
+        )
     return table
 
 

@@ -73,8 +73,17 @@ def _rows(name: str, generator: Edsr, core: int, only_eager: bool) -> list[dict[
         network = build(generator, backend, precision, CPU, _samples(generator))
         found = compare(generator, network, CPU)
         passes[precision, backend] = _pass(network, values)
-        rows.append({"network": name, "core": core, "precision": precision, "backend": backend, "flops": flops,
-                     "rms_dn": found.rms_dn, "heavy": heavy})  # fmt: skip
+        rows.append(
+            {
+                "network": name,
+                "core": core,
+                "precision": precision,
+                "backend": backend,
+                "flops": flops,
+                "rms_dn": found.rms_dn,
+                "heavy": heavy,
+            }
+        )
     ceilings = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     everything: dict[Any, Callable[[], object]] = {
         **passes,
@@ -168,16 +177,26 @@ def _child(quick: bool, variables: dict[str, str], *options: str) -> list[dict[s
     core = str(min(os.sched_getaffinity(0)))
     command = [sys.executable, "-m", "benchmarks.raw", "--child", core, *options, *(["--quick"] if quick else [])]
     inherited = {key: value for key, value in os.environ.items() if key not in ALLOCATOR}
-    found = subprocess.run(command, env={**inherited, "OMP_NUM_THREADS": "1", **variables}, check=True,
-                           stdout=subprocess.PIPE)  # fmt: skip
+    found = subprocess.run(
+        command, env={**inherited, "OMP_NUM_THREADS": "1", **variables}, check=True, stdout=subprocess.PIPE
+    )
     rows: list[dict[str, Any]] = json.loads(found.stdout.splitlines()[-1])
     return rows
 
 
 def table(figures: dict[str, Any]) -> Table:
     """For people."""
-    result = Table("network", "core", "precision", "backend", "LR MP/CPU s", "of peak", "peak GFLOP/s", "DN rms",
-                   title="the network alone, one core")  # fmt: skip
+    result = Table(
+        "network",
+        "core",
+        "precision",
+        "backend",
+        "LR MP/CPU s",
+        "of peak",
+        "peak GFLOP/s",
+        "DN rms",
+        title="the network alone, one core",
+    )
     for row in figures["worker"]:
         result.add_row(*_cells(row))
     for row in figures["default_allocator"]:
@@ -186,8 +205,16 @@ def table(figures: dict[str, Any]) -> Table:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return (row["network"], str(row["core"]), row["precision"], row["backend"], f"{row['lr_mpx_s']:.3f}",
-            f"{row['of_peak']:.2f}", f"{row['peak_gflops']:.0f}", f"{row['rms_dn']:.3f}")  # fmt: skip
+    return (
+        row["network"],
+        str(row["core"]),
+        row["precision"],
+        row["backend"],
+        f"{row['lr_mpx_s']:.3f}",
+        f"{row['of_peak']:.2f}",
+        f"{row['peak_gflops']:.0f}",
+        f"{row['rms_dn']:.3f}",
+    )
 
 
 def main() -> None:

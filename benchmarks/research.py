@@ -22,11 +22,11 @@ from benchmarks.quality import PHOTOGRAPHS, SETS, score_photographs, table_of
 from srcore.checkpoints import Architecture, Spec
 from srcore.metrics import luma
 from srcore.models import Generator
-from srcore.storage.patches import write_bands
-from srcore.training.batches import Geometry
+from srcore.storage.whole_images import write_bands
 from srcore.training.config import TrainConfig, data_folder
-from srcore.training.evaluate import sensor_means
-from srcore.training.loop import train
+from srcore.training.data.batches import Geometry
+from srcore.training.fit.loop import train
+from srcore.training.judge.evaluate import sensor_means
 from srcore.weights import build, load_generator
 
 PHOTOGRAPHS_TO_TRAIN_ON = Path("data/train")
@@ -56,8 +56,9 @@ def main() -> None:
     _, generator = load_generator(config.output)
     console = Console()
     for name in SETS:
-        plain, averaged = (score_photographs(one, data_folder(PHOTOGRAPHS / name))
-                           for one in (generator, SelfEnsemble(generator)))  # fmt: skip
+        plain, averaged = (
+            score_photographs(one, data_folder(PHOTOGRAPHS / name)) for one in (generator, SelfEnsemble(generator))
+        )
         console.print(table_of(name, plain))
         means = [sensor_means(scores)["mean"]["psnr"] for scores in (plain, averaged)]
         console.print(f"{name}: {means[0]:.2f} dB, with self-ensemble {means[1]:.2f} dB")
@@ -82,13 +83,25 @@ class SelfEnsemble(Generator):
 
 def recipe(arguments: argparse.Namespace) -> TrainConfig:
     """What the literature does, as a recipe of ours: L1, Adam, cosine, 48-pixel patches, flips and turns."""
-    return TrainConfig.model_validate({
-        "name": "research-x2", "data": (arguments.output / "photographs").resolve(),
-        "output": arguments.output / "checkpoint", "architecture": ARCHITECTURES[arguments.network],
-        "sources": [{"files": "t91/*.tif", "share": 5.4}, {"files": "bsds500_train/*.tif", "share": 13.9}],
-        "steps": arguments.steps, "batch": arguments.batch, "core_px": 48, "learning_rate": 1e-3, "warmup_steps": 200,
-        "ema_decay": 0.999, "gain": (0.9, 1.1), "offset": (-0.05, 0.05), "seed": arguments.seed, "threads": 1,
-    })  # fmt: skip
+    return TrainConfig.model_validate(
+        {
+            "name": "research-x2",
+            "data": (arguments.output / "photographs").resolve(),
+            "output": arguments.output / "checkpoint",
+            "architecture": ARCHITECTURES[arguments.network],
+            "sources": [{"files": "t91/*.tif", "share": 5.4}, {"files": "bsds500_train/*.tif", "share": 13.9}],
+            "steps": arguments.steps,
+            "batch": arguments.batch,
+            "core_px": 48,
+            "learning_rate": 1e-3,
+            "warmup_steps": 200,
+            "ema_decay": 0.999,
+            "gain": (0.9, 1.1),
+            "offset": (-0.05, 0.05),
+            "seed": arguments.seed,
+            "threads": 1,
+        }
+    )
 
 
 def prepare(config: TrainConfig) -> None:

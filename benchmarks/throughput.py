@@ -67,8 +67,14 @@ def _baseline(folder: Path) -> None:
     generator = Edsr(2, 64, 16, bias=True)
     generator.tail.weight.data *= 0.1
     params = {"scale": 2, "width": 64, "blocks": 16, "bias": True}
-    spec = Spec(name="edsr-16x64", architecture=Architecture(name="edsr", params=params), scale=(2, 2),
-                halo=(generator.halo,) * 2, precision="bfloat16", activation_bytes_px=600)  # fmt: skip
+    spec = Spec(
+        name="edsr-16x64",
+        architecture=Architecture(name="edsr", params=params),
+        scale=(2, 2),
+        halo=(generator.halo,) * 2,
+        precision="bfloat16",
+        activation_bytes_px=600,
+    )
     save_checkpoint(folder, spec, generator, "# Fresh weights, for a benchmark\n")
 
 
@@ -76,10 +82,16 @@ def _row(name: str, side: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
     megapixels = side * side / 1e6
     stages = {stage: median(one["cpu_s"][stage] for one in runs) for stage in STAGES}
     row: dict[str, Any] = {
-        "model": name, "side": side, "backend": runs[0]["backend"], "precision": runs[0]["precision"],
-        "core": runs[0]["core"], "redundancy": runs[0]["redundancy"], "cpu_s": stages,
-        "store_mpx_s": megapixels / stages["upscale"], "file_mpx_s": megapixels / sum(stages.values()),
-    }  # fmt: skip
+        "model": name,
+        "side": side,
+        "backend": runs[0]["backend"],
+        "precision": runs[0]["precision"],
+        "core": runs[0]["core"],
+        "redundancy": runs[0]["redundancy"],
+        "cpu_s": stages,
+        "store_mpx_s": megapixels / stages["upscale"],
+        "file_mpx_s": megapixels / sum(stages.values()),
+    }
     if raw := [one["raw_mpx_s"] for one in runs if one["raw_mpx_s"]]:
         row["raw_mpx_s"] = median(raw)
         row["store_of_raw"] = row["store_mpx_s"] / row["raw_mpx_s"]
@@ -98,9 +110,9 @@ def _child(folder: str, model: str, side: int) -> dict[str, Any]:
 
 def measure(folder: Path, model: str, side: int) -> dict[str, Any]:
     """One scene from file to product in this process, and the raw speed of its network beside it."""
-    from flows.direct import direct_job
-    from flows.scene import run_scene
     from srcore.dispatch import Workers
+    from srcore.run.direct import direct_job
+    from srcore.run.scene import run_scene
 
     torch.set_num_threads(1)
     cpu_s: dict[str, float] = {}
@@ -149,15 +161,33 @@ _SHARES = (("raw_mpx_s", 3), ("store_of_raw", 2), ("file_of_raw", 2))
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """For people."""
-    result = Table("model", "scene", "backend", "core", "computed / owned", "raw", "store", "of raw", "file", "of raw",
-                   title="LR megapixels a CPU second, one core")  # fmt: skip
+    result = Table(
+        "model",
+        "scene",
+        "backend",
+        "core",
+        "computed / owned",
+        "raw",
+        "store",
+        "of raw",
+        "file",
+        "of raw",
+        title="LR megapixels a CPU second, one core",
+    )
     for row in rows:
         shares = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in _SHARES]
         result.add_row(
-            row["model"], f"{row['side']}^2", f"{row['backend']} {row['precision']}", "x".join(map(str, row["core"])),
-            f"{row['redundancy']:.3f}", shares[0], f"{row['store_mpx_s']:.3f}", shares[1],
-            f"{row['file_mpx_s']:.3f}", shares[2],
-        )  # fmt: skip
+            row["model"],
+            f"{row['side']}^2",
+            f"{row['backend']} {row['precision']}",
+            "x".join(map(str, row["core"])),
+            f"{row['redundancy']:.3f}",
+            shares[0],
+            f"{row['store_mpx_s']:.3f}",
+            shares[1],
+            f"{row['file_mpx_s']:.3f}",
+            shares[2],
+        )
     return result
 
 

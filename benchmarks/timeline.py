@@ -19,16 +19,24 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks import out
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.dispatch import Workers
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.samples import make_large
 from srcore.stages import upscale
 
 Span = tuple[str, float, float]
 """What, from when to when, in seconds of the run."""
-COLOURS = {"plan": "#888888", "ingest": "#5b8db8", "upscale": "#d9822b", "export": "#4f9d69", "validate": "#9b6bb3",
-           "read": "#5b8db8", "compute": "#d9822b", "write": "#4f9d69"}  # fmt: skip
+COLOURS = {
+    "plan": "#888888",
+    "ingest": "#5b8db8",
+    "upscale": "#d9822b",
+    "export": "#4f9d69",
+    "validate": "#9b6bb3",
+    "read": "#5b8db8",
+    "compute": "#d9822b",
+    "write": "#4f9d69",
+}
 
 
 def run(side: int = 2048, tile: int = 512) -> list[Span]:

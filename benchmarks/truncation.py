@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.table import Table
 
 from benchmarks import out, shared
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.errors import SRError
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 
 SHARES = (0.10, 0.50, 0.99)
 

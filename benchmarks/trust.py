@@ -17,8 +17,8 @@ from benchmarks import out, shared
 from srcore.checkpoints import locate, read_spec
 from srcore.engine import open_engine
 from srcore.errors import SRError
-from srcore.storage.patches import is_image
-from srcore.training.calibrate import scores_of
+from srcore.storage.whole_images import is_image
+from srcore.training.judge.calibrate import scores_of
 
 Row = tuple[str, float, float]
 """Scene, share of the true values within the half width, mean score over the factor."""

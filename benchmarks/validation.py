@@ -23,13 +23,13 @@ from rasterio.enums import Resampling
 from rich.table import Table
 
 from benchmarks import out, shared
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.checks import Report
 from srcore.checks.pair import validate_pair
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.limits import LIMITS
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.samples import make_archive
 from srcore.samples.defects import DEFECTS
 
@@ -106,8 +106,14 @@ def products_table(rows: list[dict[str, Any]]) -> Table:
     done = [row for row in rows if "refused" not in row]
     for row in done:
         share = 100 * row["validate_cpu_s"] / row["run_cpu_s"]
-        table.add_row(row["scene"], row["model"], row["verdict"], ", ".join(row["gates"]) or "-",
-                      ", ".join(row["warnings"]) or "-", f"{share:.1f}")  # fmt: skip
+        table.add_row(
+            row["scene"],
+            row["model"],
+            row["verdict"],
+            ", ".join(row["gates"]) or "-",
+            ", ".join(row["warnings"]) or "-",
+            f"{share:.1f}",
+        )
     table.add_section()
     for model in sorted({row["model"] for row in done}):
         mine = [row for row in done if row["model"] == model]
@@ -152,15 +158,26 @@ def _defect(name: str, lr: Path, sr: Path, target: Path) -> dict[str, Any]:
     report: Report = validate_pair(target, lr, LIMITS)
     failed = {check.id: check for check in report.checks if not check.passed}
     return {
-        "scene": lr.stem, "defect": name, "expected": expected, "found": bool(set(expected) & set(failed)),
-        "by": {check.id: check.value for check in failed.values()}, "verdict": report.verdict,
-    }  # fmt: skip
+        "scene": lr.stem,
+        "defect": name,
+        "expected": expected,
+        "found": bool(set(expected) & set(failed)),
+        "by": {check.id: check.value for check in failed.values()},
+        "verdict": report.verdict,
+    }
 
 
 def _write(target: Path, values: NDArray[Any], valid: NDArray[np.bool_], profile: dict[str, Any]) -> None:
     # Without the last two GDAL takes the fourth of four 8-bit bands for alpha.
-    options = {**profile, "driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256,
-               "photometric": "minisblack", "alpha": "no"}  # fmt: skip
+    options = {
+        **profile,
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "photometric": "minisblack",
+        "alpha": "no",
+    }
     with rasterio.open(target, "w", **options) as product:
         product.write(_with_nodata(values, valid, profile["nodata"]))
 
@@ -173,8 +190,13 @@ def defects_table(rows: list[dict[str, Any]]) -> Table:
     """One row a defect and scene."""
     table = Table("defect", "scene", "its check", "found", "all that failed")
     for row in sorted(rows, key=lambda row: [*DEFECTS, *FILES].index(row["defect"])):
-        table.add_row(row["defect"], row["scene"], ", ".join(row["expected"]), "yes" if row["found"] else "NO",
-                      ", ".join(f"{name} {_short(value)}" for name, value in row["by"].items()))  # fmt: skip
+        table.add_row(
+            row["defect"],
+            row["scene"],
+            ", ".join(row["expected"]),
+            "yes" if row["found"] else "NO",
+            ", ".join(f"{name} {_short(value)}" for name, value in row["by"].items()),
+        )
     return table
 
 

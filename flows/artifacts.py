@@ -113,8 +113,13 @@ def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> No
 def show_report(page: Path, dataset: str, scene: str) -> None:
     """A link to the report's page. Browsers open a file from a server's page only when its address is copied."""
     text = f"report of {scene}: {page}"
-    _tried(create_link_artifact, page.absolute().as_uri(), link_text=text, key=artifact_key("report", dataset, scene),
-           description="Copy the address into a new tab.")  # fmt: skip
+    _tried(
+        create_link_artifact,
+        page.absolute().as_uri(),
+        link_text=text,
+        key=artifact_key("report", dataset, scene),
+        description="Copy the address into a new tab.",
+    )
 
 
 def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
@@ -122,14 +127,18 @@ def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
     from srcore.report.evaluation import plots  # matplotlib takes a second to import
     from srcore.report.figures import standalone
 
-    lines = [f"- {name}: {gain.mean:+.3f} dB ({gain.low:+.3f} to {gain.high:+.3f})"
-             for name, gain in evaluation.gains.items()]  # fmt: skip
+    lines = [
+        f"- {name}: {gain.mean:+.3f} dB ({gain.low:+.3f} to {gain.high:+.3f})"
+        for name, gain in evaluation.gains.items()
+    ]
     for heading, figure in plots(evaluation):
         picture = b64encode(standalone(figure).encode()).decode("ascii")
         lines.append(f"\n**{heading}**\n\n![{heading}](data:image/svg+xml;base64,{picture})")
     _tried(create_markdown_artifact, "\n".join(lines), key=artifact_key("evaluation", dataset), description=dataset)
-    rows = [{"scene": one.scene, **{f"PSNR {name}": round(found.psnr, 3) for name, found in one.by.items()}}
-            for one in evaluation.scenes]  # fmt: skip
+    rows = [
+        {"scene": one.scene, **{f"PSNR {name}": round(found.psnr, 3) for name, found in one.by.items()}}
+        for one in evaluation.scenes
+    ]
     show_table(rows, f"held-out scenes of {dataset}", "held-out", dataset)
 
 

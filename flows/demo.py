@@ -7,15 +7,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.dataset import Outcome, run_dataset, scene_states
 from flows.progress import bars
-from flows.scene import scene_runner
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, SRError
 from srcore.layout import DatasetPaths
+from srcore.run.dataset import Outcome, run_dataset, scene_states
+from srcore.run.scene import scene_runner
 from srcore.samples import make_archive
-from srcore.storage.publish import Receipt
+from srcore.storage.archive.publish import Receipt
 
 DATASET = "sample-landscape"
 CATALOG = "data_catalog.yaml"
@@ -51,8 +51,9 @@ def run_demo(folder: Path, workers: Workers) -> None:
 
 def _table(catalog: Path, outcomes: list[Outcome]) -> Table:
     table = Table("scene", "result", "seconds", "PSNR of bicubic", "PSNR of the product", "gain")
-    receipts = {state.scene: Receipt.load(state.job.product.receipt)
-                for state in scene_states(load_catalog(catalog), DATASET)}  # fmt: skip
+    receipts = {
+        state.scene: Receipt.load(state.job.product.receipt) for state in scene_states(load_catalog(catalog), DATASET)
+    }
     for outcome in outcomes:
         receipt = receipts[outcome.scene]
         figures = {check["id"]: check["value"] for check in receipt.checks} if receipt else {}

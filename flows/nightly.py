@@ -22,11 +22,11 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
-from flows.dataset import Outcome, Result, SceneState, run_dataset, run_due, scene_states
-from flows.scene import scene_runner
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
+from srcore.run.dataset import Outcome, Result, SceneState, run_dataset, run_due, scene_states
+from srcore.run.scene import scene_runner
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -124,9 +124,13 @@ def summary(night: Night) -> str:
 
 def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
     return {
-        "dataset": dataset, "scene": outcome.scene, "result": outcome.result, "code": outcome.code,
-        "message": outcome.message, "seconds": round(outcome.seconds, 1),
-    }  # fmt: skip
+        "dataset": dataset,
+        "scene": outcome.scene,
+        "result": outcome.result,
+        "code": outcome.code,
+        "message": outcome.message,
+        "seconds": round(outcome.seconds, 1),
+    }
 
 
 def main(

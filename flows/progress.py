@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from flows.scene import StageCall, plain
+from srcore.run.scene import StageCall, plain
 
 
 @contextmanager
@@ -19,8 +19,13 @@ def bars(*, show: bool = True) -> Iterator[StageCall[Any]]:
     if not (show and sys.stderr.isatty()):
         yield plain
         return
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
 
         def call(name: str, stage: Callable[[Callable[[int, int], None]], Any]) -> Any:

@@ -20,11 +20,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, artifact_key, show_evaluation
-from flows.scene import Progress, StageCall, plain
 from flows.upscale import is_unexpected
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
-from srcore.storage.leases import held
+from srcore.progress import Progress
+from srcore.run.scene import StageCall, plain
+from srcore.storage.disk.leases import held
 
 if TYPE_CHECKING:
     from srcore.training.promote import Decision

@@ -70,8 +70,12 @@ def is_loopback(host: str) -> bool:
 def refuse_open_host(host: str, environ: Mapping[str, str]) -> None:
     """CatalogError when other machines could start runs here without a password."""
     if not is_loopback(host) and ":" not in environ.get(AUTH, ""):
-        raise CatalogError(f"{host} can be reached from other machines and the API has no password", f"no {AUTH}",
-                           f"set {AUTH}=user:password, or serve on 127.0.0.1", code="OPEN_HOST")  # fmt: skip
+        raise CatalogError(
+            f"{host} can be reached from other machines and the API has no password",
+            f"no {AUTH}",
+            f"set {AUTH}=user:password, or serve on 127.0.0.1",
+            code="OPEN_HOST",
+        )
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -82,8 +86,12 @@ def refuse_taken_port(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        raise CatalogError(f"cannot listen on {host}:{port}", error.strerror or str(error),
-                           "stop what listens there or give another --port", code="PORT_IN_USE") from error  # fmt: skip
+        raise CatalogError(
+            f"cannot listen on {host}:{port}",
+            error.strerror or str(error),
+            "stop what listens there or give another --port",
+            code="PORT_IN_USE",
+        ) from error
 
 
 def server_environment(store: Path, host: str, port: int, environ: Mapping[str, str]) -> dict[str, str]:
@@ -148,8 +156,12 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[st
         return
     log = server_log(environment)
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    raise SRError("the Prefect server did not start", lines[-1][:200] if lines else "an empty log", f"see {log}",
-                  code="SERVER_DOWN")  # fmt: skip
+    raise SRError(
+        "the Prefect server did not start",
+        lines[-1][:200] if lines else "an empty log",
+        f"see {log}",
+        code="SERVER_DOWN",
+    )
 
 
 def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
@@ -196,5 +208,6 @@ async def _run_until_stopped(runners: Sequence[Runner], server: subprocess.Popen
         if isinstance(error, Exception):  # a cancelled task is none
             raise error
     if not stop.is_set():
-        raise SRError("the Prefect server ended", f"exit status {server.poll()}", "see its server.log",
-                      code="SERVER_DOWN")  # fmt: skip
+        raise SRError(
+            "the Prefect server ended", f"exit status {server.poll()}", "see its server.log", code="SERVER_DOWN"
+        )

@@ -12,8 +12,9 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 
 from flows.artifacts import StageProgress, TileFailures, artifact_key, show_table
-from flows.scene import STAGES, Progress
 from srcore.errors import SRError
+from srcore.progress import Progress
+from srcore.run.scene import STAGES
 
 if TYPE_CHECKING:
     from srcore.stages.validate import Report

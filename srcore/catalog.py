@@ -126,7 +126,7 @@ class Dataset(BaseModel):
 
     kind: Literal["raster", "volume"]
     source: Annotated[str, AfterValidator(_template)]
-    """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.sources`."""
+    """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`."""
     bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
     """Bands in the order of the product, by their names in the file; all when None. The values of {band}."""
     nodata: float | None = None

@@ -75,10 +75,18 @@ class Spec(BaseModel):
         facts = self.model_dump(
             mode="json",
             include={
-                "architecture", "kind", "scale", "bands", "halo", "tiling", "alignment", "normalise",
-                "precision", "weights_sha256",
+                "architecture",
+                "kind",
+                "scale",
+                "bands",
+                "halo",
+                "tiling",
+                "alignment",
+                "normalise",
+                "precision",
+                "weights_sha256",
             },
-        )  # fmt: skip
+        )
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def margin_for(self, pixels: int) -> int:
@@ -144,5 +152,8 @@ def write_spec(folder: Path, spec: Spec) -> None:
     try:
         (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
     except OSError as error:
-        raise CheckpointError(f"{folder / SPEC} cannot be written", error.strerror or "", "copy the checkpoint to a "
-                              "folder that you may write to") from error  # fmt: skip
+        raise CheckpointError(
+            f"{folder / SPEC} cannot be written",
+            error.strerror or "",
+            "copy the checkpoint to a folder that you may write to",
+        ) from error

@@ -127,9 +127,12 @@ class _Ledger(Generic[T]):
             self.suspects.extend(tiles)
             return
         for tile in tiles:
-            self.failed[tile] = TileError(f"tile {tile} ends its worker, each time", f"{type(error).__name__}: {error}",
-                                          "look for memory in the system log; a smaller --tile needs less",
-                                          code="TILE_KILLED")  # fmt: skip
+            self.failed[tile] = TileError(
+                f"tile {tile} ends its worker, each time",
+                f"{type(error).__name__}: {error}",
+                "look for memory in the system log; a smaller --tile needs less",
+                code="TILE_KILLED",
+            )
 
     def settle(self, outcomes: Iterable[Outcome[T]]) -> None:
         for outcome in outcomes:
@@ -138,8 +141,14 @@ class _Ledger(Generic[T]):
                 continue
             self.attempts[outcome.tile] += 1
             tried = self.attempts[outcome.tile]
-            log.warning("tile %d failed (attempt %d of %d): %s", outcome.tile, tried, RETRIES + 1, outcome.error,
-                        extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)})  # fmt: skip
+            log.warning(
+                "tile %d failed (attempt %d of %d): %s",
+                outcome.tile,
+                tried,
+                RETRIES + 1,
+                outcome.error,
+                extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)},
+            )
             if outcome.error.retryable and tried <= RETRIES and outcome.error.code not in HOPELESS:
                 self.queue.append([outcome.tile])
             else:
@@ -228,13 +237,18 @@ def _next(arrivals: SimpleQueue[Any], client: Client) -> Any:
             answers = client.status == "running"
         waited = time.monotonic() - waiting
         if client.status == "closed" or (not answers and waited > LOST_SECONDS):
-            raise TileError("the Dask scheduler is gone", client.status, "start it and run again: done tiles are kept",
-                            code="NO_SCHEDULER")  # fmt: skip
+            raise TileError(
+                "the Dask scheduler is gone",
+                client.status,
+                "start it and run again: done tiles are kept",
+                code="NO_SCHEDULER",
+            )
         if answers and _count_workers(client) > 0:
             waiting = time.monotonic()
         elif answers and waited > IDLE_SECONDS:
-            raise TileError("no worker is left", f"none for {waited:.0f} s", "start some and run again",
-                            code="NO_WORKERS")  # fmt: skip
+            raise TileError(
+                "no worker is left", f"none for {waited:.0f} s", "start some and run again", code="NO_WORKERS"
+            )
 
 
 def _count_workers(client: Client) -> int:
@@ -266,10 +280,15 @@ def cluster(workers: Workers) -> Iterator[Workers]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=workers.resolved, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR, memory_limit=0,
+            n_workers=workers.resolved,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+            memory_limit=0,
         ) as local,
-    ):  # fmt: skip
+    ):
         yield Workers(workers.resolved, local.scheduler_address)
 
 
@@ -278,9 +297,12 @@ def refuse_open_scheduler(workers: Workers) -> None:
     address = urlsplit(workers.scheduler or "")
     if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
         return
-    raise PlanError("a Dask scheduler beyond this machine needs TLS", workers.scheduler or "",
-                    "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
-                    code="OPEN_SCHEDULER")  # fmt: skip
+    raise PlanError(
+        "a Dask scheduler beyond this machine needs TLS",
+        workers.scheduler or "",
+        "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
+        code="OPEN_SCHEDULER",
+    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -300,8 +322,12 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
         try:
             client = Client(running.scheduler, timeout="10s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
-            raise PlanError(f"no Dask scheduler answers at {running.scheduler}", str(error),
-                            "start it or leave --scheduler out", code="NO_SCHEDULER") from error  # fmt: skip
+            raise PlanError(
+                f"no Dask scheduler answers at {running.scheduler}",
+                str(error),
+                "start it or leave --scheduler out",
+                code="NO_SCHEDULER",
+            ) from error
         with client:
             yield client
 
@@ -317,8 +343,9 @@ def _verdict(failed: dict[int, SRError]) -> SRError:
         what = f"tile {named} ends its worker, each time"
     elif not first.retryable:
         return first
-    verdict = TileError(what, first.found or first.what, "see the log; run again to redo these tiles only",
-                        code=first.code)  # fmt: skip
+    verdict = TileError(
+        what, first.found or first.what, "see the log; run again to redo these tiles only", code=first.code
+    )
     verdict.tiles = tuple(sorted(failed))
     verdict.__cause__ = first
     return verdict

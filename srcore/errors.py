@@ -6,8 +6,9 @@ again can help (`retryable`).
 
 from __future__ import annotations
 
-TRANSIENT = frozenset({"DISK_FULL", "TOO_LARGE", "NO_SCHEDULER", "NO_WORKERS", "NOT_WRITABLE", "SOURCE_CHANGED",
-                       "MODEL_CHANGED"})  # fmt: skip
+TRANSIENT = frozenset(
+    {"DISK_FULL", "TOO_LARGE", "NO_SCHEDULER", "NO_WORKERS", "NOT_WRITABLE", "SOURCE_CHANGED", "MODEL_CHANGED"}
+)
 """Reason codes of what is wrong around a scene, not with it: trying again can help, whatever the class."""
 
 

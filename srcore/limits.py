@@ -92,7 +92,8 @@ def with_changes(*changes: Changes) -> dict[str, Limit]:
         try:
             change = LimitChange.model_validate(dict(values)).model_dump(exclude_unset=True)
         except ValidationError as error:
-            raise CatalogError(f"the limits of {name} cannot be used", error.errors()[0]["msg"], "use warn and gate"
-                               ) from error  # fmt: skip
+            raise CatalogError(
+                f"the limits of {name} cannot be used", error.errors()[0]["msg"], "use warn and gate"
+            ) from error
         limits[name] = Limit(**{**limits[name].__dict__, **change})
     return limits

@@ -34,10 +34,14 @@ def ssim(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
 
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
-            _double(truth), _double(test), data_range=data_range,
-            gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            _double(truth),
+            _double(test),
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
         )
-    )  # fmt: skip
+    )
 
 
 def spectral_angle(truth: NDArray[Any], test: NDArray[Any]) -> float:

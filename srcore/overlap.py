@@ -34,9 +34,11 @@ class Done(Generic[T]):
 
 
 def overlapped(
-    items: Sequence[int], read: Callable[[int], X], compute: Callable[[Iterator[X]], Iterator[Y]],
+    items: Sequence[int],
+    read: Callable[[int], X],
+    compute: Callable[[Iterator[X]], Iterator[Y]],
     write: Callable[[int, Y], T],
-) -> Iterator[Done[T]]:  # fmt: skip
+) -> Iterator[Done[T]]:
     """Each item through `read`, `compute` and `write`, the three of them at the same time on different items.
 
     `compute` takes what was read as a stream and gives results in the same order; it may hold several items at once,

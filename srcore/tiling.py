@@ -146,9 +146,13 @@ VOXELS, LARGEST_CUBE = 32, 128
 
 
 def choose_core(
-    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], lanes: int,
-    fits: Callable[[tuple[int, ...]], bool], multiple: int = 1,
-) -> tuple[int, ...]:  # fmt: skip
+    shape: Sequence[int],
+    halo: Sequence[int],
+    scale: Sequence[int],
+    lanes: int,
+    fits: Callable[[tuple[int, ...]], bool],
+    multiple: int = 1,
+) -> tuple[int, ...]:
     """The core with which `lanes` workers are done first, among those that `fits` says the memory allows.
 
     On the axes of a slice a core is a whole number of blocks of the product, or the whole axis, which has no
@@ -168,8 +172,12 @@ def choose_core(
     allowed = [core for core in product(*candidates) if fits(core)]
     if not allowed:
         smallest = min(product(*candidates), key=prod)
-        raise PlanError("not even the smallest tile fits in memory", f"a core of {smallest} px",
-                        "use fewer --workers, or a smaller --tile", code="TOO_LARGE")  # fmt: skip
+        raise PlanError(
+            "not even the smallest tile fits in memory",
+            f"a core of {smallest} px",
+            "use fewer --workers, or a smaller --tile",
+            code="TOO_LARGE",
+        )
     return min(allowed, key=lambda core: (_makespan(shape, halo, core, lanes), -prod(core)))
 
 

@@ -26,8 +26,12 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
     CheckpointError when the architecture is unknown, the digest differs or the tensors do not fit.
     """
     if os.environ.get(UNSAFE):
-        raise CheckpointError(f"{UNSAFE} is set", os.environ[UNSAFE],
-                              "unset it: with it torch runs what a pickle holds", code="UNSAFE_TORCH")  # fmt: skip
+        raise CheckpointError(
+            f"{UNSAFE} is set",
+            os.environ[UNSAFE],
+            "unset it: with it torch runs what a pickle holds",
+            code="UNSAFE_TORCH",
+        )
     spec = read_spec(folder)
     generator = build(spec)
     if spec.weights_sha256 is not None:

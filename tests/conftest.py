@@ -22,8 +22,15 @@ settings.register_profile("srcore", deadline=None, derandomize=True)
 settings.load_profile("srcore")
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync")  # fmt: skip
+CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 """Arguments of a browser that asks the network for nothing by itself."""
 
 
@@ -104,9 +111,14 @@ def write_raster(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         profile: dict[str, Any] = {
-            "driver": "GTiff", "count": values.shape[0], "height": values.shape[1], "width": values.shape[2],
-            "dtype": values.dtype, "crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5200000),
-        }  # fmt: skip
+            "driver": "GTiff",
+            "count": values.shape[0],
+            "height": values.shape[1],
+            "width": values.shape[2],
+            "dtype": values.dtype,
+            "crs": "EPSG:32632",
+            "transform": Affine(10, 0, 600000, 0, -10, 5200000),
+        }
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **{**profile, **options}) as target:
             target.write(values)
             if mask is not None:

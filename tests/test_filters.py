@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import rasterio
 
-from flows.dataset import run_dataset, scene_states
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.catalog import Dataset, load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import GateError, PlanError
 from srcore.filters import DENOISE_PX, SHARPEN_PX, denoised, noise_deviation, sharpened
 from srcore.layout import ProductPaths
-from srcore.storage.publish import Receipt
+from srcore.run.dataset import run_dataset, scene_states
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
+from srcore.storage.archive.publish import Receipt
 
 HERE = Workers(0)
 BOTH = {"denoise": 1.0, "sharpen": 0.3}
@@ -91,9 +91,15 @@ def test_a_filter_sees_what_its_margin_says_and_no_more(dtype: str, landscape: C
         np.testing.assert_array_equal(sharpened(sr[:, None], 0.5, scale)[:, 0], sharpened(sr, 0.5, scale))
 
 
-@pytest.mark.parametrize(("dtype", "shape"), [
-    ("uint8", (47, 71)), ("uint16", (1, 67)), ("int16", (40, 2)), ("float32", (61, 43)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        ("uint8", (47, 71)),
+        ("uint16", (1, 67)),
+        ("int16", (40, 2)),
+        ("float32", (61, 43)),
+    ],
+)
 def test_tiled_is_untiled_with_both_filters_beside_nodata(
     dtype: str, shape: tuple[int, int], landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
 ) -> None:
@@ -172,8 +178,10 @@ def test_denoising_brings_the_product_closer_to_the_truth(
     hr = landscape(1, (128, 160)).astype(np.float64)
     lr = hr.reshape(1, 64, 2, 80, 2).mean(axis=(2, 4))
     source = write_raster(noisy(lr.astype(np.uint16), 150))
-    errors = [np.square(pixels(receipt_of(source, f"{amount}.tif", denoise=amount)[1]) - hr).mean()
-              for amount in (0.0, 0.5, 1.0)]  # fmt: skip
+    errors = [
+        np.square(pixels(receipt_of(source, f"{amount}.tif", denoise=amount)[1]) - hr).mean()
+        for amount in (0.0, 0.5, 1.0)
+    ]
     assert all(b < a for a, b in pairwise(errors)), errors
 
 
@@ -192,11 +200,14 @@ def test_gates_stop_what_sharpening_and_denoising_spoil(
     assert not any(ProductPaths(source.parent, f"{name}.tif").data.exists() for name in ("sharp", "own", "smooth"))
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({"denoise": 9.0}, "denoise is out of range; found 9"),
-    ({"sharpen": float("nan")}, "sharpen is out of range; found nan"),
-    ({"denoise": 1.0, "outputs": ("cog", "trust"), "model": "srcore-x2"}, "without filters"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"denoise": 9.0}, "denoise is out of range; found 9"),
+        ({"sharpen": float("nan")}, "sharpen is out of range; found nan"),
+        ({"denoise": 1.0, "outputs": ("cog", "trust"), "model": "srcore-x2"}, "without filters"),
+    ],
+)
 def test_what_cannot_be_is_said_in_one_line(
     options: dict[str, Any], said: str, landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
 ) -> None:
@@ -225,8 +236,10 @@ def test_a_changed_option_makes_the_scene_due(
     catalog = tmp_path / "catalog.yaml"
 
     def states(filters: str) -> list[str]:
-        catalog.write_text("version: 1\nstore: ./store\ndatasets:\n  d:\n    kind: raster\n    source: ./in/*.tif\n"
-                           f"    model: bicubic-x2\n{filters}")  # fmt: skip
+        catalog.write_text(
+            "version: 1\nstore: ./store\ndatasets:\n  d:\n    kind: raster\n    source: ./in/*.tif\n"
+            f"    model: bicubic-x2\n{filters}"
+        )
         return [state.state for state in scene_states(load_catalog(catalog), "d")]
 
     assert states("") == ["new"]

@@ -95,8 +95,12 @@ def test_the_core_follows_the_scene(
     assert choose_core(shape, halo, scale, lanes, anything) == core
 
 
-@given(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.integers(0, 40), st.sampled_from([2, 3, 4]),
-       st.integers(1, 16))  # fmt: skip
+@given(
+    st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    st.integers(0, 40),
+    st.sampled_from([2, 3, 4]),
+    st.integers(1, 16),
+)
 def test_every_core_is_whole_blocks_or_a_whole_axis(shape: tuple[int, int], halo: int, scale: int, lanes: int) -> None:
     core = choose_core(shape, (halo, halo), (scale, scale), lanes, anything)
     assert all(c == n or (c * scale) % BLOCK_HR == 0 for c, n in zip(core, shape, strict=True))
@@ -127,6 +131,9 @@ def test_an_impossible_plan_is_refused() -> None:
 )
 def test_the_tiles_within_a_window_are_those_whose_cores_reach_into_it(window: tuple[slice, ...]) -> None:
     plan = TilePlan((23, 31), (10, 8), (3, 3), (2, 2))
-    touching = [tile for tile in plan if all(max(a.start, b.start) < min(a.stop, b.stop)
-                                             for a, b in zip(tile.core, window, strict=True))]  # fmt: skip
+    touching = [
+        tile
+        for tile in plan
+        if all(max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(tile.core, window, strict=True))
+    ]
     assert list(plan.within(window)) == touching

@@ -12,11 +12,11 @@ import rasterio
 from rio_cogeo.cogeo import cog_validate
 from scipy import ndimage
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.checkpoints import locate, read_spec
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.stages.plan import OUTPUTS
 from srcore.trust import MEMBERS, Spread, Trust, conformal_factor, half_width, turned, turned_back
 
@@ -127,8 +127,10 @@ def test_volumes_have_one_too(tmp_path: Path) -> None:
     assert (np.asarray(wide.dataobj) > 0).all()
 
 
-@pytest.mark.parametrize(("options", "said"), [({"model": "bicubic-x2"}, "no calibration"),
-                                               ({"back_projection": 0}, "another back-projection")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"model": "bicubic-x2"}, "no calibration"), ({"back_projection": 0}, "another back-projection")],
+)
 def test_without_a_calibration_nothing_starts(
     options: dict[str, object], said: str, landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
 ) -> None:

@@ -12,8 +12,8 @@ import typer
 from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.options import out
-from srcore import __version__
 from srcore.errors import SRError
+from srcore.version import __version__
 
 app = typer.Typer(
     help="Super-resolution of imagery archives: exact tiles, verified products, every night.",

@@ -14,7 +14,7 @@ catalog_app = typer.Typer(help="Look at the catalog, or check it.", no_args_is_h
 def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> None:
     """The datasets, what they hold, and when they run."""
     from srcore.catalog import load_catalog
-    from srcore.storage.sources import find_scenes
+    from srcore.storage.archive.sources import find_scenes
 
     loaded = load_catalog(chosen_catalog(catalog))
     rows = [(name, entry, len(find_scenes(entry, loaded.base))) for name, entry in loaded.datasets.items()]
@@ -32,7 +32,7 @@ def catalog_check(catalog: CatalogOption = None) -> None:
     """Read the catalog and every model it names; say what is wrong with them."""
     from srcore.catalog import load_catalog
     from srcore.checkpoints import read_spec
-    from srcore.storage.references import resolve
+    from srcore.registry.references import resolve
 
     path = chosen_catalog(catalog)
     loaded = load_catalog(path)

@@ -17,11 +17,11 @@ from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_ca
 if TYPE_CHECKING:
     import torch
 
-    from flows.scene import Progress
     from srcore.checkpoints import Spec
     from srcore.models import Generator
+    from srcore.progress import Progress
+    from srcore.registry.mlflow_store import Version
     from srcore.report.evaluation import Evaluation
-    from srcore.storage.registry import Version
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +43,28 @@ def models_list(as_json: JsonOption = False) -> None:
         return
     table = Table("model", "architecture", "scale", "halo", "digest")
     for spec in specs:
-        table.add_row(spec.name, spec.architecture.name, "x".join(map(str, spec.scale)), str(spec.halo[-1]),
-                      spec.digest[:12])  # fmt: skip
+        table.add_row(
+            spec.name, spec.architecture.name, "x".join(map(str, spec.scale)), str(spec.halo[-1]), spec.digest[:12]
+        )
     out.print(table)
     if versions:
         table = Table("registered", "version", "alias", "PSNR", "digest")
         for version in versions:
             psnr = version.metrics.get("psnr")
-            table.add_row(version.name, version.version, " ".join(version.aliases),
-                          "" if psnr is None else f"{psnr:.2f}", version.digest[:12])  # fmt: skip
+            table.add_row(
+                version.name,
+                version.version,
+                " ".join(version.aliases),
+                "" if psnr is None else f"{psnr:.2f}",
+                version.digest[:12],
+            )
         out.print(table)
 
 
 def _registered() -> list[Version]:
     """What is in the registry; nothing where there is none."""
     from srcore.errors import StoreError
-    from srcore.storage.registry import NOT_THERE, open_registry
+    from srcore.registry.mlflow_store import NOT_THERE, open_registry
 
     try:
         return open_registry().versions()
@@ -75,7 +81,7 @@ def models_import(
 ) -> None:
     """Register a checkpoint as a new version; the first of its name is its champion."""
     from srcore.engine import prove
-    from srcore.storage.registry import open_registry
+    from srcore.registry.mlflow_store import open_registry
     from srcore.weights import load_generator
 
     prove(*load_generator(folder))
@@ -88,7 +94,7 @@ def models_promote(
     version: Annotated[str, typer.Option(help="A version's number, or its alias.")] = "challenger",
 ) -> None:
     """Make the challenger, or another version, the champion: the next runs use it."""
-    from srcore.storage.registry import open_registry
+    from srcore.registry.mlflow_store import open_registry
 
     _print_version(open_registry().promote(name, version))
 
@@ -96,14 +102,16 @@ def models_promote(
 @models_app.command("rollback")
 def models_rollback(name: str) -> None:
     """Make the champion before this one the champion again."""
-    from srcore.storage.registry import open_registry
+    from srcore.registry.mlflow_store import open_registry
 
     _print_version(open_registry().rollback(name))
 
 
 def _print_version(version: Version) -> None:
-    out.print(f"{version.name} version {version.version}: {' '.join(version.aliases) or 'no alias'}, "
-              f"digest {version.digest[:12]}")  # fmt: skip
+    out.print(
+        f"{version.name} version {version.version}: {' '.join(version.aliases) or 'no alias'}, "
+        f"digest {version.digest[:12]}"
+    )
 
 
 def retrain(
@@ -139,7 +147,7 @@ def retrain(
 def models_show(model: str) -> None:
     """The spec and the card of a model."""
     from srcore.checkpoints import read_spec
-    from srcore.storage.references import resolve
+    from srcore.registry.references import resolve
 
     folder = resolve(model).folder
     print_json(read_spec(folder).model_dump(mode="json"))
@@ -154,7 +162,7 @@ def models_verify(
 ) -> None:
     """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
     from srcore.engine import choose_device, prove
-    from srcore.storage.references import resolve
+    from srcore.registry.references import resolve
     from srcore.weights import load_generator
 
     check_choice("--device", device, ("auto", "cpu", "cuda"))
@@ -167,8 +175,14 @@ def models_verify(
     out.print(f"{spec.name}: weights, halo {spec.halo[-1]} px and scale {spec.scale[-1]} verified")
     table = Table("precision", "backend", "DN rms", "DN max", "LR MP/s", "", title="against float32, of 10,000 DN")
     for row in rows:
-        table.add_row(row["precision"], row["backend"], f"{row['rms_dn']:.3f}", f"{row['max_dn']:.2f}",
-                      "" if row["lr_mpx_s"] is None else f"{row['lr_mpx_s']:.3f}", row["refused"])  # fmt: skip
+        table.add_row(
+            row["precision"],
+            row["backend"],
+            f"{row['rms_dn']:.3f}",
+            f"{row['max_dn']:.2f}",
+            "" if row["lr_mpx_s"] is None else f"{row['lr_mpx_s']:.3f}",
+            row["refused"],
+        )
     out.print(table)
 
 
@@ -199,7 +213,7 @@ def models_calibrate(
 ) -> None:
     """Find out how wide the trust map of a model must be, and write it into its spec."""
     from srcore.checkpoints import read_spec, write_spec
-    from srcore.training.calibrate import calibrate
+    from srcore.training.judge.calibrate import calibrate
 
     spec = read_spec(model)
     trust = calibrate(model, data, coverage)
@@ -208,25 +222,31 @@ def models_calibrate(
         print_json(trust.model_dump(mode="json"))
         return
     low, mean, high = trust.found
-    out.print(f"{spec.name}: half width = {trust.factor:.3g} x (spread + {trust.floor:g}) for {coverage:.0%}; "
-              f"on a sensor left out {low:.0%} to {high:.0%}, {mean:.0%} on average")  # fmt: skip
+    out.print(
+        f"{spec.name}: half width = {trust.factor:.3g} x (spread + {trust.floor:g}) for {coverage:.0%}; "
+        f"on a sensor left out {low:.0%} to {high:.0%}, {mean:.0%} on average"
+    )
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A built-in model, a checkpoint folder, or NAME@champion.")],
     data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
     against: Annotated[list[str] | None, typer.Option(help="Another model: the champion, say; again for more.")] = None,
-    lr: Annotated[Path | None, typer.Option(help="A folder of measured LR by the names of the HR; default: LR is "
-                                            "made by antialiased bicubic.")] = None,
+    lr: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of measured LR by the names of the HR; default: LR is made by antialiased bicubic."
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with plots here (.html).")] = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """PSNR, SSIM, opensr-test and speed of a model against bicubic (and other models), on the HR scenes of a folder."""
     from flows.progress import bars
+    from srcore.registry.references import resolve
     from srcore.report.evaluation import evaluation_page
-    from srcore.storage.files import write_atomic
-    from srcore.storage.references import resolve
-    from srcore.training.compare import evaluate_candidates, load_candidates
+    from srcore.storage.disk.files import write_atomic
+    from srcore.training.judge.compare import evaluate_candidates, load_candidates
 
     others = against or []
     folders = {name: resolve(name).folder for name in (*others, model)}
@@ -263,11 +283,15 @@ def _evaluation_tables(found: Evaluation) -> Iterator[Table]:
     means = Table("mean (95 % interval)", *names, title=found.lr)
     for figure in found.means[names[-1]]:
         means.add_row(figure, *(str(found.means[name].get(figure, "")) for name in names))
-    means.add_row("LR MP a CPU second", *(f"{method.speed.lr_mpx_s:.3f}" if method.speed else "" for method in
-                                          found.methods))  # fmt: skip
+    means.add_row(
+        "LR MP a CPU second", *(f"{method.speed.lr_mpx_s:.3f}" if method.speed else "" for method in found.methods)
+    )
     yield means
     gains = Table("gain in PSNR, dB", "all (95 % interval)", *found.sensors)
     for name, gain in found.gains.items():
-        gains.add_row(name, f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
-                      *(f"{sensor[name]:+.2f}" for sensor in found.sensors.values()))  # fmt: skip
+        gains.add_row(
+            name,
+            f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
+            *(f"{sensor[name]:+.2f}" for sensor in found.sensors.values()),
+        )
     yield gains

@@ -28,8 +28,10 @@ from srcore.settings import BACKENDS
 
 
 def upscale(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name "
-                                          "joins one file a band.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name joins one file a band."),
+    ],
     output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
     model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
@@ -41,23 +43,36 @@ def upscale(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
-    back_projection: Annotated[int, typer.Option(min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, "
-                                                 "averaged down, give the input back.")] = BACK_PROJECTION,
-    denoise: Annotated[float, typer.Option(min=0, max=MAX_DENOISE, help="Take noise out of the input first: times "
-                                           "the noise that is found, 1 is a good start.")] = 0.0,
-    sharpen: Annotated[float, typer.Option(min=0, max=MAX_SHARPEN, help="Sharpen the result by so much: 0.2 is seen, "
-                                           "much more is stopped.")] = 0.0,
-    trust: Annotated[bool, typer.Option("--trust", help="Also a map of how far each pixel may be off; eight times "
-                                        "the work.")] = False,
+    back_projection: Annotated[
+        int,
+        typer.Option(
+            min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, averaged down, give the input back."
+        ),
+    ] = BACK_PROJECTION,
+    denoise: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=MAX_DENOISE,
+            help="Take noise out of the input first: times the noise that is found, 1 is a good start.",
+        ),
+    ] = 0.0,
+    sharpen: Annotated[
+        float,
+        typer.Option(min=0, max=MAX_SHARPEN, help="Sharpen the result by so much: 0.2 is seen, much more is stopped."),
+    ] = 0.0,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also a map of how far each pixel may be off; eight times the work.")
+    ] = False,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Super-resolve one scene: INPUT to OUTPUT, with its STAC item, quicklook, report and receipt."""
-    from flows.direct import direct_job
     from flows.progress import bars
-    from flows.scene import STAGES, run_scene
+    from srcore.run.direct import direct_job
+    from srcore.run.scene import STAGES, run_scene
     from srcore.stages.plan import OUTPUTS
 
     check_choice("--until", until, (*STAGES, "publish"))
@@ -66,11 +81,24 @@ def upscale(
     check_choice("--backend", chosen_backend(backend), BACKENDS)
     where = chosen_workers(workers, scheduler)
     job = direct_job(
-        source, output, model=model, scale=_scale(scale), bands=tuple(bands.split(",")) if bands else None,
-        nodata=nodata, device=device, precision=precision, backend=chosen_backend(backend), workers=where.resolved,
-        tile=tile, validate=validate, overwrite=overwrite, back_projection=back_projection,
-        denoise=denoise, sharpen=sharpen, outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
-    )  # fmt: skip
+        source,
+        output,
+        model=model,
+        scale=_scale(scale),
+        bands=tuple(bands.split(",")) if bands else None,
+        nodata=nodata,
+        device=device,
+        precision=precision,
+        backend=chosen_backend(backend),
+        workers=where.resolved,
+        tile=tile,
+        validate=validate,
+        overwrite=overwrite,
+        back_projection=back_projection,
+        denoise=denoise,
+        sharpen=sharpen,
+        outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
+    )
     with bars(show=not as_json) as call:
         receipt = run_scene(job, where, call, until)
     if as_json:
@@ -94,9 +122,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
-    from flows.dataset import run_dataset
     from flows.progress import bars
-    from flows.scene import scene_runner
+    from srcore.run.dataset import run_dataset
+    from srcore.run.scene import scene_runner
 
     if dry_run:
         status(dataset, catalog, as_json)
@@ -140,8 +168,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Where every scene stands: new, changed, published or quarantined, and why."""
-    from flows.dataset import scene_states
     from srcore.catalog import load_catalog
+    from srcore.run.dataset import scene_states
 
     loaded = load_catalog(chosen_catalog(catalog))
     names = [dataset] if dataset is not None else list(loaded.datasets)

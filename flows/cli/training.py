@@ -20,11 +20,13 @@ def train(
     config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
     pack: Annotated[Path | None, typer.Option(help="Train nothing: write here what a bare GPU machine needs.")] = None,
-    search: Annotated[bool, typer.Option("--search", help="Try what the recipe's key `search` lists; ends with the "
-                                         "best as a recipe.")] = False,
-    folds: Annotated[int | None, typer.Option(help="Cross-validate: so many trainings, each judged on places that it "
-                                              "did not see.")] = None,
-) -> None:  # fmt: skip
+    search: Annotated[
+        bool, typer.Option("--search", help="Try what the recipe's key `search` lists; ends with the best as a recipe.")
+    ] = False,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate: so many trainings, each judged on places that it did not see.")
+    ] = None,
+) -> None:
     """Train a generator by a recipe; ends with a checkpoint folder and its model card."""
     from srcore.training.config import read_config
 
@@ -36,29 +38,29 @@ def train(
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # the run reports so off a terminal
     if search:
-        from srcore.training.search import FOLDER
-        from srcore.training.search import search as search_recipes
+        from srcore.training.fit.search import FOLDER
+        from srcore.training.fit.search import search as search_recipes
 
         out.print(_search_table(search_recipes(recipe, resume=resume)))
         out.print(f"best recipe: {recipe.output / FOLDER / 'best.yaml'}\nreport: {recipe.output / FOLDER}/search.html")
     elif folds is not None:
-        from srcore.training.folds import FOLDER, cross_validate
+        from srcore.training.fit.folds import FOLDER, cross_validate
 
         out.print(_folds_table(cross_validate(recipe, folds, resume=resume)))
         out.print(f"report: {recipe.output / FOLDER}/folds.html")
     else:
-        from srcore.training.loop import train as train_generator
+        from srcore.training.fit.loop import train as train_generator
 
         out.print(f"checkpoint: {train_generator(recipe, resume=resume)}")
 
 
 def _pack(recipe: TrainConfig, folder: Path) -> None:
-    from srcore.training import bare
-    from srcore.training.loop import prepare
+    from srcore.training.fit import bare
+    from srcore.training.fit.loop import prepare
 
     state, planes, _ = prepare(recipe)
     bare.pack(folder, recipe, planes, state)
-    out.print(f"packed: {folder}; there: python -m srcore.training.bare {folder.name}")
+    out.print(f"packed: {folder}; there: python -m srcore.training.fit.bare {folder.name}")
 
 
 def _search_table(found: SearchFigures) -> Table:
@@ -75,10 +77,12 @@ def _search_table(found: SearchFigures) -> Table:
         ]
         last = f"{one.curve[-1][1]:+.3f} at step {one.curve[-1][0]}" if one.curve else ""
         table.add_row(
-            str(one.number), *(setting(one.values[key]) for key in keys),
+            str(one.number),
+            *(setting(one.values[key]) for key in keys),
             f"{one.gain.mean:+.3f} ({one.gain.low:+.3f} to {one.gain.high:+.3f})" if one.gain else last,
-            f"{one.speed.lr_mpx_s:.3f}" if one.speed else "", ", ".join(told) or one.ending,
-        )  # fmt: skip
+            f"{one.speed.lr_mpx_s:.3f}" if one.speed else "",
+            ", ".join(told) or one.ending,
+        )
     return table
 
 
@@ -87,9 +91,15 @@ def _folds_table(found: Folds) -> Table:
     table = Table("fold", f"dB over {found.plain} (95 % interval)", "places", title=f"folds of {found.name}")
     for fold in found.folds:
         gain = fold.gain
-        table.add_row(str(fold.number), f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
-                      ", ".join(place.place for place in fold.places))  # fmt: skip
+        table.add_row(
+            str(fold.number),
+            f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
+            ", ".join(place.place for place in fold.places),
+        )
     table.add_section()
-    table.add_row("mean", f"{found.mean:+.2f} ± {found.deviation:.2f}", f"{found.gain.scenes} places: "
-                  f"{found.gain.mean:+.2f} ({found.gain.low:+.2f} to {found.gain.high:+.2f})")  # fmt: skip
+    table.add_row(
+        "mean",
+        f"{found.mean:+.2f} ± {found.deviation:.2f}",
+        f"{found.gain.scenes} places: {found.gain.mean:+.2f} ({found.gain.low:+.2f} to {found.gain.high:+.2f})",
+    )
     return table

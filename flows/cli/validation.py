@@ -46,8 +46,13 @@ def _print(report: Report) -> None:
     table = Table("check", "", "value", "limit", "what was compared")
     for check in report.checks:
         mark = "" if check.kind == "INFO" else "ok" if check.passed else check.kind
-        table.add_row(check.id, mark, _value(check), "" if check.limit is None else str(check.limit),
-                      check.basis if check.passed else f"{check.basis}: {check.hint}")  # fmt: skip
+        table.add_row(
+            check.id,
+            mark,
+            _value(check),
+            "" if check.limit is None else str(check.limit),
+            check.basis if check.passed else f"{check.basis}: {check.hint}",
+        )
     out.print(table)
     out.print(report.verdict)
 

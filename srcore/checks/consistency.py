@@ -41,11 +41,16 @@ class ConsistencyCheck:
         # The product is rounded, the bicubic here is not: rounding has a variance of step^2 / 12.
         ratio = float((ours / np.maximum(np.hypot(bicubic, self.step / 12**0.5), 1e-12)).max(initial=0.0))
         return [
-            judge(limits, "consistency.ratio", ratio, "x bicubic",
-                  "RMSE(mean of SR, LR) over RMSE(mean of bicubic, LR), worst band",
-                  "the model changes the radiometry"),
+            judge(
+                limits,
+                "consistency.ratio",
+                ratio,
+                "x bicubic",
+                "RMSE(mean of SR, LR) over RMSE(mean of bicubic, LR), worst band",
+                "the model changes the radiometry",
+            ),
             judge(limits, "consistency.rmse", float(ours.max(initial=0.0)), "DN", "RMSE(mean of SR, LR), worst band"),
-        ]  # fmt: skip
+        ]
 
 
 def averaged_bicubic(block: Block) -> NDArray[Any]:

@@ -52,10 +52,15 @@ def detail_checks(
 ) -> list[Check]:
     """Detail of the SR over detail of bicubic in the least and in the most detailed band, and values out of range."""
     checks = [
-        judge(limits, "detail.beyond", beyond.share, "of LR pixels",
-              f"SR leaves the LR's 3 x 3 range by more than {BEYOND:.0%} of it",
-              "ringing, or texture that the LR does not hint at"),
-    ]  # fmt: skip
+        judge(
+            limits,
+            "detail.beyond",
+            beyond.share,
+            "of LR pixels",
+            f"SR leaves the LR's 3 x 3 range by more than {BEYOND:.0%} of it",
+            "ringing, or texture that the LR does not hint at",
+        ),
+    ]
     if not patches:
         return [*checks, abstain("detail.least", "no patch of valid pixels")]
     sums = np.array([[_energy(patch.sr, patch.scale), _energy(patch.bicubic, patch.scale)] for patch in patches])
@@ -66,10 +71,17 @@ def detail_checks(
     if float(theirs.min()) < step:  # a flat band has no detail to lose
         least = judge({}, "detail.least", float(ratio.min()), "x bicubic", f"{basis}, least band")
     return [
-        *checks, least,
-        judge(limits, "detail.most", float(ratio.max()), "x bicubic", f"{basis}, most detailed band",
-              "texture that the LR does not hint at"),
-    ]  # fmt: skip
+        *checks,
+        least,
+        judge(
+            limits,
+            "detail.most",
+            float(ratio.max()),
+            "x bicubic",
+            f"{basis}, most detailed band",
+            "texture that the LR does not hint at",
+        ),
+    ]
 
 
 def _energy(sr: NDArray[Any], scale: int) -> NDArray[np.float64]:

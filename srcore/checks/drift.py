@@ -32,8 +32,14 @@ def drift_checks(
         middle = float(np.median(past))
         spread = max(1.4826 * float(np.median(np.abs(past - middle))), 0.02 * abs(middle), 1e-9)
         found.append(
-            judge(limits, f"drift.{check.id}", abs(check.value - middle) / spread, "robust deviations",
-                  f"{check.id} against the median {middle:.4g} of the last {len(past)} products",
-                  "another season, a change of the sensor, or of the source's processing", of="drift")
-        )  # fmt: skip
+            judge(
+                limits,
+                f"drift.{check.id}",
+                abs(check.value - middle) / spread,
+                "robust deviations",
+                f"{check.id} against the median {middle:.4g} of the last {len(past)} products",
+                "another season, a change of the sensor, or of the source's processing",
+                of="drift",
+            )
+        )
     return found

@@ -9,7 +9,7 @@ from srcore.checks import Check, abstain, judge
 from srcore.errors import SRError, StoreError
 from srcore.layout import ProductPaths
 from srcore.limits import Limit
-from srcore.storage.product_file import is_cog, overview_difference, stac_error
+from srcore.storage.stac.any_product import is_cog, overview_difference, stac_error
 
 BLOCKS = "every block of the file"
 
@@ -19,13 +19,33 @@ def file_checks(product: ProductPaths, limits: Mapping[str, Limit], *, cog: bool
     checks = [Check("file.blocks", "GATE", True, "all read", "", "all", BLOCKS)]
     if cog:
         layout = is_cog(product.data)
-        checks += [Check("file.layout", "GATE", layout, "COG" if layout else "not a COG", "", "COG",
-                         "declared layout of the file", "it was written or changed by another tool"),
-                   *overview_checks(product.data, limits)]  # fmt: skip
+        checks += [
+            Check(
+                "file.layout",
+                "GATE",
+                layout,
+                "COG" if layout else "not a COG",
+                "",
+                "COG",
+                "declared layout of the file",
+                "it was written or changed by another tool",
+            ),
+            *overview_checks(product.data, limits),
+        ]
     if stac:
         error = stac_error(product.stac)
-        checks.append(Check("file.stac", "GATE", not error, error or "valid", "", "valid",
-                            "STAC item against STAC's schema and ours", "the item was changed"))  # fmt: skip
+        checks.append(
+            Check(
+                "file.stac",
+                "GATE",
+                not error,
+                error or "valid",
+                "",
+                "valid",
+                "STAC item against STAC's schema and ours",
+                "the item was changed",
+            )
+        )
     return checks
 
 
@@ -37,8 +57,16 @@ def overview_checks(path: Path, limits: Mapping[str, Limit]) -> list[Check]:
         return [unreadable(error)]
     if difference is None:
         return [abstain("file.overviews", "the file has none")]
-    return [judge(limits, "file.overviews", difference, "deviations", "overviews against the averages beneath them",
-                  "an overview shows another picture")]  # fmt: skip
+    return [
+        judge(
+            limits,
+            "file.overviews",
+            difference,
+            "deviations",
+            "overviews against the averages beneath them",
+            "an overview shows another picture",
+        )
+    ]
 
 
 def unreadable(error: SRError) -> Check:

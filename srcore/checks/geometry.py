@@ -15,13 +15,36 @@ def check_grid(expected: Grid, found: Grid, limits: Mapping[str, Limit]) -> list
     """Shape, CRS and corners of the product against the source's grid at the scale."""
     of = "grid.corners" if len(expected.shape) == 2 else "grid.corners_volume"
     return [
-        Check("grid.shape", "GATE", found.shape == expected.shape, _times(found.shape), "px", _times(expected.shape),
-              "LR shape x scale", "the product was cut or padded"),
-        Check("grid.crs", "GATE", (found.crs is None) == (expected.crs is None) and same_crs(expected, found),
-              crs_name(found), "", crs_name(expected), "CRS of the source", "the CRS was lost or changed"),
-        judge(limits, "grid.corners", corner_shift_px(expected, found), "px", "corners of the source's grid",
-              "a half pixel lost, or another affine", of=of),
-    ]  # fmt: skip
+        Check(
+            "grid.shape",
+            "GATE",
+            found.shape == expected.shape,
+            _times(found.shape),
+            "px",
+            _times(expected.shape),
+            "LR shape x scale",
+            "the product was cut or padded",
+        ),
+        Check(
+            "grid.crs",
+            "GATE",
+            (found.crs is None) == (expected.crs is None) and same_crs(expected, found),
+            crs_name(found),
+            "",
+            crs_name(expected),
+            "CRS of the source",
+            "the CRS was lost or changed",
+        ),
+        judge(
+            limits,
+            "grid.corners",
+            corner_shift_px(expected, found),
+            "px",
+            "corners of the source's grid",
+            "a half pixel lost, or another affine",
+            of=of,
+        ),
+    ]
 
 
 def corner_shift_px(expected: Grid, found: Grid) -> float:

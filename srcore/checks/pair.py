@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -18,12 +18,11 @@ from srcore.checks.suite import Scene, Suite
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.limits import Limit
+from srcore.progress import Progress, silent
 from srcore.storage.cut import cut
 from srcore.storage.header import Header
-from srcore.storage.scene import SceneReader, open_scene, read_header
+from srcore.storage.scene import SceneReader, hr_header, open_scene, read_header
 from srcore.tiling import TilePlan
-
-Progress = Callable[[int, int], None]
 
 CORE_PX = 512
 """LR pixels along a block."""
@@ -32,9 +31,12 @@ DISJOINT = 0.5
 
 
 def validate_pair(
-    sr_path: Path, lr_path: Path, limits: Mapping[str, Limit], hr_path: Path | None = None,
-    progress: Progress = lambda done, total: None,
-) -> Report:  # fmt: skip
+    sr_path: Path,
+    lr_path: Path,
+    limits: Mapping[str, Limit],
+    hr_path: Path | None = None,
+    progress: Progress = silent,
+) -> Report:
     """Every check that two files (and the true HR) allow.
 
     SourceError or GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size
@@ -52,8 +54,9 @@ def validate_pair(
     shape = lr.grid.shape
     core = (*(min(8, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
     tiles = TilePlan(shape, core, (0,) * (len(shape) - 2) + (MARGIN_PX,) * 2, scale)
-    scene = Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False,
-                  tuple(band.nodata for band in sr.bands))  # fmt: skip
+    scene = Scene(
+        lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, tuple(band.nodata for band in sr.bands)
+    )
     suite = Suite(scene, limits)
     try:
         with ExitStack() as stack:
@@ -74,14 +77,26 @@ def comparable(lr: Header, sr: Header) -> tuple[int, ...]:
         raise GridError("SR and LR have different bands", f"{len(sr.bands)} and {len(lr.bands)}", "give the same bands")
     scale = _scale(lr.grid, sr.grid)
     if (lr.grid.crs is None) != (sr.grid.crs is None) or not same_crs(lr.grid, sr.grid):
-        raise GridError("SR and LR have different CRS", f"{crs_name(sr.grid)} and {crs_name(lr.grid)}",
-                        "warp one to the other's grid", code="OTHER_CRS")  # fmt: skip
+        raise GridError(
+            "SR and LR have different CRS",
+            f"{crs_name(sr.grid)} and {crs_name(lr.grid)}",
+            "warp one to the other's grid",
+            code="OTHER_CRS",
+        )
     if corner_shift_px(lr.grid.scaled(scale), sr.grid) > DISJOINT * max(sr.grid.shape):
-        raise GridError("SR and LR show different places", f"bounds {_round(sr.grid)} and {_round(lr.grid)}",
-                        "give files of one scene", code="DISJOINT")  # fmt: skip
+        raise GridError(
+            "SR and LR show different places",
+            f"bounds {_round(sr.grid)} and {_round(lr.grid)}",
+            "give files of one scene",
+            code="DISJOINT",
+        )
     if lr.nodata in ("tag", "mask", "alpha") and sr.nodata == "none":
-        raise GridError("the SR does not say what is nodata", f"the LR has a {lr.nodata}, the SR nothing",
-                        "write the SR with the nodata of its LR", code="NO_NODATA")  # fmt: skip
+        raise GridError(
+            "the SR does not say what is nodata",
+            f"the LR has a {lr.nodata}, the SR nothing",
+            "write the SR with the nodata of its LR",
+            code="NO_NODATA",
+        )
     return scale
 
 
@@ -89,28 +104,17 @@ def _scale(lr: Grid, sr: Grid) -> tuple[int, ...]:
     whole = len(lr.shape) == len(sr.shape) and all(b % a == 0 for a, b in zip(lr.shape, sr.shape, strict=True))
     scale = tuple(b // a for a, b in zip(lr.shape, sr.shape, strict=True)) if whole else ()
     if not whole or scale[-1] != scale[-2] or any(s != 1 for s in scale[:-2]):
-        raise GridError("the size of the SR is no whole multiple of the LR's",
-                        f"{' x '.join(map(str, sr.shape))} and {' x '.join(map(str, lr.shape))}",
-                        "crop to a whole multiple, the same on rows and columns", code="NOT_A_MULTIPLE")  # fmt: skip
+        raise GridError(
+            "the size of the SR is no whole multiple of the LR's",
+            f"{' x '.join(map(str, sr.shape))} and {' x '.join(map(str, lr.shape))}",
+            "crop to a whole multiple, the same on rows and columns",
+            code="NOT_A_MULTIPLE",
+        )
     return scale
 
 
 def _round(grid: Grid) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in grid.bounds()) + ")"
-
-
-def hr_header(path: Path, lr: Header, sr: Header) -> Header:
-    """The header of the true HR; GridError unless it has the bands and the size of the SR."""
-    header = read_header([path], lr.kind)
-    names = {band.name for band in header.bands}
-    if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
-        header = read_header([path], lr.kind, [band.name for band in lr.bands])
-    if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
-        found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
-        raise GridError(f"the HR {path.name} does not fit its SR", found,
-                        f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}", code="BAD_HR"
-                        )  # fmt: skip
-    return header
 
 
 def _blocks(tiles: TilePlan, lr: SceneReader, sr: SceneReader, progress: Progress) -> Iterator[Block]:

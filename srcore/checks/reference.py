@@ -41,4 +41,4 @@ class ReferenceCheck:
             judge(limits, "reference.psnr", ours, "dB", basis),
             judge(limits, "reference.psnr_bicubic", bicubic_, "dB", basis),
             judge(limits, "reference.gain", ours - bicubic_, "dB", basis, "the model does worse than bicubic here"),
-        ]  # fmt: skip
+        ]

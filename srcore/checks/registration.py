@@ -29,20 +29,38 @@ LEAST_LIKENESS = 0.5
 
 def registration_checks(patches: Sequence[Patch], step: float, limits: Mapping[str, Limit]) -> list[Check]:
     """Median shift of the quadrants, and the shift at the corners of the scene."""
-    found = [_shift(patch, turn % len(patch.bands)) for turn, patch in enumerate(patches)
-             if patch.texture >= LEAST_TEXTURE * step]  # fmt: skip
+    found = [
+        _shift(patch, turn % len(patch.bands))
+        for turn, patch in enumerate(patches)
+        if patch.texture >= LEAST_TEXTURE * step
+    ]
     rows = [(patch.at, shift) for patch, shift in zip(patches, found, strict=False) if shift is not None]
     if not rows:
         return [abstain("registration.shift", "no patch with enough valid texture")]
     at, shifts = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
     basis = "cross-correlation of SR and bicubic, median of the patches of a quadrant, worst quadrant"
-    checks = [judge(limits, "registration.shift", _worst_quadrant(at, shifts), "SR px", basis,
-                    "a half pixel was lost, or another pixel convention")]  # fmt: skip
+    checks = [
+        judge(
+            limits,
+            "registration.shift",
+            _worst_quadrant(at, shifts),
+            "SR px",
+            basis,
+            "a half pixel was lost, or another pixel convention",
+        )
+    ]
     if len(rows) >= 6 and np.ptp(at, axis=0).min() > 0.3:
         corner = _at_corners(at, shifts)
-        checks.append(judge(limits, "registration.corner", corner, "SR px",
-                            "shift at the scene's corners, by a line through the patches",
-                            "another scale than the grid says, as with align_corners"))  # fmt: skip
+        checks.append(
+            judge(
+                limits,
+                "registration.corner",
+                corner,
+                "SR px",
+                "shift at the scene's corners, by a line through the patches",
+                "another scale than the grid says, as with align_corners",
+            )
+        )
     return checks
 
 

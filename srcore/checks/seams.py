@@ -114,7 +114,9 @@ class SeamCheck:
         """Sums and numbers of SR and bicubic along every strip, or along the whole scene."""
         strips: list[tuple[NDArray[Any], ...]] = [
             (*pair, *self.strips[("bicubic", axis, strip)])
-                  for (of, one, strip), pair in sorted(self.strips.items()) if (of, one) == ("sr", axis)]  # fmt: skip
+            for (of, one, strip), pair in sorted(self.strips.items())
+            if (of, one) == ("sr", axis)
+        ]
         if not whole or not strips:
             return strips
         # Where borders are is not known: whole columns, so that chance has less to say.

@@ -41,11 +41,23 @@ class SpectralCheck:
             return []
         angle = float(np.degrees(self.angle / self.count))
         return [
-            judge(limits, "spectral.angle", angle, "degrees", "mean angle of the averaged SR's spectrum to the LR's",
-                  "bands are mixed up, or scaled one by one"),
-            judge(limits, "spectral.reflectance", self.error / max(self.size, 1e-12), "of the mean",
-                  "mean |averaged SR - LR| over mean |LR|, all bands", "the model changes the radiometry"),
-        ]  # fmt: skip
+            judge(
+                limits,
+                "spectral.angle",
+                angle,
+                "degrees",
+                "mean angle of the averaged SR's spectrum to the LR's",
+                "bands are mixed up, or scaled one by one",
+            ),
+            judge(
+                limits,
+                "spectral.reflectance",
+                self.error / max(self.size, 1e-12),
+                "of the mean",
+                "mean |averaged SR - LR| over mean |LR|, all bands",
+                "the model changes the radiometry",
+            ),
+        ]
 
 
 def _dot(a: Any, b: Any) -> Any:

@@ -50,9 +50,12 @@ def refuse_missing(backend: str, generator: Generator, device: torch.device, pre
     if precision == "int8":
         there = [*installed(generator, device, precision)]
     if backend not in there:
-        raise CheckpointError(f"backend {backend} is not there for {precision} on {device.type}",
-                              ", ".join(there) or "none", "install srcore[openvino] or use --backend auto",
-                              code="NO_BACKEND")  # fmt: skip
+        raise CheckpointError(
+            f"backend {backend} is not there for {precision} on {device.type}",
+            ", ".join(there) or "none",
+            "install srcore[openvino] or use --backend auto",
+            code="NO_BACKEND",
+        )
 
 
 def build(

@@ -50,8 +50,12 @@ class Batches:
         halo, scale = self.halo_px[axis - 2], self.scale[axis - 2]
         core = piece.shape[axis] - 2 * halo
         if core < 2 * max(16, halo):
-            raise TileError("the device has no memory for the smallest piece of a tile", f"core {core} px",
-                            "free memory on the device or use a smaller model", code="TILE_OOM")  # fmt: skip
+            raise TileError(
+                "the device has no memory for the smallest piece of a tile",
+                f"core {core} px",
+                "free memory on the device or use a smaller model",
+                code="TILE_OOM",
+            )
         cut = core // 2 // self.multiple * self.multiple
         first = self.run(piece.narrow(axis, 0, cut + 2 * halo), network)
         second = self.run(piece.narrow(axis, cut, core - cut + 2 * halo), network)

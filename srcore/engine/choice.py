@@ -27,7 +27,7 @@ from srcore.engine import gate
 from srcore.engine.backends import Backend, Precision, build, installed, refuse_missing
 from srcore.errors import CheckpointError, StoreError
 from srcore.models import Generator
-from srcore.storage.records import read_sealed, write_sealed
+from srcore.storage.disk.records import read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,15 @@ class Case:
     @property
     def key(self) -> str:
         """Names the remembered result: checkpoint, tile shape, precision, machine, threads and versions."""
-        facts = [self.spec.digest, self.precision, self.tile, _device_name(self.device), torch.get_num_threads(),
-                 {name: _version(name) for name in PACKAGES}, gate.LIMITS[self.precision]]  # fmt: skip
+        facts = [
+            self.spec.digest,
+            self.precision,
+            self.tile,
+            _device_name(self.device),
+            torch.get_num_threads(),
+            {name: _version(name) for name in PACKAGES},
+            gate.LIMITS[self.precision],
+        ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
     def seconds(self, pixels: int) -> float:
@@ -155,8 +162,12 @@ def recall(cache: Path, case: Case) -> list[Trial] | None:
 
 def remember(cache: Path, case: Case, trials: Sequence[Trial]) -> None:
     """Keep what was measured; a folder that cannot be written costs the next run a measurement, and nothing else."""
-    content: dict[str, Any] = {"model": case.spec.name, "precision": case.precision, "tile": list(case.tile),
-                               "trials": [asdict(trial) for trial in trials]}  # fmt: skip
+    content: dict[str, Any] = {
+        "model": case.spec.name,
+        "precision": case.precision,
+        "tile": list(case.tile),
+        "trials": [asdict(trial) for trial in trials],
+    }
     try:
         write_sealed(cache / "engines" / f"{case.key}.json", content)
     except OSError as error:
@@ -167,8 +178,12 @@ def _checked(case: Case, backend: str) -> Choice:
     refuse_missing(backend, case.generator, case.device, case.precision)
     trial = _gated(case, backend, case.reference, case.build(backend))
     if trial.refused:
-        raise CheckpointError(f"backend {backend} fails the numerics gate for {case.spec.name}", trial.refused,
-                              "use --backend auto or --precision float32", code="BACKEND_NUMERICS")  # fmt: skip
+        raise CheckpointError(
+            f"backend {backend} fails the numerics gate for {case.spec.name}",
+            trial.refused,
+            "use --backend auto or --precision float32",
+            code="BACKEND_NUMERICS",
+        )
     return Choice(backend, case.precision, trial.rms_dn, trial.max_dn)
 
 

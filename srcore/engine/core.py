@@ -40,9 +40,14 @@ class Engine:
     """One generator on one device. Not thread-safe; one a process."""
 
     def __init__(
-        self, spec: Spec, generator: Generator, device: torch.device, precision: Precision, backend: str = "eager",
+        self,
+        spec: Spec,
+        generator: Generator,
+        device: torch.device,
+        precision: Precision,
+        backend: str = "eager",
         samples: Sequence[Tensor] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.spec, self.device, self.precision, self.backend = spec, device, precision, backend
         if device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # on by default: the reference would have 10 bits
@@ -75,8 +80,12 @@ class Engine:
         if not is_sound(core, result):
             result = self.batches.run(slices, self.exact).cpu()
             if not is_sound(core, result):
-                raise TileError("the generator gives no usable numbers", "NaN, Inf or a constant, also in float32",
-                                "check the checkpoint and the tile's values", code="TILE_NONFINITE")  # fmt: skip
+                raise TileError(
+                    "the generator gives no usable numbers",
+                    "NaN, Inf or a constant, also in float32",
+                    "check the checkpoint and the tile's values",
+                    code="TILE_NONFINITE",
+                )
         return _unsliced(result, block, self.spec)
 
 
@@ -97,9 +106,12 @@ class BlockFacts:
 
 
 def super_resolve(
-    engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts,
+    engine: Engine,
+    tile: NDArray[Any],
+    valid: NDArray[np.bool_],
+    facts: BlockFacts,
     around: NDArray[np.bool_] | None = None,
-) -> NDArray[Any]:  # fmt: skip
+) -> NDArray[Any]:
     """The SR (C, *core * scale) in native dtype of a tile (C, *core + 2 halo) whose core's validity is `valid`.
 
     `valid` (C, *core) may be clipped at the scene's edge; the SR is clipped likewise. Invalid pixels come back
@@ -120,9 +132,14 @@ def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFa
     For `facts` that the engine `can_stream`: nothing is sharpened.
     """
     numbers = Numbers(
-        facts.normalisation.offset, facts.normalisation.scale, facts.dtype, facts.nodata,
-        engine.spec.scale[-1], engine.spec.halo[-1], facts.back_projection,
-    )  # fmt: skip
+        facts.normalisation.offset,
+        facts.normalisation.scale,
+        facts.dtype,
+        facts.nodata,
+        engine.spec.scale[-1],
+        engine.spec.halo[-1],
+        facts.back_projection,
+    )
 
     def again(block: Block) -> NDArray[Any]:
         network = facts.normalisation.apply(block.values)
@@ -132,9 +149,12 @@ def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFa
 
 
 def super_resolve_with_trust(
-    engine: Engine, tile: NDArray[Any], valid: NDArray[np.bool_], facts: BlockFacts,
+    engine: Engine,
+    tile: NDArray[Any],
+    valid: NDArray[np.bool_],
+    facts: BlockFacts,
     around: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[Any], NDArray[np.float32]]:  # fmt: skip
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """What `super_resolve` gives, and the half widths (C, *core * scale) in DN of its trust map, NaN where invalid."""
     if facts.trust is None:
         raise CheckpointError(f"{engine.spec.name} has no calibration for a trust map", "", "calibrate it")
@@ -165,9 +185,12 @@ def _clipped(engine: Engine, values: NDArray[Any], valid: NDArray[np.bool_]) -> 
 
 
 def numbers_of(
-    engine: Engine, block: NDArray[np.float32], around: NDArray[np.bool_] | None, back_projection: int,
+    engine: Engine,
+    block: NDArray[np.float32],
+    around: NDArray[np.bool_] | None,
+    back_projection: int,
     sharpen: float = 0.0,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), sharpened by so much and then
     back-projected so many steps."""
     numbers = engine.run(block)
@@ -178,9 +201,12 @@ def numbers_of(
 
 
 def self_ensemble_spread(
-    engine: Engine, block: NDArray[np.float32], numbers: NDArray[np.float32], around: NDArray[np.bool_] | None,
+    engine: Engine,
+    block: NDArray[np.float32],
+    numbers: NDArray[np.float32],
+    around: NDArray[np.bool_] | None,
     back_projection: int,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Standard deviation of the SR over the eight orientations of `block`; `numbers` is what it gives as it is."""
     spread = Spread(numbers)
     for member in range(1, MEMBERS):
@@ -203,9 +229,13 @@ def plain_sr(engine: Engine, lr: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _back_projected(
-    spec: Spec, sr: NDArray[np.float32], tile: NDArray[np.float32], around: NDArray[np.bool_] | None, steps: int,
+    spec: Spec,
+    sr: NDArray[np.float32],
+    tile: NDArray[np.float32],
+    around: NDArray[np.bool_] | None,
+    steps: int,
     margin: int,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there.
 
     `steps` of back-projection, none being only the cut; `margin` in LR pixels.
@@ -247,12 +277,20 @@ def prove(spec: Spec, generator: Generator) -> None:
     """Refuse a spec whose halo is not the one of the layers, or fails the numeric probe."""
     needed = halo_from_layers(generator)
     if set(spec.halo) != {needed} or spec.core_multiple != generator.core_multiple:
-        raise CheckpointError(f"the halo of {spec.name} is wrong", f"{spec.halo[-1]} px, its layers need {needed}",
-                              "import the model again", code="WRONG_HALO")  # fmt: skip
+        raise CheckpointError(
+            f"the halo of {spec.name} is wrong",
+            f"{spec.halo[-1]} px, its layers need {needed}",
+            "import the model again",
+            code="WRONG_HALO",
+        )
     difference = probe(generator, spec.halo[-1])
     if difference > PROBE_LIMIT:
-        raise CheckpointError(f"{spec.name} fails the halo probe", f"a relative difference of {difference:.2g}",
-                              "import the model again", code="WRONG_HALO")  # fmt: skip
+        raise CheckpointError(
+            f"{spec.name} fails the halo probe",
+            f"a relative difference of {difference:.2g}",
+            "import the model again",
+            code="WRONG_HALO",
+        )
 
 
 def choose_device(device: str) -> torch.device:

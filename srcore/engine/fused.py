@@ -27,9 +27,7 @@ class FusedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first, second = self.block.conv1, self.block.conv2
         operators = torch.ops.mkldnn
-        inner = operators._convolution_pointwise(
-            x, first.weight, first.bias, _ZERO, _ONE, _ONE, 1, "relu", [], ""
-        )  # fmt: skip
+        inner = operators._convolution_pointwise(x, first.weight, first.bias, _ZERO, _ONE, _ONE, 1, "relu", [], "")
         total = centre_crop(x, self.block.margin_px).contiguous(memory_format=torch.channels_last)
         result: Tensor = operators._convolution_pointwise_.binary(
             total, inner, second.weight, second.bias, _ZERO, _ONE, _ONE, 1, "add", 1.0, None, [], None

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 SPAN_DN = 10_000
 CORE_PX, VOLUME_CORE_PX = 128, 32
 """LR pixels along the core that is compared: multiples of every generator's grid."""
-LIMITS: dict[str, tuple[float, float]] = {
-    "float32": (0.05, 0.05), "bfloat16": (1.5, 100.0), "int8": (15.0, 1000.0)
-}  # fmt: skip
+LIMITS: dict[str, tuple[float, float]] = {"float32": (0.05, 0.05), "bfloat16": (1.5, 100.0), "int8": (15.0, 1000.0)}
 """Precision to the largest rms and the largest single difference, in DN of 10,000.
 
 int8 is not asked for by accident: its limit only finds what is broken.

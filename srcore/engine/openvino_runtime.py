@@ -30,9 +30,12 @@ class OpenVinoDeep(nn.Module):
         # bfloat16 numbers fit in float32 as they are: the graph holds the very weights that torch would use.
         self._source = deepcopy(deep).float()
         self._options = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(), "ENABLE_CPU_PINNING": False,
-        }  # fmt: skip
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,
+        }
         self._core = openvino.Core()
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._model = _convert(self._source)

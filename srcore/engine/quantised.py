@@ -27,9 +27,12 @@ def quantise_deep(model: Any, samples: Sequence[NDArray[np.float32]]) -> Any:
 
         logging.getLogger("nncf").setLevel(logging.ERROR)
         return nncf.quantize(
-            model, nncf.Dataset(list(samples)), preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples),
+            model,
+            nncf.Dataset(list(samples)),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(samples),
             ignored_scope=nncf.IgnoredScope(patterns=list(KEPT), types=["Add"]),
-        )  # fmt: skip
+        )
 
 
 @contextmanager

@@ -81,9 +81,14 @@ class SwinIR(Residual):
     """SR = cubic(LR) + F(LR), F with groups of window attention at LR resolution."""
 
     def __init__(
-        self, scale: int = 2, width: int = 48, depths: tuple[int, ...] = (4, 4), heads: int = 4, window: int = 8,
+        self,
+        scale: int = 2,
+        width: int = 48,
+        depths: tuple[int, ...] = (4, 4),
+        heads: int = 4,
+        window: int = 8,
         bands: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(scale, bands)
         self.core_multiple = window
         groups: list[SwinGroup] = []

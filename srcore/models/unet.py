@@ -27,9 +27,11 @@ class TwoConvs(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, bias=False), nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, bias=False), nn.ReLU(inplace=True),
-        )  # fmt: skip
+            nn.Conv2d(inputs, outputs, 3, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, bias=False),
+            nn.ReLU(inplace=True),
+        )
 
 
 class UNet(Residual):

@@ -140,7 +140,9 @@ def search_page(facts: SearchFigures) -> str:
 def folds_page(facts: Folds) -> str:
     """The page: mean and deviation, every fold, every place."""
     places = [(fold.number, place) for fold in facts.folds for place in fold.places]
-    gains = {f"fold {fold.number}": [place.gain if number == fold.number else float("nan") for number, place in places]
-             for fold in facts.folds}  # fmt: skip
+    gains = {
+        f"fold {fold.number}": [place.gain if number == fold.number else float("nan") for number, place in places]
+        for fold in facts.folds
+    }
     figure = dots_figure("places", [place.place for _, place in places], gains, f"dB over {facts.plain}")
     return render("folds.html", facts=facts, figure=figure, policy=policy(None, "data:"))

@@ -33,8 +33,16 @@ class Figures:
 
 
 NAMES = tuple(field.name for field in fields(Figures))
-UNITS = {"psnr": "dB", "spectral": "degrees", "spatial": "LR px", "synthesis": "spans", "reflectance": "spans",
-         "improvement": "of detail", "omission": "of detail", "hallucination": "of detail"}  # fmt: skip
+UNITS = {
+    "psnr": "dB",
+    "spectral": "degrees",
+    "spatial": "LR px",
+    "synthesis": "spans",
+    "reflectance": "spans",
+    "improvement": "of detail",
+    "omission": "of detail",
+    "hallucination": "of detail",
+}
 BEST_LOW = frozenset({"omission", "hallucination", "reflectance", "spectral", "spatial"})
 
 
@@ -114,14 +122,17 @@ def evaluation_page(evaluation: Evaluation, title: str, verdict: Verdict = ()) -
         facts=evaluation,
         title=title,
         verdict=verdict,
-        rows=[(name, UNITS.get(name, ""), [evaluation.means[method.name].get(name) for method in evaluation.methods])
-              for name in NAMES if any(name in figures for figures in evaluation.means.values())],
+        rows=[
+            (name, UNITS.get(name, ""), [evaluation.means[method.name].get(name) for method in evaluation.methods])
+            for name in NAMES
+            if any(name in figures for figures in evaluation.means.values())
+        ],
         plots=plots(evaluation),
         plain=plain,
         models=models,
         low=BEST_LOW,
         policy=policy(None, "data:"),
-    )  # fmt: skip
+    )
 
 
 def plots(evaluation: Evaluation) -> list[tuple[str, Markup]]:
@@ -130,12 +141,15 @@ def plots(evaluation: Evaluation) -> list[tuple[str, Markup]]:
     scenes = [one.scene for one in evaluation.scenes]
     psnr = {name: [one.by[name].psnr for one in evaluation.scenes] for name in names}
     gains = {name: [a - b for a, b in zip(psnr[name], psnr[names[0]], strict=True)] for name in names[1:]}
-    drawn = [("PSNR of every scene", dots_figure("psnr", scenes, psnr, "dB")),
-             (f"Gain over {names[0]}", dots_figure("gain", scenes, gains, "dB"))]  # fmt: skip
+    drawn = [
+        ("PSNR of every scene", dots_figure("psnr", scenes, psnr, "dB")),
+        (f"Gain over {names[0]}", dots_figure("gain", scenes, gains, "dB")),
+    ]
     shares = {
         name: [evaluation.means[name][share].mean for share in ("improvement", "omission", "hallucination")]
-        for name in names if "improvement" in evaluation.means[name]
-    }  # fmt: skip
+        for name in names
+        if "improvement" in evaluation.means[name]
+    }
     timed = [method for method in evaluation.methods if method.speed]
     if len(timed) > 1:
         drawn.insert(0, ("Quality and speed", pareto_figure("pareto", _points(evaluation), f"dB over {names[0]}")))

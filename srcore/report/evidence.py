@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.radiometry import Normalisation
-from srcore.storage.records import read_json, write_json
+from srcore.storage.disk.records import read_json, write_json
 
 BINS = 96
 """Of a histogram, about."""
@@ -106,9 +106,14 @@ class EvidenceCollector:
         """Sums over the pixels of a cell, and how many they are."""
 
     def add(
-        self, core: tuple[slice, ...], lr: NDArray[Any], valid: NDArray[np.bool_], sr: NDArray[Any],
-        sr_valid: NDArray[np.bool_], averaged: NDArray[np.float64],
-    ) -> None:  # fmt: skip
+        self,
+        core: tuple[slice, ...],
+        lr: NDArray[Any],
+        valid: NDArray[np.bool_],
+        sr: NDArray[Any],
+        sr_valid: NDArray[np.bool_],
+        averaged: NDArray[np.float64],
+    ) -> None:
         """LR (C, *core), SR (C, *core * scale), the validity of both, and the SR averaged down to (C, *core)."""
         for row, (values, seen) in enumerate(((lr, valid), (sr, sr_valid))):
             for band in range(len(values)):

@@ -207,9 +207,10 @@ def front(points: Sequence[Point]) -> list[Point]:
     """Those that no other of their group beats in speed or quality without losing in the other; slowest first."""
     ordered = sorted(points, key=lambda one: (one.speed, one.quality))
     return [
-        one for index, one in enumerate(ordered)
+        one
+        for index, one in enumerate(ordered)
         if not any(other.group == one.group and other.quality >= one.quality for other in ordered[index + 1 :])
-    ]  # fmt: skip
+    ]
 
 
 def pareto_figure(name: str, points: Sequence[Point], quality: str) -> Markup:
@@ -223,10 +224,23 @@ def pareto_figure(name: str, points: Sequence[Point], quality: str) -> Markup:
             rest = [one for one in points if one.group == group and one not in own]
             marker = MARKERS[index % len(MARKERS)]
             _intervals(axes, [*own, *rest])
-            axes.plot([one.speed for one in rest], [one.quality for one in rest], marker, color=LR, markersize=5,
-                      label=f"{group} beaten".strip() if rest else "_")  # fmt: skip
-            axes.plot([one.speed for one in own], [one.quality for one in own], f"{marker}-", color=SR, linewidth=1.2,
-                      markersize=6, label=f"{group} front".strip())  # fmt: skip
+            axes.plot(
+                [one.speed for one in rest],
+                [one.quality for one in rest],
+                marker,
+                color=LR,
+                markersize=5,
+                label=f"{group} beaten".strip() if rest else "_",
+            )
+            axes.plot(
+                [one.speed for one in own],
+                [one.quality for one in own],
+                f"{marker}-",
+                color=SR,
+                linewidth=1.2,
+                markersize=6,
+                label=f"{group} front".strip(),
+            )
         _speeds(axes, [one.speed for one in points])
         axes.set_ylabel(quality)
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -241,8 +255,15 @@ def _name_points(axes: Axes, points: Sequence[Point]) -> None:
     for one in points:
         place = axes.transAxes.inverted().transform(axes.transData.transform((one.speed, one.quality)))
         side, rise = (-1, -12) if place[0] > 0.6 else (1, 5)
-        axes.annotate(one.label, (one.speed, one.quality), xytext=(6 * side, rise), textcoords="offset points",
-                      ha="left" if side > 0 else "right", color=INK, fontsize=9)  # fmt: skip
+        axes.annotate(
+            one.label,
+            (one.speed, one.quality),
+            xytext=(6 * side, rise),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            color=INK,
+            fontsize=9,
+        )
 
 
 def _intervals(axes: Axes, points: Sequence[Point]) -> None:
@@ -269,8 +290,14 @@ def curves_figure(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]
         figure, axes = _canvas(5.2, 3.2)
         for label, points in sorted(curves.items(), key=lambda one: one[0] == best):
             own = label == best
-            axes.plot(*zip(*points, strict=True), "o-", color=SR if own else LR, linewidth=2 if own else 1,
-                      markersize=4 if own else 2.5, alpha=1 if own else 0.75)  # fmt: skip
+            axes.plot(
+                *zip(*points, strict=True),
+                "o-",
+                color=SR if own else LR,
+                linewidth=2 if own else 1,
+                markersize=4 if own else 2.5,
+                alpha=1 if own else 0.75,
+            )
         _name_ends(axes, {label: points[-1] for label, points in curves.items()}, best)
         axes.set_xlabel("step")
         axes.set_ylabel(unit)
@@ -287,8 +314,7 @@ def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], best: str) -
     for label, (x, y) in sorted(ends.items(), key=lambda one: one[0] != best):
         if all(x != other or abs(y - height) >= apart for other, height in named):
             named.append((x, y))
-            axes.annotate(label, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=INK,
-                          fontsize=9)  # fmt: skip
+            axes.annotate(label, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 
 
 LABEL_POINTS = 9.5

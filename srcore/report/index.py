@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
-from srcore.storage.files import write_atomic
-from srcore.storage.publish import Receipt
-from srcore.storage.records import read_json
+from srcore.storage.archive.publish import Receipt
+from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.records import read_json
 
 if TYPE_CHECKING:
     from markupsafe import Markup

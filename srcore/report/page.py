@@ -24,7 +24,7 @@ from srcore.report.evidence import Evidence
 from srcore.report.figures import histogram_figure, map_figure
 from srcore.report.pictures import Pictures
 from srcore.report.words import VERDICTS, family, in_words
-from srcore.storage.publish import Receipt
+from srcore.storage.archive.publish import Receipt
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_HISTOGRAMS = 16
@@ -128,11 +128,21 @@ def _keys(facts: ReportFacts) -> list[Key]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters |= {"number": number, "duration": duration, "moment": moment, "jpeg": _jpeg, "words": _words,
-                            "setting": setting}  # fmt: skip
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "duration": duration,
+        "moment": moment,
+        "jpeg": _jpeg,
+        "words": _words,
+        "setting": setting,
+    }
     environment.globals |= {"file": _file}
     return environment
 

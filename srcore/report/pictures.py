@@ -12,7 +12,7 @@ from PIL import Image
 
 from srcore.report.panels import RGB
 from srcore.report.quicklook import Look
-from srcore.storage.records import read_json, write_json
+from srcore.storage.disk.records import read_json, write_json
 
 PLACES = 3
 SIDE_HR = 512
@@ -68,8 +68,13 @@ class Pictures:
 
 
 def _place(value: dict[str, Any]) -> Place:
-    return Place(value["label"], tuple(value["frame"]), tuple(value["size"]), b64decode(value["before"]),
-                 b64decode(value["after"]))  # fmt: skip
+    return Place(
+        value["label"],
+        tuple(value["frame"]),
+        tuple(value["size"]),
+        b64decode(value["before"]),
+        b64decode(value["after"]),
+    )
 
 
 def paint_pictures(look: Look) -> Pictures:

@@ -11,10 +11,10 @@ import numpy as np
 from srcore.layout import ProductPaths
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
-from srcore.storage.files import write_atomic
+from srcore.storage.archive.publish import Receipt
+from srcore.storage.disk.files import write_atomic
 from srcore.storage.header import Header
-from srcore.storage.publish import Receipt
-from srcore.storage.scene_plan import ScenePlan
+from srcore.storage.work.scene_plan import ScenePlan
 
 if TYPE_CHECKING:
     from srcore.report.page import ReportFacts, Rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.progress import Progress
 from srcore.samples.landscape import BANDS, render
-from srcore.storage.samples import BLOCK, NODATA, SampleFile, write_sample
-
-Progress = Callable[[int, int], None]
+from srcore.storage.raster.write_sample import BLOCK, NODATA, SampleFile, write_sample
 
 SCALE = 2
 LR_GSD_M = 10.0

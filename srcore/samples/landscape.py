@@ -6,13 +6,13 @@ then blurred by a small point spread and given the noise of a sensor. Everything
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from srcore.progress import Progress
 from srcore.samples.districts import Districts, divide
 from srcore.samples.noise import Floats, Ints, cells, fractal, mixed, spread
 from srcore.samples.settlements import Settlement, settle
@@ -47,8 +47,6 @@ COARSE = 8
 """HR pixels between samples of the smooth fields."""
 BLOCK = 40
 """HR rows drawn at once."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from srcore.errors import StoreError
 from srcore.layout import ProductPaths
+from srcore.progress import Progress, silent
 from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
-from srcore.storage import cog, nifti, stac
-from srcore.storage.cog_assemble import assemble_cog
-from srcore.storage.cog_assembled import verify_assembled
-from srcore.storage.files import sha256_file, write_atomic
-from srcore.storage.ingested import Ingested
+from srcore.storage.cog import product as cog
+from srcore.storage.cog.assemble import assemble_cog
+from srcore.storage.cog.trust_map import trust_header
+from srcore.storage.cog.verify import verify_assembled
+from srcore.storage.disk.files import sha256_file, write_atomic
+from srcore.storage.nifti import volume as nifti
 from srcore.storage.scene import open_scene
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
-from srcore.storage.trust_map import trust_header
+from srcore.storage.stac import item as stac
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 
-Progress = Callable[[int, int], None]
 
-
-def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> dict[str, str]:
+def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     """Write product, STAC item and quicklook into the scene's staged folder, and read every block back.
 
     Gives the sha256 of each file by its name: what is published must still be what was read back.
@@ -34,9 +33,7 @@ def export(plan: ScenePlan, progress: Progress = lambda done, total: None) -> di
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
     shutil.rmtree(staged.folder, ignore_errors=True)  # what an earlier, broken export left
     staged.folder.mkdir(parents=True)
-    ingested = Ingested.load(plan.scratch)
-    if ingested is None:
-        raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
+    ingested = Ingested.require(plan.scratch, plan.scene)
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.check_trust(tile)
         store.check_masks(tile, ingested.sums[tile.index])

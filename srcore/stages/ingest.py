@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import ceil
 from typing import Any
@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
+from srcore.progress import Progress, silent
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
-from srcore.storage.ingested import Ingested
+from srcore.storage.disk.watch import changed, identify
 from srcore.storage.scene import SceneReader, open_scene
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
-from srcore.storage.watch import changed, identify
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile, TilePlan, Window
-
-Progress = Callable[[int, int], None]
 
 SAMPLES = 2**18
 """Valid pixels of a band that decide its normalisation, at most."""
@@ -30,7 +29,7 @@ NOISE_WINDOW_PX, NOISE_WINDOWS = 64, 64
 """Side of the windows that the noise is estimated from, and how many of them at most."""
 
 
-def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Ingested:
+def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     """Fill `tiles` and `valid` of the scene's store; gives what the pixels told. Does nothing when it is done.
 
     SourceError when a file cannot be read to its end, or changes while it is read (SOURCE_CHANGED).
@@ -62,8 +61,16 @@ def ingest(plan: ScenePlan, progress: Progress = lambda done, total: None) -> In
     spread = sampler.spread()
     none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
     normalisation = none if read_spec(plan.model).normalise == "none" else spread
-    result = Ingested(sources, normalisation, spread, sampler.valid_share(), tuple(sums), store.layout(), noise,
-                      sampler.removed() if noise else ())  # fmt: skip
+    result = Ingested(
+        sources,
+        normalisation,
+        spread,
+        sampler.valid_share(),
+        tuple(sums),
+        store.layout(),
+        noise,
+        sampler.removed() if noise else (),
+    )
     result.save(plan.scratch)
     return result
 
@@ -72,8 +79,10 @@ def _windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArra
     """Values and validity (C, Y, X) of windows spread over the scene: the same for every way to cut it."""
     each = max(1, int(NOISE_WINDOWS ** (1 / len(shape))))
     sides = [min(n, NOISE_WINDOW_PX if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
-    starts = [np.unique(np.linspace(0, n - side, min(each, ceil(n / side))).astype(int))
-              for n, side in zip(shape, sides, strict=True)]  # fmt: skip
+    starts = [
+        np.unique(np.linspace(0, n - side, min(each, ceil(n / side))).astype(int))
+        for n, side in zip(shape, sides, strict=True)
+    ]
     for start in product(*starts):
         values, valid = reader.read(tuple(slice(int(s), int(s) + n) for s, n in zip(start, sides, strict=True)))
         yield values.reshape(-1, *values.shape[-2:]), valid.reshape(-1, *valid.shape[-2:])

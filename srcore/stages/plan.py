@@ -21,11 +21,11 @@ from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
 from srcore.layout import ProductPaths, Scratch
 from srcore.limits import Changes
 from srcore.radiometry import BACK_PROJECTION
-from srcore.storage.files import NO_SPACE, free_bytes, store_error
+from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
+from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.watch import Stamp, changed, stamp, stamp_if_there
+from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import TilePlan, asked_core, choose_core
 from srcore.trust import Trust
 
@@ -89,8 +89,17 @@ class Job:
     def configuration(self) -> str:
         """sha256 over all but the sources that decides the product's pixels."""
         spec = read_spec(locate(self.model))
-        facts = [spec.digest, self.kind, self.bands, self.nodata, self.scale, self.precision, self.outputs,
-                 self.back_projection, self.limits]  # fmt: skip
+        facts = [
+            spec.digest,
+            self.kind,
+            self.bands,
+            self.nodata,
+            self.scale,
+            self.precision,
+            self.outputs,
+            self.back_projection,
+            self.limits,
+        ]
         if "trust" in self.outputs and spec.trust is not None:
             facts.append(spec.trust.model_dump())
         if self.denoise or self.sharpen:
@@ -140,9 +149,16 @@ def plan_scene(job: Job) -> ScenePlan:
         trust=_trust(spec, job) if "trust" in job.outputs else None,
     )
     _check_disk(plan)
-    log.info("%s: %d tiles of %s px, halo %s px, %.3f px computed a px; projected %.2f GiB a worker, %.2f GiB on disk",
-             job.scene, len(tiles), _times(tiles.core), _times(tiles.halo), tiles.redundancy,
-             worker_bytes(spec, header, tiles) / 2**30, disk_bytes(plan) / 2**30)  # fmt: skip
+    log.info(
+        "%s: %d tiles of %s px, halo %s px, %.3f px computed a px; projected %.2f GiB a worker, %.2f GiB on disk",
+        job.scene,
+        len(tiles),
+        _times(tiles.core),
+        _times(tiles.halo),
+        tiles.redundancy,
+        worker_bytes(spec, header, tiles) / 2**30,
+        disk_bytes(plan) / 2**30,
+    )
     return plan
 
 
@@ -153,16 +169,26 @@ def _times(numbers: Sequence[int]) -> str:
 def _trust(spec: Spec, job: Job) -> Trust:
     """The calibration of the model's trust map; PlanError where it has none, or one for other steps."""
     if spec.trust is None:
-        raise PlanError(f"model {spec.name} has no calibration for a trust map", "no 'trust' in its spec",
-                        "run `srcore models calibrate`, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+        raise PlanError(
+            f"model {spec.name} has no calibration for a trust map",
+            "no 'trust' in its spec",
+            "run `srcore models calibrate`, or leave the trust map out",
+            code="NOT_CALIBRATED",
+        )
     if job.denoise or job.sharpen:
-        raise PlanError(f"the trust map of {spec.name} holds without filters",
-                        f"denoise {job.denoise:g}, sharpen {job.sharpen:g}", "leave the filters out, or the trust map",
-                        code="NOT_CALIBRATED")  # fmt: skip
+        raise PlanError(
+            f"the trust map of {spec.name} holds without filters",
+            f"denoise {job.denoise:g}, sharpen {job.sharpen:g}",
+            "leave the filters out, or the trust map",
+            code="NOT_CALIBRATED",
+        )
     if spec.trust.back_projection != job.back_projection:
-        raise PlanError(f"the trust map of {spec.name} holds for another back-projection",
-                        f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
-                        "use the same, or leave the trust map out", code="NOT_CALIBRATED")  # fmt: skip
+        raise PlanError(
+            f"the trust map of {spec.name} holds for another back-projection",
+            f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
+            "use the same, or leave the trust map out",
+            code="NOT_CALIBRATED",
+        )
     return spec.trust
 
 
@@ -180,8 +206,11 @@ def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
     if job.scale is not None and _spread(job.scale, len(shape)) != own:
-        raise PlanError(f"model {spec.name} does not have the scale", "x".join(map(str, job.scale)),
-                        f"it does {','.join(map(str, own))}: leave --scale out or take another model")  # fmt: skip
+        raise PlanError(
+            f"model {spec.name} does not have the scale",
+            "x".join(map(str, job.scale)),
+            f"it does {','.join(map(str, own))}: leave --scale out or take another model",
+        )
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
     coupled = len(spec.halo)
@@ -216,12 +245,17 @@ def _check_output(job: Job) -> None:
         raise PlanError(f"{job.product.data} is a folder", "", "give a file name", code="BAD_OUTPUT")
     expected = (".nii", ".nii.gz") if job.kind == "volume" else (".tif", ".tiff")
     if not job.product.name.endswith(expected):
-        raise PlanError(f"a {job.kind} cannot be written to {job.product.name}", "",
-                        f"use a name that ends in {' or '.join(expected)}", code="BAD_OUTPUT")  # fmt: skip
+        raise PlanError(
+            f"a {job.kind} cannot be written to {job.product.name}",
+            "",
+            f"use a name that ends in {' or '.join(expected)}",
+            code="BAD_OUTPUT",
+        )
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise PlanError(f"output folder {folder} is not writable", "", "give a folder that you may write to",
-                        code="NOT_WRITABLE")  # fmt: skip
+        raise PlanError(
+            f"output folder {folder} is not writable", "", "give a folder that you may write to", code="NOT_WRITABLE"
+        )
 
 
 def _is_interrupted(job: Job) -> bool:
@@ -238,18 +272,24 @@ def save_plan(plan: ScenePlan) -> None:
     except OSError as error:
         if error.errno in NO_SPACE:
             raise store_error(plan.scratch.plan, error) from error
-        raise PlanError(f"output folder {plan.product.folder} cannot be made", error.strerror or str(error),
-                        "give a folder that you may write to", code="NOT_WRITABLE") from error  # fmt: skip
+        raise PlanError(
+            f"output folder {plan.product.folder} cannot be made",
+            error.strerror or str(error),
+            "give a folder that you may write to",
+            code="NOT_WRITABLE",
+        ) from error
 
 
 def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> None:
     needed = max(workers, 1) * worker_bytes(spec, header, tiles)
     available = psutil.virtual_memory().available
     if needed > available:
-        raise PlanError("the run does not fit in memory",
-                        f"{needed / 2**30:.1f} GiB projected for {max(workers, 1)} workers and "
-                        f"{available / 2**30:.1f} GiB free",
-                        "use a smaller --tile or fewer --workers", code="TOO_LARGE")  # fmt: skip
+        raise PlanError(
+            "the run does not fit in memory",
+            f"{needed / 2**30:.1f} GiB projected for {max(workers, 1)} workers and {available / 2**30:.1f} GiB free",
+            "use a smaller --tile or fewer --workers",
+            code="TOO_LARGE",
+        )
 
 
 def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
@@ -264,9 +304,12 @@ def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
 def _check_disk(plan: ScenePlan) -> None:
     needed, free = disk_bytes(plan), free_bytes(plan.product.folder)
     if needed > free:
-        raise PlanError("the run does not fit on the disk",
-                        f"{needed / 2**30:.1f} GiB projected and {free / 2**30:.1f} GiB free at {plan.product.folder}",
-                        "free some space or put the store elsewhere", code="DISK_FULL")  # fmt: skip
+        raise PlanError(
+            "the run does not fit on the disk",
+            f"{needed / 2**30:.1f} GiB projected and {free / 2**30:.1f} GiB free at {plan.product.folder}",
+            "free some space or put the store elsewhere",
+            code="DISK_FULL",
+        )
 
 
 def disk_bytes(plan: ScenePlan) -> int:

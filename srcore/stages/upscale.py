@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from math import prod
@@ -19,12 +19,13 @@ from srcore import dispatch
 from srcore.checkpoints import Spec, read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.overlap import Done, overlapped
+from srcore.progress import Progress, silent
 from srcore.settings import load_settings
-from srcore.storage.ingested import Ingested
-from srcore.storage.markers import Maker
-from srcore.storage.records import read_sealed, write_sealed_once
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
+from srcore.storage.disk.records import read_sealed, write_sealed_once
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.markers import Maker
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 
 TASK_PIXELS = 2**18
 """LR pixels times bands that a small generator does in about a second on one core."""
@@ -74,9 +74,7 @@ class TileDone:
     """Of computing."""
 
 
-def upscale(
-    plan: ScenePlan, workers: dispatch.Workers | None = None, progress: Progress = lambda done, total: None
-) -> Upscaled:
+def upscale(plan: ScenePlan, workers: dispatch.Workers | None = None, progress: Progress = silent) -> Upscaled:
     """Compute the SR of every tile that has no marker yet, on the workers.
 
     TileError names a tile that failed after its retries; the tiles beside it are finished first.
@@ -97,13 +95,23 @@ def upscale(
     work = partial(upscale_tiles, plan.scratch.plan)
     dispatch.run_tiles(work, pending, where, arrived, _batch(plan, len(pending), where.resolved))
     makers = store.makers()
-    device, precision, backend = ("+".join(sorted({getattr(maker, name) for maker in makers}))
-                                  for name in ("device", "precision", "backend"))  # fmt: skip
+    device, precision, backend = (
+        "+".join(sorted({getattr(maker, name) for maker in makers})) for name in ("device", "precision", "backend")
+    )
     rms_dn = max(maker.rms_dn for maker in makers)
     computing_s = sum(tile.seconds for tile in done)
     seconds = time.monotonic() - started
-    log.info("%s: %s by %s on %s, %.2f DN rms of 10,000 off float32; %d tiles in %.1f s, %.1f s of computing",
-             plan.scene, precision, backend, device, rms_dn, len(done), seconds, computing_s)  # fmt: skip
+    log.info(
+        "%s: %s by %s on %s, %.2f DN rms of 10,000 off float32; %d tiles in %.1f s, %.1f s of computing",
+        plan.scene,
+        precision,
+        backend,
+        device,
+        rms_dn,
+        len(done),
+        seconds,
+        computing_s,
+    )
     return Upscaled(total, len(done), device, precision, backend, rms_dn, seconds, computing_s)
 
 
@@ -210,12 +218,14 @@ class _Scene:
 def _opened(plan_path: Path, _version: int) -> _Scene:
     """The scene of a plan; opened once a worker and version of the plan."""
     plan = ScenePlan.load(plan_path)
-    ingested = Ingested.load(plan.scratch)
-    if ingested is None:
-        raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
+    ingested = Ingested.require(plan.scratch, plan.scene)
     if read_spec(plan.model).digest != plan.model_digest:
-        raise CheckpointError(f"the checkpoint {plan.model} changed during the run", "another digest",
-                              "run again: all tiles are then done with the new one", code="MODEL_CHANGED")  # fmt: skip
+        raise CheckpointError(
+            f"the checkpoint {plan.model} changed during the run",
+            "another digest",
+            "run again: all tiles are then done with the new one",
+            code="MODEL_CHANGED",
+        )
     return _Scene(plan, ingested, *_engine(plan, ingested))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import lru_cache
@@ -18,37 +18,34 @@ from srcore.checks.blocks import MARGIN_PX, Block, average_down
 from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
-from srcore.checks.pair import hr_header
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
-from srcore.errors import SourceError, StoreError
+from srcore.errors import SourceError
 from srcore.layout import ProductPaths
 from srcore.limits import SHARPENED, VERSION, with_changes
+from srcore.progress import Progress, silent
 from srcore.report.evidence import EvidenceCollector
+from srcore.storage.archive.history import figures_before
+from srcore.storage.disk.records import write_json
 from srcore.storage.header import Header
-from srcore.storage.history import figures_before
-from srcore.storage.ingested import Ingested
-from srcore.storage.records import write_json
-from srcore.storage.scene import open_scene, read_header
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
+from srcore.storage.scene import hr_header, open_scene, read_header
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile
 
 __all__ = ["Report", "validate"]
 
-Progress = Callable[[int, int], None]
 
 SELF_TEST_SHARE = 0.01
 """Of the scene's pixels: what the self-test may cost. Below that it is left out."""
 
 
-def validate(plan: ScenePlan, progress: Progress = lambda done, total: None) -> Report:
+def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     """Check the staged product against the scene's LR, and write the report beside it."""
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
-    ingested = Ingested.load(plan.scratch)
-    if ingested is None:
-        raise StoreError(f"{plan.scene} is not ingested", "no ingest.json", "run ingest first")
+    ingested = Ingested.require(plan.scratch, plan.scene)
     evidence = EvidenceCollector(
         ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
     )
@@ -88,8 +85,18 @@ def _scene(plan: ScenePlan, found: Header) -> Scene:
     tiles, header = plan.tiles, plan.header
     nodata = tuple(band.nodata for band in header.bands)
     coverage = plan.trust.coverage if plan.trust else None
-    return Scene(header.grid, found.grid, tiles.scale, len(header.bands), header.dtype, found.dtype, tiles.core, True,
-                 nodata, coverage)  # fmt: skip
+    return Scene(
+        header.grid,
+        found.grid,
+        tiles.scale,
+        len(header.bands),
+        header.dtype,
+        found.dtype,
+        tiles.core,
+        True,
+        nodata,
+        coverage,
+    )
 
 
 def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:
@@ -110,8 +117,12 @@ def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
     """The tile's core with the margin of the checks; where the halo is narrower, edges are repeated."""
     halo = plan.tiles.halo
     margin = [min(h, MARGIN_PX) if axis >= len(halo) - 2 else 0 for axis, h in enumerate(halo)]
-    inside = stored[(slice(None), *(slice(h - m, h + w.stop - w.start + m)
-                                    for h, m, w in zip(halo, margin, tile.core, strict=True)))]  # fmt: skip
+    inside = stored[
+        (
+            slice(None),
+            *(slice(h - m, h + w.stop - w.start + m) for h, m, w in zip(halo, margin, tile.core, strict=True)),
+        )
+    ]
     missing = MARGIN_PX - margin[-1]
     if missing == 0:
         return inside

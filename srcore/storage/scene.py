@@ -10,11 +10,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.errors import GridError
 from srcore.storage.header import Header
-from srcore.storage.nifti import open_nifti
-from srcore.storage.nifti_header import read_nifti_header
-from srcore.storage.raster import open_raster_scene
-from srcore.storage.raster_header import read_raster_header
+from srcore.storage.nifti.header import read_nifti_header
+from srcore.storage.nifti.volume import open_nifti
+from srcore.storage.raster.header import read_raster_header
+from srcore.storage.raster.reader import open_raster_scene
 
 
 class SceneReader(Protocol):
@@ -43,3 +44,20 @@ def read_header(
 def open_scene(header: Header) -> AbstractContextManager[SceneReader]:
     """The reader of the scene that `header` describes, as a context manager."""
     return open_raster_scene(header) if header.kind == "raster" else open_nifti(header)
+
+
+def hr_header(path: Path, lr: Header, sr: Header) -> Header:
+    """The header of the true HR; GridError unless it has the bands and the size of the SR."""
+    header = read_header([path], lr.kind)
+    names = {band.name for band in header.bands}
+    if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
+        header = read_header([path], lr.kind, [band.name for band in lr.bands])
+    if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
+        found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
+        raise GridError(
+            f"the HR {path.name} does not fit its SR",
+            found,
+            f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}",
+            code="BAD_HR",
+        )
+    return header

@@ -118,9 +118,10 @@ def _kind(value: Any) -> str | None:
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 Dimension = Annotated[
     Annotated[Range, Tag("range")] | Annotated[Values, Tag("values")],
-    Discriminator(_kind, custom_error_type="dimension",
-                  custom_error_message="give a list of values, or {low: , high: }"),
-]  # fmt: skip
+    Discriminator(
+        _kind, custom_error_type="dimension", custom_error_message="give a list of values, or {low: , high: }"
+    ),
+]
 
 
 class Search(BaseModel):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,28 +18,33 @@ from srcore.catalog import Catalog, Dataset, Retrain
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import CatalogError, StoreError
 from srcore.layout import DatasetPaths
+from srcore.progress import Progress
+from srcore.registry.mlflow_store import open_registry
+from srcore.registry.references import Model, resolve
 from srcore.report.evaluation import Evaluation, evaluation_page
-from srcore.storage.files import write_atomic
-from srcore.storage.records import read_sealed, write_sealed
-from srcore.storage.references import Model, resolve
-from srcore.storage.registry import open_registry
-from srcore.training.collect import Pair, find_pairs
-from srcore.training.collect import collect as collect_pairs
-from srcore.training.compare import evaluate_candidates, load_candidates
+from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training.config import TrainConfig, parse_config
-from srcore.training.state import STATE
+from srcore.training.data.collect import Pair, find_pairs
+from srcore.training.data.collect import collect as collect_pairs
+from srcore.training.fit.state import STATE
+from srcore.training.judge.compare import evaluate_candidates, load_candidates
 
 log = logging.getLogger(__name__)
 
 FINE_TUNING: Mapping[str, Any] = {
-    "steps": 400, "batch": 8, "core_px": 32, "learning_rate": 1e-4, "warmup_steps": 20, "ema_decay": 0.99,
-    "save_every": 100, "log_every": 20,
-}  # fmt: skip
+    "steps": 400,
+    "batch": 8,
+    "core_px": 32,
+    "learning_rate": 1e-4,
+    "warmup_steps": 20,
+    "ema_decay": 0.99,
+    "save_every": 100,
+    "log_every": 20,
+}
 """Short, and with a rate so low that the champion's weights are bent and not forgotten."""
 GIVEN = ("name", "data", "validation", "output", "sources", "architecture", "start_from", "licence", "least_images")
 """Keys of a recipe that the dataset and its champion say."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,14 @@ def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Pa
     spec = read_spec(champion.folder)
     source = {"files": "hr/*", "share": 1, "lr": "lr" if entry.hr else None}
     given = {
-        "name": champion.reference.partition("@")[0], "data": str(folder / "pairs/train"),
-        "output": str(folder / CHALLENGER), "sources": [source], "architecture": spec.architecture.model_dump(),
-        "start_from": str(champion.folder), "licence": spec.licence,
-    }  # fmt: skip
+        "name": champion.reference.partition("@")[0],
+        "data": str(folder / "pairs/train"),
+        "output": str(folder / CHALLENGER),
+        "sources": [source],
+        "architecture": spec.architecture.model_dump(),
+        "start_from": str(champion.folder),
+        "licence": spec.licence,
+    }
     told = {key: spec.training[key] for key in ("attribution",) if spec.training.get(key)}
     return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
 
@@ -169,7 +178,7 @@ def collect(work: Round, progress: Progress) -> int:
 
 def fit(work: Round, progress: Progress) -> Path:
     """Train the challenger, from where an interrupted run stood; gives its checkpoint folder."""
-    from srcore.training.loop import train  # Lightning takes seconds to import
+    from srcore.training.fit.loop import train  # Lightning takes seconds to import
 
     folder = train(work.recipe, resume=(work.recipe.output / STATE).exists())
     progress(work.recipe.steps, work.recipe.steps)
@@ -215,16 +224,23 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
         promoted, reason, version = False, "the challenger is the champion: nothing was learned", champion
     else:
         page = evaluation_page(evaluation, _title(work), _verdict(promoted, reason))
-        version = registry.register(work.recipe.output, work.name, _metrics(evaluation), _facts(work, reason),
-                                    {"evaluation.html": page})  # fmt: skip
+        version = registry.register(
+            work.recipe.output, work.name, _metrics(evaluation), _facts(work, reason), {"evaluation.html": page}
+        )
         registry.name_challenger(version)
         if promoted:
             registry.promote(work.name)
     decision = Decision(
-        work.dataset, promoted, reason, f"{work.name}@{CHAMPION} version {champion.version}, {champion.digest}",
-        f"version {version.version}, {version.digest}", len(work.pairs), sum(pair.held for pair in work.pairs),
-        str(work.page), datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
+        work.dataset,
+        promoted,
+        reason,
+        f"{work.name}@{CHAMPION} version {champion.version}, {champion.digest}",
+        f"version {version.version}, {version.digest}",
+        len(work.pairs),
+        sum(pair.held for pair in work.pairs),
+        str(work.page),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     work.page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(work.page, evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode())
     write_sealed(work.record, asdict(decision))
@@ -246,6 +262,11 @@ def _metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _facts(work: Round, reason: str) -> dict[str, str]:
-    return {"dataset": work.dataset, "started_from": f"{work.champion.reference} {work.champion.digest}",
-            "pairs": str(len(work.pairs)), "held_out": ", ".join(p.scene for p in work.pairs if p.held),
-            "steps": str(work.recipe.steps), "decision": reason}  # fmt: skip
+    return {
+        "dataset": work.dataset,
+        "started_from": f"{work.champion.reference} {work.champion.digest}",
+        "pairs": str(len(work.pairs)),
+        "held_out": ", ".join(p.scene for p in work.pairs if p.held),
+        "steps": str(work.recipe.steps),
+        "decision": reason,
+    }

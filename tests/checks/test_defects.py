@@ -12,12 +12,12 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.checks import Check, Report
 from srcore.checks.pair import validate_pair
 from srcore.dispatch import Workers
 from srcore.limits import LIMITS
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.samples.archive import footprint, halve
 from srcore.samples.defects import DEFECTS
 from srcore.samples.landscape import render
@@ -30,9 +30,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = halve(render((600, 660), 3))[:4]
     values[:, ~footprint(values.shape[1:], 4.0)] = 0
     profile = {
-        "driver": "GTiff", "dtype": "uint16", "count": 4, "height": 300, "width": 330, "nodata": 0,
-        "crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5200000),
-    }  # fmt: skip
+        "driver": "GTiff",
+        "dtype": "uint16",
+        "count": 4,
+        "height": 300,
+        "width": 330,
+        "nodata": 0,
+        "crs": "EPSG:32632",
+        "transform": Affine(10, 0, 600000, 0, -10, 5200000),
+    }
     with rasterio.open(folder / "lr.tif", "w", **profile) as target:
         target.write(values)
     receipt = run_scene(direct_job(str(folder / "lr.tif"), folder / "sr.tif", model="bicubic-x2"), Workers(0))
@@ -120,9 +126,15 @@ def test_the_report_beside_the_product_holds_the_same_checks(scene: Path) -> Non
         assert again[name].value == pytest.approx(found[name], rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["landsat8_elkton/L8-B5-Elkton-VA.tiff", "neon_OSBS_029.tif",
-                                  "sentinel2_barbellino/S2A2A_20170703_022_Barbellino_BOA_10.tif",
-                                  "hls_10band_float32.tif"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "landsat8_elkton/L8-B5-Elkton-VA.tiff",
+        "neon_OSBS_029.tif",
+        "sentinel2_barbellino/S2A2A_20170703_022_Barbellino_BOA_10.tif",
+        "hls_10band_float32.tif",
+    ],
+)
 def test_no_gate_stops_a_good_product_of_real_imagery(name: str, shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "data/satellite" / name
     job = direct_job(str(source), tmp_path / "sr.tif", model="bicubic-x2", tile=128, validate=False)

@@ -15,7 +15,7 @@ from srcore.checks.opensr import compare, scores
 from srcore.engine import open_engine, plain_sr
 from srcore.samples.defects import hallucinated_texture
 from srcore.samples.landscape import render
-from srcore.storage.patches import read_bands
+from srcore.storage.whole_images import read_bands
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,12 @@ def test_a_gate_is_3(pair: Callable[..., list[str]], monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_cannot_be_compared_is_2(
-    options: dict[str, Any], said: str, pair: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    said: str,
+    pair: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     assert run(monkeypatch, pair(**options)) == 2
     error = capsys.readouterr().err
     assert said in error

@@ -183,8 +183,12 @@ def test_native_numbers_and_nodata_come_back(dtype: str, landscape: Callable[...
 def test_a_checkpoint_round_trip_and_its_digest(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = Edsr(2, 8, 1)
-    spec = Spec(name="tiny", architecture=Architecture(name="edsr", params={"scale": 2, "width": 8, "blocks": 1}),
-                scale=(2, 2), halo=(5, 5))  # fmt: skip
+    spec = Spec(
+        name="tiny",
+        architecture=Architecture(name="edsr", params={"scale": 2, "width": 8, "blocks": 1}),
+        scale=(2, 2),
+        halo=(5, 5),
+    )
     saved = save_checkpoint(tmp_path / "tiny", spec, generator, "# tiny\n")
     loaded_spec, loaded = load_generator(tmp_path / "tiny")
     assert loaded_spec == saved

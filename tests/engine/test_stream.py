@@ -43,8 +43,9 @@ def test_the_stream_gives_the_bits_of_the_plain_path(
     engine = open_engine(BUILTIN / "srcore-x2", "cpu", "float32")
     facts = facts_for(dtype, low, high, nodata)
     expected = [super_resolve(engine, b.values, b.valid, facts, b.around) for b in blocks(dtype, low, high)]
-    found = list(super_resolve_stream(open_engine(BUILTIN / "srcore-x2", device, "float32"), blocks(dtype, low, high),
-                                      facts))  # fmt: skip
+    found = list(
+        super_resolve_stream(open_engine(BUILTIN / "srcore-x2", device, "float32"), blocks(dtype, low, high), facts)
+    )
     assert len(found) == 4
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype == np.dtype(dtype)

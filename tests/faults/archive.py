@@ -15,11 +15,11 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
-from flows.dataset import Outcome, run_dataset
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import ProductPaths
-from srcore.storage.publish import Receipt, is_whole
+from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.scene import run_scene
+from srcore.storage.archive.publish import Receipt, is_whole
 
 DATASET = "fields"
 TIMES = ("created", "seconds", "computing_s")
@@ -40,9 +40,17 @@ def write_scene(path: Path, seed: int = 0, shape: tuple[int, int] = SHAPE, dtype
     values[3:7, 5:9] = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=shape[0], width=shape[1], dtype=dtype, nodata=0,
-        crs="EPSG:32632", transform=Affine(10, 0, 600000, 0, -10, 5200000),
-    ) as target:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        count=1,
+        height=shape[0],
+        width=shape[1],
+        dtype=dtype,
+        nodata=0,
+        crs="EPSG:32632",
+        transform=Affine(10, 0, 600000, 0, -10, 5200000),
+    ) as target:
         target.write(values[None].astype(dtype))
     return path
 

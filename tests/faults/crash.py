@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 
-import flows.scene
+import srcore.run.scene
 from srcore.layout import ProductPaths, Scratch
-from srcore.storage.files import sha256_file
-from srcore.storage.publish import Output, Receipt
+from srcore.storage.archive.publish import Output, Receipt
+from srcore.storage.disk.files import sha256_file
 from tests.faults import archive
 from tests.faults.points import Fault, Points
 
@@ -147,16 +147,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.control:
-        flows.scene.publish = publish_directly  # type: ignore[assignment]
+        srcore.run.scene.publish = publish_directly  # type: ignore[assignment]
     sweep = Sweep(options.folder.resolve(), replace=options.replace, assembled=options.assembled)
     never = TAKE_NO_SPACE if options.fault == "full" else ()
-    numbers = [number for number, point in enumerate(sweep.points, 1)
-               if options.only in point and not point.startswith(never)]  # fmt: skip
+    numbers = [
+        number for number, point in enumerate(sweep.points, 1) if options.only in point and not point.startswith(never)
+    ]
     for number in numbers[:: options.every]:
         sweep.break_at(number, options.fault)
     kinds = Counter(point.split()[0] for point in sweep.points)
-    json.dump({"points": len(sweep.points), "kinds": kinds, "injected": sum(sweep.injected.values()),
-               "wrong": sweep.wrong, "list": sweep.points}, sys.stdout)  # fmt: skip
+    json.dump(
+        {
+            "points": len(sweep.points),
+            "kinds": kinds,
+            "injected": sum(sweep.injected.values()),
+            "wrong": sweep.wrong,
+            "list": sweep.points,
+        },
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

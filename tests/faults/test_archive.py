@@ -14,13 +14,13 @@ import pytest
 import rasterio
 from typer.testing import CliRunner
 
-import flows.dataset
-import flows.scene
+import srcore.run.dataset
+import srcore.run.scene
 from flows.cli import app
-from flows.dataset import scene_states
-from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
+from srcore.run.dataset import scene_states
+from srcore.run.scene import run_scene
 from tests.faults import archive
 from tests.faults.conftest import Injected
 
@@ -99,7 +99,7 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
 ) -> None:
     restless = "s47"
 
-    def run_one(job: Any, workers: Workers, call: Any = flows.scene.plain, until: str = "publish") -> Any:
+    def run_one(job: Any, workers: Workers, call: Any = srcore.run.scene.plain, until: str = "publish") -> Any:
         def wrapped(name: str, stage: Any) -> Any:
             result = call(name, stage)
             if job.scene == restless and name == "upscale":
@@ -108,16 +108,19 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
 
         return run_scene(job, workers, wrapped, until)
 
-    monkeypatch.setattr(flows.scene, "run_scene", run_one)
+    monkeypatch.setattr(srcore.run.scene, "run_scene", run_one)
     command = ["run", archive.DATASET, "--catalog", str(fifty), "--workers", "0", "--json"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
     outcomes = {outcome["scene"]: outcome for outcome in json.loads(result.stdout)}
     assert len(outcomes) == 50
     codes = {f"s{5 * index + 2:02}": expected for index, (_, expected) in enumerate(BROKEN.values())}
-    wrong = [f"{scene}: {found['result']} {found['code']} {found['message']}" for scene, found in outcomes.items()
-             if (found["result"] in ("published", "degraded")) == (scene in codes)
-             or (scene in codes and found["code"] not in codes[scene])]  # fmt: skip
+    wrong = [
+        f"{scene}: {found['result']} {found['code']} {found['message']}"
+        for scene, found in outcomes.items()
+        if (found["result"] in ("published", "degraded")) == (scene in codes)
+        or (scene in codes and found["code"] not in codes[scene])
+    ]
     injected("broken scene in an archive", len(BROKEN), wrong)
     store = tmp_path / "store" / archive.DATASET
     assert {path.name for path in (store / "products").iterdir()} == set(outcomes) - set(codes)
@@ -192,7 +195,7 @@ def test_a_source_that_changes_during_the_run_stops_it(
             source.unlink() if change == "removed" else archive.write_scene(source, seed=5, shape=(40, 67))
         return result
 
-    [outcome] = flows.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
+    [outcome] = srcore.run.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
     injected(f"source {change} during the run", 1, list(archive.products(archive.published(tmp_path))))
     if change == "rewritten" or stage != "plan":
         assert outcome.code == "SOURCE_CHANGED"
@@ -209,5 +212,5 @@ def test_a_source_with_another_time_and_the_same_bytes_did_not_change(catalog: P
             os.utime(tmp_path / "in" / "scene.tif", (1e9, 1e9))
         return result
 
-    [outcome] = flows.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
+    [outcome] = srcore.run.dataset.run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), call))
     assert outcome.ok

@@ -143,7 +143,11 @@ def test_the_life_of_a_scene() -> None:
     run_state_machine_as_test(
         SceneLife,
         settings=settings(
-            max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, database=None,
+            max_examples=6,
+            stateful_step_count=12,
+            deadline=None,
+            derandomize=True,
+            database=None,
             suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from flows.cli import app
-from flows.dataset import scene_states
-from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import lease_path
-from srcore.storage.leases import acquire
+from srcore.run.dataset import scene_states
+from srcore.run.scene import run_scene
+from srcore.storage.disk.leases import acquire
 from tests.faults import archive
 from tests.faults.conftest import Injected
 
@@ -91,7 +91,7 @@ def test_a_dead_runs_lease_stops_nobody(catalog: Path, tmp_path: Path) -> None:
 
 def test_who_lost_the_scene_publishes_nothing(catalog: Path, tmp_path: Path) -> None:
     """A run that was stopped for longer than a lease lasts wakes up after another one took over."""
-    from flows.dataset import run_dataset
+    from srcore.run.dataset import run_dataset
 
     def call(name: str, stage: Any) -> Any:
         result = stage(lambda done, total: None)
@@ -111,15 +111,16 @@ def test_the_command_line_says_who_holds_it(tmp_path: Path) -> None:
 
     source = archive.write_scene(tmp_path / "scene.tif")
     lease = acquire(lease_path(tmp_path / ".sr.srcore"))
-    result = CliRunner().invoke(app, ["upscale", str(source), str(tmp_path / "sr.tif"), "--workers", "0",
-                                      "--model", "nearest-x2"])  # fmt: skip
+    result = CliRunner().invoke(
+        app, ["upscale", str(source), str(tmp_path / "sr.tif"), "--workers", "0", "--model", "nearest-x2"]
+    )
     assert f"found {lease.owner}" in str(result.exception)
     assert not (tmp_path / "sr.tif").exists()
 
 
 def test_sweeping_leaves_a_running_scene_alone(catalog: Path, tmp_path: Path) -> None:
     from srcore.layout import DatasetPaths
-    from srcore.storage.sweep import sweep_done
+    from srcore.storage.archive.sweep import sweep_done
 
     places = DatasetPaths(tmp_path / "store/fields")
     lease = acquire(lease_path(places.scratch("scene")))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.dispatch import WINDOW, Workers
 from srcore.errors import PlanError
-from srcore.storage.publish import Receipt
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
+from srcore.storage.archive.publish import Receipt
 from tests.conftest import ROOT
 from tests.faults import archive
 from tests.faults.conftest import Injected
@@ -24,8 +24,8 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 import srcore.stages.upscale
-from flows.direct import direct_job
-from flows.scene import run_scene
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.dispatch import Workers
 
 def main():

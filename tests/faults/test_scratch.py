@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from flows.dataset import run_dataset, scene_states
-from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import Scratch
-from srcore.storage.ingested import Ingested
-from srcore.storage.scene_plan import ScenePlan
-from srcore.storage.scratch import TileStore
+from srcore.run.dataset import run_dataset, scene_states
+from srcore.run.scene import run_scene
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.tile_store import TileStore
 from tests.faults import archive
 from tests.faults.conftest import Injected
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.dataset import scene_states
 from srcore.catalog import load_catalog
+from srcore.run.dataset import scene_states
 from tests.conftest import ROOT
 from tests.faults import archive
 from tests.faults.conftest import Injected

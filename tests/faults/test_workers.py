@@ -19,12 +19,12 @@ import psutil
 import pytest
 
 import srcore.stages.upscale
-from flows.dataset import run_dataset
-from flows.direct import direct_job
-from flows.scene import run_scene, scene_runner
 from srcore import dispatch
 from srcore.dispatch import Workers, cluster, each, run_tiles
 from srcore.errors import StoreError, TileError
+from srcore.run.dataset import run_dataset
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene, scene_runner
 from tests.conftest import ROOT
 from tests.faults import archive
 from tests.faults.conftest import Injected

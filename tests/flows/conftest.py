@@ -51,8 +51,15 @@ def make_archive(folder: Path) -> Path:
     (folder / "in").mkdir(parents=True)
     y, x = np.mgrid[:150, :170]
     values = np.stack([1500 + 900 * np.sin(x / (7 + band)) * np.cos(y / 9) for band in range(3)]).astype("uint16")
-    profile: dict[str, Any] = {"driver": "GTiff", "count": 3, "height": 150, "width": 170, "dtype": "uint16",
-                               "crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5200000)}  # fmt: skip
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": 3,
+        "height": 150,
+        "width": 170,
+        "dtype": "uint16",
+        "crs": "EPSG:32632",
+        "transform": Affine(10, 0, 600000, 0, -10, 5200000),
+    }
     for name in ("east", "west"):
         with rasterio.open(folder / "in" / f"{name}.tif", "w", **profile) as target:
             target.write(values)

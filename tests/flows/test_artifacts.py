@@ -43,8 +43,13 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
         return call
 
-    for name in ("create_progress_artifact", "update_progress_artifact", "create_markdown_artifact",
-                 "create_table_artifact", "create_link_artifact"):  # fmt: skip
+    for name in (
+        "create_progress_artifact",
+        "update_progress_artifact",
+        "create_markdown_artifact",
+        "create_table_artifact",
+        "create_link_artifact",
+    ):
         monkeypatch.setattr(artifacts, name, keep(name))
     return calls
 

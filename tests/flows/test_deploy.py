@@ -17,8 +17,10 @@ from srcore.catalog import load_catalog
 def test_one_deployment_a_dataset_and_one_for_the_form(catalog_path: Path) -> None:
     made = deployments(catalog_path, load_catalog(catalog_path))
     assert [(one.flow_name, one.name) for one in made] == [
-        ("nightly", "hills"), ("nightly", "on-demand"), ("upscale-scene", "by-hand"),
-    ]  # fmt: skip
+        ("nightly", "hills"),
+        ("nightly", "on-demand"),
+        ("upscale-scene", "by-hand"),
+    ]
     assert all(TAG in one.tags for one in made)
     assert lanes(made) == [made]
 

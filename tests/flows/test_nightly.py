@@ -8,12 +8,13 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from typer.testing import CliRunner
 
-from flows import dataset, nightly, scene
-from flows.dataset import Outcome
+from flows import nightly
 from flows.nightly import MAX_NAMED, night_state, run_night, summary
 from flows.upscale import outcome_state, upscale_scene
 from srcore.dispatch import Workers
 from srcore.errors import SourceError
+from srcore.run import dataset, scene
+from srcore.run.dataset import Outcome
 
 FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
 

@@ -26,8 +26,17 @@ pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 def write(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = values.shape
-    with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype,
-                       crs="EPSG:32632", transform=rasterio.Affine(10, 0, 0, 0, -10, 0)) as target:  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=count,
+        height=height,
+        width=width,
+        dtype=values.dtype,
+        crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
+    ) as target:
         target.write(values)
 
 
@@ -46,8 +55,10 @@ def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Call
     path = drawn(more=', schedule: "0 4 * * 0"')
     made = deployments(path, load_catalog(path))
     assert [(one.flow_name, one.name) for one in made] == [
-        ("nightly", "drawn"), ("retrain", "drawn"), ("upscale-scene", "by-hand"),
-    ]  # fmt: skip
+        ("nightly", "drawn"),
+        ("retrain", "drawn"),
+        ("upscale-scene", "by-hand"),
+    ]
     [planned] = made[1].schedules or []
     assert isinstance(planned.schedule, CronSchedule)
     assert planned.schedule.cron == "0 4 * * 0"

@@ -51,8 +51,12 @@ def test_server_worker_and_runs_share_their_settings(tmp_path: Path) -> None:
 
 
 def test_what_the_user_set_is_kept_and_the_worker_knows_the_password(tmp_path: Path) -> None:
-    own = {"PREFECT_HOME": "/own", AUTH: "user:secret", "PREFECT_API_URL": "http://elsewhere/api",
-           "PREFECT_SERVER_UI_API_URL": "https://proxy.example.org/api"}  # fmt: skip
+    own = {
+        "PREFECT_HOME": "/own",
+        AUTH: "user:secret",
+        "PREFECT_API_URL": "http://elsewhere/api",
+        "PREFECT_SERVER_UI_API_URL": "https://proxy.example.org/api",
+    }
     found = server_environment(tmp_path, "0.0.0.0", 4300, own)
     assert found["PREFECT_HOME"] == "/own"
     assert found["PREFECT_SERVER_UI_API_URL"] == "https://proxy.example.org/api"

@@ -8,10 +8,10 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.logging import disable_run_logger
 
 from flows import tasks
-from flows.scene import STAGES
 from flows.tasks import TASKS, can_retry, run_stage
 from srcore.checks import Check
 from srcore.errors import SourceError, SRError, StoreError
+from srcore.run.scene import STAGES
 from srcore.stages.validate import Report
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.scene import STAGES
+from srcore.run.scene import STAGES
 from tests.flows.conftest import Served
 
 pytestmark = pytest.mark.browser

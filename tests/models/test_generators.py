@@ -237,6 +237,14 @@ def test_every_generator_begins_near_its_cubic_base() -> None:
         generator = generator_of(name, params)
         x = texture(generator, 16)
         with torch.inference_mode():
-            sr, cubic = generator(x), Bicubic(2)(x[..., generator.halo - 2 : 2 - generator.halo or None,
-                                                    generator.halo - 2 : 2 - generator.halo or None])  # fmt: skip
+            sr, cubic = (
+                generator(x),
+                Bicubic(2)(
+                    x[
+                        ...,
+                        generator.halo - 2 : 2 - generator.halo or None,
+                        generator.halo - 2 : 2 - generator.halo or None,
+                    ]
+                ),
+            )
         assert float((sr - cubic).std()) < 3 * float(cubic.std()), name

@@ -14,8 +14,8 @@ from srcore.report.evidence import Evidence, Histogram
 from srcore.report.page import ReportFacts
 from srcore.report.panels import RGB
 from srcore.report.pictures import Pictures, Place, _jpeg
-from srcore.storage.publish import Output, Receipt
-from srcore.storage.watch import Source
+from srcore.storage.archive.publish import Output, Receipt
+from srcore.storage.disk.watch import Source
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base", "area", "col", "embed", "track", "wbr"}
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -88,23 +88,41 @@ def picture(seed: int = 0, shape: tuple[int, int] = (40, 60)) -> RGB:
 
 
 def check(name: str, kind: str = "GATE", passed: bool = True, value: Any = 0.0, limit: Any = 1.0) -> dict[str, Any]:
-    return {"id": name, "kind": kind, "passed": passed, "value": value, "unit": "px", "limit": limit,
-            "basis": f"basis of {name}", "hint": f"hint of {name}"}  # fmt: skip
+    return {
+        "id": name,
+        "kind": kind,
+        "passed": passed,
+        "value": value,
+        "unit": "px",
+        "limit": limit,
+        "basis": f"basis of {name}",
+        "hint": f"hint of {name}",
+    }
 
 
 @pytest.fixture
 def receipt() -> Receipt:
     return Receipt(
-        dataset="fields", scene="T32", sources=(Source("/in/T32.tif", "ab" * 32, 1234, 5),), model="srcore-x2",
-        model_digest="cd" * 32, configuration="ef" * 32,
+        dataset="fields",
+        scene="T32",
+        sources=(Source("/in/T32.tif", "ab" * 32, 1234, 5),),
+        model="srcore-x2",
+        model_digest="cd" * 32,
+        configuration="ef" * 32,
         parameters={"scale": (2, 2), "core": (256, 256), "tiles": 4, "device": "cpu"},
-        checks=[check("grid.shape"), check("values.mean", "WARN"), check("consistency.ratio", value=0.58),
-                check("consistency.rmse", "INFO", value=12.25, limit=None)],
-        verdict="published", outputs=(Output("T32.png", "00", 1), Output("T32.report.html", "00", 1),
-                                      Output("T32.tif", "00", 1)),
-        created="2026-01-02T03:04:05+00:00", seconds={"plan": 0.5, "upscale": 61.0}, computing_s=57.0,
+        checks=[
+            check("grid.shape"),
+            check("values.mean", "WARN"),
+            check("consistency.ratio", value=0.58),
+            check("consistency.rmse", "INFO", value=12.25, limit=None),
+        ],
+        verdict="published",
+        outputs=(Output("T32.png", "00", 1), Output("T32.report.html", "00", 1), Output("T32.tif", "00", 1)),
+        created="2026-01-02T03:04:05+00:00",
+        seconds={"plan": 0.5, "upscale": 61.0},
+        computing_s=57.0,
         code_version="0.1.0",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -113,22 +131,43 @@ def facts(receipt: Receipt) -> ReportFacts:
     shares = tuple(np.exp(-(np.linspace(-3, 3, 96) ** 2)) / 30)
     difference = rng.random((20, 30)).astype("<f4")
     difference[:3, :4] = np.nan
-    places = tuple(Place(f"place {i}", (0.1 * i, 0.2, 0.3, 0.4), (60, 40), _jpeg(picture(i)), _jpeg(picture(i + 9)))
-                   for i in range(2))  # fmt: skip
+    places = tuple(
+        Place(f"place {i}", (0.1 * i, 0.2, 0.3, 0.4), (60, 40), _jpeg(picture(i)), _jpeg(picture(i + 9)))
+        for i in range(2)
+    )
     return ReportFacts(
-        receipt, ("20 x 30", "40 x 60"), ("B02", "B03"), "DN", [("Size", "20 x 30 pixels")],
+        receipt,
+        ("20 x 30", "40 x 60"),
+        ("B02", "B03"),
+        "DN",
+        [("Size", "20 x 30 pixels")],
         [("srcore-x2", "A model.")],
         Evidence((Histogram(0, 10, shares, shares, (0.01, 0.02)),) * 2, 1, (20, 30), difference),
         Pictures("whole scene", (60, 40), _jpeg(picture()), places),
-    )  # fmt: skip
+    )
 
 
 def hostile(receipt: Receipt) -> Receipt:
     """The receipt with a name that wants to be a script wherever there is a name."""
     source = replace(receipt.sources[0], path=HOSTILE)
-    checks = [{**receipt.checks[0], **dict.fromkeys(("id", "value", "unit", "limit", "basis", "hint"), HOSTILE),
-               "passed": False}]  # fmt: skip
+    checks = [
+        {
+            **receipt.checks[0],
+            **dict.fromkeys(("id", "value", "unit", "limit", "basis", "hint"), HOSTILE),
+            "passed": False,
+        }
+    ]
     parameters = {**receipt.parameters, HOSTILE: HOSTILE}
-    return replace(receipt, dataset=HOSTILE, scene=HOSTILE, sources=(source,), model=HOSTILE, checks=checks,
-                   parameters=parameters, created=HOSTILE, code_version=HOSTILE, seconds={HOSTILE: 1.0},
-                   outputs=(Output(HOSTILE + ".tif", "0", 1),))  # fmt: skip
+    return replace(
+        receipt,
+        dataset=HOSTILE,
+        scene=HOSTILE,
+        sources=(source,),
+        model=HOSTILE,
+        checks=checks,
+        parameters=parameters,
+        created=HOSTILE,
+        code_version=HOSTILE,
+        seconds={HOSTILE: 1.0},
+        outputs=(Output(HOSTILE + ".tif", "0", 1),),
+    )

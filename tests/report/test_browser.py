@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.dataset import run_dataset
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
+from srcore.run.dataset import run_dataset
+from srcore.run.scene import run_scene
 
 pytestmark = pytest.mark.browser
 
@@ -60,16 +60,25 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> DatasetPaths:
     rng = np.random.default_rng(0)
     bands = [1500 + 900 * np.sin(x / (7 + i)) * np.cos(y / 9) + 60 * rng.standard_normal(x.shape) for i in range(3)]
     values = np.stack(bands).astype("uint16")
-    profile: dict[str, Any] = {"driver": "GTiff", "count": 3, "height": 560, "width": 640, "dtype": "uint16",
-                               "crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5200000)}  # fmt: skip
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": 3,
+        "height": 560,
+        "width": 640,
+        "dtype": "uint16",
+        "crs": "EPSG:32632",
+        "transform": Affine(10, 0, 600000, 0, -10, 5200000),
+    }
     for name in ("large", "a<b>&'c'"):
         with rasterio.open(folder / "in" / f"{name}.tif", "w", **profile) as target:
             target.write(values)
             target.descriptions = ("<script>alert(1)</script>", "green", "blue")
     (folder / "in" / "broken.tif").write_text("not a raster")
     catalog = folder / "data_catalog.yaml"
-    catalog.write_text("version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n"
-                       "    model: bicubic-x2\n")  # fmt: skip
+    catalog.write_text(
+        "version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n"
+        "    model: bicubic-x2\n"
+    )
     run_dataset(catalog, "fields", lambda job: run_scene(job, Workers(0)))
     return DatasetPaths(folder / "store/fields")
 

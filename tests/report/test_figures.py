@@ -10,8 +10,9 @@ from srcore.report.figures import Point, curves_figure, front, pareto_figure
 
 POINTS = st.lists(
     st.builds(Point, st.text("ab", max_size=3), st.integers(1, 9), st.integers(1, 9), group=st.sampled_from("xy")),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    min_size=1,
+    max_size=12,
+)
 
 
 def beats(a: Point, b: Point) -> bool:
@@ -43,5 +44,8 @@ def test_labels_are_text_and_not_markup() -> None:
 
 
 def test_keys_are_as_short_as_is_clear() -> None:
-    assert short_keys(["a.width", "b.width", "a.blocks"]) == {"a.width": "a.width", "b.width": "b.width",
-                                                              "a.blocks": "blocks"}  # fmt: skip
+    assert short_keys(["a.width", "b.width", "a.blocks"]) == {
+        "a.width": "a.width",
+        "b.width": "b.width",
+        "a.blocks": "blocks",
+    }

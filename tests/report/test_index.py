@@ -12,20 +12,25 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.dataset import run_dataset
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.limits import LIMITS, Limit
 from srcore.report.index import Held, IndexFacts, Product, index_page, read_index, write_index
-from srcore.storage.publish import Receipt
+from srcore.run.dataset import run_dataset
+from srcore.run.scene import run_scene
+from srcore.storage.archive.publish import Receipt
 from tests.report.conftest import HOSTILE, check, check_page, hostile
 
 
 def products(receipt: Receipt, count: int) -> list[Product]:
     checks = [*receipt.checks, check("reference.gain", "WARN", value=1.5, limit=0.0)]
-    return [Product(replace(receipt, scene=f"T{i}", created=f"2026-01-{i + 1:02d}T00:00:00+00:00", checks=checks),
-                    f"products/T{i}") for i in reversed(range(count))]  # fmt: skip
+    return [
+        Product(
+            replace(receipt, scene=f"T{i}", created=f"2026-01-{i + 1:02d}T00:00:00+00:00", checks=checks),
+            f"products/T{i}",
+        )
+        for i in reversed(range(count))
+    ]
 
 
 def test_it_is_a_page_with_relative_addresses_only(receipt: Receipt) -> None:
@@ -59,8 +64,10 @@ def archive(tmp_path: Path, landscape: Callable[..., np.ndarray], write_raster: 
     write_raster(landscape(seed=1), "in/a.tif")
     (tmp_path / "in/b.tif").write_text("not a raster")
     catalog = tmp_path / "data_catalog.yaml"
-    catalog.write_text("version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n"
-                       "    model: bicubic-x2\n")  # fmt: skip
+    catalog.write_text(
+        "version: 1\nstore: ./store\ndatasets:\n  fields:\n    kind: raster\n    source: ./in/*.tif\n"
+        "    model: bicubic-x2\n"
+    )
     return catalog
 
 

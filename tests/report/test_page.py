@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.dispatch import Workers
 from srcore.report.page import ReportFacts, duration, moment, number, report_page
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from tests.report.conftest import HOSTILE, Page, check, check_page, hostile
 
 
@@ -41,8 +41,22 @@ def test_only_times_differ_between_two_runs_of_the_same_work(facts: ReportFacts)
 
 def test_it_says_what_was_found(facts: ReportFacts) -> None:
     words = check_page(report_page(facts)).words
-    for told in ("T32", "published", "Every check was passed", "3 of 3", "0.58 x", "12.25 px", "ab" * 32, "cd" * 32,
-                 "2026-01-02 03:04 UTC", "srcore 0.1.0", "1 min 02 s", "A model.", "place 1", "B03"):  # fmt: skip
+    for told in (
+        "T32",
+        "published",
+        "Every check was passed",
+        "3 of 3",
+        "0.58 x",
+        "12.25 px",
+        "ab" * 32,
+        "cd" * 32,
+        "2026-01-02 03:04 UTC",
+        "srcore 0.1.0",
+        "1 min 02 s",
+        "A model.",
+        "place 1",
+        "B03",
+    ):
         assert told in words, told
 
 
@@ -53,8 +67,9 @@ def test_a_check_without_words_of_its_own_is_told_by_its_basis(facts: ReportFact
     assert "Unheard" in words
 
 
-@pytest.mark.parametrize(("kind", "verdict", "told"), [("WARN", "degraded", "! warning"),
-                                                       ("GATE", "quarantined", "stopped by this gate")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "verdict", "told"), [("WARN", "degraded", "! warning"), ("GATE", "quarantined", "stopped by this gate")]
+)
 def test_what_was_not_passed_is_marked_with_its_hint(facts: ReportFacts, kind: str, verdict: str, told: str) -> None:
     receipt = replace(facts.receipt, verdict=verdict, checks=[check("grid.crs", kind, False, float("inf"))])
     words = check_page(report_page(replace(facts, receipt=receipt))).words
@@ -65,11 +80,16 @@ def test_what_was_not_passed_is_marked_with_its_hint(facts: ReportFacts, kind: s
 def test_hostile_names_stay_text(facts: ReportFacts) -> None:
     text = report_page(
         replace(
-            facts, receipt=hostile(facts.receipt), bands=(HOSTILE, "</svg>" + HOSTILE), unit="$\\frac{1}{" + HOSTILE,
-            source=[(HOSTILE, HOSTILE)], card=[(HOSTILE, HOSTILE)], shapes=(HOSTILE, HOSTILE),
+            facts,
+            receipt=hostile(facts.receipt),
+            bands=(HOSTILE, "</svg>" + HOSTILE),
+            unit="$\\frac{1}{" + HOSTILE,
+            source=[(HOSTILE, HOSTILE)],
+            card=[(HOSTILE, HOSTILE)],
+            shapes=(HOSTILE, HOSTILE),
             pictures=replace(facts.pictures, title=HOSTILE) if facts.pictures else None,
         )
-    )  # fmt: skip
+    )
     page = check_page(text)
     assert HOSTILE in page.words
     assert sum(tag == "script" for tag, _ in page.tags) == 1
@@ -95,8 +115,16 @@ def test_hundreds_of_bands_make_a_page_of_a_few(facts: ReportFacts) -> None:
 
 def test_numbers_times_and_spans_for_people() -> None:
     assert [number(value) for value in (0.58043, 3, 2.0, 1234567, 12345.6, 1e-6, float("nan"), "UTM", True)] == [
-        "0.5804", "3", "2", "1\u202f234\u202f567", "12\u202f346", "1e-06", "not a number", "UTM", "True"
-    ]  # fmt: skip
+        "0.5804",
+        "3",
+        "2",
+        "1\u202f234\u202f567",
+        "12\u202f346",
+        "1e-06",
+        "not a number",
+        "UTM",
+        "True",
+    ]
     assert [duration(value) for value in (0.04, 59.9, 60, 3725)] == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 02 min"]
     assert moment("2026-01-02T03:04:05+02:00") == "2026-01-02 01:04 UTC"
     assert moment("yesterday") == "yesterday"

@@ -16,8 +16,15 @@ from srcore.report.quicklook import look
 def paint(shape: tuple[int, ...], seed: int = 0) -> Pictures:
     lr = np.random.default_rng(seed).integers(300, 4000, shape).astype(np.uint16)
     names = [f"band {i + 1}" for i in range(len(lr))]
-    return paint_pictures(look(lambda window: lr[(slice(None), *window)], np.ones(lr.shape, bool),
-                               lr.repeat(2, -2).repeat(2, -1), names, ["undefined"] * len(lr)))  # fmt: skip
+    return paint_pictures(
+        look(
+            lambda window: lr[(slice(None), *window)],
+            np.ones(lr.shape, bool),
+            lr.repeat(2, -2).repeat(2, -1),
+            names,
+            ["undefined"] * len(lr),
+        )
+    )
 
 
 def size(data: bytes) -> tuple[int, int]:

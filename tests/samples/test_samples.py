@@ -17,7 +17,7 @@ from srcore.catalog import load_catalog
 from srcore.samples import SAMPLES, make_archive, make_large
 from srcore.samples.archive import all_below, footprint, halve
 from srcore.samples.landscape import render
-from srcore.storage.sources import find_hr, find_scenes
+from srcore.storage.archive.sources import find_hr, find_scenes
 
 CATALOG = Path(__file__).parents[2] / "data_catalog.yaml"
 

@@ -12,14 +12,14 @@ import pytest
 import rasterio
 import torch
 
-from flows.direct import direct_job
-from flows.scene import run_scene
 from srcore.checkpoints import BUILTIN
 from srcore.dispatch import Workers
 from srcore.engine.backends import installed
 from srcore.errors import CheckpointError
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.stages import upscale as stage
-from srcore.storage.publish import Receipt
+from srcore.storage.archive.publish import Receipt
 from srcore.weights import load_generator
 
 HERE = Workers(0)

@@ -24,9 +24,16 @@ def write_raster() -> Write:
         path.parent.mkdir(parents=True, exist_ok=True)
         count, height, width = values.shape
         with rasterio.open(
-            path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype, nodata=nodata,
+            path,
+            "w",
+            driver="GTiff",
+            count=count,
+            height=height,
+            width=width,
+            dtype=values.dtype,
+            nodata=nodata,
             transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
-        ) as target:  # fmt: skip
+        ) as target:
             target.write(values)
         return path
 
@@ -48,12 +55,22 @@ def recipe(tmp_path: Path, write_raster: Write, texture: np.ndarray) -> Callable
 
     def make(**changes: Any) -> TrainConfig:
         document: dict[str, Any] = {
-            "name": "tiny", "data": str(tmp_path / "data"), "output": str(tmp_path / "run"),
+            "name": "tiny",
+            "data": str(tmp_path / "data"),
+            "output": str(tmp_path / "run"),
             "sources": [{"files": "*.tif", "share": 1}],
             "architecture": {"name": "edsr", "params": {"scale": 2, "width": 8, "blocks": 1, "bias": False}},
-            "steps": 8, "batch": 4, "core_px": 12, "warmup_steps": 2, "save_every": 4, "log_every": 2, "seed": 3,
-            "precision": "float32", "device": "cpu", "threads": 1,
-        }  # fmt: skip
+            "steps": 8,
+            "batch": 4,
+            "core_px": 12,
+            "warmup_steps": 2,
+            "save_every": 4,
+            "log_every": 2,
+            "seed": 3,
+            "precision": "float32",
+            "device": "cpu",
+            "threads": 1,
+        }
         return parse_config(document | changes, "test")
 
     return make

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from srcore.checkpoints import Architecture
-from srcore.storage.registry import open_registry
+from srcore.registry.mlflow_store import open_registry
 from srcore.weights import build, describe, save_checkpoint
 
 Write = Callable[..., Path]

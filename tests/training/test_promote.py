@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from flows.cli import main
-from flows.dataset import scene_states
-from flows.direct import direct_job
 from flows.retrain import in_words, retrain_dataset
-from flows.scene import run_scene
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, GridError, SourceError
+from srcore.registry.mlflow_store import open_registry
+from srcore.registry.references import resolve
 from srcore.report.evaluation import Figures, Method, SceneFigures
-from srcore.storage.references import resolve
-from srcore.storage.registry import open_registry
+from srcore.run.dataset import scene_states
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from srcore.training import promote
-from srcore.training.compare import summarised
+from srcore.training.judge.compare import summarised
 from srcore.training.promote import judge, lay_out
 from tests.training.retrain_cases import Write, draw_archive, register_tiny
 
@@ -45,8 +45,9 @@ def archive(tmp_path: Path, write_raster: Write) -> Callable[..., Path]:
 
 
 def upscaled(folder: Path) -> Any:
-    job = direct_job(str(folder / "lr" / "a_0.tif"), folder / "out" / "sr.tif", model="tiny@champion", overwrite=True,
-                     validate=False)  # fmt: skip
+    job = direct_job(
+        str(folder / "lr" / "a_0.tif"), folder / "out" / "sr.tif", model="tiny@champion", overwrite=True, validate=False
+    )
     return run_scene(job, Workers(0))
 
 
@@ -120,10 +121,14 @@ def test_a_round_that_was_killed_goes_on(archive: Callable[..., Path], monkeypat
 )
 def test_the_rule(gains: dict[str, list[float]], promoted: bool, why: str) -> None:
     scenes = [
-        SceneFigures(f"{sensor}_{index}", sensor,
-                     {"bicubic": Figures(29, 0.8), "champion": Figures(30, 0.8), "challenger": Figures(30 + gain, 0.8)})
-        for sensor, values in gains.items() for index, gain in enumerate(values)
-    ]  # fmt: skip
+        SceneFigures(
+            f"{sensor}_{index}",
+            sensor,
+            {"bicubic": Figures(29, 0.8), "champion": Figures(30, 0.8), "challenger": Figures(30 + gain, 0.8)},
+        )
+        for sensor, values in gains.items()
+        for index, gain in enumerate(values)
+    ]
     methods = [Method("bicubic"), Method("champion", "x"), Method("challenger", "y")]
     settings = promote.Retrain(at_least_db=0.05, at_most_worse_db=0.1)
     found = judge(summarised("", "", methods, scenes), settings)

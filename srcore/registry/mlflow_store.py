@@ -1,0 +1,291 @@
+"""The registry: versions of models under a name, and which of them is the champion. The only code that knows MLflow.
+
+MLflow runs without telemetry. What a reference means, and where its copy lies here, is `registry.references`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srcore.checkpoints import (
+    CHALLENGER,
+    CHAMPION,
+    NAME,
+    SPEC,
+    WEIGHTS,
+    Spec,
+    read_spec,
+)
+from srcore.errors import CheckpointError, SRError, StoreError
+from srcore.settings import load_settings
+from srcore.storage.disk.files import sha256_file
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "srcore"
+FOLDER = "checkpoint"
+DIGEST, REPLACED, CONTRACT = "srcore.digest", "srcore.replaced", "srcore.contract"
+"""Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
+AWAY, NOT_THERE = "REGISTRY_AWAY", "NO_REGISTRY"
+"""Codes of a registry that fails, and of one that nobody has made."""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Set before MLflow is imported, where the user has not: it reports nothing, and a dead server costs seconds."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered checkpoint."""
+
+    name: str
+    version: str
+    digest: str
+    source: str
+    """Where the registry keeps its folder."""
+    aliases: tuple[str, ...]
+    metrics: Mapping[str, float]
+    replaced: str = ""
+    """The champion before it; '' where it was the first, or never champion."""
+    contract: str = ""
+    """Kind, scale and bands: the same for all versions of a name, or a promotion would change what products are."""
+
+
+def check_folder(folder: Path, digest: str | None = None) -> Spec:
+    """The spec of a checkpoint folder whose weights are those that it names; CheckpointError CHECKPOINT_DIGEST.
+
+    With `digest` the spec must have it.
+    """
+    spec = read_spec(folder)
+    try:
+        weights = None if spec.weights_sha256 is None else sha256_file(folder / WEIGHTS)
+    except OSError as error:
+        weights = error.strerror
+    if weights != spec.weights_sha256 or digest not in (None, spec.digest):
+        raise CheckpointError(
+            f"{folder} is not the model that was registered",
+            "another digest",
+            "remove the folder; it is fetched again from the registry",
+            code="CHECKPOINT_DIGEST",
+        )
+    return spec
+
+
+def open_registry(*, create: bool = False) -> Registry:
+    """The registry of the settings. StoreError NO_REGISTRY where its database is not there and is not to be made."""
+    uri = load_settings().registry_uri
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///"))
+        if not database.exists():
+            if not create:
+                raise StoreError(
+                    "there is no registry of models yet",
+                    str(database),
+                    "srcore models import FOLDER makes one",
+                    code=NOT_THERE,
+                )
+            database.parent.mkdir(parents=True, exist_ok=True)
+    return Registry(uri)
+
+
+class Registry:
+    """Names, versions and aliases in MLflow; every failure of it is a StoreError REGISTRY_AWAY."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        with _translated(f"the registry {_shown(uri)} does not answer"):
+            self.client = _mlflow().MlflowClient(uri, uri)
+
+    def find(self, name: str, alias: str) -> Version | None:
+        """The version of that alias or number; None when the registry has none."""
+        return next((one for one in self.versions(name) if alias in (*one.aliases, one.version)), None)
+
+    def versions(self, name: str | None = None) -> list[Version]:
+        """All versions of a name, or of all names, the newest first."""
+        found: list[Version] = []
+        with _translated(f"the registry {_shown(self.uri)} does not answer"):
+            for model in self.client.search_registered_models(f"name = '{name}'" if name else None):
+                aliases = {alias: str(version) for alias, version in model.aliases.items()}
+                versions = self.client.search_model_versions(f"name = '{model.name}'")
+                found += [self._version(one, aliases) for one in sorted(versions, key=lambda v: -int(v.version))]
+        return found
+
+    def fetch(self, version: Version, folder: Path) -> None:
+        """Put the version's files below `folder`."""
+        with _translated("a model cannot be fetched from the registry"):
+            _mlflow().artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(folder))
+
+    def _version(self, found: Any, aliases: Mapping[str, str]) -> Version:
+        number = str(found.version)
+        metrics = dict(self.client.get_run(found.run_id).data.metrics) if found.run_id else {}
+        own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
+        return Version(
+            found.name,
+            number,
+            found.tags.get(DIGEST, ""),
+            found.source,
+            own,
+            metrics,
+            found.tags.get(REPLACED, ""),
+            found.tags.get(CONTRACT, ""),
+        )
+
+    def register(
+        self,
+        folder: Path,
+        name: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+        facts: Mapping[str, str] | None = None,
+        pages: Mapping[str, str] | None = None,
+    ) -> Version:
+        """The checkpoint folder as a new version of `name` (default: its own); as the one it is where it is known.
+
+        The first version of a name becomes its champion. `metrics`, `facts` and `pages` (name to text) go to the
+        version's run. CheckpointError when the folder is damaged or the name is no name.
+        """
+        spec = check_folder(folder)
+        name = name or spec.name
+        if NAME.fullmatch(name) is None:
+            raise CheckpointError(f"{name!r} cannot be the name of a model", "", "use a-z, 0-9, '.', '_' and '-'")
+        known = self.versions(name)
+        other = next((one.contract for one in known if one.contract != _contract(spec)), None)
+        if other is not None:
+            raise CheckpointError(
+                f"{folder} cannot be a version of {name}",
+                f"{_contract(spec)}, {name} is {other}",
+                "register it under another name",
+            )
+        same = next((one for one in known if one.digest == spec.digest), None)
+        if same is None:
+            with _translated(f"the registry {_shown(self.uri)} does not take a model"):
+                number = self._create(folder, name, spec, metrics or {}, facts or {}, pages or {})
+                if not known:
+                    self.client.set_registered_model_alias(name, CHAMPION, number)
+            same = self.find(name, number)
+        assert same is not None
+        return same
+
+    def _create(
+        self,
+        folder: Path,
+        name: str,
+        spec: Spec,
+        metrics: Mapping[str, float],
+        facts: Mapping[str, str],
+        pages: Mapping[str, str],
+    ) -> str:
+        """A run with the checkpoint as its artifact, and the version that points at it; gives its number."""
+        client = self.client
+        run = client.create_run(self._experiment(), run_name=name)
+        facts = {"architecture": spec.architecture.name, "scale": "x".join(map(str, spec.scale)), **facts}
+        for key, text in facts.items():
+            client.log_param(run.info.run_id, key, text[:500])
+        for key, value in metrics.items():
+            client.log_metric(run.info.run_id, re.sub(r"[^A-Za-z0-9_. /-]", "-", key), value)
+        for key, text in pages.items():
+            client.log_text(run.info.run_id, text, key)
+        for path in (folder / SPEC, folder / WEIGHTS, folder / "README.md"):
+            if path.exists():
+                client.log_artifact(run.info.run_id, str(path), FOLDER)
+        client.set_terminated(run.info.run_id)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        made = client.create_model_version(
+            name,
+            f"{run.info.artifact_uri}/{FOLDER}",
+            run.info.run_id,
+            tags={DIGEST: spec.digest, CONTRACT: _contract(spec)},
+        )
+        return str(made.version)
+
+    def _experiment(self) -> str:
+        """Of all models; a sqlite registry keeps their files in a folder beside its database."""
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        local = self.uri.startswith("sqlite:///")
+        files = Path(self.uri.removeprefix("sqlite:///")).absolute().with_suffix(".files").as_uri() if local else None
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location=files))
+
+    def name_challenger(self, version: Version) -> None:
+        """Let @challenger mean this version."""
+        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
+            self.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+
+    def promote(self, name: str, alias: str = CHALLENGER) -> Version:
+        """Let @champion mean the challenger, or the version of that number; gives it.
+
+        CheckpointError UNKNOWN_MODEL when there is none.
+        """
+        version = self.find(name, alias)
+        if version is None:
+            raise CheckpointError(
+                f"{name} has no {alias} to promote", "", "see `srcore models list`", code="UNKNOWN_MODEL"
+            )
+        before = self.find(name, CHAMPION)
+        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
+            if before is not None and before.version != version.version:
+                self.client.set_model_version_tag(name, version.version, REPLACED, before.version)
+            self.client.set_registered_model_alias(name, CHAMPION, version.version)
+            if CHALLENGER in version.aliases:
+                self.client.delete_registered_model_alias(name, CHALLENGER)
+        return self.find(name, CHAMPION) or version
+
+    def rollback(self, name: str) -> Version:
+        """Let @champion mean what it meant before the last promotion; gives it. CheckpointError UNKNOWN_MODEL."""
+        champion = self.find(name, CHAMPION)
+        before = self.find(name, champion.replaced) if champion and champion.replaced else None
+        if before is None:
+            raise CheckpointError(
+                f"{name} has no champion before this one", "", "see `srcore models list`", code="UNKNOWN_MODEL"
+            )
+        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
+            self.client.set_registered_model_alias(name, CHAMPION, before.version)
+        return self.find(name, CHAMPION) or before
+
+
+def _contract(spec: Spec) -> str:
+    return f"{spec.kind}, scale {' x '.join(map(str, spec.scale))}, bands {spec.bands}"
+
+
+def _mlflow() -> Any:
+    """MLflow, imported when a registry is asked for: it takes two seconds, and is an extra."""
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+    try:
+        import mlflow
+        import mlflow.artifacts
+    except ImportError as error:
+        raise StoreError(
+            "the registry of models needs MLflow", str(error), "pip install 'srcore[train]'", code=AWAY
+        ) from error
+    return mlflow
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Whatever MLflow, its database or the network raise, as a StoreError REGISTRY_AWAY of one line."""
+    try:
+        yield
+    except SRError:
+        raise
+    except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise StoreError(what, reason, "see SRCORE_REGISTRY", code=AWAY) from error
+
+
+def _shown(uri: str) -> str:
+    """Without a password."""
+    return re.sub(r"//[^/@]+@", "//...@", uri)

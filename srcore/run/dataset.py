@@ -1,0 +1,224 @@
+"""A dataset of the catalog: which scenes are due, and every due one in turn. Knows no Prefect."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from srcore.catalog import Catalog, load_catalog
+from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreError
+from srcore.layout import DatasetPaths, lease_path
+from srcore.registry.references import Model, resolve
+from srcore.report.index import is_stale, write_index
+from srcore.report.product import keep_page
+from srcore.run.scene import Run
+from srcore.settings import load_settings
+from srcore.stages.plan import Job
+from srcore.storage.archive.publish import Receipt, is_whole
+from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
+from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.archive.sweep import sweep_dataset, sweep_done
+from srcore.storage.disk.leases import holder, is_alive
+from srcore.storage.disk.watch import same_sources
+
+log = logging.getLogger(__name__)
+
+State = Literal["new", "changed", "running", "published", "quarantined"]
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """Where a scene of the catalog stands, and the job that would do it."""
+
+    scene: str
+    state: State
+    job: Job
+    reason: str = ""
+    """Why it is due, or why it was quarantined."""
+
+    retry: bool = False
+    """In quarantine for something that can pass by itself."""
+
+    @property
+    def due(self) -> bool:
+        """True when a run has something to do, or should at least say who does it."""
+        return self.state in ("new", "changed", "running") or self.retry
+
+
+def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
+    """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
+    entry = catalog.dataset(dataset)
+    hr = find_hr(entry, catalog.base)
+    model = resolve(entry.model)  # once: all scenes of a night get the same
+    return [
+        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)))
+        for scene in find_scenes(entry, catalog.base)
+    ]
+
+
+def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path | None = None) -> Job:
+    """The job of one scene of the catalog."""
+    dataset = catalog.dataset(name)
+    places = DatasetPaths(Path(catalog.store) / name)
+    return Job(
+        paths=scene.paths,
+        product=places.product(scene.id, ".tif" if dataset.kind == "raster" else ".nii.gz"),
+        scratch=places.scratch(scene.id),
+        scene=scene.id,
+        kind=dataset.kind,
+        bands=scene.bands,
+        nodata=dataset.nodata,
+        model=str(model.folder),
+        reference=model.registered,
+        version=model.version,
+        tile=None if dataset.tile == "auto" else dataset.tile,
+        precision=dataset.precision,
+        backend=load_settings().backend,
+        back_projection=dataset.back_projection,
+        denoise=dataset.denoise,
+        sharpen=dataset.sharpen,
+        limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
+        overwrite=True,  # a product of the store is replaced when its scene is due
+        dataset=name,
+        outputs=dataset.outputs,
+        roots=(scene.root,),
+        hr=hr,
+    )
+
+
+def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    lease = lease_path(job.scratch)
+    if (owner := holder(lease)) is not None and is_alive(lease, owner):
+        return SceneState(job.scene, "running", job, str(owner))
+    try:
+        receipt, damaged = Receipt.load(job.product.receipt), ""
+    except StoreError as error:
+        receipt, damaged = None, str(error)
+    if receipt is not None and is_whole(job.product, receipt):
+        if receipt.configuration != job.configuration:
+            reason = "the model or the configuration changed"
+        elif not same_sources(receipt.sources, job.paths):
+            reason = "the source changed"
+        else:
+            return SceneState(job.scene, "published", job, receipt.verdict)
+        return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
+    reason = damaged or ("product damaged" if receipt else "")
+    return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
+
+
+def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:
+    record = Quarantine.load(places.quarantine(job.scene))
+    if record is None:
+        return None
+    if not record.applies(job.paths, job.configuration):
+        return SceneState(job.scene, "changed", job, f"tried before: {record.code}")
+    times = f" ({record.attempts} attempts)" if record.attempts > 1 else ""
+    return SceneState(job.scene, "quarantined", job, f"{record.code}: {record.message}{times}", record.retryable)
+
+
+Result = Literal["published", "degraded", "up to date", "quarantined", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scene in a run."""
+
+    scene: str
+    result: Result
+    code: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    receipt: Receipt | None = None
+
+    @property
+    def ok(self) -> bool:
+        """False when the scene has no product now."""
+        return self.result in ("published", "degraded", "up to date")
+
+
+def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
+    """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
+    record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
+    if not force and not state.due:
+        if state.state == "published":
+            sweep_done(state.job.scratch, state.job.product)
+            record.unlink(missing_ok=True)
+            return Outcome(state.scene, "up to date")
+        code, _, message = state.reason.partition(": ")
+        return Outcome(state.scene, "quarantined", code, message)
+    started = time.monotonic()
+    with listening() as log:
+        try:
+            receipt = run(replace(state.job, fresh=force))
+        except Exception as error:  # whatever a scene does, the rest of the night goes on
+            told = _in_words(error)
+            if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
+                _quarantine(record, state.job, told, log)
+            return Outcome(state.scene, "failed", told.code, str(told), time.monotonic() - started)
+    record.unlink(missing_ok=True)
+    record.with_suffix(".html").unlink(missing_ok=True)
+    verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
+    return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
+
+
+def _in_words(error: Exception) -> SRError:
+    if isinstance(error, SRError):
+        return error
+    told = SRError(f"unexpected {type(error).__name__}", str(error), "see the log; please report it", code="UNEXPECTED")
+    told.__cause__ = error
+    return told
+
+
+def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> None:
+    with suppress(SRError, OSError):  # a store that cannot be written is the error already told
+        quarantine(record, job.scene, error, job.paths, job.configuration, log)
+        record.with_suffix(".html").unlink(missing_ok=True)
+        if isinstance(error, GateError):
+            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
+
+
+def run_dataset(
+    catalog_path: Path,
+    dataset: str,
+    run: Run,
+    *,
+    scene: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> list[Outcome]:
+    """Every due scene of a dataset (or the one named), one after the other.
+
+    CatalogError for an unknown dataset or scene; a failing scene is an outcome.
+    """
+    catalog = load_catalog(catalog_path)
+    states = scene_states(catalog, dataset)
+    if scene is not None:
+        states = [state for state in states if state.scene == scene]
+        if not states:
+            raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
+    else:
+        sweep_dataset(DatasetPaths(Path(catalog.store) / dataset), {state.scene for state in states})
+    outcomes, done = [], 0
+    for state in states:
+        if (state.due or force) and limit is not None and done >= limit:
+            continue
+        done += state.due or force
+        outcomes.append(run_due(catalog, state, run, force=force))
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    if is_stale(places):
+        _show(places)
+    return outcomes
+
+
+def _show(places: DatasetPaths) -> None:
+    """The dataset's page as things stand now: a view, so a run does not fail by it."""
+    try:
+        write_index(places)
+    except SRError as error:
+        log.warning("the page of %s was not written: %s", places.root.name, error)

@@ -1,0 +1,40 @@
+"""A job without a catalog: one input, one output, as the command line names them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from srcore.errors import SourceError
+from srcore.layout import ProductPaths, safe_id
+from srcore.registry.references import resolve
+from srcore.stages.plan import Job
+
+
+def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
+    """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job.
+
+    With '{band}' in SOURCE every name in `bands` is a file of one band; SourceError when no bands are named.
+    """
+    output = output.absolute()
+    product = ProductPaths(output.parent, output.name)
+    if "{band}" in source:
+        if not bands:
+            raise SourceError(f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4")
+        paths = tuple(Path(source.replace("{band}", band)).absolute() for band in bands)
+    else:
+        paths = (Path(source).absolute(),)
+    model = resolve(options.pop("model", "srcore-x2"))
+    return Job(
+        paths=paths,
+        model=str(model.folder),
+        reference=model.registered,
+        version=model.version,
+        product=product,
+        scratch=output.parent / f".{product.stem}.srcore",
+        scene=safe_id(product.stem),
+        kind="volume" if re.search(r"\.nii(\.gz)?$", source) else "raster",
+        bands=bands,
+        **options,
+    )

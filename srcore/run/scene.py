@@ -1,0 +1,230 @@
+"""One scene, from a job to a receipt: the table of contents of a run. Knows no Prefect.
+
+The five stages are called through `call`, so that a terminal can draw a bar and a flow can make a task of each.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from srcore.checkpoints import read_spec
+from srcore.dispatch import Workers, cluster
+from srcore.errors import GateError, PlanError, SRError
+from srcore.layout import ProductPaths, lease_path
+from srcore.progress import Progress, silent
+from srcore.report.product import write_page
+from srcore.stages.export import export
+from srcore.stages.ingest import ingest
+from srcore.stages.plan import Job, plan_scene, save_plan
+from srcore.stages.upscale import Upscaled, upscale
+from srcore.storage.archive.publish import Receipt, check_verified, clear_scratch, publish
+from srcore.storage.archive.sweep import sweep_done, sweep_scene
+from srcore.storage.disk.files import store_error
+from srcore.storage.disk.leases import Lease, held
+from srcore.storage.disk.watch import changed, same_sources
+from srcore.storage.stac.item import tag_item
+from srcore.storage.work.ingested import Ingested
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.version import __version__
+
+if TYPE_CHECKING:
+    from srcore.stages.validate import Report
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+StageCall = Callable[[str, Callable[[Progress], T]], T]
+Run = Callable[[Job], Receipt | None]
+STAGES = ("plan", "ingest", "upscale", "export", "validate")
+
+
+def plain(_name: str, stage: Callable[[Progress], T]) -> T:
+    """Call a stage and say nothing."""
+    return stage(silent)
+
+
+def run_scene(
+    job: Job, workers: Workers | Callable[[], Workers], call: StageCall[Any] = plain, until: str = "publish"
+) -> Receipt | None:
+    """Run the stages of one scene and publish its product; gives the receipt. UPSCALE asks for `workers` as it starts.
+
+    With `until` a stage's name the run stops behind it, its files stay in the scratch folder, and None is
+    given; a later run goes on from there. GateError when a gate stops the product, LeaseError when another run
+    works on the scene; any SRError of a stage.
+    """
+    stage = _Stages(call, until, job.product.data)
+    with ExitStack() as holding, suppress(_Reached):
+        plan, lease = stage("plan", lambda progress: begin(job, holding))
+        ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
+        upscaled: Upscaled = stage(
+            "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
+        )
+        same_or_refuse(plan, ingested)
+        verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
+        try:
+            report: Report = stage("validate", lambda progress: _validate(plan, progress))
+            receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
+            write_page(plan, receipt)
+            refuse(plan, report)
+        except SRError:
+            check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
+            raise
+        verified |= tag(plan, report)
+        same_or_refuse(plan, ingested)
+        lease.check()
+        receipt = publish(plan.product, plan.scratch, receipt, verified)
+        clear_scratch(plan.scratch.folder)
+        return receipt
+    return None
+
+
+def begin(job: Job, holding: ExitStack) -> tuple[ScenePlan, Lease]:
+    """Plan a scene and take its lease, which `holding` gives back; what earlier runs left is swept or used."""
+    try:
+        plan = plan_scene(job)
+    except PlanError as error:
+        if error.code == "OUTPUT_EXISTS" and any(job.scratch.glob("*/publishing.json")):
+            sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
+        raise
+    with ExitStack() as attempt:
+        lease = attempt.enter_context(held(lease_path(job.scratch)))
+        sweep_scene(job.scratch, job.product, keep=None if job.fresh else plan.scratch.folder.name)
+        save_plan(plan)
+        holding.enter_context(attempt.pop_all())
+    return plan, lease
+
+
+def same_or_refuse(plan: ScenePlan, ingested: Ingested) -> None:
+    """SourceError SOURCE_CHANGED unless the sources are still those that were ingested."""
+    if not same_sources(ingested.sources, plan.header.paths):
+        raise changed(plan.scene, "during the run")
+
+
+@contextmanager
+def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
+    """`run_scene` for several scenes, whose workers are started once, when the first tile needs them."""
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> Workers:
+            return stack.enter_context(cluster(workers))
+
+        yield lambda job: run_scene(replace(job, workers=workers.resolved), started, call)
+
+
+def _validate(plan: ScenePlan, progress: Progress) -> Report:
+    # VALIDATE needs torch, which costs seconds to import: only those who get here pay.
+    from srcore.stages.validate import validate
+
+    return validate(plan, progress)
+
+
+def refuse(plan: ScenePlan, report: Report) -> None:
+    """GateError when a gate of the plan was not passed."""
+    if plan.validate and report.verdict == "quarantined":
+        first = report.failed_gates[0]
+        raise GateError(
+            f"{plan.scene} is not published: gate {first.id} was not passed",
+            f"{first.value} {first.unit}, limit {first.limit}",
+            first.hint,
+        )
+
+
+def tag(plan: ScenePlan, report: Report) -> dict[str, str]:
+    """Say in the staged STAC item what the checks said, so that whoever finds a degraded product knows it.
+
+    Gives the item's name and its sha256; nothing for a product without an item.
+    """
+    item = ProductPaths(plan.scratch.staged, plan.product.name).stac
+    if not item.exists():
+        return {}
+    failed = [check.id for check in report.checks if not check.passed]
+    facts = {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})}
+    return {item.name: tag_item(item, facts)}
+
+
+class _Reached(Exception):  # noqa: N818  an end, not an error
+    """The stage that a run should end with is done."""
+
+
+class _Stages:
+    """Calls the stages in turn, keeps their wall time, and stops behind the one that was asked for."""
+
+    def __init__(self, call: StageCall[Any], until: str, product: Path) -> None:
+        self.call, self.until, self.product = call, until, product
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, stage: Callable[[Progress], Any]) -> Any:
+        started = time.monotonic()
+        result = self.call(name, partial(self._told, name, stage))
+        self.seconds[name] = round(time.monotonic() - started, 3)
+        if name == self.until:
+            raise _Reached
+        return result
+
+    def _told(self, name: str, stage: Callable[[Progress], Any], progress: Progress) -> Any:
+        """Call the stage; a failing disk is told in words, too, wherever it failed."""
+        try:
+            return stage(progress)
+        except SRError as error:
+            error.add_note(f"in stage {name}")
+            raise
+        except OSError as error:
+            raise store_error(self.product, error) from error
+
+
+def _named(plan: ScenePlan) -> dict[str, str]:
+    """What the model was called by, and which version of the registry that meant."""
+    if not plan.model_reference:
+        return {}
+    return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
+
+
+def _filtered(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
+    """What was done beside the generator, where anything was."""
+    denoised = {"denoise": plan.denoise, "noise_dn": [round(band, 6) for band in ingested.noise]}
+    return {**(denoised if plan.denoise else {}), **({"sharpen": plan.sharpen} if plan.sharpen else {})}
+
+
+def _receipt(
+    plan: ScenePlan, ingested: Ingested, upscaled: Upscaled, report: Report, seconds: dict[str, float]
+) -> Receipt:
+    tiles = plan.tiles
+    return Receipt(
+        dataset=plan.dataset,
+        scene=plan.scene,
+        sources=ingested.sources,
+        model=read_spec(plan.model).name,
+        model_digest=plan.model_digest,
+        configuration=plan.configuration,
+        parameters={
+            "scale": tiles.scale,
+            "core": tiles.core,
+            "halo": tiles.halo,
+            "tiles": len(tiles),
+            "redundancy": round(tiles.redundancy, 4),
+            "device": upscaled.device,
+            "precision": upscaled.precision,
+            "backend": upscaled.backend,
+            "rms_dn_of_10000": upscaled.rms_dn,
+            "back_projection": plan.back_projection,
+            **({"trust": plan.trust.model_dump()} if plan.trust else {}),
+            **_filtered(plan, ingested),
+            **_named(plan),
+        },
+        checks=[asdict(check) for check in report.checks],
+        verdict=report.verdict,
+        outputs=(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+        computing_s=round(upscaled.computing_s, 3),
+        code_version=__version__,
+    )

@@ -1,0 +1,171 @@
+"""Publishing: what stands under a published name is complete, verified, and matches its receipt.
+
+    staged/ (hidden) --verified--> fsync --> new receipt, hidden --> old receipt away --> rename each file
+                                                            --> fsync folder --> rename the receipt --> fsync folder
+
+Without a receipt nothing is published. While a product is replaced it has no receipt, so a reader who asks
+for the receipt never sees files of two runs as one product. All bytes are on the disk before the first visible
+name changes: from there on a full disk can stop nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from srcore.errors import SRError, StoreError
+from srcore.layout import ProductPaths, Scratch
+from srcore.storage.disk.files import fsync_file, fsync_folder, sha256_file, store_error
+from srcore.storage.disk.records import read_json, write_json
+from srcore.storage.disk.watch import Source
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """One published file."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Our record of a published product."""
+
+    dataset: str
+    scene: str
+    sources: tuple[Source, ...]
+    model: str
+    model_digest: str
+    configuration: str
+    parameters: Mapping[str, Any]
+    """Tile plan, precision, device, workers: how it was made."""
+    checks: Sequence[Mapping[str, Any]]
+    verdict: str
+    outputs: tuple[Output, ...]
+    created: str
+    """UTC, ISO 8601."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of every stage."""
+    computing_s: float = 0.0
+    """Time in the generator, summed over the workers: what the product cost."""
+    code_version: str = ""
+    format: int = FORMAT
+
+    def save(self, path: Path) -> None:
+        """Write the receipt, whole or not at all."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Receipt | None:
+        """The receipt at `path`; None when there is none. StoreError when it cannot be understood."""
+        if not path.exists():
+            return None
+        value = read_json(path)
+        try:
+            return cls(
+                **{
+                    **value,
+                    "sources": tuple(Source(**source) for source in value["sources"]),
+                    "outputs": tuple(Output(**output) for output in value["outputs"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path.name} is not a receipt", str(error), "remove it to publish again") from error
+
+
+def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: Mapping[str, str]) -> Receipt:
+    """Move the staged files under their published names and write the receipt; gives it with the outputs filled in.
+
+    `verified` holds the sha256 that a file had when it was verified, by its name. Every point of failure leaves
+    either the old product, or no receipt and the record that publishing began. StoreError when a file is another
+    one now (VERIFY_FAILED), or when the store cannot be written.
+    """
+    staged = ProductPaths(scratch.staged, product.name)
+    try:
+        outputs = tuple(_output(path, verified) for path in _there(staged, verified))
+        complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
+        product.folder.mkdir(parents=True, exist_ok=True)
+        fsync_folder(product.folder.parent)
+        complete.save(staged.receipt)
+        complete.save(scratch.publishing)
+        replaced = _outputs_before(product)
+        product.receipt.unlink(missing_ok=True)
+        fsync_folder(product.folder)
+        for output in complete.outputs:
+            os.replace(staged.folder / output.name, product.folder / output.name)
+        for name in replaced - {output.name for output in complete.outputs}:
+            (product.folder / name).unlink(missing_ok=True)
+        fsync_folder(product.folder)
+        os.replace(staged.receipt, product.receipt)
+        fsync_folder(product.folder)
+    except SRError:
+        raise
+    except OSError as error:
+        raise store_error(product.data, error) from error
+    return complete
+
+
+def _there(staged: ProductPaths, verified: Mapping[str, str]) -> list[Path]:
+    return [path for path in staged.files if path.name in verified or path.exists()]
+
+
+def check_verified(staged: Path, verified: Mapping[str, str]) -> None:
+    """StoreError VERIFY_FAILED unless the staged files are those that were verified."""
+    for name, sha256 in verified.items():
+        try:
+            found = sha256_file(staged / name)
+        except OSError as error:
+            found = error.strerror or str(error)
+        if found != sha256:
+            raise _changed(name, found)
+
+
+def _changed(name: str, found: str) -> StoreError:
+    return StoreError(
+        f"{name} changed after it was verified", found, "look for a failing disk, and run again", code="VERIFY_FAILED"
+    )
+
+
+def _output(path: Path, verified: Mapping[str, str]) -> Output:
+    fsync_file(path)
+    output = Output(path.name, sha256_file(path), path.stat().st_size)
+    if verified.get(path.name, output.sha256) != output.sha256:
+        raise _changed(path.name, output.sha256)
+    return output
+
+
+def _outputs_before(product: ProductPaths) -> set[str]:
+    """Names that the receipt now there speaks of."""
+    try:
+        before = Receipt.load(product.receipt)
+    except StoreError:
+        return set()
+    own = {path.name for path in product.files}
+    return {output.name for output in before.outputs if output.name in own} if before else set()
+
+
+def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
+    """True when every output stands there with its size and, when `thorough`, with its sha256."""
+    for output in receipt.outputs:
+        path = product.folder / output.name
+        if not path.is_file() or path.stat().st_size != output.size_bytes:
+            return False
+        if thorough and sha256_file(path) != output.sha256:
+            return False
+    return bool(receipt.outputs)
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove a scratch folder, once its product is published, and its parent when nothing else is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another configuration's work is still there
+        folder.parent.rmdir()

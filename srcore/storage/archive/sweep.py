@@ -1,0 +1,66 @@
+"""What ended runs left behind: swept by owner (whoever holds a scene's lease owns its leftovers), else by age."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from srcore.errors import LeaseError
+from srcore.layout import DatasetPaths, ProductPaths, lease_path
+from srcore.storage.disk.leases import held, holder, is_alive
+
+LOST_SECONDS = 7 * 86_400.0
+"""A scene that no source names any more can come back: a disk that is not mounted tonight."""
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-z_]{8}\.part")
+
+
+def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
+    """Remove all work on a scene but the folder `keep`, and its temporaries. Call it with the scene's lease."""
+    lease = lease_path(scratch)
+    for entry in _entries(scratch):
+        if entry.is_dir() and entry.name != keep:
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry)):
+            _unlink(entry)
+    names = {path.name for path in (*product.files, product.receipt)}
+    for entry in _entries(product.folder):
+        found = TEMPORARY.fullmatch(entry.name)
+        if found and found["name"] in names:
+            _unlink(entry)
+
+
+def sweep_done(scratch: Path, product: ProductPaths) -> None:
+    """Remove what is left of the work on a published scene, unless a run is at it."""
+    if scratch.is_dir():
+        with suppress(LeaseError), held(lease_path(scratch)):
+            sweep_scene(scratch, product, keep=None)
+
+
+def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
+    """Remove work on scenes that are not among `scenes`, and temporaries, LOST_SECONDS after their last change."""
+    for folder in _entries(places.scratch("scene").parent):
+        if folder.is_dir() and folder.name not in scenes and _age(folder) > LOST_SECONDS:
+            sweep_done(folder, places.product(folder.name, ""))
+    for entry in _entries(places.quarantine("scene").parent):
+        if TEMPORARY.fullmatch(entry.name) and _age(entry) > LOST_SECONDS:
+            _unlink(entry)
+
+
+def _age(path: Path) -> float:
+    """Seconds since `path`, or for a folder anything directly in it, changed."""
+    with suppress(OSError):
+        return time.time() - max(entry.stat().st_mtime for entry in (path, *_entries(path)))
+    return 0.0
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):  # swept next time
+        path.unlink()

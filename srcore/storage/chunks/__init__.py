@@ -1,0 +1,1 @@
+"""Zarr arrays of the work store, and their chunks as the bytes they are."""

@@ -1,0 +1,163 @@
+"""Where everything lies in an assembled product: its head, byte for byte, and the order of its tiles.
+
+    header | ghost text | image | mask | overview 1 | its mask | ... | tiles of the last overview | ... | of the image
+
+GDAL is the authority on every tag: they are taken over from a tiny product of the same header that it has written,
+but for sizes, places, and that each band has tiles of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.storage.cog.explain import (
+    HEIGHT,
+    MASK_BIT,
+    PLANES,
+    SEPARATE,
+    TILE_BYTE_COUNTS,
+    TILE_HEIGHT,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    TYPE_BYTES,
+    WIDTH,
+    Directory,
+    Value,
+    ghost_text,
+)
+from srcore.storage.cog.pixels import ProductPixels
+from srcore.storage.cog.pyramid import level_shapes
+from srcore.tiling import BLOCK_HR as BLOCK
+
+SHORT, LONG, LONG8 = 3, 4, 16
+WORD = 8
+"""Bytes of a number in a BigTIFF's directory, and what values are aligned to."""
+HEADER = struct.pack("<2sHHHQ", b"II", 43, WORD, 0, 0)
+FRAME = 4
+"""Bytes before a tile that hold its size, and bytes behind it that repeat its last ones."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One directory of the product."""
+
+    level: int
+    """0 the full resolution, then the overviews."""
+    mask: bool
+    tags: dict[int, Value]
+    """All but where the tiles lie."""
+    counts: tuple[int, int, int]
+    """Bands with tiles of their own, rows of tiles, columns of tiles."""
+
+
+@dataclass(frozen=True)
+class TileKey:
+    """One tile of the product."""
+
+    image: int
+    """Place of its directory."""
+    band: int
+    row: int
+    col: int
+
+
+def plan_images(pixels: ProductPixels, model: Sequence[Directory]) -> list[Image]:
+    """The directories of the product in their order, from those of its tiny model."""
+    models = {directory.kind: directory.lasting() for directory in model}
+    images = []
+    for level, shape in enumerate([pixels.grid.shape, *level_shapes(pixels.grid.shape)]):
+        for mask in (False, True) if pixels.header.nodata == "mask" else (False,):
+            planes = 1 if mask else pixels.count
+            tags = dict(models[(level > 0) + MASK_BIT * mask])
+            tags |= {
+                HEIGHT: _long(shape[0]),
+                WIDTH: _long(shape[1]),
+                TILE_HEIGHT: _short(BLOCK),
+                TILE_WIDTH: _short(BLOCK),
+            }
+            if planes > 1:
+                tags[PLANES] = _short(SEPARATE)
+            images.append(Image(level, mask, tags, (planes, -(-shape[0] // BLOCK), -(-shape[1] // BLOCK))))
+    return images
+
+
+def order(images: Sequence[Image]) -> Iterator[TileKey]:
+    """The tiles as they lie in the file: the smallest overview first, band by band, row by row, the mask last.
+
+    Where all bands share a tile, each tile of the mask follows its image's, as GDAL's readers may be told.
+    """
+    for level in range(images[-1].level, -1, -1):
+        places = [place for place, image in enumerate(images) if image.level == level]
+        spans = [[range(n) for n in images[place].counts] for place in places]
+        if images[0].counts[0] > 1:
+            yield from (TileKey(p, *key) for p, span in zip(places, spans, strict=True) for key in product(*span))
+        else:
+            yield from (TileKey(p, *key) for key in product(*spans[0]) for p in places)
+
+
+class Places:
+    """Where the tiles of every image lie: offset and size, in the order of TIFF's tile numbers."""
+
+    def __init__(self, images: Sequence[Image]) -> None:
+        self.spans: list[NDArray[np.uint64]] = [np.zeros((*image.counts, 2), np.uint64) for image in images]
+
+    def put(self, key: TileKey, offset: int, size: int) -> None:
+        """Note where a tile lies."""
+        self.spans[key.image][key.band, key.row, key.col] = offset, size
+
+    def of(self, key: TileKey) -> tuple[int, int]:
+        """Offset and size of a tile."""
+        offset, size = self.spans[key.image][key.band, key.row, key.col]
+        return int(offset), int(size)
+
+
+def head(images: Sequence[Image], places: Places) -> bytes:
+    """All before the first tile. Its length does not depend on `places`."""
+    masked, planar = any(image.mask for image in images), images[0].counts[0] > 1
+    text = ghost_text(masked=masked, planar=planar)
+    out = bytearray(HEADER + b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(text) + text)
+    out += bytes(len(out) % 2)
+    out[8:16] = struct.pack("<Q", len(out))
+    for number, (image, spans) in enumerate(zip(images, places.spans, strict=True)):
+        tags = image.tags | {
+            TILE_OFFSETS: Value(LONG8, spans[..., 0].size, spans[..., 0].astype("<u8").tobytes()),
+            TILE_BYTE_COUNTS: Value(LONG, spans[..., 1].size, spans[..., 1].astype("<u4").tobytes()),
+        }
+        out += _directory(len(out), tags, last=number == len(images) - 1)
+    return bytes(out)
+
+
+def _directory(start: int, tags: dict[int, Value], *, last: bool) -> bytes:
+    """A directory at byte `start` of the file, and its values behind it, the places of the tiles last."""
+    place = _aligned(start + WORD + 20 * len(tags) + WORD)
+    behind, fields = bytearray(), {}
+    for tag in sorted(tags, key=lambda tag: (tag in (TILE_OFFSETS, TILE_BYTE_COUNTS), tag)):
+        data = tags[tag].data
+        assert len(data) == tags[tag].count * TYPE_BYTES[tags[tag].type], "a whole number of values"
+        if len(data) <= WORD:
+            fields[tag] = data.ljust(WORD, b"\0")
+        else:
+            fields[tag] = struct.pack("<Q", place + len(behind))
+            behind += data.ljust(_aligned(len(data)), b"\0")
+    entries = b"".join(struct.pack("<HHQ", tag, tags[tag].type, tags[tag].count) + fields[tag] for tag in sorted(tags))
+    following = 0 if last else place + len(behind)
+    body = struct.pack("<Q", len(tags)) + entries + struct.pack("<Q", following)
+    return body.ljust(place - start, b"\0") + bytes(behind)
+
+
+def _aligned(position: int) -> int:
+    return -(-position // WORD) * WORD
+
+
+def _short(number: int) -> Value:
+    return Value(SHORT, 1, struct.pack("<H", number))
+
+
+def _long(number: int) -> Value:
+    return Value(LONG, 1, struct.pack("<I", number))

@@ -1,0 +1,240 @@
+"""Leases: one run a scene. A lease is a file that only one run can make, and that says who made it.
+
+    acquire:   put if absent ---------------------------> held
+                   | there is one: alive? --> LeaseError: who, where, since
+                   | dead: lease on replacing it (its name holds the dead owner's) --> still the dead one's?
+                   |                                                                    replace in one step --> held
+
+Two operations need the file system to be atomic: put if absent (a hard link, which brings the content with it)
+and replace (a rename by the one run that holds the lease on replacing this very owner). An object store has both
+as conditional puts.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from srcore.errors import LeaseError
+from srcore.storage.disk.files import hidden_beside, store_error
+
+BEAT_SECONDS = 20.0
+STALE_SECONDS = 600.0
+"""A lease of another machine without a beat for so long is a dead owner's."""
+ROUNDS = 50
+"""Attempts at a lease that others take and release meanwhile."""
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The content of a lease: who holds it."""
+
+    id: str
+    """Random, new for every lease."""
+    host: str
+    space: str
+    """Boot and pid namespace: only there does `pid` mean anything."""
+    pid: int
+    started: float
+    """When the process began, s since 1970: a pid is used again."""
+    since: str
+    """UTC, ISO 8601."""
+
+    def __str__(self) -> str:
+        return f"run {self.id} on {self.host} (pid {self.pid}) since {self.since}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that this process holds."""
+
+    path: Path
+    owner: Owner
+
+    def is_held(self) -> bool:
+        """False when it was taken over: this run looked dead for longer than STALE_SECONDS."""
+        return holder(self.path) == self.owner
+
+    def check(self) -> None:
+        """LeaseError unless it is still ours."""
+        if not self.is_held():
+            raise LeaseError("another run took this scene over", str(holder(self.path)), "let it finish")
+
+    def beat(self) -> None:
+        """Show other machines that this run lives."""
+        with suppress(OSError):
+            os.utime(self.path)
+
+    def release(self) -> None:
+        """Give it back; nothing happens when it is no longer ours."""
+        if self.is_held():
+            with suppress(OSError):  # the scene's work is done, and the lease ends with this process anyway
+                self.path.unlink(missing_ok=True)
+
+
+def acquire(path: Path) -> Lease:
+    """The lease at `path`, taken over from a dead owner if need be; LeaseError (LEASED) names a living one."""
+    lease = Lease(path, _myself())
+    for _ in range(ROUNDS):
+        if _put_if_absent(path, lease.owner):
+            return lease
+        found = holder(path)
+        if found is None and not path.exists():
+            continue  # released just now
+        if is_alive(path, found):
+            raise LeaseError(f"{path.parent.name} is in the hands of another run", str(found), "let it finish")
+        if _take_over(path, found, lease.owner):
+            return lease
+        time.sleep(0.01)
+    raise LeaseError(f"{path.parent.name} is in the hands of other runs", f"{ROUNDS} changes", "run again")
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Lease]:
+    """`acquire`, with a beat from time to time, and `release` at the end, whatever the end is.
+
+    Then the lease's folder goes, too, when nothing else is in it.
+    """
+    lease = acquire(path)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            lease.beat()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        thread.join()
+        lease.release()
+        with suppress(OSError):  # there is work in it
+            path.parent.rmdir()
+
+
+def holder(path: Path) -> Owner | None:
+    """Who holds the lease at `path`: None when nobody does, or when it cannot be read."""
+    try:
+        return Owner(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_alive(path: Path, owner: Owner | None) -> bool:
+    """True when the run that made the lease at `path` still works.
+
+    In our own pid namespace the process tells; elsewhere, and for a lease that cannot be read, the last beat.
+    """
+    if owner is not None and owner.space == _space():
+        try:
+            return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+    try:
+        return _now(path.parent) - path.stat().st_mtime < STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
+    """Put `taker` in the place of `dead`; False when somebody else was first.
+
+    Only who holds the lease on replacing this dead owner may replace it. Owners' ids never come back, so a taker
+    that comes late finds another owner and leaves that one alone.
+    """
+    try:
+        turn = acquire(path.with_name(f".{path.name}.{dead.id if dead else 'torn'}"))
+    except LeaseError:
+        return False
+    try:
+        if holder(path) != dead or not path.exists() or is_alive(path, dead):
+            return False
+        _write(hidden := hidden_beside(path), taker)
+        os.replace(hidden, path)
+        return True
+    finally:
+        turn.release()
+
+
+def _put_if_absent(path: Path, owner: Owner) -> bool:
+    hidden = hidden_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(path.parent, error) from error
+    try:
+        _write(hidden, owner)
+        try:
+            os.link(hidden, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _write(path, owner)  # no hard links here: a crash in this line leaves a torn lease, which ends by its age
+    except FileExistsError:
+        return False
+    except FileNotFoundError:  # the folder was empty, and another run removed it
+        return False
+    except OSError as error:
+        raise store_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
+    return True
+
+
+def _write(path: Path, owner: Owner) -> None:
+    with open(path, "xb") as file:
+        file.write(json.dumps(asdict(owner)).encode())
+
+
+def _now(folder: Path) -> float:
+    """The clock of the file system, which may be another machine's."""
+    probe = hidden_beside(folder / "clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _myself() -> Owner:
+    pid = os.getpid()
+    return Owner(
+        id=secrets.token_hex(8),
+        host=socket.gethostname(),
+        space=_space(),
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@cache
+def _space() -> str:
+    """Names the set of pids that this process sees: of one boot, and of one container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()} {psutil.boot_time():.0f}"

@@ -1,0 +1,63 @@
+"""Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from srcore.errors import StoreError
+from srcore.storage.disk.files import hidden_beside, write_atomic
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON document with the sha256 of its content, whole or not at all."""
+    write_json(path, {**value, "seal": _seal(value)})
+
+
+def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
+    """As `write_sealed`, unless something stands there; of several writers at once one has its way.
+
+    False for the others.
+    """
+    hidden = hidden_beside(path)
+    try:
+        write_sealed(hidden, value)
+        os.link(hidden, path)
+    except FileExistsError:
+        return False
+    finally:
+        hidden.unlink(missing_ok=True)
+    return True
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The content that `write_sealed` wrote; StoreError when it is not that."""
+    value = read_json(path)
+    if value.pop("seal", None) != _seal(value):
+        raise StoreError(f"{path.name} is damaged", "another checksum", "run again", code="TILE_DAMAGED")
+    return value
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; StoreError when the file is not one."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path.name} cannot be read", str(error), "run again with --force") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path.name} is not a JSON object", type(value).__name__, "run again with --force")
+    return value

@@ -1,0 +1,236 @@
+"""The header of a NIfTI volume, and its bytes unpacked; the voxel-centre affine is converted at this door.
+
+    file index (i, j, k) = (x, y, z), x fastest; array (Z, Y, X) = (k, j, i): the same bytes in C order.
+    A centre-based affine says where index 0 has its CENTRE; a Grid where pixel 0 has its corner, half a voxel before.
+
+No text of a header is kept (`descrip`, `aux_file`, `db_name`, `intent_name`, extensions): it may name a patient.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import zlib
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel
+import numpy as np
+from nibabel import imageglobals
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from srcore.errors import GridError, SourceError
+from srcore.grid import Grid
+from srcore.storage.disk.real_file import MAX_PIXELS, real_file
+from srcore.storage.header import Band, Header
+from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
+
+GZIP = b"\x1f\x8b"
+PIECE = 2**20
+"""Bytes unpacked at a time."""
+DEFLATE_LIMIT = 1032
+"""DEFLATE cannot expand more than this: a file that declares more is cut."""
+LABEL_INTENT = 1002
+TEXT = ("descrip", "aux_file", "db_name", "intent_name")
+HEADERS: dict[int, Any] = {1: nibabel.Nifti1Header, 2: nibabel.Nifti2Header}
+"""By NIfTI version."""
+
+
+def read_nifti_header(
+    paths: Sequence[Path],
+    bands: Sequence[str] | None = None,
+    nodata: float | None = None,
+    roots: Sequence[Path] | None = None,
+) -> Header:
+    """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
+
+    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. Raises
+    SourceError for what is not one 3-D volume of real numbers.
+    """
+    if len(paths) != 1:
+        raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")
+    path = real_file(paths[0], roots)
+    head = parse_nifti(path)
+    shape, dtype = volume_shape(path, head), _dtype(path, head)
+    if nodata is not None and fit_nodata(nodata, dtype) is None:
+        raise SourceError(f"nodata {nodata:g} does not fit the voxels", dtype, f"give a number that {dtype} can hold")
+    tag = None if nodata is None else fit_nodata(nodata, dtype)
+    slope, inter = _slope(path, head)
+    band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
+    _refuse_cut(path, head, shape, dtype)
+    return Header(
+        kind="volume",
+        grid=_corner_grid(path, shape, head.get_best_affine()),
+        dtype=dtype,
+        bands=(band,),
+        nodata=nodata_form(dtype, [tag]),
+        extra=_extra(head),
+        flags=_flags(path, head),
+    )
+
+
+def parse_nifti(path: Path) -> Any:
+    """nibabel's header, of version 1 or 2, from the first bytes alone: extensions are not touched."""
+    with open_unpacked(path) as file:
+        start = take(file, 544, path)
+    version = 1 if start[344:348] == b"n+1\0" else 2 if start[4:8] == b"n+2\0" else 0
+    if not version:
+        raise SourceError(f"{path}: not a NIfTI volume in one file", _looks_like(start), "convert it to .nii.gz")
+    size = HEADERS[version].template_dtype.itemsize
+    # It would print what it mends; a refusal is one line of ours.
+    imageglobals.logger.setLevel(logging.CRITICAL)
+    try:
+        head = HEADERS[version](start[:size], check=True)
+        # Asked here once, so that numbers and codes that mean nothing are found at this door.
+        offset, _, _ = head.get_data_offset(), head.get_best_affine(), _extra(head)
+    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
+        raise SourceError(f"{path}: its header is damaged", " ".join(str(error).split()), "fetch it again") from error
+    if offset < size:
+        raise SourceError(f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again")
+    return head
+
+
+def _looks_like(start: bytes) -> str:
+    if start[344:347] == b"ni1":
+        return "a .hdr/.img pair"
+    if start[128:132] == b"DICM":
+        return "a DICOM file"
+    return f"first bytes {start[:8].hex(' ')}" if start else "an empty file"
+
+
+def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
+    """(Z, Y, X)."""
+    shape = tuple(int(n) for n in head.get_data_shape())
+    if any(n != 1 for n in shape[3:]):
+        raise SourceError(
+            f"{path}: more than one volume", f"shape {shape}", "split it: one file for each time point or channel"
+        )
+    x, y, z = (*shape[:3], 1, 1, 1)[:3] if len(shape) < 3 else shape[:3]
+    if min(x, y, z) < 1:
+        raise SourceError(f"{path}: the volume is empty", f"shape {shape}", "give a volume with voxels")
+    if x * y * z > MAX_PIXELS:
+        raise SourceError(f"{path}: too large to read", f"shape {shape}", "cut it", code="TOO_LARGE")
+    return z, y, x
+
+
+def _dtype(path: Path, head: Any) -> str:
+    stored = head.get_data_dtype()
+    if stored.fields is not None:
+        raise SourceError(f"{path}: colour voxels", "RGB", "split it: one file for each channel")
+    if stored.name not in DTYPES:
+        raise SourceError(f"{path}: unknown voxel type", stored.name, f"convert it to one of {', '.join(DTYPES)}")
+    return str(stored.name)
+
+
+def _slope(path: Path, head: Any) -> tuple[float, float]:
+    try:
+        slope, inter = head.get_slope_inter()
+    except HeaderDataError as error:
+        raise SourceError(f"{path}: its slope or intercept is no number", str(error), "fetch it again") from error
+    return (1.0, 0.0) if slope is None else (float(slope), float(inter or 0.0))
+
+
+def _name(bands: Sequence[str] | None) -> str:
+    if bands is not None and len(bands) != 1:
+        raise SourceError("a volume has one band", f"{len(bands)} names", "give one name, or none")
+    return bands[0] if bands else "band 1"
+
+
+def _refuse_cut(path: Path, head: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Refuse a file that has fewer bytes than its header declares."""
+    size = path.stat().st_size
+    declared = head.get_data_offset() + prod(shape) * np.dtype(dtype).itemsize
+    if size * (DEFLATE_LIMIT if is_gzip(path) else 1) < declared:
+        raise truncated(path, f"{size} bytes that declare {declared}")
+    if is_gzip(path):
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            ends_with = int.from_bytes(file.read(4), "little")
+        # A gzip member ends with its unpacked size; where that is another, only unpacking tells a cut file from one
+        # of several members.
+        if ends_with != declared % 2**32:
+            unpack(path, declared, None)
+
+
+def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64]) -> Grid:
+    """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k)."""
+    linear, origin = centred[:3, :3], centred[:3, 3]
+    if not np.isfinite(centred).all() or np.linalg.det(linear) == 0:
+        raise GridError(f"{path}: its affine cannot be kept", str(centred.tolist()), "set its sform")
+    corner = origin - linear @ [0.5, 0.5, 0.5]
+    return Grid(shape, tuple(tuple(map(float, (*row[::-1], o))) for row, o in zip(linear, corner, strict=True)))
+
+
+def _extra(head: Any) -> dict[str, Any]:
+    """What a NIfTI header needs to be written again: numbers and codes only."""
+    qform, qform_code = head.get_qform(coded=True)
+    sform, sform_code = head.get_sform(coded=True)
+    return {
+        "version": 2 if isinstance(head, nibabel.Nifti2Header) else 1,
+        "qform": None if qform is None else qform.tolist(),
+        "qform_code": int(qform_code),
+        "sform": None if sform is None else sform.tolist(),
+        "sform_code": int(sform_code),
+        "units": list(head.get_xyzt_units()),
+        "dim_info": int(head["dim_info"]),
+        "intent": [int(head["intent_code"]), *(float(head[f"intent_p{i}"]) for i in (1, 2, 3))],
+        "display": [float(head["cal_min"]), float(head["cal_max"])],
+    }
+
+
+def _flags(path: Path, head: Any) -> tuple[str, ...]:
+    flags = []
+    if head["qform_code"] == 0 and head["sform_code"] == 0:
+        flags.append("no qform or sform: placed by its voxel sizes alone")
+    if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
+        flags.append("dropped text of the header, which may name a patient")
+    if head.get_data_offset() > head.single_vox_offset:
+        flags.append("dropped header extensions")
+    if head["intent_code"] == LABEL_INTENT:
+        flags.append("a label map: its numbers are classes")
+    return tuple(flags)
+
+
+def unpack(path: Path, size: int, target: IO[bytes] | None) -> None:
+    """Unpack `size` bytes of a gzip file to `target` (None: to prove it only), and compare its checksum.
+
+    Raises SourceError for a cut or damaged file, and for one that goes on and on.
+    """
+    with open_unpacked(path) as source:
+        left = size
+        while left:
+            data = take(source, min(PIECE, left), path)
+            if not data:
+                raise truncated(path, f"{size - left} bytes where its header declares {size}")
+            if target is not None:
+                target.write(data)
+            left -= len(data)
+        # gzip compares the checksum at the very end; a tail that goes on is no part of the volume.
+        if len(take(source, PIECE, path)) == PIECE:
+            raise SourceError(f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again")
+
+
+def take(file: IO[bytes], size: int, path: Path) -> bytes:
+    try:
+        return file.read(size)
+    except EOFError as error:
+        raise truncated(path, "an end within the compressed data") from error
+    except (gzip.BadGzipFile, zlib.error, OSError) as error:
+        raise SourceError(f"{path}: its compressed data is damaged", str(error), "fetch the file again") from error
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+def truncated(path: Path, found: str) -> SourceError:
+    return SourceError(f"{path}: the file is cut short", found, "fetch the file again", code="TRUNCATED")

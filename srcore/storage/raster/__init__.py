@@ -1,0 +1,1 @@
+"""Rasters as they come in: GDAL behind one door."""

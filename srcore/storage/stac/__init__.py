@@ -1,0 +1,1 @@
+"""The STAC item beside a product."""

@@ -1,0 +1,248 @@
+"""The STAC item beside a product: what it is, where and when it lies, what it was made of. STAC 1.1.
+
+Extensions: projection 2.0, raster 2.0 and file 2.1. Hrefs are relative, keys are sorted, and no time enters but
+those that are given: the same product has the same item.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+from jsonschema import Draft7Validator
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from pystac.validation.local_validator import get_local_schema_cache
+from referencing import Registry, Resource
+
+from srcore.errors import StoreError
+from srcore.grid import Grid
+from srcore.storage.cog.product import read_statistics
+from srcore.storage.cog.profile import has_gcps, transform_of
+from srcore.storage.disk.files import sha256_file, write_atomic
+from srcore.storage.header import Band, Header
+from srcore.storage.stac.footprint import Footprint, fitted, footprint
+
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+
+ITEM = f"https://schemas.stacspec.org/v{pystac.get_stac_version()}/item-spec/json-schema/item.json"
+SHA2_256 = "1220"
+"""Multihash: the function's code and the digest's length, in hex."""
+TIME_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION", "TIFFTAG_DATETIME")
+
+
+@dataclass(frozen=True)
+class ProductFacts:
+    """What the files of a product do not say of it."""
+
+    id: str
+    when: datetime
+    """The scene's time (`acquired` finds it in a header); without a zone it is taken as UTC."""
+    sources: tuple[str, ...] = ()
+    """Names of the source files, without their folders."""
+    quicklook: Path | None = None
+    trust: Path | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """More properties, their names beginning with 'srcore:', such as srcore:model."""
+    sha256: str | None = None
+    """Of the product, when it is known already."""
+
+
+def acquired(header: Header) -> datetime | None:
+    """The time that the tags of a scene give for it, as UTC where they give no zone; None when they give none."""
+    tags = {key.upper(): value for key, value in header.tags.items()}
+    for name in TIME_TAGS:
+        # TIFF writes 2024:06:01 10:20:30
+        text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags.get(name, "").strip())
+        try:
+            return _utc(datetime.fromisoformat(text))
+        except ValueError:
+            continue
+    return None
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def build_item(product: Path, header: Header, scale: Sequence[int], facts: ProductFacts) -> pystac.Item:
+    """The item of a product: `header` of the LR scene, `scale` SR pixels per LR pixel on each axis.
+
+    Geometry is null where the scene has no place on the globe: without a CRS, and for a volume.
+    """
+    grid = header.grid.scaled(scale)
+    outline = _footprint(grid, header, scale) if header.kind == "raster" else None
+    item = pystac.Item(
+        id=facts.id,
+        geometry=None if outline is None else outline.geometry,
+        bbox=None if outline is None else outline.bbox,
+        datetime=_utc(facts.when),
+        properties={
+            **facts.properties,
+            "srcore:scale": [int(s) for s in scale],
+            "srcore:lr_shape": list(header.grid.shape),
+            **({"srcore:flags": list(header.flags)} if header.flags else {}),
+            **(_projection(grid, header, outline) if header.kind == "raster" else {}),
+        },
+        stac_extensions=[FILE, PROJECTION, RASTER] if header.kind == "raster" else [FILE],
+    )
+    item.add_asset("data", _data_asset(product, header, grid, facts))
+    if facts.quicklook is not None:
+        item.add_asset("quicklook", _quicklook_asset(facts.quicklook))
+    if facts.trust is not None:
+        item.add_asset("trust", _trust_asset(facts.trust, header))
+    for name in facts.sources:
+        item.add_link(pystac.Link(rel="derived_from", target=f"./{Path(name).name}", title="LR source"))
+    return item
+
+
+def write_item(path: Path, item: pystac.Item) -> None:
+    """Validate an item and write it to `path`, whole or not at all."""
+    validate_item(item)
+    text = json.dumps(_plain(item), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, (text + "\n").encode())
+
+
+def tag_item(path: Path, properties: Mapping[str, Any]) -> str:
+    """Add properties, their names beginning with 'srcore:', to the item at `path`, whole or not at all; its sha256."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        what = f"the STAC item {path.name} cannot be read"
+        raise StoreError(what, str(error), "run again", code="BAD_STAC") from error
+    document["properties"].update(properties)
+    validate_item(document)
+    content = (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def validate_item(item: pystac.Item | Mapping[str, Any]) -> None:
+    """Raise StoreError (BAD_STAC) unless an item is valid: by STAC's own schemas, as pystac carries them, and by ours.
+
+    No network. pystac carries no schemas of extensions; ours says what we use of them.
+    """
+    document = _plain(item) if isinstance(item, pystac.Item) else dict(item)
+    for validator in _validators():
+        for error in validator.iter_errors(document):
+            where = "/".join(str(part) for part in error.absolute_path) or "the item"
+            raise StoreError(f"the STAC item is not valid at {where}", error.message[:300], code="BAD_STAC")
+
+
+@cache
+def _validators() -> tuple[Draft7Validator, Draft7Validator]:
+    schemas = get_local_schema_cache()
+    registry = Registry().with_resources((uri, Resource.from_contents(s)) for uri, s in schemas.items())
+    ours = json.loads(files("srcore.storage").joinpath("schemas/product.json").read_text(encoding="utf-8"))
+    return Draft7Validator(schemas[ITEM], registry=registry), Draft7Validator(ours)
+
+
+def _plain(item: pystac.Item) -> dict[str, Any]:
+    value: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
+    return value
+
+
+def _footprint(grid: Grid, header: Header, scale: Sequence[int]) -> Footprint | None:
+    if not has_gcps(header):
+        return footprint(grid)
+    located = fitted(header.grid, header.gcps, header.gcps_crs)
+    return footprint(located.scaled(scale))
+
+
+def _projection(grid: Grid, header: Header, outline: Footprint | None) -> dict[str, Any]:
+    """The projection extension's fields, and gsd where the unit is a length."""
+    crs = _crs(header.gcps_crs if has_gcps(header) else grid.crs)
+    found: dict[str, Any] = {"proj:shape": list(grid.shape), "proj:code": None}
+    if crs is not None:
+        authority = crs.to_authority(min_confidence=100)
+        found["proj:code"] = None if authority is None else ":".join(authority)
+        found["proj:wkt2"] = crs.to_wkt()
+    if not has_gcps(header):
+        found["proj:transform"] = [float(v) for v in tuple(transform_of(grid))[:6]]
+        found["proj:bbox"] = list(grid.bounds())
+    metres = _resolution(grid, header)
+    if metres is not None:
+        found["gsd"] = metres
+    if outline is not None:
+        found["proj:centroid"] = {"lat": outline.centroid[1], "lon": outline.centroid[0]}
+    return found
+
+
+def _crs(text: str | None) -> CRS | None:
+    try:
+        return None if text is None else CRS.from_user_input(text)
+    except CRSError:
+        return None
+
+
+def _resolution(grid: Grid, header: Header) -> float | None:
+    """The larger side of a pixel in metres; None unless the grid is in a projected CRS."""
+    crs = _crs(grid.crs)
+    if crs is None or has_gcps(header) or not crs.is_projected:
+        return None
+    return float(max(grid.spacing())) * float(crs.axis_info[0].unit_conversion_factor)
+
+
+def _data_asset(product: Path, header: Header, grid: Grid, facts: ProductFacts) -> pystac.Asset:
+    digest = facts.sha256 or sha256_file(product)
+    fields = {"file:size": product.stat().st_size, "file:checksum": SHA2_256 + digest}
+    if header.kind == "volume":
+        kind = "application/gzip" if product.suffix == ".gz" else "application/octet-stream"
+        return pystac.Asset(f"./{product.name}", "Super-resolved volume (NIfTI)", None, kind, ["data"], fields)
+    statistics = read_statistics(product, len(header.bands))
+    resolution = _resolution(grid, header)
+    fields["bands"] = [_band(b, header, s, resolution) for b, s in zip(header.bands, statistics, strict=True)]
+    return pystac.Asset(f"./{product.name}", "Super-resolved image", None, pystac.MediaType.COG, ["data"], fields)
+
+
+def _band(band: Band, header: Header, statistics: dict[str, float], resolution: float | None) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "name": band.name,
+        "data_type": header.dtype,
+        "raster:scale": band.scale,
+        "raster:offset": band.offset,
+    }
+    if header.nodata == "nan":
+        value["nodata"] = "nan"
+    elif header.nodata == "tag" and band.nodata is not None:
+        value["nodata"] = _number(band.nodata)
+    if band.unit:
+        value["unit"] = band.unit
+    if resolution is not None:
+        value["raster:spatial_resolution"] = resolution
+    if statistics:
+        value["statistics"] = statistics
+    return value
+
+
+def _number(value: float) -> float | str:
+    """JSON has no NaN and no infinity; STAC writes them as words."""
+    if np.isnan(value):
+        return "nan"
+    return value if np.isfinite(value) else ("inf" if value > 0 else "-inf")
+
+
+def _trust_asset(path: Path, header: Header) -> pystac.Asset:
+    fields = {"file:size": path.stat().st_size, "file:checksum": SHA2_256 + sha256_file(path), "nodata": "nan"}
+    fields["bands"] = [{"name": band.name, "data_type": "float32"} for band in header.bands]
+    text = "For each pixel and band, the half width in DN of the interval that holds the true value"
+    kind = pystac.MediaType.COG if header.kind == "raster" else "application/octet-stream"
+    return pystac.Asset(f"./{path.name}", "Trust map", text, kind, ["uncertainty"], fields)
+
+
+def _quicklook_asset(path: Path) -> pystac.Asset:
+    fields = {"file:size": path.stat().st_size, "file:checksum": SHA2_256 + sha256_file(path)}
+    roles = ["thumbnail", "overview"]
+    return pystac.Asset(f"./{path.name}", "LR bicubic | SR", None, pystac.MediaType.PNG, roles, fields)

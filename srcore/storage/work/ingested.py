@@ -1,0 +1,80 @@
+"""ingest.json: what INGEST learned from the pixels, and the checksums of what it stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from srcore.errors import StoreError
+from srcore.layout import Scratch
+from srcore.radiometry import Normalisation
+from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.watch import Source
+
+
+@dataclass(frozen=True)
+class TileSums:
+    """crc32 of what INGEST stores of one tile."""
+
+    tile: int
+    """Its values, halo included."""
+    valid: int
+    """The validity of its core."""
+    alpha: int | None = None
+    """The alpha of its core, where there is one."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What INGEST learned from the pixels; the content of ingest.json, written when all tiles are cut."""
+
+    sources: tuple[Source, ...]
+    normalisation: Normalisation
+    """From the valid pixels of the scene, per band: what the model takes."""
+    spread: Normalisation
+    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
+    valid_share: tuple[float, ...]
+    """Valid pixels over all pixels, per band."""
+    sums: tuple[TileSums, ...]
+    """Of every tile, in tile order."""
+    layout: Mapping[str, str]
+    """sha256 of every array's zarr.json: what the chunks mean."""
+    noise: tuple[float, ...] = ()
+    """Standard deviation of the noise that was found in each band, in DN, where the scene was denoised."""
+    removed: tuple[float, ...] = ()
+    """Root mean square of what denoising took out of the valid pixels of each band, in DN."""
+
+    def save(self, scratch: Scratch) -> None:
+        """Write ingest.json, whole or not at all."""
+        write_sealed(scratch.ingested, asdict(self))
+
+    @classmethod
+    def load(cls, scratch: Scratch) -> Ingested | None:
+        """What `save` wrote; None when INGEST has not finished, or when the file is not what was written."""
+        try:
+            value = read_sealed(scratch.ingested)
+            return cls(
+                tuple(Source(**source) for source in value["sources"]),
+                _normalisation(value["normalisation"]),
+                _normalisation(value["spread"]),
+                tuple(value["valid_share"]),
+                tuple(TileSums(**sums) for sums in value["sums"]),
+                value["layout"],
+                tuple(value["noise"]),
+                tuple(value["removed"]),
+            )
+        except (StoreError, KeyError, TypeError, AttributeError):
+            return None
+
+    @classmethod
+    def require(cls, scratch: Scratch, scene: str) -> Ingested:
+        """What `load` gives; StoreError where that is None."""
+        found = cls.load(scratch)
+        if found is None:
+            raise StoreError(f"{scene} is not ingested", "no ingest.json", "run ingest first")
+        return found
+
+
+def _normalisation(value: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(tuple(value["offset"]), tuple(value["scale"]))

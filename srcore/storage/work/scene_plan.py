@@ -1,0 +1,91 @@
+"""plan.json: all that the stages and the workers need to know of one scene before a pixel of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from srcore.layout import ProductPaths, Scratch
+from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.watch import Stamp
+from srcore.storage.header import Header
+from srcore.tiling import TilePlan
+from srcore.trust import Trust
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """All that the stages need to know of one scene; the content of plan.json."""
+
+    dataset: str
+    scene: str
+    header: Header
+    sources: tuple[Stamp, ...]
+    """The header's files, as they were when it was read."""
+    model: Path
+    """Checkpoint folder."""
+    model_digest: str
+    tiles: TilePlan
+    precision: str
+    """'auto', 'float32', 'bfloat16' or 'int8'."""
+    device: str
+    """'auto', 'cpu' or 'cuda'."""
+    backend: str
+    """'auto', or one of `srcore.engine.backends`."""
+    product: ProductPaths
+    scratch: Scratch
+    configuration: str
+    """sha256 over model, parameters and bands: with the sources' digests, what makes a product due again."""
+    validate: bool
+    """False: gates are told, but do not stop the product."""
+    outputs: tuple[str, ...]
+    """What is made beside the data: stac, report, quicklook."""
+    hr: Path | None = None
+    """True HR of the scene, where the catalog knows one."""
+    limits: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """The dataset's changes of the checks' limits."""
+    back_projection: int = 0
+    """Steps after the generator; `tiles.halo` holds their margin."""
+    model_reference: str = ""
+    """What stood for the model where a registry was asked, and which version that was."""
+    model_version: str = ""
+    denoise: float = 0.0
+    """Times the noise that is found: what is taken out of the LR; 0: nothing."""
+    sharpen: float = 0.0
+    """Amount of sharpening of the SR; 0: none. `tiles.halo` holds what it sees."""
+    trust: Trust | None = None
+    """The model's calibration where a trust map is made."""
+
+    def save(self) -> None:
+        """Write plan.json, whole or not at all."""
+        value = {
+            **asdict(self),
+            "header": self.header.to_json(),
+            "model": str(self.model),
+            "product": [str(self.product.folder), self.product.name],
+            "scratch": str(self.scratch.folder),
+            "hr": str(self.hr) if self.hr else None,
+            "trust": self.trust.model_dump() if self.trust else None,
+        }
+        write_sealed(self.scratch.plan, value)
+
+    @classmethod
+    def load(cls, path: Path) -> ScenePlan:
+        """The plan that `save` wrote; StoreError when it is not what was written."""
+        value = read_sealed(path)
+        folder, name = value["product"]
+        return cls(
+            **{
+                **value,
+                "header": Header.from_json(value["header"]),
+                "sources": tuple(Stamp(**source) for source in value["sources"]),
+                "model": Path(value["model"]),
+                "tiles": TilePlan(**{key: tuple(axes) for key, axes in value["tiles"].items()}),
+                "product": ProductPaths(Path(folder), name),
+                "scratch": Scratch(Path(value["scratch"])),
+                "outputs": tuple(value["outputs"]),
+                "hr": Path(value["hr"]) if value["hr"] else None,
+                "trust": Trust.model_validate(value["trust"]) if value["trust"] else None,
+            }
+        )

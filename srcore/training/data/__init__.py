@@ -1,0 +1,1 @@
+"""What a generator is trained on: pairs, their places, patches and degradation."""

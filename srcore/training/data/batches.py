@@ -1,0 +1,143 @@
+"""Batches of training pairs from images in memory: a function of seed and step alone. numpy and torch only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srcore.models.blocks import centre_crop
+from srcore.training.data.augment import draw_turn, radiometric
+from srcore.training.data.degrade import cubic, optics, reduce
+from srcore.training.data.resize import MARGIN_LR, shrink
+
+if TYPE_CHECKING:
+    from srcore.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a pair, in LR pixels unless suffixed; the same on every axis of the generator's own.
+
+    |<- margin ->|<- halo ->|<--- core --->|<- halo ->|<- margin ->|   x scale = the HR window that is read
+                 |<------------ LR in ------------->|                 margin: lost to the degradation's kernel
+                            |<- HR out  ->|                           core x scale
+    """
+
+    core: int
+    halo: int
+    scale: int | tuple[int, ...]
+    """One number for (Y, X), or (z, y, x)."""
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        return (self.scale,) * 2 if isinstance(self.scale, int) else self.scale
+
+    @property
+    def window_hr(self) -> tuple[int, ...]:
+        return tuple((self.core + 2 * self.halo + 2 * MARGIN_LR) * scale for scale in self.scales)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What patches are cut from: a band, a slice or a volume, or the bands that a generator sees together."""
+
+    values: NDArray[Any]
+    """DN (B, Y, X) or (B, Z, Y, X) in the native dtype."""
+    starts: NDArray[np.int64] | None
+    """Flat indices of the first pixels of windows without an invalid pixel; None when every window is."""
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    """Network value = (DN - offset) / scale, per band."""
+    chance: float
+    lr: NDArray[Any] | None = None
+    """The LR that was really measured (B, Y / s, X / s); None: it is made by degradation."""
+
+
+def draw_batch(
+    planes: Sequence[Plane],
+    geometry: Geometry,
+    config: TrainConfig,
+    step: int,
+    device: torch.device | None = None,
+    rank: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """LR (N, B, core + 2 halo, ...) and HR (N, B, core x scale, ...) in network values, float32.
+
+    Depends on seed, step and rank alone, so a resumed run sees the same pairs as an unbroken one. Windows are cut
+    on the CPU; all else happens on `device`.
+    """
+    rng = np.random.default_rng((config.seed, step, rank) if rank else (config.seed, step))
+    picks = rng.choice(len(planes), size=config.batch, p=[plane.chance for plane in planes])
+    chosen = [planes[pick] for pick in picks]
+    windows = [_window(plane, geometry, rng) for plane in chosen]
+    hr = torch.from_numpy(np.stack([window for window, _ in windows])).to(device)  # (N, B, ...) in DN
+    lr = _degraded(hr, geometry.scales, config, rng)
+    for sample, (_, measured) in enumerate(windows):
+        if measured is not None:
+            lr[sample] = torch.from_numpy(measured).to(device)
+    column = (-1, hr.shape[1], *(1,) * len(geometry.scales))
+    whole = torch.tensor([plane.values.dtype.kind in "iu" for plane in chosen], device=device)
+    lr = torch.where(whole.reshape(-1, 1, *column[2:]), lr.round(), lr)  # a coarser sensor stores whole numbers as well
+    offset, scale = (
+        torch.tensor([getattr(plane, name) for plane in chosen], device=device).reshape(column)
+        for name in ("offset", "scale")
+    )
+    hr = (_cut(hr, geometry) - offset) / scale
+    lr = (lr - offset) / scale
+    if config.degradation.noise[1] > 0:
+        lr = lr + _noise(lr, config.degradation.noise, rng)
+    if config.band_shuffle and hr.shape[1] > 1:
+        order = torch.from_numpy(rng.permutation(hr.shape[1])).to(device)
+        lr, hr = lr[:, order], hr[:, order]
+    return radiometric(lr, hr, config.gain, config.offset, rng)
+
+
+def _degraded(hr: Tensor, scales: Sequence[int], config: TrainConfig, rng: np.random.Generator) -> Tensor:
+    """LR without the margin, in DN."""
+    if config.degradation.kind == "bicubic":
+        if len(scales) == 2:
+            return centre_crop(shrink(hr, scales[-1]), MARGIN_LR)
+        return reduce(hr, [cubic(scale).to(hr.device).expand(len(hr), -1) for scale in scales])
+    low, high = config.degradation.mtf
+    mtf = rng.uniform(low, high, len(hr))
+    return reduce(hr, [torch.stack([optics(m, scale) for m in mtf]).to(hr.device) for scale in scales])
+
+
+def _noise(lr: Tensor, strength: tuple[float, float], rng: np.random.Generator) -> Tensor:
+    """White noise with a deviation of its own for every sample, drawn evenly from `strength`."""
+    sigma = rng.uniform(*strength, len(lr)).astype(np.float32).reshape(-1, *(1,) * (lr.ndim - 1))
+    return torch.from_numpy(rng.standard_normal(lr.shape, np.float32) * sigma).to(lr.device)
+
+
+def _cut(hr: Tensor, geometry: Geometry) -> Tensor:
+    """The pixels of hr that the loss sees."""
+    for axis, scale in enumerate(geometry.scales, 2):
+        margin = (MARGIN_LR + geometry.halo) * scale
+        hr = hr.narrow(axis, margin, geometry.core * scale)
+    return hr
+
+
+def _window(
+    plane: Plane, geometry: Geometry, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """A random clear HR window and, where the LR was measured, the LR under it without the margin; turned alike."""
+    shape, window = plane.values.shape[1:], geometry.window_hr
+    if plane.starts is None:
+        first = [int(rng.integers(size - side + 1)) for size, side in zip(shape, window, strict=True)]
+    else:
+        first = [int(i) for i in np.unravel_index(int(rng.choice(plane.starts)), shape)]
+    hr = plane.values[(slice(None), *(slice(a, a + side) for a, side in zip(first, window, strict=True)))]
+    turn = draw_turn(hr.shape, rng)
+    measured = None
+    if plane.lr is not None:
+        side = geometry.core + 2 * geometry.halo
+        corner = [a // s + MARGIN_LR for a, s in zip(first, geometry.scales, strict=True)]
+        measured = plane.lr[(slice(None), *(slice(a, a + side) for a in corner))]
+        measured = np.ascontiguousarray(turn(measured), np.float32)
+    return np.ascontiguousarray(turn(hr), np.float32), measured

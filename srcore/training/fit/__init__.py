@@ -1,0 +1,1 @@
+"""The training itself: steps, losses over time, searches and folds."""

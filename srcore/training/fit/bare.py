@@ -1,0 +1,95 @@
+"""Training on a machine that has Python, torch and numpy and nothing else: `python -m srcore.training.fit.bare FOLDER`.
+
+`srcore train RECIPE --pack FOLDER` makes the folder where the data are; this goes on from the state in it, on the
+same batches as Lightning would, and keeps it there. Back home, `state.pt` goes into the recipe's output folder and
+`srcore train RECIPE --resume` makes the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from srcore.models import GENERATORS
+from srcore.training.data.batches import Geometry, Plane, draw_batch
+from srcore.training.fit.core import State, advance, new_state, steps_left
+from srcore.training.fit.hardware import choose_device, choose_precision
+from srcore.training.fit.state import load_state, save_state
+
+if TYPE_CHECKING:
+    from srcore.training.config import TrainConfig
+
+RECIPE, PLANES = "recipe.json", "planes.npz"
+
+
+def pack(folder: Path, config: TrainConfig, planes: Sequence[Plane], state: State) -> None:
+    """Write into `folder` all that a run needs: recipe, planes and state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = [{"offset": p.offset, "scale": p.scale, "chance": p.chance} for p in planes]
+    (folder / RECIPE).write_text(json.dumps({"config": config.model_dump(mode="json"), "planes": facts}))
+    arrays = {
+        f"{name}{index}": getattr(plane, name)
+        for index, plane in enumerate(planes)
+        for name in ("values", "starts", "lr")
+        if getattr(plane, name) is not None
+    }
+    np.savez_compressed(folder / PLANES, **arrays)
+    save_state(folder, state)
+
+
+def unpack(folder: Path) -> tuple[TrainConfig, list[Plane], dict[str, Any]]:
+    """Recipe, planes and the architecture that `pack` wrote."""
+    document = json.loads((folder / RECIPE).read_text())
+    config = document["config"]
+    for part in ("degradation", "adversarial"):
+        config[part] = SimpleNamespace(**config[part]) if config[part] else None
+    planes = []
+    with np.load(folder / PLANES) as arrays:
+        for index, facts in enumerate(document["planes"]):
+            parts = [arrays.get(f"{name}{index}") for name in ("values", "starts", "lr")]
+            planes.append(
+                Plane(
+                    cast(Any, parts[0]),
+                    parts[1],
+                    tuple(facts["offset"]),
+                    tuple(facts["scale"]),
+                    facts["chance"],
+                    parts[2],
+                )
+            )
+    return cast("TrainConfig", SimpleNamespace(**{**config, "output": folder})), planes, config["architecture"]
+
+
+def run(folder: Path, seconds: float = float("inf")) -> State:
+    """Train to the recipe's last step, or for about `seconds`; the state in `folder` is rewritten as it goes."""
+    config, planes, architecture = unpack(folder)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    generator = GENERATORS[architecture["name"]](**architecture["params"])
+    state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
+    load_state(folder, state)
+    state.to(device)
+    geometry = Geometry(config.core_px, generator.halo, generator.scales)
+    started = time.monotonic()
+    for step in steps_left(state, config):
+        losses = advance(state, *draw_batch(planes, geometry, config, step, device), config, precision)
+        ends = time.monotonic() - started > seconds or state.step == config.steps
+        if ends or state.step % config.save_every == 0:
+            save_state(folder, state)
+        if ends or state.step % config.log_every == 0:
+            spent = time.monotonic() - started
+            print(f"step {state.step} of {config.steps}: loss {losses['loss']:.5f}, {spent:.0f} s", flush=True)
+        if ends:
+            break
+    return state
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))

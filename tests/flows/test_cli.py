@@ -1,0 +1,250 @@
+"""The command line as a stranger uses it: exit codes, one line of error, nothing written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.rpc import RPC
+from rasterio.transform import Affine
+
+from flows.cli import main
+from srcore.checkpoints import builtin_names
+from srcore.version import __version__
+
+
+@pytest.fixture
+def srcore(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line here; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["srcore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def make_text(path: Path, _: np.ndarray) -> None:
+    path.write_text("not a raster")
+
+
+def make_truncated(path: Path, values: np.ndarray) -> None:
+    write(path, values)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def make_complex(path: Path, values: np.ndarray) -> None:
+    write(path, values.astype("complex64"))
+
+
+def make_palette(path: Path, values: np.ndarray) -> None:
+    write(path, values.astype("uint8"), photometric="palette")
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {i: (i, i, i, 255) for i in range(256)})
+
+
+def make_rpc_only(path: Path, values: np.ndarray) -> None:
+    ones = [1.0] * 20
+    model = RPC(
+        height_off=1,
+        height_scale=1,
+        lat_off=1,
+        lat_scale=1,
+        line_den_coeff=ones,
+        line_num_coeff=ones,
+        line_off=1,
+        line_scale=1,
+        long_off=1,
+        long_scale=1,
+        samp_den_coeff=ones,
+        samp_num_coeff=ones,
+        samp_off=1,
+        samp_scale=1,
+    )
+    write(path, values, crs=None, transform=None)
+    with rasterio.open(path, "r+") as target:
+        target.rpcs = model
+
+
+def write(path: Path, values: np.ndarray, **options: object) -> None:
+    profile = {"crs": "EPSG:32632", "transform": Affine(10, 0, 6e5, 0, -10, 5e6), **options}
+    count, height, width = values.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype, **profile
+    ) as target:
+        target.write(values)
+
+
+BAD_FILES = {
+    "missing": (lambda path, values: None, "cannot be read"),
+    "text": (make_text, "not a raster"),
+    "truncated": (make_truncated, "cut short"),
+    "complex": (make_complex, "complex"),
+    "palette": (make_palette, "gdal_translate -expand rgb"),
+    "rpc": (make_rpc_only, "RPCs"),
+}
+BAD_USES = {
+    "band": (["--bands", "7"], "band '7' is not in the file"),
+    "model": (["--model", "nope"], "unknown model 'nope'"),
+    "scale": (["--scale", "3"], "does not have the scale; found 3"),
+    "memory": (["--tile", "60000"], "does not fit in memory"),
+    "device": (["--device", "tpu"], "not one of auto, cpu, cuda"),
+    "stage": (["--until", "lunch"], "not one of plan"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    name: str, srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    make, expected = BAD_FILES[name]
+    make(tmp_path / "in.tif", landscape(1, (40, 40)))
+    before = sorted(tmp_path.iterdir())
+    code, out, err = srcore("upscale", tmp_path / "in.tif", tmp_path / "out.tif", "--workers", 0)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", BAD_USES)
+def test_bad_usage_is_refused_before_anything_is_written(
+    name: str, srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    options, expected = BAD_USES[name]
+    write(tmp_path / "in.tif", landscape(1, (40, 40)))
+    code, _, err = srcore("upscale", tmp_path / "in.tif", tmp_path / "out.tif", "--workers", 0, *options)
+    assert code == 2
+    assert expected in " ".join(err.replace("│", " ").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_the_output_is_never_an_input_and_never_a_surprise(
+    srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    source = tmp_path / "in.tif"
+    write(source, landscape(1, (40, 40)))
+    before = source.read_bytes()
+    (tmp_path / "there.tif").write_text("mine")
+    for output, words in [("in.tif", "is the input"), ("there.tif", "exists"), ("o.png", "ends in .tif")]:
+        code, _, err = srcore("upscale", source, tmp_path / output, *(["--overwrite"] if output == "in.tif" else []))
+        assert (code, err.count("\n")) == (2, 1)
+        assert words in err
+    assert source.read_bytes() == before
+    assert (tmp_path / "there.tif").read_text() == "mine"
+
+
+def test_upscale_tells_json_to_programs(
+    srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    write(tmp_path / "in.tif", landscape(3, (40, 40), "uint8"))
+    code, out, _ = srcore(
+        "upscale", tmp_path / "in.tif", tmp_path / "out.tif", "--workers", 0, "--json", "--model", "bicubic-x2"
+    )
+    assert code == 0
+    receipt = json.loads(out)
+    assert receipt["model"] == "bicubic-x2"
+    assert {item["name"] for item in receipt["outputs"]} >= {"out.tif", "out.json", "out.png"}
+
+
+def test_verbose_says_what_was_planned_and_chosen(
+    write_raster: Callable[..., Path], landscape: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    source = write_raster(landscape(1, (40, 60)))
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "--verbose",
+        "upscale",
+        str(source),
+        str(tmp_path / "sr.tif"),
+        "--model",
+        "bicubic-x2",
+        "--workers",
+        "0",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "1 tiles of 40 x 60 px, halo 3 x 3 px" in said
+    assert "sr: float32 by eager on cpu" in said
+
+
+def test_separate_files_of_one_band_each_are_one_scene(
+    srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    values = landscape(2, (40, 44))
+    for band, name in enumerate(("B2", "B3")):
+        write(tmp_path / f"L8-{name}.tif", values[band : band + 1])
+    code, _, err = srcore(
+        "upscale",
+        tmp_path / "L8-{band}.tif",
+        tmp_path / "out.tif",
+        "--bands",
+        "B2,B3",
+        "--model",
+        "nearest-x2",
+        "--workers",
+        0,
+    )
+    assert (code, err) == (0, "")
+    with rasterio.open(tmp_path / "out.tif") as sr:
+        assert sr.descriptions == ("B2", "B3")
+        np.testing.assert_array_equal(sr.read()[:, ::2, ::2], values)
+
+
+def test_a_broken_catalog_names_file_line_and_key(srcore: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    catalog = tmp_path / "c.yaml"
+    catalog.write_text(
+        "version: 1\nstore: ./s\ndatasets:\n  a:\n    kind: raster\n    source: x\n    shedule: '0 2 * * *'\n"
+    )
+    code, _, err = srcore("run", "a", "--catalog", catalog)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "c.yaml:7: unknown key 'shedule'" in err
+    assert "shedule" in err
+
+
+def test_a_night_with_a_failing_scene_ends_with_1_and_says_which(
+    srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
+) -> None:
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in/good.tif", landscape(1, (40, 40)))
+    make_text(tmp_path / "in/bad.tif", landscape(1, (1, 1)))
+    catalog = tmp_path / "c.yaml"
+    catalog.write_text(
+        "version: 1\nstore: ./s\ndatasets:\n  a: {kind: raster, source: ./in/*.tif, model: nearest-x2}\n"
+    )
+    code, out, _ = srcore("run", "a", "--catalog", catalog, "--workers", 0)
+    assert code == 1
+    assert "failed" in out
+    assert "published" in out
+    code, out, _ = srcore("status", "--catalog", catalog, "--json")
+    assert code == 0
+    assert {row["scene"]: row["state"] for row in json.loads(out)} == {"bad": "quarantined", "good": "published"}
+    (tmp_path / "in/bad.tif").unlink()
+    code, out, _ = srcore("run", "a", "--catalog", catalog, "--workers", 0)
+    assert code == 0
+    assert "nothing to do" in out
+
+
+def test_models_and_catalog_can_be_looked_at(srcore: Callable[..., tuple[int, str, str]]) -> None:
+    assert srcore("--version")[1] == f"srcore {__version__}\n"
+    code, out, _ = srcore("models", "list", "--json")
+    assert code == 0
+    names = [spec["name"] for spec in json.loads(out)]
+    assert names == builtin_names()
+    assert {"bicubic-x2", "nearest-x2", "srcore-x2", "srcore-x4"} <= set(names)
+    assert srcore("models", "verify", "srcore-x2")[0] == 0
+    assert "srcore-x2" in srcore("models", "show", "srcore-x2")[1]
+    code, out, _ = srcore("catalog", "schema")
+    assert code == 0
+    assert "datasets" in json.loads(out)["properties"]

@@ -1,0 +1,172 @@
+"""References: what they mean, that they keep their meaning when the registry is away, and that bytes are checked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.cli import main
+from srcore.checkpoints import BUILTIN, Architecture, read_spec
+from srcore.errors import CheckpointError, StoreError
+from srcore.registry.mlflow_store import open_registry
+from srcore.registry.references import resolve
+from srcore.weights import build, describe, save_checkpoint
+
+pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a registry of this test's own."""
+    path = tmp_path / "registry" / "registry.db"
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{path}")
+    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
+    return path
+
+
+def checkpoint(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    spec = describe("tiny", Architecture(name="edsr", params={"width": 4, "blocks": 0}))
+    save_checkpoint(folder, spec, build(spec), "card")
+    return folder
+
+
+def test_a_builtin_and_a_folder_stand_for_themselves(tmp_path: Path, database: Path) -> None:
+    assert resolve("srcore-x2").folder == BUILTIN / "srcore-x2"
+    assert resolve(str(checkpoint(tmp_path / "one", 1))).digest == read_spec(tmp_path / "one").digest
+    assert not database.exists()
+
+
+def test_the_champion_of_a_shipped_name_is_what_ships_until_one_is_registered(database: Path) -> None:
+    model = resolve("srcore-x2@champion")
+    assert (model.folder, model.version) == (BUILTIN / "srcore-x2", "")
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("reference", ["tiny@champion", "srcore-x2@challenger", "tiny@7"])
+def test_what_nobody_registered_is_refused(tmp_path: Path, reference: str) -> None:
+    with pytest.raises(StoreError, match="no registry of models yet"):
+        resolve(reference)
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1), "other")
+    with pytest.raises(CheckpointError, match=f"the registry has no {reference}"):
+        resolve(reference)
+
+
+def test_versions_aliases_promotion_and_rollback(tmp_path: Path) -> None:
+    registry = open_registry(create=True)
+    one = registry.register(checkpoint(tmp_path / "one", 1), metrics={"psnr": 30.5})
+    assert (one.version, one.aliases, one.metrics) == ("1", ("champion",), {"psnr": 30.5})
+    assert registry.register(tmp_path / "one").version == "1"  # known already
+    two = registry.register(checkpoint(tmp_path / "two", 2))
+    registry.name_challenger(two)
+    assert resolve("tiny@champion").digest == one.digest
+    assert resolve("tiny@challenger").digest == resolve("tiny@2").digest == two.digest
+    assert registry.promote("tiny").aliases == ("champion",)
+    model = resolve("tiny@champion")
+    assert (model.version, model.digest, model.registered) == ("2", two.digest, "tiny@champion")
+    with pytest.raises(CheckpointError, match="no challenger to promote"):
+        registry.promote("tiny")
+    assert registry.rollback("tiny").version == "1"
+    with pytest.raises(CheckpointError, match="no champion before"):
+        registry.rollback("tiny")
+
+
+def test_a_registry_that_is_away_leaves_the_verified_copy(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    before = resolve("tiny@champion")
+    database.rename(database.with_suffix(".away"))
+    caplog.set_level(logging.WARNING)
+    assert resolve("tiny@champion") == before
+    assert "stays version 1" in caplog.text
+    database.write_bytes(b"not a database" * 100)
+    assert resolve("tiny@champion") == before
+    monkeypatch.setenv("SRCORE_REGISTRY", "http://127.0.0.1:9")
+    assert resolve("tiny@champion") == before
+    with pytest.raises(StoreError, match="does not answer"):
+        resolve("tiny@challenger")  # never seen here
+
+
+def test_a_damaged_copy_is_fetched_again_or_refused(tmp_path: Path, database: Path) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    weights = resolve("tiny@champion").folder / "model.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + b"?")
+    assert resolve("tiny@champion").folder == weights.parent
+    assert weights.read_bytes() == good
+    weights.write_bytes(good[:-1] + b"?")
+    os.rename(database, database.with_suffix(".away"))
+    with pytest.raises(CheckpointError, match="is not the model that was registered"):
+        resolve("tiny@champion")
+
+
+def test_a_damaged_or_misnamed_checkpoint_is_not_registered(tmp_path: Path, database: Path) -> None:
+    folder = checkpoint(tmp_path / "one", 1)
+    with pytest.raises(CheckpointError, match="cannot be the name of a model"):
+        open_registry(create=True).register(folder, "My model")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="not the model"):
+        open_registry(create=True).register(folder)
+
+
+REACHED = """
+import sys
+from pathlib import Path
+asked = ("socket.connect", "socket.getaddrinfo")
+sys.addaudithook(lambda event, found: print("reached", found) if event in asked else None)
+from srcore.registry.references import resolve
+from srcore.registry.mlflow_store import open_registry
+open_registry(create=True).register(Path(sys.argv[1]))
+print(resolve("tiny@champion").version)
+"""
+
+
+def test_all_versions_of_a_name_have_one_scale(tmp_path: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    with pytest.raises(CheckpointError, match=r"scale 4 x 4, bands any, tiny is raster, scale 2 x 2"):
+        registry.register(BUILTIN / "srcore-x4", "tiny")
+
+
+def test_weights_that_cannot_be_fetched_leave_the_last_copy(tmp_path: Path, database: Path) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    before = resolve("tiny@champion")
+    two = registry.register(checkpoint(tmp_path / "two", 2))
+    registry.promote("tiny", two.version)
+    database.with_suffix(".files").rename(tmp_path / "away")
+    assert resolve("tiny@champion") == before
+    (tmp_path / "away").rename(database.with_suffix(".files"))
+    assert resolve("tiny@champion").digest == two.digest
+
+
+def test_nothing_is_sent_or_fetched(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "one", 1)
+    told = subprocess.run(
+        [sys.executable, "-c", REACHED, str(folder)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert told.stdout == "1\n"
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["srcore", "models", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        found = capsys.readouterr()
+        assert ended.value.code == 0, found.err
+        return found.out
+
+    assert "tiny version 1: champion" in call("import", str(checkpoint(tmp_path / "one", 1)))
+    assert "tiny version 2: no alias" in call("import", str(checkpoint(tmp_path / "two", 2)))
+    assert "tiny version 2: champion" in call("promote", "tiny", "--version", "2")
+    assert "champion" in call("list")
+    assert "tiny version 1: champion" in call("rollback", "tiny")
+    assert '"name": "tiny"' in call("show", "tiny@champion")

@@ -1,0 +1,102 @@
+"""Laws of overviews: the fast way for even sizes gives the numbers of the general one, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from srcore.storage.cog import pyramid
+from srcore.storage.cog.pixels import DTYPES, Window
+from srcore.storage.cog.pyramid import halve, overview
+from srcore.storage.cog.statistics import Statistics
+from srcore.storage.header import Header
+from tests.storage.cog.product_cases import make_scene
+
+
+@dataclass(frozen=True)
+class Held:
+    """A level in memory."""
+
+    stored: np.ndarray
+    usable: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.stored.shape[1], self.stored.shape[2]
+
+    def values(self, window: Window) -> np.ndarray:
+        return self.stored[:, window.rows, window.cols]
+
+    def mask(self, window: Window) -> np.ndarray:
+        return self.usable[window.rows, window.cols]
+
+
+def level(dtype: str, count: int, shape: tuple[int, int] = (60, 62)) -> Held:
+    rng = np.random.default_rng(1)
+    if np.dtype(dtype).kind == "f":
+        stored = rng.normal(0, 1e5, (count, *shape)).astype(dtype)
+        stored[rng.random(stored.shape) < 0.2] = np.nan
+    else:
+        ends = np.iinfo(dtype)
+        stored = rng.integers(ends.min, ends.max, (count, *shape), endpoint=True).astype(dtype)
+    stored[rng.random(stored.shape) < 0.3] = 7
+    stored[-1, rng.random(shape) < 0.3] = 0
+    return Held(stored, np.where(rng.random(shape) < 0.4, 0, 255).astype(np.uint8))
+
+
+def header_of(dtype: str, nodata: str) -> Header:
+    return make_scene(dtype=dtype, nodata=nodata, number=7.0 if nodata == "tag" else None, bands=2).header
+
+
+FORMS = [
+    (dtype, nodata)
+    for dtype in DTYPES
+    for nodata in ("none", "tag", "mask", "alpha", "nan")
+    if nodata != "nan" or np.dtype(dtype).kind == "f"
+]
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), FORMS)
+def test_even_sizes_take_the_short_way_to_the_same_numbers(
+    dtype: str, nodata: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = header_of(dtype, nodata)
+    finer = level(dtype, 2 + (header.alpha is not None))
+    window = Window(slice(3, 30), slice(5, 31))
+    short = overview(finer, window, header)
+    whole = overview(finer, Window(slice(0, 30), slice(0, 31)), header)
+    monkeypatch.setattr(pyramid, "_is_even", lambda shape: False)
+    for found, expected in zip(short, overview(finer, window, header), strict=True):
+        assert found.dtype == expected.dtype
+        assert found.tobytes() == expected.tobytes()
+    np.testing.assert_array_equal(whole[0][:, window.rows, window.cols], short[0])
+
+
+def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    header, finer = header_of("int16", "mask"), level("int16", 2)
+    once = halve(finer.stored, finer.usable, header)
+    monkeypatch.setattr(pyramid, "CACHED_PIXELS", 1)
+    for found, expected in zip(halve(finer.stored, finer.usable, header), once, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_statistics_do_not_depend_on_how_the_scene_is_cut(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    values = rng.uniform(0, 120, (64, 64)).astype(dtype)
+    usable = rng.random(values.shape) > 0.2
+    if np.dtype(dtype).kind == "f":
+        values[3, 3] = np.nan
+    good = values[usable & np.isfinite(values)].astype(np.float64)
+    cut = Statistics()
+    for rows in np.array_split(np.arange(64), 5):
+        cut = cut.with_block(values[rows], usable[rows])
+    for found in (Statistics.of(values, usable), cut, Statistics().merged(cut), cut.merged(Statistics())):
+        assert (found.count, found.seen) == (good.size, values.size)
+        np.testing.assert_allclose(
+            [found.least, found.greatest, found.mean, found.std],
+            [good.min(), good.max(), good.mean(), good.std()],
+            rtol=1e-13,
+        )

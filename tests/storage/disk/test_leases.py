@@ -1,0 +1,153 @@
+"""Leases: one owner at a time, also when twenty processes want the same dead one's."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from srcore.errors import LeaseError, StoreError
+from srcore.storage.disk import leases
+from srcore.storage.disk.leases import STALE_SECONDS, acquire, held, holder
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "scene" / "lease.json"
+
+
+def someone_dead(path: Path) -> None:
+    """Leave a lease of a process that has ended."""
+    path.parent.mkdir(exist_ok=True)
+    code = f"from pathlib import Path; from srcore.storage.disk.leases import acquire; acquire(Path({str(path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_second_run_is_told_who_holds_the_scene(path: Path) -> None:
+    with held(path) as lease:
+        with pytest.raises(LeaseError, match=rf"in the hands of another run; found run .* \(pid {os.getpid()}\) since"):
+            acquire(path)
+        assert LeaseError("x").retryable
+        assert lease.is_held()
+    assert not path.exists()
+    assert not path.parent.exists() or list(path.parent.iterdir()) == []
+
+
+def test_it_is_given_back_after_an_error(path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), held(path):
+        raise ZeroDivisionError
+    assert not path.parent.exists() or list(path.parent.iterdir()) == []
+
+
+def test_a_dead_owners_lease_is_taken_over(path: Path) -> None:
+    someone_dead(path)
+    dead = holder(path)
+    with held(path) as lease:
+        assert dead is not None
+        assert lease.owner.id != dead.id
+    assert not path.parent.exists() or list(path.parent.iterdir()) == []
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_its_owner(path: Path) -> None:
+    lease = acquire(path)
+    rewrite(path, started=lease.owner.started - 60)
+    assert acquire(path).is_held()
+
+
+@pytest.mark.parametrize(("age", "free"), [(STALE_SECONDS - 60, False), (STALE_SECONDS + 60, True)])
+@pytest.mark.parametrize("torn", [False, True])
+def test_elsewhere_the_last_beat_decides(path: Path, age: float, free: bool, torn: bool) -> None:
+    acquire(path)
+    rewrite(path, host="other", space="other")
+    if torn:
+        path.write_bytes(path.read_bytes()[:40])
+    os.utime(path, (time.time() - age,) * 2)
+    if free:
+        assert acquire(path).is_held()
+    else:
+        with pytest.raises(LeaseError):
+            acquire(path)
+
+
+def test_a_living_run_beats(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.01)
+    with held(path):
+        os.utime(path, (0, 0))
+        for _ in range(100):
+            if path.stat().st_mtime > 0:
+                break
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 0
+
+
+def test_who_was_taken_over_notices_and_leaves_the_other_alone(path: Path) -> None:
+    with held(path) as lease:
+        other = replace(lease.owner, id="other")
+        rewrite(path, id="other")
+        with pytest.raises(LeaseError, match="took this scene over; found run other"):
+            lease.check()
+    assert holder(path) == other
+
+
+def test_a_file_system_without_hard_links_will_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with held(path), pytest.raises(LeaseError):
+        acquire(path)
+    assert not path.parent.exists() or list(path.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "scene").write_text("a file")
+    with pytest.raises(StoreError, match="scene cannot be written"):
+        acquire(tmp_path / "scene" / "lease.json")
+
+
+def _take(path: Path, gate: Event, done: Event, results: Queue[int]) -> None:
+    gate.wait()
+    try:
+        lease = acquire(path)
+    except LeaseError:
+        results.put(0)
+    else:
+        results.put(1)
+        done.wait(30)
+        assert lease.is_held()
+
+
+@pytest.mark.parametrize("left", ["nothing", "a dead lease", "a dead lease and a dead taker"])
+def test_of_many_takers_one_wins(path: Path, left: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    for _ in range(4):
+        if left != "nothing":
+            someone_dead(path)
+        if left.endswith("taker"):
+            dead = holder(path)
+            assert dead is not None
+            someone_dead(path.with_name(f".{path.name}.{dead.id}"))
+        gate, done, results = fork.Event(), fork.Event(), fork.Queue()
+        takers = [fork.Process(target=_take, args=(path, gate, done, results)) for _ in range(8)]
+        for taker in takers:
+            taker.start()
+        gate.set()
+        assert sum(results.get(timeout=20) for _ in takers) == 1
+        done.set()
+        for taker in takers:
+            taker.join()
+            assert taker.exitcode == 0
+        path.unlink()

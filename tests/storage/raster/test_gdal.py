@@ -1,0 +1,385 @@
+"""Nothing that a file names is followed; nothing large is decoded. Each disguise is shown to bite plain GDAL first."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from srcore.errors import SourceError
+from srcore.storage.raster import gdal
+from srcore.storage.raster.gdal import gdal_env, open_raster
+from srcore.storage.raster.header import read_raster_header
+from srcore.storage.raster.reader import open_raster_scene
+
+SECRET = 77
+
+
+class Canary:
+    """A secret raster outside the root, and a server that counts its visitors."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.root.mkdir()
+        self.secret = folder / "secret.tif"
+        write(self.secret, np.full((1, 16, 16), SECRET, np.uint8))
+        self.bytes = self.secret.read_bytes()
+        self.visits: list[str] = []
+        visits, secret = self.visits, self.bytes
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                visits.append(self.path)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(secret)))
+                self.end_headers()
+                self.wfile.write(secret)
+
+            do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *args: object) -> None:
+                """Quiet."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/secret.tif"
+
+    def vrt(self, source: str) -> str:
+        return textwrap.dedent(f"""\
+            <VRTDataset rasterXSize="16" rasterYSize="16"><Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>
+            <VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+            <SourceFilename relativeToVRT="0">{source}</SourceFilename><SourceBand>1</SourceBand>
+            </SimpleSource></VRTRasterBand></VRTDataset>""")
+
+    def plain(self, name: str = "plain.tif", size: int = 32) -> Path:
+        path = self.root / name
+        write(path, np.full((1, size, size), 5, np.uint8))
+        return path
+
+
+def write(path: Path, values: np.ndarray, driver: str = "GTiff", **options: object) -> None:
+    with (
+        gdal_env(),
+        rasterio.open(
+            path,
+            "w",
+            driver=driver,
+            count=len(values),
+            height=values.shape[1],
+            width=values.shape[2],
+            dtype=values.dtype,
+            crs="EPSG:32632",
+            transform=from_origin(0, 0, 10, 10),
+            **options,
+        ) as dataset,
+    ):
+        dataset.write(values)
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canary]:
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    made = Canary(tmp_path)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def vrt_named_tif(canary: Canary, source: str) -> Path:
+    path = canary.root / "scene.tif"
+    path.write_text(canary.vrt(source))
+    return path
+
+
+def ovr(canary: Canary, source: str) -> Path:
+    path = canary.plain()
+    Path(f"{path}.ovr").write_text(canary.vrt(source))
+    return path
+
+
+def msk(canary: Canary, source: str) -> Path:
+    path = canary.plain(size=16)
+    Path(f"{path}.msk").write_text(canary.vrt(source))
+    return path
+
+
+def aux_xml(canary: Canary, source: str) -> Path:
+    path = canary.plain()
+    Path(f"{path}.aux.xml").write_text(
+        f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{source}</MDI></Metadata></PAMDataset>'
+    )
+    return path
+
+
+def overview_inside(canary: Canary, source: str) -> Path:
+    path = canary.plain()
+    with gdal_env(), rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=source)
+    return path
+
+
+def gml_in_jp2(canary: Canary, source: str) -> Path:
+    """A JPEG 2000 whose GML names its CRS by a place."""
+    path = canary.root / "scene.jp2"
+    lossless = {"QUALITY": 100, "REVERSIBLE": "YES", "GMLJP2": "NO", "GEOJP2": "NO"}
+    write(path, np.full((1, 16, 16), 5, np.uint8), "JP2OpenJPEG", **lossless)
+    gml = (
+        '<gml:FeatureCollection xmlns:gml="http://www.opengis.net/gml"><gml:featureMember><gml:FeatureCollection>'
+        '<gml:featureMember><gml:RectifiedGridCoverage dimension="2" gml:id="RGC0001"><gml:rectifiedGridDomain>'
+        f'<gml:RectifiedGrid dimension="2" srsName="{source}"><gml:limits><gml:GridEnvelope><gml:low>0 0</gml:low>'
+        "<gml:high>15 15</gml:high></gml:GridEnvelope></gml:limits><gml:axisName>x</gml:axisName>"
+        f'<gml:axisName>y</gml:axisName><gml:origin><gml:Point gml:id="P0001" srsName="{source}"><gml:pos>0 0</gml:pos>'
+        f'</gml:Point></gml:origin><gml:offsetVector srsName="{source}">10 0</gml:offsetVector><gml:offsetVector '
+        f'srsName="{source}">0 -10</gml:offsetVector></gml:RectifiedGrid></gml:rectifiedGridDomain>'
+        "</gml:RectifiedGridCoverage></gml:featureMember></gml:FeatureCollection></gml:featureMember>"
+        "</gml:FeatureCollection>"
+    )
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + kind + content
+
+    instance = box(b"asoc", box(b"lbl ", b"gml.root-instance") + box(b"xml ", gml.encode()))
+    data = path.read_bytes()
+    at = data.index(b"jp2c") - 4
+    path.write_bytes(data[:at] + box(b"asoc", box(b"lbl ", b"gml.data") + instance) + data[at:])
+    return path
+
+
+def wms(canary: Canary, source: str) -> Path:
+    path = canary.root / "scene.tif"
+    path.write_text(
+        f'<GDAL_WMS><Service name="TMS"><ServerUrl>{source}</ServerUrl></Service><DataWindow><SizeX>16</SizeX>'
+        "<SizeY>16</SizeY><TileLevel>0</TileLevel></DataWindow><BandsCount>1</BandsCount></GDAL_WMS>"
+    )
+    return path
+
+
+def gti(canary: Canary, source: str) -> Path:
+    path = canary.root / "scene.tif"
+    path.write_text(f"<GDALTileIndexDataset><IndexDataset>{source}</IndexDataset></GDALTileIndexDataset>")
+    return path
+
+
+def xml_path(canary: Canary, source: str) -> Path:
+    return Path(canary.vrt(source))
+
+
+def vsi_path(canary: Canary, source: str) -> Path:
+    return Path(source)
+
+
+def linked(canary: Canary, source: str) -> Path:
+    path = canary.root / "scene.tif"
+    path.symlink_to(canary.secret)
+    return path
+
+
+def dotted(canary: Canary, source: str) -> Path:
+    return canary.root / ".." / "secret.tif"
+
+
+def linked_folder(canary: Canary, source: str) -> Path:
+    (canary.root / "in").symlink_to(canary.root.parent, target_is_directory=True)
+    return canary.root / "in" / "secret.tif"
+
+
+DISGUISES = (
+    vrt_named_tif,
+    ovr,
+    msk,
+    aux_xml,
+    overview_inside,
+    gml_in_jp2,
+    wms,
+    gti,
+    xml_path,
+    vsi_path,
+    linked,
+    dotted,
+    linked_folder,
+)
+SOURCES = ("{secret}", "/vsicurl/{url}", "/vsicurl_streaming/{url}", "/vsigzip//vsicurl/{url}", "{url}")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("disguise", DISGUISES, ids=lambda f: f.__name__)
+def test_nothing_leaks_and_nothing_is_asked(canary: Canary, disguise, source: str) -> None:
+    source = source.format(secret=canary.secret, url=canary.url)
+    path = disguise(canary, source)
+    before = sorted(canary.root.iterdir())
+    try:
+        header = read_raster_header([path], roots=[canary.root])
+        with open_raster_scene(header) as reader:
+            values, valid = reader.read((slice(0, header.grid.shape[0]), slice(0, header.grid.shape[1])))
+        # Only the harmless pixels of the file itself, none of them masked by a neighbour.
+        assert set(np.unique(values)) == {5}
+        assert valid.all()
+        with gdal_env(), open_raster(path) as dataset:
+            assert dataset.overviews(1) == []
+            assert SECRET not in dataset.read(1, out_shape=(8, 8))
+            assert dataset.read_masks(1).min() == 255
+    except SourceError as error:
+        refusal = str(error)
+        print(refusal)
+    else:
+        refusal = ""
+    assert "\n" not in refusal
+    assert canary.visits == []
+    assert canary.secret.read_bytes() == canary.bytes
+    assert sorted(canary.root.iterdir()) == before
+
+
+CONTROL = """
+import sys, rasterio
+with rasterio.open(sys.argv[1]) as dataset:
+    print(dataset.overviews(1), dataset.read(1, out_shape=(8, 8)).max(), dataset.read(1).max())
+    print(dataset.read_masks(1).min())
+"""
+
+
+@pytest.mark.parametrize("disguise", [vrt_named_tif, ovr, msk, aux_xml, overview_inside], ids=lambda f: f.__name__)
+def test_the_disguises_have_teeth(canary: Canary, disguise) -> None:
+    """Plain rasterio, in its own process, follows each of them."""
+    path = disguise(canary, f"/vsicurl/{canary.url}")
+    subprocess.run([sys.executable, "-c", CONTROL, str(path)], capture_output=True, timeout=60, check=False)
+    assert canary.visits
+
+
+def test_only_listed_drivers_are_registered() -> None:
+    with gdal_env(), rasterio.Env() as env:
+        assert set(env.drivers()) <= gdal.DRIVERS
+        assert {"GTiff", "COG", "JP2OpenJPEG", "PNG"} <= set(env.drivers())
+
+
+def test_a_driver_that_was_used_before_is_gone_after(tmp_path: Path) -> None:
+    code = textwrap.dedent("""
+        import sys, rasterio
+        from pathlib import Path
+        with rasterio.Env() as env:
+            assert "VRT" in env.drivers()
+        from srcore.storage.raster.gdal import gdal_env
+        with gdal_env():
+            pass
+        try:
+            rasterio.open(Path(sys.argv[1]))
+        except rasterio.errors.RasterioIOError:
+            print("refused")
+    """)
+    path = tmp_path / "scene.vrt"
+    path.write_text('<VRTDataset rasterXSize="1" rasterYSize="1"><VRTRasterBand dataType="Byte"/></VRTDataset>')
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("empty.tif", b"", "an empty file"),
+        ("page.tif", b"  <!doctype html>", "XML or HTML"),
+        ("photo.tif", b"\xff\xd8\xff\xe0", "a JPEG"),
+        ("noise.tif", b"\x01\x02\x03\x04\x05\x06\x07\x08", "01 02 03 04"),
+        ("data.tif", b"\x89HDF\r\n\x1a\n", "HDF5"),
+    ],
+)
+def test_no_raster_says_what_it_looks_like(tmp_path: Path, name: str, content: bytes, found: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match="not a raster that srcore reads") as caught:
+        open_raster(tmp_path / name)
+    assert found in str(caught.value)
+    assert "convert it to GeoTIFF" in str(caught.value)
+
+
+def test_missing_folder_pipe_and_unreadable_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "loop.tif").symlink_to(tmp_path / "loop.tif")
+    for name in ("missing.tif", ".", "pipe.tif", "loop.tif", "a\0b.tif", "x" * 300):
+        with pytest.raises(SourceError) as caught:
+            open_raster(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_names_with_signs_are_files(tmp_path: Path) -> None:
+    for name in ("a#b.tif", "a?b.tif", "a!b.tif", "a b:c.tif", "GTIFF_DIR:1:x.tif", "ä,ü.tif"):
+        write(tmp_path / name, np.full((1, 4, 4), 5, np.uint8))
+        with gdal_env(), open_raster(tmp_path / name) as dataset:
+            assert dataset.read(1).max() == 5
+
+
+def sparse_tiff(path: Path, size: int, tile: int, *, holes: bool) -> None:
+    """A hand-made BigTIFF of zstd tiles; its offsets all point at one small block, or at none."""
+    tiles = (size // tile) ** 2
+    entries = [
+        (256, 4, 1, size),
+        (257, 4, 1, size),
+        (258, 3, 1, 8),
+        (259, 3, 1, 50000),
+        (262, 3, 1, 1),
+        (277, 3, 1, 1),
+        (322, 4, 1, tile),
+        (323, 4, 1, tile),
+    ]
+    start = 16 + 8 + 20 * (len(entries) + 2) + 8
+    entries += [(324, 16, tiles, start if tiles > 1 else 0), (325, 16, tiles, start + 8 * tiles if tiles > 1 else 0)]
+    with path.open("wb") as file:
+        file.write(b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, len(entries)))
+        for tag, kind, count, value in entries:
+            file.write(struct.pack("<HHQQ", tag, kind, count, value))
+        file.write(struct.pack("<Q", 0))
+        if not holes:
+            file.write(struct.pack("<Q", 16) * tiles + struct.pack("<Q", 64) * tiles)
+        file.truncate(start + 16 * tiles)
+
+
+LIMITED = """
+import sys, time
+from pathlib import Path
+from srcore.storage.raster.gdal import gdal_env, open_raster
+with gdal_env():
+    start = time.perf_counter()
+    try:
+        open_raster(Path(sys.argv[1]))
+    except OSError as error:
+        print(error.code, error)
+    print(time.perf_counter() - start)
+    # Not ru_maxrss: that keeps the peak of the process that started this one.
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print(int(peak.split()[1]) / 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "holes"),
+    [(692_736, 512, True), (692_736, 512, False), (8192, 8192, False), (184_320, 512, True), (692_736, 16, True)],
+    ids=["480 GB of holes", "480 GB of one block", "one tile of 67 MB", "34 GB of holes", "2e9 tiny tiles"],
+)
+def test_bombs_are_refused_at_once(tmp_path: Path, size: int, tile: int, holes: bool) -> None:
+    path = tmp_path / "bomb.tif"
+    sparse_tiff(path, size, tile, holes=holes)
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True)
+    message, seconds, megabytes = done.stdout.splitlines()
+    assert message.startswith("TOO_LARGE"), message
+    assert float(seconds) < 1
+    assert float(megabytes) < 200
+
+
+def test_a_folder_of_many_neighbours_costs_nothing(tmp_path: Path) -> None:
+    for i in range(2000):
+        (tmp_path / f"{i}.txt").touch()
+    write(tmp_path / "scene.tif", np.full((1, 4, 4), 5, np.uint8))
+    start = time.perf_counter()
+    with gdal_env(), open_raster(tmp_path / "scene.tif") as dataset:
+        assert dataset.files == [str(tmp_path / "scene.tif")]
+    assert time.perf_counter() - start < 0.5

@@ -1,0 +1,135 @@
+"""Evaluation: figures of every method, paired gains with intervals, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from flows.cli import main
+from srcore.checkpoints import BUILTIN, Architecture
+from srcore.errors import CheckpointError, SourceError
+from srcore.report.evaluation import evaluation_page
+from srcore.training.judge.compare import estimate, evaluate_candidates, load_candidates, speed
+from srcore.training.judge.evaluate import evaluate, score
+from srcore.weights import build, describe, save_checkpoint
+
+Write = Callable[..., Path]
+
+
+def test_the_interval_of_a_mean() -> None:
+    values = list(np.random.default_rng(0).normal(1.0, 0.5, 40))
+    found = estimate(values)
+    half = 1.96 * 0.5 / np.sqrt(40)
+    assert found.low == pytest.approx(found.mean - half, abs=0.05)
+    assert found.high == pytest.approx(found.mean + half, abs=0.05)
+    assert estimate(values) == found
+    assert estimate([2.0]).low == estimate([2.0]).high == 2.0
+    assert estimate([2.0, 2.0]).low == 2.0
+
+
+def test_gains_are_paired_and_figures_those_of_evaluate(
+    tmp_path: Path, write_raster: Write, texture: np.ndarray
+) -> None:
+    torch.set_num_threads(1)
+    write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :91, :], nodata=0)
+    write_raster(tmp_path / "data" / "l8_b.tif", (texture[:1, :80, :80] // 256).astype(np.uint8))
+    candidates = load_candidates({"fast": BUILTIN / "srcore-x2-fast", "plain": BUILTIN / "bicubic-x2"})
+    found = evaluate_candidates(candidates, tmp_path / "data", timed=False)
+    assert [method.name for method in found.methods] == ["bicubic", "fast", "plain"]
+    for one, own in zip(found.scenes, evaluate(BUILTIN / "srcore-x2-fast", tmp_path / "data"), strict=True):
+        assert (one.scene, one.sensor) == (own.scene, own.sensor)
+        assert one.by["fast"].psnr == pytest.approx(own.psnr)
+        assert one.by["bicubic"].ssim == pytest.approx(own.ssim_bicubic)
+        shares = (one.by["fast"].improvement, one.by["fast"].omission, one.by["fast"].hallucination)
+        assert sum(share or 0 for share in shares) == pytest.approx(1)
+    gain = found.gains["plain over fast"]
+    assert gain.mean == pytest.approx(np.mean([one.by["plain"].psnr - one.by["fast"].psnr for one in found.scenes]))
+    assert gain.low <= gain.mean <= gain.high
+    assert set(found.sensors) == {"l8", "s2"}
+
+
+def test_measured_lr_is_taken_by_name(tmp_path: Path, write_raster: Write, texture: np.ndarray) -> None:
+    write_raster(tmp_path / "hr" / "s2_a.tif", texture)
+    write_raster(tmp_path / "lr" / "s2_a.tif", texture.reshape(2, 48, 2, 48, 2).mean((2, 4)).astype(np.uint16))
+    candidates = load_candidates({"bicubic-x2": BUILTIN / "bicubic-x2"})
+    measured = evaluate_candidates(candidates, tmp_path / "hr", tmp_path / "lr", timed=False)
+    made = evaluate_candidates(candidates, tmp_path / "hr", timed=False)
+    assert measured.lr == "LR as measured."
+    alone = score(tmp_path / "hr" / "s2_a.tif", candidates[0].generator, tmp_path / "lr")
+    assert alone.psnr == pytest.approx(measured.means["bicubic-x2"]["psnr"].mean)
+    assert alone.psnr_bicubic == pytest.approx(measured.means["bicubic"]["psnr"].mean)
+    assert measured.means["bicubic"]["psnr"].mean != pytest.approx(made.means["bicubic"]["psnr"].mean, abs=0.01)
+    write_raster(tmp_path / "lr" / "s2_a.tif", texture[:, :47, :48])
+    with pytest.raises(SourceError, match="do not belong together"):
+        evaluate_candidates(candidates, tmp_path / "hr", tmp_path / "lr", timed=False)
+
+
+def test_volumes_go_against_trilinear(tmp_path: Path) -> None:
+    spec = describe("tiny", Architecture(name="edsr-volume", params={"scale": [2, 1, 2], "width": 2, "blocks": 0}))
+    save_checkpoint(tmp_path / "model", spec, build(spec), "")
+    values = np.random.default_rng(0).integers(0, 1000, (40, 30, 20)).astype(np.int16)
+    (tmp_path / "data").mkdir()
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "data" / "ct_a.nii")
+    candidates = load_candidates({"tiny": tmp_path / "model"})
+    found = evaluate_candidates(candidates, tmp_path / "data", timed=False)
+    assert [method.name for method in found.methods] == ["trilinear", "tiny"]
+    assert "improvement" not in found.means["tiny"]
+    assert speed(candidates[0]).lr_mpx_s > 0
+    with pytest.raises(CheckpointError, match="cannot be compared: another scale"):
+        load_candidates({"a": BUILTIN / "srcore-x2", "b": BUILTIN / "srcore-x4"})
+
+
+def test_the_command_prints_tables_json_and_a_page(
+    tmp_path: Path,
+    write_raster: Write,
+    texture: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_raster(tmp_path / "data" / "s2_<b>.tif", texture)
+    page = tmp_path / "page.html"
+    shown = ["srcore", "evaluate", "nearest-x2", str(tmp_path / "data"), "--against", "bicubic-x2"]
+    for more in (["--report", str(page)], ["--json"]):
+        monkeypatch.setattr("sys.argv", shown + more)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "gain in PSNR" in told
+    document = json.loads(told[told.index("\n{") :])
+    assert document["gains"]["nearest-x2 over bicubic"]["mean"] < 0
+    assert document["methods"][1]["speed"]["lr_mpx_s"] > 0
+    text = page.read_text()
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    assert "s2_&lt;b&gt;.tif" in text
+    assert "<b>" not in text
+    assert text.count("<svg") == 4
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_the_same_values_give_the_same_page(tmp_path: Path, write_raster: Write, texture: np.ndarray) -> None:
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)
+    candidates = load_candidates({"bicubic-x2": BUILTIN / "bicubic-x2"})
+    pages = {evaluation_page(evaluate_candidates(candidates, tmp_path / "data", timed=False), "x") for _ in range(2)}
+    assert len(pages) == 1
+
+
+def test_of_three_models_the_last_is_compared_with_all(
+    tmp_path: Path, write_raster: Write, texture: np.ndarray
+) -> None:
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)
+    folders = {"nearest": BUILTIN / "nearest-x2", "other": BUILTIN / "bicubic-x2", "fast": BUILTIN / "srcore-x2-fast"}
+    found = evaluate_candidates(load_candidates(folders), tmp_path / "data", timed=False)
+    assert set(found.gains) == {
+        "nearest over bicubic",
+        "other over bicubic",
+        "fast over bicubic",
+        "fast over nearest",
+        "fast over other",
+    }

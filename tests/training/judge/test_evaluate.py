@@ -1,0 +1,127 @@
+"""Evaluation: strips change nothing, every kind of file is scored, and the field's baseline comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from benchmarks.quality import PHOTOGRAPHS, score_photographs, table_of
+from srcore.checkpoints import Architecture, Spec
+from srcore.errors import SourceError
+from srcore.models import Bicubic
+from srcore.training.config import data_folder
+from srcore.training.judge import evaluate as module
+from srcore.training.judge.evaluate import Score, evaluate, restore, sensor_means, upscale
+from srcore.weights import build, describe, load_generator, save_checkpoint
+
+
+@pytest.fixture
+def bicubic(tmp_path: Path) -> Path:
+    """A checkpoint folder of the cubic generator."""
+    spec = Spec(
+        name="bicubic", architecture=Architecture(name="bicubic", params={"scale": 2}), scale=(2, 2), halo=(2, 2)
+    )
+    save_checkpoint(tmp_path / "bicubic", spec, build(spec), "")
+    return tmp_path / "bicubic"
+
+
+def test_strips_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    lr = np.random.default_rng(0).random((37, 20), np.float32)
+    whole = upscale(lr[None], Bicubic(2))[0]
+    monkeypatch.setattr(module, "STRIP_PX", 5)
+    strips = upscale(lr[None], Bicubic(2))[0]
+    assert whole.shape == (74, 40)
+    assert np.array_equal(whole, strips)
+
+
+def test_restore_keeps_dtype_level_and_contrast() -> None:
+    lr = np.random.default_rng(0).integers(20000, 60000, (3, 16, 18)).astype(np.uint16)
+    sr = restore(lr, Bicubic(2))
+    assert sr.dtype == np.uint16
+    assert sr.shape == (3, 32, 36)
+    assert sr.mean() == pytest.approx(lr.mean(), rel=0.01)
+
+
+def test_bicubic_scores_as_bicubic(
+    bicubic: Path, tmp_path: Path, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    write_raster(tmp_path / "data" / "deep" / "s2_a.tif", texture[:, :91, :], nodata=0)
+    write_raster(tmp_path / "data" / "l8_b.tif", (texture[:1] // 256).astype(np.uint8))
+    rows = evaluate(bicubic, tmp_path / "data")
+    assert [(row.scene, row.sensor, row.bands) for row in rows] == [("s2_a.tif", "s2", 2), ("l8_b.tif", "l8", 1)]
+    for row in rows:
+        assert row.psnr == pytest.approx(row.psnr_bicubic, abs=0.1)  # they treat the edge differently
+        assert 0.3 < row.ssim_bicubic < 1
+    assert "mean of s2" in "".join(str(cell) for cell in table_of("x", rows).columns[0].cells)
+
+
+def test_means_of_sensors_and_of_all() -> None:
+    rows = [
+        Score("a", "s2", 1, 30, 0.9, 29, 0.8),
+        Score("b", "s2", 1, 32, 0.9, 29, 0.8),
+        Score("c", "l8", 1, 40, 1, 39, 1),
+    ]
+    means = sensor_means(rows)
+    assert list(means) == ["l8", "s2", "mean"]
+    assert means["s2"]["psnr"] == 31
+    assert means["mean"]["psnr"] == 34
+    assert means["mean"]["scenes"] == 3
+    assert sensor_means([]) == {}
+
+
+def test_a_folder_without_images_is_refused(bicubic: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no image to evaluate on"):
+        evaluate(bicubic, tmp_path / "bicubic")
+
+
+def test_bicubic_on_set5_is_the_published_figure(bicubic: Path) -> None:
+    try:
+        images = data_folder(PHOTOGRAPHS / "Set5")
+    except SourceError as absent:
+        pytest.skip(str(absent))
+    torch.set_num_threads(1)
+    mean = sensor_means(score_photographs(load_generator(bicubic)[1], images))["mean"]
+    assert mean["psnr_bicubic"] == pytest.approx(33.66, abs=0.01)
+    assert mean["ssim_bicubic"] == pytest.approx(0.9299, abs=0.0001)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("unet", {"width": 4, "levels": 2}), ("swinir", {"width": 8, "depths": [2], "heads": 2}),
+     ("edsr", {"width": 4, "blocks": 1, "bands": 2})],
+)  # fmt: skip
+def test_grids_and_many_bands_are_scored(
+    name: str, params: dict[str, Any], tmp_path: Path, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    spec = describe("tiny", Architecture(name=name, params=params))
+    generator = build(spec)
+    for part in generator.parameters():
+        torch.nn.init.zeros_(part)
+    save_checkpoint(tmp_path / "model", spec, generator, "")
+    write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :91, :77])
+    (row,) = evaluate(tmp_path / "model", tmp_path / "data")
+    assert row.psnr == pytest.approx(row.psnr_bicubic, abs=0.2)  # nothing but the cubic base
+
+
+def test_volumes_are_scored_against_trilinear(
+    tmp_path: Path, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    spec = describe("tiny", Architecture(name="edsr-volume", params={"scale": [2, 1, 2], "width": 2, "blocks": 0}))
+    generator = build(spec)
+    for part in generator.parameters():
+        torch.nn.init.zeros_(part)
+    save_checkpoint(tmp_path / "model", spec, generator, "")
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)  # no volume: left out
+    fine = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(41, 30, 21)), 1.2)
+    nibabel.save(nibabel.Nifti1Image((1000 + 900 * fine).astype(np.int16), np.eye(4)), tmp_path / "data" / "ct_a.nii")
+    (row,) = evaluate(tmp_path / "model", tmp_path / "data")
+    assert row.sensor == "ct"
+    assert row.psnr > row.psnr_bicubic + 0.5  # cubic is better than linear
+    assert row.psnr_bicubic > 15
