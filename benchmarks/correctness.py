@@ -26,6 +26,7 @@ from srcore.engine import BlockFacts, Engine, open_engine, super_resolve
 from srcore.radiometry import fill_invalid, percentile_normalisation
 from srcore.samples.defects import hallucinated_texture
 from srcore.storage.whole_images import read_bands
+from srcore.treatment import Treatment
 
 SIDE_PX = 384
 """HR pixels along the crop of a scene."""
@@ -74,7 +75,9 @@ def crop(path: Path) -> NDArray[Any]:
 def restored(engine: Engine, lr: NDArray[Any], steps: int) -> NDArray[Any]:
     """The SR of a whole image (C, Y, X), as the pipeline makes it."""
     margin = engine.spec.halo[-1] + steps
-    facts = BlockFacts(percentile_normalisation(list(lr)), lr.dtype.name, (None,) * len(lr), steps)
+    facts = BlockFacts(
+        percentile_normalisation(list(lr)), lr.dtype.name, (None,) * len(lr), Treatment(back_projection=steps)
+    )
     tile = np.pad(lr, [(0, 0), (margin, margin), (margin, margin)], mode="reflect")
     return super_resolve(engine, tile, np.ones(lr.shape, bool), facts)
 

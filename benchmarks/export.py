@@ -38,6 +38,7 @@ from srcore.storage.scene import read_header
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import TilePlan
+from srcore.treatment import Treatment
 
 SCALE, CORE = 2, 512
 
@@ -68,6 +69,7 @@ def build(folder: Path, size: int, bands: int) -> dict[str, float]:
         configuration="benchmark",
         validate=True,
         outputs=(),
+        treatment=Treatment(),
     )
     plan.scratch.done.mkdir(parents=True)
     plan.save()

@@ -44,7 +44,9 @@ def run_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=run_name, persist_result=False)
-def nightly(catalog: str, dataset: str | None = None, limit: int | None = None, force: bool = False) -> State[Any]:
+def nightly(
+    catalog: str, dataset: str | None = None, limit: int | None = None, force: bool = False, outdated: bool = False
+) -> State[Any]:
     """Every due scene of one dataset, or of all, each as a run of `upscale-scene`.
 
     Args:
@@ -52,11 +54,12 @@ def nightly(catalog: str, dataset: str | None = None, limit: int | None = None, 
         dataset: Name of the dataset in the catalog; all when left out.
         limit: Scenes to do of each dataset, at most.
         force: Do the scenes that are up to date or in quarantine, too.
+        outdated: Do the scenes that another version of srcore published, too.
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
         with scenes_as_tasks():
-            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force))
+            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force, outdated))
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
     rows = [_row(name, outcome) for name, outcome in night]
@@ -79,21 +82,22 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
     return night
 
 
-def _subflows(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
+def _subflows(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:
     catalog = load_catalog(path)
     outcomes, done = [], 0
     for state in scene_states(catalog, dataset):
-        if not (state.due or force):
+        again = force or (outdated and state.outdated)
+        if not (state.due or again):
             outcomes.append(run_due(catalog, state, lambda job: None))  # it only says why not
         elif limit is None or done < limit:
             done += 1
-            outcomes.append(_subflow(path, dataset, state, force))
+            outcomes.append(_subflow(path, dataset, state, again))
     return outcomes
 
 
-def _plain(path: Path, limit: int | None, force: bool, dataset: str) -> list[Outcome]:
+def _plain(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:
     with scene_runner(local_workers()) as run:
-        return run_dataset(path, dataset, run, limit=limit, force=force)
+        return run_dataset(path, dataset, run, limit=limit, force=force, outdated=outdated)
 
 
 def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:
@@ -138,6 +142,7 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="This dataset only.")] = None,
     limit: Annotated[int | None, typer.Option(help="Scenes of each dataset, at most.")] = None,
     force: Annotated[bool, typer.Option(help="Scenes that are up to date or in quarantine, too.")] = False,
+    outdated: Annotated[bool, typer.Option(help="Scenes that another version of srcore published, too.")] = False,
 ) -> None:
     """Do every due scene. Exit 0: none failed, 1: some did, 2: the catalog cannot be used."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask
@@ -145,9 +150,9 @@ def main(
         path = (catalog or load_settings().catalog).absolute()
         load_catalog(path)
         if PREFECT_API_URL.value():
-            state = nightly(str(path), dataset, limit, force, return_state=True)
+            state = nightly(str(path), dataset, limit, force, outdated, return_state=True)
         else:
-            state = night_state(run_night(path, dataset, partial(_plain, path, limit, force)))
+            state = night_state(run_night(path, dataset, partial(_plain, path, limit, force, outdated)))
     except SRError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

@@ -19,10 +19,10 @@ from flows.artifacts import show_quicklook, show_report
 from flows.tasks import call_as_task
 from srcore.dispatch import Workers
 from srcore.errors import SRError
+from srcore.job import Job
 from srcore.run.dataset import Outcome, run_dataset
 from srcore.run.scene import Run, scene_runner
 from srcore.settings import load_settings
-from srcore.stages.plan import Job
 from srcore.storage.archive.publish import Receipt
 
 _AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)

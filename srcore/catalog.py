@@ -29,6 +29,7 @@ from srcore.filters import MAX_DENOISE, MAX_SHARPEN
 from srcore.layout import SAFE_ID
 from srcore.limits import LIMITS, LimitChange
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
+from srcore.treatment import Treatment
 
 Output = Literal["cog", "nifti", "stac", "report", "quicklook", "trust"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
@@ -158,6 +159,11 @@ class Dataset(BaseModel):
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
     retrain: Retrain | None = None
     """Training of better models on these scenes; the pairs are those of `hr`, else the scenes themselves, shrunk."""
+
+    @property
+    def treatment(self) -> Treatment:
+        """What is done to the numbers of its scenes beside the generator."""
+        return Treatment(self.nodata, self.back_projection, self.denoise, self.sharpen)
 
     @property
     def outputs(self) -> tuple[Output, ...]:

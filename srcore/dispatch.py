@@ -98,7 +98,7 @@ def run_tiles(
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T]):
+class Answer(Generic[T]):
     """What became of one tile in one attempt: a result, or an error."""
 
     tile: int
@@ -134,7 +134,7 @@ class _Ledger(Generic[T]):
                 code="TILE_KILLED",
             )
 
-    def settle(self, outcomes: Iterable[Outcome[T]]) -> None:
+    def settle(self, outcomes: Iterable[Answer[T]]) -> None:
         for outcome in outcomes:
             if outcome.error is None:
                 self.arrived(outcome.result)  # type: ignore[arg-type]  # a result is there where no error is
@@ -159,19 +159,19 @@ class _Ledger(Generic[T]):
                 return
 
 
-def _attempt(work: Work[T], tiles: Sequence[int]) -> Iterator[Outcome[T]]:
+def _attempt(work: Work[T], tiles: Sequence[int]) -> Iterator[Answer[T]]:
     """One outcome a tile, so that a bad tile costs its neighbours nothing."""
     left = set(tiles)
     try:
         for done in work(tiles):
             left.discard(done.item)
-            yield Outcome(done.item, done.result, None if done.error is None else _own(done.error))
+            yield Answer(done.item, done.result, None if done.error is None else _own(done.error))
     except Exception as error:
         log.debug("tiles %s", sorted(left), exc_info=True)
-        yield from (Outcome(tile, error=_own(error)) for tile in sorted(left))
+        yield from (Answer(tile, error=_own(error)) for tile in sorted(left))
 
 
-def _attempt_all(work: Work[T], tiles: Sequence[int]) -> list[Outcome[T]]:
+def _attempt_all(work: Work[T], tiles: Sequence[int]) -> list[Answer[T]]:
     """`_attempt` as a task of a worker."""
     return list(_attempt(work, tiles))
 
@@ -213,13 +213,13 @@ def _settle(ledger: _Ledger[T], future: Any, tiles: Sequence[int], *, alone: boo
     from distributed import KilledWorker
 
     try:
-        outcomes: list[Outcome[T]] = future.result()
+        outcomes: list[Answer[T]] = future.result()
     except CancelledError:  # the scheduler went away, and may come back: see _next
         ledger.queue.append(tiles)
     except KilledWorker as error:
         ledger.lost(tiles, error, alone=alone)
     except Exception as error:  # whatever the cluster says of a task, its tiles are tried again
-        ledger.settle([Outcome(tile, error=_foreign(error)) for tile in tiles])
+        ledger.settle([Answer(tile, error=_foreign(error)) for tile in tiles])
     else:
         ledger.settle(outcomes)
 

@@ -71,9 +71,9 @@ def upscale(
 ) -> None:
     """Super-resolve one scene: INPUT to OUTPUT, with its STAC item, quicklook, report and receipt."""
     from flows.progress import bars
+    from srcore.job import OUTPUTS
     from srcore.run.direct import direct_job
     from srcore.run.scene import STAGES, run_scene
-    from srcore.stages.plan import OUTPUTS
 
     check_choice("--until", until, (*STAGES, "publish"))
     check_choice("--device", device, ("auto", "cpu", "cuda"))
@@ -90,7 +90,6 @@ def upscale(
         device=device,
         precision=precision,
         backend=chosen_backend(backend),
-        workers=where.resolved,
         tile=tile,
         validate=validate,
         overwrite=overwrite,
@@ -116,6 +115,9 @@ def run(
     scene: Annotated[str | None, typer.Option(help="Only this scene.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many due scenes.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Do also what is up to date or quarantined.")] = False,
+    outdated: Annotated[
+        bool, typer.Option("--outdated", help="Do also what another version of srcore published.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -127,10 +129,10 @@ def run(
     from srcore.run.scene import scene_runner
 
     if dry_run:
-        status(dataset, catalog, as_json)
+        status(dataset, catalog, outdated, as_json)
         return
     if os.environ.get("PREFECT_API_URL"):
-        _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, limit, force)
+        _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, (limit, force, outdated))
     where = chosen_workers(workers, scheduler)
     with bars(show=not as_json) as call, scene_runner(where, call) as run_one:
         outcomes = run_dataset(
@@ -140,6 +142,7 @@ def run(
             scene=scene,
             limit=limit,
             force=force,
+            outdated=outdated,
         )
     if as_json:
         print_json([{**asdict(outcome), "receipt": None} for outcome in outcomes])
@@ -149,15 +152,18 @@ def run(
         raise typer.Exit(1)
 
 
-def _run_as_flow(catalog: Path, dataset: str, scene: str | None, limit: int | None, force: bool) -> NoReturn:
-    """The same run as a flow: on the server that PREFECT_API_URL names, in this process."""
+def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[int | None, bool, bool]) -> NoReturn:
+    """The same run as a flow: on the server that PREFECT_API_URL names, in this process.
+
+    `which`: how many scenes at most, whether all, and whether those of another version.
+    """
     from flows.nightly import nightly
     from flows.upscale import upscale_scene
 
     if scene is not None:
-        state = upscale_scene(str(catalog), dataset, scene, force, return_state=True)
+        state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
     else:
-        state = nightly(str(catalog), dataset, limit, force, return_state=True)
+        state = nightly(str(catalog), dataset, *which, return_state=True)
     out.print(state.message)
     raise typer.Exit(1 if state.is_failed() else 0)
 
@@ -165,6 +171,9 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, limit: int | No
 def status(
     dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
     catalog: CatalogOption = None,
+    outdated: Annotated[
+        bool, typer.Option("--outdated", help="Only what another version of srcore published.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Where every scene stands: new, changed, published or quarantined, and why."""
@@ -173,7 +182,7 @@ def status(
 
     loaded = load_catalog(chosen_catalog(catalog))
     names = [dataset] if dataset is not None else list(loaded.datasets)
-    rows = [(name, state) for name in names for state in scene_states(loaded, name)]
+    rows = [(name, state) for name in names for state in scene_states(loaded, name) if state.outdated or not outdated]
     if as_json:
         print_json([{"dataset": name, "scene": s.scene, "state": s.state, "reason": s.reason} for name, s in rows])
         return

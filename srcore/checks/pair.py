@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -42,10 +40,9 @@ def validate_pair(
     SourceError or GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size
     that is no whole multiple, another place, other bands, nodata that only the LR has.
     """
-    kind: Literal["raster", "volume"] = "volume" if re.search(r"\.nii(\.gz)?$", lr_path.name) else "raster"
-    lr = read_header([lr_path], kind)
+    lr = read_header([lr_path])
     try:
-        sr = read_header([sr_path], kind)
+        sr = read_header([sr_path], lr.kind)
     except SourceError as error:
         if error.code != "TRUNCATED":
             raise
@@ -68,7 +65,7 @@ def validate_pair(
         if str(sr_path) not in str(error):
             raise
         return Report((unreadable(error),))
-    return Report((*(overview_checks(sr_path, limits) if kind == "raster" else []), *suite.checks()))
+    return Report((*(overview_checks(sr_path, limits) if lr.kind == "raster" else []), *suite.checks()))
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ generator band by band, the way back, rounding and nodata.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,13 +23,14 @@ from srcore.engine.backends import Precision, build
 from srcore.engine.batches import Batches
 from srcore.engine.stream import Block, Numbers, Stream, can_stream, is_sound
 from srcore.errors import CheckpointError, TileError
-from srcore.filters import SHARPEN_PX, sharpened
+from srcore.filters import sharpened
 from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
 from srcore.radiometry import Normalisation
-from srcore.trust import MEMBERS, Spread, Trust, half_width, turned, turned_back
+from srcore.treatment import Treatment
+from srcore.trust import MEMBERS, Spread, half_width, turned, turned_back
 from srcore.weights import load_generator
 
 PROBE_LIMIT = 1e-6
@@ -61,7 +62,7 @@ class Engine:
         """True on a GPU, where every band of every slice goes through alone, cores may begin anywhere and the SR is
         not sharpened."""
         planar = self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
-        return self.device.type == "cuda" and planar and can_stream(facts.dtype) and not facts.sharpen
+        return self.device.type == "cuda" and planar and can_stream(facts.dtype) and not facts.treatment.sharpen
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -97,12 +98,8 @@ class BlockFacts:
     dtype: str
     nodata: tuple[float | None, ...]
     """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
-    back_projection: int = 0
-    """Steps after the generator; each needs `MARGIN_PX` LR pixels more around the core."""
-    trust: Trust | None = None
-    """Where a trust map is wanted."""
-    sharpen: float = 0.0
-    """Amount of sharpening before back-projection; it needs `SHARPEN_PX` LR pixels more around the core."""
+    treatment: Treatment = field(default_factory=lambda: Treatment(back_projection=0))
+    """What follows the generator; it needs its `margin_px` more around the core."""
 
 
 def super_resolve(
@@ -122,7 +119,7 @@ def super_resolve(
     if engine.can_stream(facts):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
-    numbers = numbers_of(engine, network, around, facts.back_projection, facts.sharpen)
+    numbers = numbers_of(engine, network, around, facts.treatment)
     return _native(engine, numbers, valid, facts)
 
 
@@ -138,12 +135,12 @@ def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFa
         facts.nodata,
         engine.spec.scale[-1],
         engine.spec.halo[-1],
-        facts.back_projection,
+        facts.treatment.back_projection,
     )
 
     def again(block: Block) -> NDArray[Any]:
         network = facts.normalisation.apply(block.values)
-        return _native(engine, numbers_of(engine, network, block.around, facts.back_projection), block.valid, facts)
+        return _native(engine, numbers_of(engine, network, block.around, facts.treatment), block.valid, facts)
 
     yield from engine.stream(numbers).run(blocks, again)
 
@@ -156,12 +153,12 @@ def super_resolve_with_trust(
     around: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """What `super_resolve` gives, and the half widths (C, *core * scale) in DN of its trust map, NaN where invalid."""
-    if facts.trust is None:
+    if facts.treatment.trust is None:
         raise CheckpointError(f"{engine.spec.name} has no calibration for a trust map", "", "calibrate it")
     network = facts.normalisation.apply(tile)
-    numbers = numbers_of(engine, network, around, facts.back_projection)
-    spread = self_ensemble_spread(engine, network, numbers, around, facts.back_projection)
-    wide = _clipped(engine, half_width(spread, facts.trust, facts.normalisation.scale), valid)
+    numbers = numbers_of(engine, network, around, facts.treatment)
+    spread = self_ensemble_spread(engine, network, numbers, around, facts.treatment)
+    wide = _clipped(engine, half_width(spread, facts.treatment.trust, facts.normalisation.scale), valid)
     wide[~radiometry.nearest(valid, engine.spec.scale_for(tile.ndim - 1))] = np.nan
     return _native(engine, numbers, valid, facts), wide
 
@@ -188,16 +185,15 @@ def numbers_of(
     engine: Engine,
     block: NDArray[np.float32],
     around: NDArray[np.bool_] | None,
-    back_projection: int,
-    sharpen: float = 0.0,
+    treatment: Treatment,
 ) -> NDArray[np.float32]:
-    """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), sharpened by so much and then
-    back-projected so many steps."""
+    """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), sharpened and then back-projected."""
     numbers = engine.run(block)
-    if sharpen:
-        numbers = sharpened(numbers, sharpen, engine.spec.scale[-1])
-    margin = engine.spec.margin_for(back_projection * MARGIN_PX + (SHARPEN_PX if sharpen else 0))
-    return _back_projected(engine.spec, numbers, block, around, back_projection, margin) if margin else numbers
+    if treatment.sharpen:
+        numbers = sharpened(numbers, treatment.sharpen, engine.spec.scale[-1])
+    margin = engine.spec.margin_for(treatment.margin_px)
+    steps = treatment.back_projection
+    return _back_projected(engine.spec, numbers, block, around, steps, margin) if margin else numbers
 
 
 def self_ensemble_spread(
@@ -205,13 +201,13 @@ def self_ensemble_spread(
     block: NDArray[np.float32],
     numbers: NDArray[np.float32],
     around: NDArray[np.bool_] | None,
-    back_projection: int,
+    treatment: Treatment,
 ) -> NDArray[np.float32]:
     """Standard deviation of the SR over the eight orientations of `block`; `numbers` is what it gives as it is."""
     spread = Spread(numbers)
     for member in range(1, MEMBERS):
         seen = None if around is None else turned(around, member)
-        spread.add(turned_back(numbers_of(engine, turned(block, member), seen, back_projection), member))
+        spread.add(turned_back(numbers_of(engine, turned(block, member), seen, treatment), member))
     return spread.deviation()
 
 

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srcore.checkpoints import CHAMPION, REFERENCE, SPEC, builtin_names, locate, read_spec
@@ -22,6 +22,7 @@ from srcore.registry.mlflow_store import AWAY, NOT_THERE, Registry, Version, che
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_folder
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Model:
     digest: str
     version: str = ""
     """In the registry; '' for a built-in or a folder."""
+    trust: Trust | None = None
+    """The calibration of its trust map, where it has one."""
 
     @property
     def registered(self) -> str:
@@ -48,6 +51,11 @@ def resolve(reference: str) -> Model:
     CheckpointError UNKNOWN_MODEL when there is none, CHECKPOINT_DIGEST when what is kept here is damaged and cannot be
     fetched again. StoreError REGISTRY_AWAY when the registry is away and the reference was never resolved here.
     """
+    model = _resolve(reference)
+    return replace(model, trust=read_spec(model.folder).trust)
+
+
+def _resolve(reference: str) -> Model:
     match = REFERENCE.fullmatch(reference)
     if match is None:
         folder = locate(reference)

@@ -12,19 +12,21 @@ from typing import Literal
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreError
+from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
 from srcore.report.index import is_stale, write_index
 from srcore.report.product import keep_page
 from srcore.run.scene import Run
 from srcore.settings import load_settings
-from srcore.stages.plan import Job
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.watch import same_sources
+from srcore.storage.product import archive_ending
+from srcore.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class SceneState:
 
     retry: bool = False
     """In quarantine for something that can pass by itself."""
+    outdated: bool = False
+    """Published by another version of srcore; up to date all the same, until somebody asks for it."""
 
     @property
     def due(self) -> bool:
@@ -67,21 +71,16 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path 
     places = DatasetPaths(Path(catalog.store) / name)
     return Job(
         paths=scene.paths,
-        product=places.product(scene.id, ".tif" if dataset.kind == "raster" else ".nii.gz"),
+        product=places.product(scene.id, archive_ending(dataset.kind)),
         scratch=places.scratch(scene.id),
         scene=scene.id,
         kind=dataset.kind,
         bands=scene.bands,
-        nodata=dataset.nodata,
-        model=str(model.folder),
-        reference=model.registered,
-        version=model.version,
+        model=model,
+        treatment=dataset.treatment,
         tile=None if dataset.tile == "auto" else dataset.tile,
         precision=dataset.precision,
         backend=load_settings().backend,
-        back_projection=dataset.back_projection,
-        denoise=dataset.denoise,
-        sharpen=dataset.sharpen,
         limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
@@ -101,12 +100,13 @@ def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
     except StoreError as error:
         receipt, damaged = None, str(error)
     if receipt is not None and is_whole(job.product, receipt):
-        if receipt.configuration != job.configuration:
+        if not job.is_configuration(receipt.configuration, receipt.format):
             reason = "the model or the configuration changed"
         elif not same_sources(receipt.sources, job.paths):
             reason = "the source changed"
         else:
-            return SceneState(job.scene, "published", job, receipt.verdict)
+            outdated = receipt.format < FORMAT or receipt.code_version != __version__
+            return SceneState(job.scene, "published", job, receipt.verdict, outdated=outdated)
         return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
     reason = damaged or ("product damaged" if receipt else "")
     return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
@@ -191,8 +191,11 @@ def run_dataset(
     scene: str | None = None,
     limit: int | None = None,
     force: bool = False,
+    outdated: bool = False,
 ) -> list[Outcome]:
     """Every due scene of a dataset (or the one named), one after the other.
+
+    `outdated`: those that another version of srcore published count as due, too.
 
     CatalogError for an unknown dataset or scene; a failing scene is an outcome.
     """
@@ -206,10 +209,11 @@ def run_dataset(
         sweep_dataset(DatasetPaths(Path(catalog.store) / dataset), {state.scene for state in states})
     outcomes, done = [], 0
     for state in states:
-        if (state.due or force) and limit is not None and done >= limit:
+        again = force or (outdated and state.outdated)
+        if (state.due or again) and limit is not None and done >= limit:
             continue
-        done += state.due or force
-        outcomes.append(run_due(catalog, state, run, force=force))
+        done += state.due or again
+        outcomes.append(run_due(catalog, state, run, force=again))
     places = DatasetPaths(Path(catalog.store) / dataset)
     if is_stale(places):
         _show(places)

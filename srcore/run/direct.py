@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from srcore.errors import SourceError
+from srcore.job import Job
 from srcore.layout import ProductPaths, safe_id
 from srcore.registry.references import resolve
-from srcore.stages.plan import Job
+from srcore.treatment import Treatment
+
+DEFAULT_MODEL = "srcore-x2"
+_TREATMENT = frozenset(field.name for field in fields(Treatment))
 
 
 def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
-    """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job.
+    """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job and of Treatment, `model` a reference.
 
     With '{band}' in SOURCE every name in `bands` is a file of one band; SourceError when no bands are named.
     """
@@ -25,16 +29,14 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         paths = tuple(Path(source.replace("{band}", band)).absolute() for band in bands)
     else:
         paths = (Path(source).absolute(),)
-    model = resolve(options.pop("model", "srcore-x2"))
+    treatment = Treatment(**{name: options.pop(name) for name in _TREATMENT & options.keys()})
     return Job(
         paths=paths,
-        model=str(model.folder),
-        reference=model.registered,
-        version=model.version,
+        model=resolve(options.pop("model", DEFAULT_MODEL)),
+        treatment=treatment,
         product=product,
         scratch=output.parent / f".{product.stem}.srcore",
         scene=safe_id(product.stem),
-        kind="volume" if re.search(r"\.nii(\.gz)?$", source) else "raster",
         bands=bands,
         **options,
     )

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import GateError, PlanError, SRError
+from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
 from srcore.report.product import write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
-from srcore.stages.plan import Job, plan_scene, save_plan
+from srcore.stages.plan import plan_scene, save_plan
 from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.archive.publish import Receipt, check_verified, clear_scratch, publish
 from srcore.storage.archive.sweep import sweep_done, sweep_scene
@@ -52,21 +53,23 @@ def plain(_name: str, stage: Callable[[Progress], T]) -> T:
 
 
 def run_scene(
-    job: Job, workers: Workers | Callable[[], Workers], call: StageCall[Any] = plain, until: str = "publish"
+    job: Job,
+    workers: Workers,
+    call: StageCall[Any] = plain,
+    until: str = "publish",
+    start: Callable[[], Workers] | None = None,
 ) -> Receipt | None:
-    """Run the stages of one scene and publish its product; gives the receipt. UPSCALE asks for `workers` as it starts.
+    """Run the stages of one scene and publish its product; gives the receipt.
 
-    With `until` a stage's name the run stops behind it, its files stay in the scratch folder, and None is
-    given; a later run goes on from there. GateError when a gate stops the product, LeaseError when another run
-    works on the scene; any SRError of a stage.
+    UPSCALE calls `start`, where it is given, for `workers` that are up. With `until` a stage's name the run stops
+    behind it, its files stay in the scratch folder, and None is given; a later run goes on from there. GateError when
+    a gate stops the product, LeaseError when another run works on the scene; any SRError of a stage.
     """
     stage = _Stages(call, until, job.product.data)
     with ExitStack() as holding, suppress(_Reached):
-        plan, lease = stage("plan", lambda progress: begin(job, holding))
+        plan, lease = stage("plan", lambda progress: begin(job, workers.resolved, holding))
         ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
-        upscaled: Upscaled = stage(
-            "upscale", lambda progress: upscale(plan, workers() if callable(workers) else workers, progress)
-        )
+        upscaled: Upscaled = stage("upscale", lambda progress: upscale(plan, start() if start else workers, progress))
         same_or_refuse(plan, ingested)
         verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
         try:
@@ -86,10 +89,13 @@ def run_scene(
     return None
 
 
-def begin(job: Job, holding: ExitStack) -> tuple[ScenePlan, Lease]:
-    """Plan a scene and take its lease, which `holding` gives back; what earlier runs left is swept or used."""
+def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]:
+    """Plan a scene for so many worker processes and take its lease, which `holding` gives back.
+
+    What earlier runs left is swept or used.
+    """
     try:
-        plan = plan_scene(job)
+        plan = plan_scene(job, workers)
     except PlanError as error:
         if error.code == "OUTPUT_EXISTS" and any(job.scratch.glob("*/publishing.json")):
             sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
@@ -117,7 +123,7 @@ def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run
         def started() -> Workers:
             return stack.enter_context(cluster(workers))
 
-        yield lambda job: run_scene(replace(job, workers=workers.resolved), started, call)
+        yield lambda job: run_scene(job, workers, call, start=started)
 
 
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
@@ -188,10 +194,10 @@ def _named(plan: ScenePlan) -> dict[str, str]:
     return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
 
 
-def _filtered(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
+def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
-    denoised = {"denoise": plan.denoise, "noise_dn": [round(band, 6) for band in ingested.noise]}
-    return {**(denoised if plan.denoise else {}), **({"sharpen": plan.sharpen} if plan.sharpen else {})}
+    noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
+    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **noise}
 
 
 def _receipt(
@@ -215,9 +221,7 @@ def _receipt(
             "precision": upscaled.precision,
             "backend": upscaled.backend,
             "rms_dn_of_10000": upscaled.rms_dn,
-            "back_projection": plan.back_projection,
-            **({"trust": plan.trust.model_dump()} if plan.trust else {}),
-            **_filtered(plan, ingested),
+            **_treated(plan, ingested),
             **_named(plan),
         },
         checks=[asdict(check) for check in report.checks],
@@ -227,4 +231,5 @@ def _receipt(
         seconds=seconds,
         computing_s=round(upscaled.computing_s, 3),
         code_version=__version__,
+        format=FORMAT,
     )

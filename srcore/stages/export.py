@@ -38,7 +38,7 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
         store.check_trust(tile)
         store.check_masks(tile, ingested.sums[tile.index])
     _write_data(plan, store, staged.data, progress)
-    if plan.trust is not None:
+    if plan.treatment.trust is not None:
         _write_trust(plan, store, staged.trust)
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
@@ -110,7 +110,6 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
         properties={
             "srcore:model": plan.model.name,
             "srcore:model_digest": plan.model_digest,
-            **({"srcore:denoise": plan.denoise} if plan.denoise else {}),
-            **({"srcore:sharpen": plan.sharpen} if plan.sharpen else {}),
+            **{f"srcore:{name}": amount for name, amount in plan.treatment.filters().items()},
         },
     )

@@ -47,9 +47,9 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     sampler = _Sampler(plan.tiles, len(plan.header.bands))
     sums = []
     with open_scene(plan.header) as reader:
-        noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.denoise else ()
+        noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.treatment.denoise else ()
         for tile in plan.tiles:
-            found = cut(reader, plan.tiles, tile, [plan.denoise * band for band in noise])
+            found = cut(reader, plan.tiles, tile, [plan.treatment.denoise * band for band in noise])
             core = _core_inside(plan.tiles, tile)
             core_valid = found.valid[core]
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)

@@ -7,27 +7,23 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from math import prod
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import psutil
 
-from srcore.checkpoints import Spec, locate, read_spec
+from srcore.checkpoints import Spec, read_spec
 from srcore.errors import PlanError, StoreError
-from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
-from srcore.layout import ProductPaths, Scratch
-from srcore.limits import Changes
-from srcore.radiometry import BACK_PROJECTION
+from srcore.job import Job
+from srcore.layout import Scratch
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
+from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import TilePlan, asked_core, choose_core
-from srcore.trust import Trust
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
@@ -36,102 +32,35 @@ WORKER_BUDGET_BYTES = 2 * 2**30
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = ("cog", "stac", "report", "quicklook")
-"""What is made of a scene where nobody says otherwise."""
 
+def plan_scene(job: Job, workers: int) -> ScenePlan:
+    """The plan of a scene for so many worker processes.
 
-@dataclass(frozen=True)
-class Job:
-    """What to super-resolve, with what, to where."""
-
-    paths: tuple[Path, ...]
-    product: ProductPaths
-    scratch: Path
-    """Parent of the scratch folder; must be on the product's file system."""
-    scene: str
-    kind: Literal["raster", "volume"] = "raster"
-    bands: tuple[str, ...] | None = None
-    nodata: float | None = None
-    model: str = "srcore-x2"
-    """A built-in name or a checkpoint folder."""
-    reference: str = ""
-    """What stood for the model where a registry was asked, as srcore-x2@champion."""
-    version: str = ""
-    """Which version of the registry that was; '' for a model that ships."""
-    scale: tuple[int, ...] | None = None
-    """A wish that the model has to meet; None takes the model's own."""
-    tile: int | None = None
-    """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
-    device: str = "auto"
-    precision: str = "auto"
-    backend: str = "auto"
-    back_projection: int = BACK_PROJECTION
-    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
-    denoise: float = 0.0
-    """Times the noise that is found in the LR: what is taken out of it; 0: nothing."""
-    sharpen: float = 0.0
-    """Amount of sharpening of the SR; 0: none."""
-    workers: int = 1
-    overwrite: bool = False
-    validate: bool = True
-    dataset: str = ""
-    outputs: tuple[str, ...] = OUTPUTS
-    """What is made beside the data."""
-    roots: tuple[Path, ...] | None = None
-    """Folders that the sources must lie in; None where the user names the files."""
-    hr: Path | None = None
-    fresh: bool = False
-    """Start anew: what an earlier run left is not used."""
-    limits: Changes = field(default_factory=dict)
-    """Changes of the checks' limits."""
-
-    @property
-    def configuration(self) -> str:
-        """sha256 over all but the sources that decides the product's pixels."""
-        spec = read_spec(locate(self.model))
-        facts = [
-            spec.digest,
-            self.kind,
-            self.bands,
-            self.nodata,
-            self.scale,
-            self.precision,
-            self.outputs,
-            self.back_projection,
-            self.limits,
-        ]
-        if "trust" in self.outputs and spec.trust is not None:
-            facts.append(spec.trust.model_dump())
-        if self.denoise or self.sharpen:
-            facts.append(("filters", str(self.denoise), str(self.sharpen)))
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def plan_scene(job: Job) -> ScenePlan:
-    """The plan of a scene. Nothing is written: `save_plan` does that, when the run holds the scene's lease.
+    Nothing is written: `save_plan` does that, when the run holds the scene's lease.
 
     SourceError, GridError, CheckpointError or PlanError when the scene cannot or should not be done.
     """
-    folder = locate(job.model)
-    spec = read_spec(folder)
+    spec = read_spec(job.model.folder)
     _check_output(job)
-    _check_filters(job)
+    job.treatment.check()
+    treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
     before = [stamp_if_there(path) for path in job.paths]
-    header = read_header(job.paths, job.kind, job.bands, job.nodata, job.roots)
+    header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots)
+    product_format(job.product.name, header.kind)
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
-    tiles = lay_out(spec, header, job)
-    _check_memory(spec, header, tiles, job.workers)
+    tiles = lay_out(spec, header, job, workers)
+    _check_memory(spec, header, tiles, workers)
     plan = ScenePlan(
         dataset=job.dataset,
         scene=job.scene,
         header=header,
         sources=sources,
-        model=folder,
+        model=job.model.folder,
         model_digest=spec.digest,
-        model_reference=job.reference,
-        model_version=job.version,
+        model_reference=job.model.registered,
+        model_version=job.model.version,
         tiles=tiles,
         precision=job.precision,
         device=job.device,
@@ -143,10 +72,7 @@ def plan_scene(job: Job) -> ScenePlan:
         outputs=job.outputs,
         hr=job.hr,
         limits=job.limits,
-        back_projection=job.back_projection,
-        denoise=job.denoise,
-        sharpen=job.sharpen,
-        trust=_trust(spec, job) if "trust" in job.outputs else None,
+        treatment=treatment,
     )
     _check_disk(plan)
     log.info(
@@ -166,39 +92,7 @@ def _times(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
 
 
-def _trust(spec: Spec, job: Job) -> Trust:
-    """The calibration of the model's trust map; PlanError where it has none, or one for other steps."""
-    if spec.trust is None:
-        raise PlanError(
-            f"model {spec.name} has no calibration for a trust map",
-            "no 'trust' in its spec",
-            "run `srcore models calibrate`, or leave the trust map out",
-            code="NOT_CALIBRATED",
-        )
-    if job.denoise or job.sharpen:
-        raise PlanError(
-            f"the trust map of {spec.name} holds without filters",
-            f"denoise {job.denoise:g}, sharpen {job.sharpen:g}",
-            "leave the filters out, or the trust map",
-            code="NOT_CALIBRATED",
-        )
-    if spec.trust.back_projection != job.back_projection:
-        raise PlanError(
-            f"the trust map of {spec.name} holds for another back-projection",
-            f"{job.back_projection} steps, calibrated with {spec.trust.back_projection}",
-            "use the same, or leave the trust map out",
-            code="NOT_CALIBRATED",
-        )
-    return spec.trust
-
-
-def _check_filters(job: Job) -> None:
-    for name, amount, most in (("denoise", job.denoise, MAX_DENOISE), ("sharpen", job.sharpen, MAX_SHARPEN)):
-        if not 0 <= amount <= most:
-            raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
-
-
-def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
+def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
 
     The halo is the generator's, and on the generator's own axes what sharpening and back-projection need more.
@@ -215,12 +109,12 @@ def lay_out(spec: Spec, header: Header, job: Job) -> TilePlan:
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
     coupled = len(spec.halo)
     own_halo = spec.halo_for(len(shape))
-    margin = spec.margin_for(job.back_projection + (SHARPEN_PX if job.sharpen else 0))
+    margin = spec.margin_for(job.treatment.margin_px)
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
     if job.tile is not None:
         return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
-    lanes = max(job.workers, 1)
+    lanes = max(workers, 1)
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
 
     def fits(core: tuple[int, ...]) -> bool:
@@ -243,14 +137,6 @@ def _check_output(job: Job) -> None:
         raise PlanError(f"{job.product.data} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
     if job.product.data.is_dir():
         raise PlanError(f"{job.product.data} is a folder", "", "give a file name", code="BAD_OUTPUT")
-    expected = (".nii", ".nii.gz") if job.kind == "volume" else (".tif", ".tiff")
-    if not job.product.name.endswith(expected):
-        raise PlanError(
-            f"a {job.kind} cannot be written to {job.product.name}",
-            "",
-            f"use a name that ends in {' or '.join(expected)}",
-            code="BAD_OUTPUT",
-        )
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise PlanError(
@@ -318,7 +204,7 @@ def disk_bytes(plan: ScenePlan) -> int:
     native = np.dtype(plan.header.dtype).itemsize
     scratch = bands * (len(tiles) * prod(tiles.tile_shape) * native + prod(tiles.shape_hr) * native)
     scratch += bands * prod(tiles.shape)  # valid
-    if plan.trust is not None:
+    if plan.treatment.trust is not None:
         native += 4
         scratch += bands * prod(tiles.shape_hr) * 4
     return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice

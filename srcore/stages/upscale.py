@@ -169,7 +169,7 @@ class _Scene:
         header = self.plan.header
         nodata = tuple(float("nan") if header.nodata == "nan" else band.nodata for band in header.bands)
         plan, normalisation = self.plan, self.ingested.normalisation
-        return BlockFacts(normalisation, header.dtype, nodata, plan.back_projection, plan.trust, plan.sharpen)
+        return BlockFacts(normalisation, header.dtype, nodata, plan.treatment)
 
     def read(self, index: int) -> Block:
         """The tile and its validity, without what lies beyond the scene's edge."""
@@ -182,7 +182,7 @@ class _Scene:
     def _around(self, tile: Tile) -> NDArray[np.bool_] | None:
         """Validity of the core with the margin of back-projection; None where all of the scene is valid."""
         tiles = self.plan.tiles
-        if not self.plan.back_projection or min(self.ingested.valid_share) == 1:
+        if not self.plan.treatment.back_projection or min(self.ingested.valid_share) == 1:
             return None
         own = self.engine.spec.halo_for(len(tiles.shape))
         margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]
@@ -195,14 +195,14 @@ class _Scene:
 
         facts = self.facts
         started = time.monotonic()
-        if self.engine.can_stream(facts) and facts.trust is None:
+        if self.engine.can_stream(facts) and facts.treatment.trust is None:
             for sr in super_resolve_stream(self.engine, blocks, facts):
                 yield _Result(sr, None, time.monotonic() - started)
                 started = time.monotonic()
             return
         for block in blocks:
             started, trust = time.monotonic(), None
-            if facts.trust is None:
+            if facts.treatment.trust is None:
                 sr = super_resolve(self.engine, block.values, block.valid, facts, block.around)
             else:
                 sr, trust = super_resolve_with_trust(self.engine, block.values, block.valid, facts, block.around)

@@ -59,7 +59,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
 
 def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
-    limits = with_changes(SHARPENED if plan.sharpen else {}, plan.limits)
+    limits = with_changes(SHARPENED if plan.treatment.sharpen else {}, plan.limits)
     try:
         found = read_header([staged.data], plan.header.kind)
         suite = Suite(_scene(plan, found), limits)
@@ -76,7 +76,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     checks = [
         *file_checks(staged, limits, cog=plan.header.kind == "raster", stac="stac" in plan.outputs),
         *suite.checks(_generator(plan)),
-        *([noise_check(ingested.removed, ingested.noise, limits)] if plan.denoise else []),
+        *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
 
@@ -84,7 +84,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
 def _scene(plan: ScenePlan, found: Header) -> Scene:
     tiles, header = plan.tiles, plan.header
     nodata = tuple(band.nodata for band in header.bands)
-    coverage = plan.trust.coverage if plan.trust else None
+    coverage = plan.treatment.trust.coverage if plan.treatment.trust else None
     return Scene(
         header.grid,
         found.grid,
@@ -103,7 +103,7 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
     with ExitStack() as stack:
         product = stack.enter_context(open_scene(found))
-        trust = stack.enter_context(open_scene(read_header([staged.trust], found.kind))) if plan.trust else None
+        trust = stack.enter_context(open_scene(read_header([staged.trust]))) if plan.treatment.trust else None
         for tile in plan.tiles:
             sums = ingested.sums[tile.index]
             around, valid = _around(plan, tile, store.read_tile(tile, sums)), store.read_valid(tile, sums)

@@ -11,6 +11,9 @@ from srcore.grid import Grid
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
+Kind = Literal["raster", "volume"]
+
+
 @dataclass(frozen=True)
 class Band:
     """One data band (an alpha band is no data band)."""
@@ -46,7 +49,8 @@ class GroundControlPoint:
 class Header:
     """What the files of one scene say of themselves."""
 
-    kind: Literal["raster", "volume"]
+    format: str
+    """Which of the formats of `storage.scene` its files have."""
     grid: Grid
     dtype: str
     """numpy name of the native dtype, the same for all bands."""
@@ -63,6 +67,11 @@ class Header:
     """What a format needs to be written back, for example a NIfTI header's codes and units."""
     flags: tuple[str, ...] = ()
     """What a user should know: 'no CRS', 'no nodata', 'dropped STATISTICS_* tags' ..."""
+
+    @property
+    def kind(self) -> Kind:
+        """A raster has rows and columns, a volume slices too."""
+        return "raster" if len(self.grid.shape) == 2 else "volume"
 
     @property
     def paths(self) -> tuple[Path, ...]:

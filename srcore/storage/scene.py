@@ -1,18 +1,20 @@
-"""One door for both kinds of scene: its header, and windows of its pixels."""
+"""One door for every scene: its header, and windows of its pixels. A new format is a folder, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.errors import GridError
-from srcore.storage.header import Header
-from srcore.storage.nifti.header import read_nifti_header
+from srcore.errors import GridError, SourceError
+from srcore.storage.disk.real_file import real_file
+from srcore.storage.header import Header, Kind
+from srcore.storage.nifti.header import is_nifti, read_nifti_header
 from srcore.storage.nifti.volume import open_nifti
 from srcore.storage.raster.header import read_raster_header
 from srcore.storage.raster.reader import open_raster_scene
@@ -28,22 +30,62 @@ class SceneReader(Protocol):
         """Native values (*window) of the alpha band; only for a header that has one."""
 
 
+class HeaderReader(Protocol):
+    """What a format gives of a scene before a pixel is read."""
+
+    def __call__(
+        self,
+        paths: Sequence[Path],
+        bands: Sequence[str] | None = None,
+        nodata: float | None = None,
+        roots: Sequence[Path] | None = None,
+    ) -> Header: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form of files that scenes come in."""
+
+    name: str
+    is_of: Callable[[Path], bool]
+    """Whether an existing file is of this format."""
+    read_header: HeaderReader
+    open: Callable[[Header], AbstractContextManager[SceneReader]]
+
+
+FORMATS = (
+    Format("nifti", is_nifti, read_nifti_header, open_nifti),
+    Format("raster", lambda _: True, read_raster_header, open_raster_scene),  # the last: says what a stranger is
+)
+
+
 def read_header(
     paths: Sequence[Path],
-    kind: Literal["raster", "volume"],
+    kind: Kind | None = None,
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
 ) -> Header:
-    """The header of a scene; no pixel is read. Raises SourceError or GridError for what cannot be processed."""
-    if kind == "raster":
-        return read_raster_header(paths, bands, nodata, roots)
-    return read_nifti_header(paths, bands, nodata, roots)
+    """The header of a scene, by the reader that its first file needs; no pixel is read.
+
+    `kind`: what the scene should be; None: whatever it is. Raises SourceError, WRONG_KIND for the other kind, or
+    GridError for what cannot be processed.
+    """
+    if not paths:
+        raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
+    first = real_file(paths[0], roots)
+    found = next(one for one in FORMATS if one.is_of(first))
+    header = found.read_header(paths, bands, nodata, roots)
+    if kind is not None and header.kind != kind:
+        raise SourceError(
+            f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"
+        )
+    return header
 
 
 def open_scene(header: Header) -> AbstractContextManager[SceneReader]:
     """The reader of the scene that `header` describes, as a context manager."""
-    return open_raster_scene(header) if header.kind == "raster" else open_nifti(header)
+    return next(one for one in FORMATS if one.name == header.format).open(header)
 
 
 def hr_header(path: Path, lr: Header, sr: Header) -> Header:
@@ -54,10 +96,6 @@ def hr_header(path: Path, lr: Header, sr: Header) -> Header:
         header = read_header([path], lr.kind, [band.name for band in lr.bands])
     if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
         found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
-        raise GridError(
-            f"the HR {path.name} does not fit its SR",
-            found,
-            f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}",
-            code="BAD_HR",
-        )
+        wanted = f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}"
+        raise GridError(f"the HR {path.name} does not fit its SR", found, wanted, code="BAD_HR")
     return header

@@ -13,13 +13,16 @@ from srcore.engine.stream import Block, can_stream
 from srcore.errors import TileError
 from srcore.models import Generator
 from srcore.radiometry import Normalisation
+from srcore.treatment import Treatment
 
 HALO = 16  # the generator's 15, and one for a step of back-projection
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def facts_for(dtype: str, low: float, high: float, nodata: float | None, steps: int = 1) -> BlockFacts:
-    return BlockFacts(Normalisation((low, low + 1), (high - low, high - low)), dtype, (nodata, None), steps)
+    return BlockFacts(
+        Normalisation((low, low + 1), (high - low, high - low)), dtype, (nodata, None), Treatment(back_projection=steps)
+    )
 
 
 def blocks(dtype: str, low: float, high: float, count: int = 4) -> Iterator[Block]:

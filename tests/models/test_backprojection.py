@@ -16,6 +16,7 @@ from srcore.models.backprojection import MARGIN_PX, back_project, linear_up, mea
 from srcore.models.blocks import centre_crop
 from srcore.radiometry import Normalisation, fill_invalid
 from srcore.tiling import TilePlan
+from srcore.treatment import Treatment
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -94,7 +95,9 @@ def test_tiled_is_untiled_with_holes_at_the_borders_of_tiles(
         scale = engine.spec.scale_for(axes)
         halo = [h + steps * (s > 1) for h, s in zip(engine.spec.halo_for(axes), scale, strict=True)]
         plan = TilePlan(scene.shape[1:], (2, size, size)[-axes:], tuple(halo), scale)
-        facts = BlockFacts(Normalisation((300.0,) * 2, (4000.0,) * 2), "float32", (None, None), steps)
+        facts = BlockFacts(
+            Normalisation((300.0,) * 2, (4000.0,) * 2), "float32", (None, None), Treatment(back_projection=steps)
+        )
         out = np.empty((2, *plan.shape_hr), np.float32)
         for tile in plan:
             index = plan.sources(tile)
@@ -117,7 +120,7 @@ def test_tiled_is_untiled_with_holes_at_the_borders_of_tiles(
 def test_the_sr_stays_inside_its_dtype_and_off_nodata(landscape: Callable[..., np.ndarray]) -> None:
     tile = landscape(1, (40, 40), "uint8")
     tile[:, 10:30, 10:30] = 255
-    facts = BlockFacts(Normalisation((0.0,), (255.0,)), "uint8", (0.0,), 2)
+    facts = BlockFacts(Normalisation((0.0,), (255.0,)), "uint8", (0.0,), Treatment(back_projection=2))
     block = super_resolve(biased("bicubic-x2"), tile, np.ones((1, 32, 32), bool), facts)
     assert block.dtype == np.uint8
     assert block.min() > 0

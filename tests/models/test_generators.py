@@ -18,6 +18,7 @@ from srcore.models.halo import halo_from_layers, probe
 from srcore.models.interpolation import Bicubic
 from srcore.radiometry import Normalisation
 from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -107,7 +108,7 @@ def assembled(engine: Any, scene: np.ndarray, tile: int) -> np.ndarray:
     halo = tuple(h + spec.margin_for(1) for h in spec.halo)
     core = asked_core(scene.shape[1:], halo, spec.scale, tile, spec.core_multiple)
     plan = TilePlan(scene.shape[1:], core, halo, spec.scale, (spec.core_multiple,) * len(halo))
-    facts = BlockFacts(Normalisation((4000.0,), (1000.0,)), "float32", (None,), back_projection=1)
+    facts = BlockFacts(Normalisation((4000.0,), (1000.0,)), "float32", (None,), Treatment(back_projection=1))
     out = np.full((1, *plan.shape_hr), np.nan, np.float32)
     for part in plan:
         valid = np.ones((1, *(w.stop - w.start for w in part.core)), bool)

@@ -24,8 +24,6 @@ from srcore.storage.disk.files import fsync_file, fsync_folder, sha256_file, sto
 from srcore.storage.disk.records import read_json, write_json
 from srcore.storage.disk.watch import Source
 
-FORMAT = 1
-
 
 @dataclass(frozen=True)
 class Output:
@@ -58,7 +56,8 @@ class Receipt:
     computing_s: float = 0.0
     """Time in the generator, summed over the workers: what the product cost."""
     code_version: str = ""
-    format: int = FORMAT
+    format: int = 1
+    """Of `configuration` and of this record; 1 where a receipt does not say it."""
 
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""

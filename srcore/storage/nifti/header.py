@@ -29,6 +29,7 @@ from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
+ENDINGS = (".nii.gz", ".nii")
 GZIP = b"\x1f\x8b"
 PIECE = 2**20
 """Bytes unpacked at a time."""
@@ -63,7 +64,7 @@ def read_nifti_header(
     band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
     _refuse_cut(path, head, shape, dtype)
     return Header(
-        kind="volume",
+        format="nifti",
         grid=_corner_grid(path, shape, head.get_best_affine()),
         dtype=dtype,
         bands=(band,),
@@ -73,11 +74,26 @@ def read_nifti_header(
     )
 
 
+def is_nifti(path: Path) -> bool:
+    """True for a file that says that it is NIfTI, by its first bytes or, where they are damaged, by its name."""
+    if path.name.lower().endswith(ENDINGS):
+        return True
+    try:
+        with open_unpacked(path) as file:
+            return _version(take(file, 544, path)) > 0
+    except SourceError:
+        return False  # packed, and damaged: another door may know it
+
+
+def _version(start: bytes) -> int:
+    return 1 if start[344:348] == b"n+1\0" else 2 if start[4:8] == b"n+2\0" else 0
+
+
 def parse_nifti(path: Path) -> Any:
     """nibabel's header, of version 1 or 2, from the first bytes alone: extensions are not touched."""
     with open_unpacked(path) as file:
         start = take(file, 544, path)
-    version = 1 if start[344:348] == b"n+1\0" else 2 if start[4:8] == b"n+2\0" else 0
+    version = _version(start)
     if not version:
         raise SourceError(f"{path}: not a NIfTI volume in one file", _looks_like(start), "convert it to .nii.gz")
     size = HEADERS[version].template_dtype.itemsize

@@ -81,7 +81,7 @@ def _header(path: Path, dataset: Any) -> Header:
     if dataset.subdatasets:
         flags.append(f"the file holds {len(dataset.subdatasets)} pages: the first is used")
     return Header(
-        kind="raster",
+        format="raster",
         grid=grid,
         dtype=dataset.dtypes[0],
         bands=tuple(bands.values()),

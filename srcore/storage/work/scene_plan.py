@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Stamp
 from srcore.storage.header import Header
 from srcore.tiling import TilePlan
+from srcore.treatment import Treatment
 from srcore.trust import Trust
 
 
@@ -37,6 +39,8 @@ class ScenePlan:
     scratch: Scratch
     configuration: str
     """sha256 over model, parameters and bands: with the sources' digests, what makes a product due again."""
+    treatment: Treatment
+    """`tiles.halo` holds what it needs around a core."""
     validate: bool
     """False: gates are told, but do not stop the product."""
     outputs: tuple[str, ...]
@@ -45,20 +49,13 @@ class ScenePlan:
     """True HR of the scene, where the catalog knows one."""
     limits: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """The dataset's changes of the checks' limits."""
-    back_projection: int = 0
-    """Steps after the generator; `tiles.halo` holds their margin."""
     model_reference: str = ""
     """What stood for the model where a registry was asked, and which version that was."""
     model_version: str = ""
-    denoise: float = 0.0
-    """Times the noise that is found: what is taken out of the LR; 0: nothing."""
-    sharpen: float = 0.0
-    """Amount of sharpening of the SR; 0: none. `tiles.halo` holds what it sees."""
-    trust: Trust | None = None
-    """The model's calibration where a trust map is made."""
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""
+        trust = self.treatment.trust
         value = {
             **asdict(self),
             "header": self.header.to_json(),
@@ -66,7 +63,7 @@ class ScenePlan:
             "product": [str(self.product.folder), self.product.name],
             "scratch": str(self.scratch.folder),
             "hr": str(self.hr) if self.hr else None,
-            "trust": self.trust.model_dump() if self.trust else None,
+            "treatment": {**vars(self.treatment), "trust": trust.model_dump() if trust else None},
         }
         write_sealed(self.scratch.plan, value)
 
@@ -86,6 +83,10 @@ class ScenePlan:
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
                 "hr": Path(value["hr"]) if value["hr"] else None,
-                "trust": Trust.model_validate(value["trust"]) if value["trust"] else None,
+                "treatment": Treatment(**{**value["treatment"], "trust": _trust(value["treatment"]["trust"])}),
             }
         )
+
+
+def _trust(value: Mapping[str, Any] | None) -> Trust | None:
+    return Trust.model_validate(value) if value else None

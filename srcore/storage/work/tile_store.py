@@ -305,7 +305,7 @@ class TileStore:
 
     @property
     def _has_trust(self) -> bool:
-        return self.plan.trust is not None
+        return self.plan.treatment.trust is not None
 
     @property
     def _is_reduced(self) -> bool:

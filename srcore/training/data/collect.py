@@ -28,6 +28,7 @@ from srcore.storage.archive.sources import find_hr, find_scenes
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Stamp, stamp
 from srcore.storage.header import Header
+from srcore.storage.product import archive_ending
 from srcore.storage.scene import SceneReader, open_scene, read_header
 from srcore.storage.whole_images import write_bands
 
@@ -131,7 +132,7 @@ def collect(entry: Dataset, pairs: Sequence[Pair], scale: Sequence[int], folder:
 
 def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> None:
     lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, (pair.root,))
-    name = f"{pair.scene}{'.tif' if entry.kind == 'raster' else '.nii.gz'}"
+    name = f"{pair.scene}{archive_ending(entry.kind)}"
     with ExitStack() as stack:
         reader = stack.enter_context(open_scene(lr))
         if pair.hr is None:

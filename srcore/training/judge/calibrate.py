@@ -16,6 +16,7 @@ from srcore.errors import CheckpointError, SourceError
 from srcore.radiometry import BACK_PROJECTION, fill_invalid, percentile_normalisation
 from srcore.storage.whole_images import is_image, read_bands
 from srcore.training.judge.evaluate import shrink_planes
+from srcore.treatment import Treatment
 from srcore.trust import Trust, conformal_factor
 
 SIDE_PX = 384
@@ -105,7 +106,7 @@ def _plane(hr: NDArray[Any], engine: Engine) -> NDArray[np.float32]:
     normalisation = percentile_normalisation(list(lr))
     around = engine.spec.halo[-1] + BACK_PROJECTION
     block = normalisation.apply(np.pad(lr, [(0, 0), (around, around), (around, around)], mode="reflect"))
-    numbers = numbers_of(engine, block, None, BACK_PROJECTION)
-    spread = self_ensemble_spread(engine, block, numbers, None, BACK_PROJECTION)
+    numbers = numbers_of(engine, block, None, Treatment())
+    spread = self_ensemble_spread(engine, block, numbers, None, Treatment())
     scores: NDArray[np.float32] = np.abs(normalisation.apply(hr[None]) - numbers) / (spread + np.float32(FLOOR))
     return scores

@@ -79,7 +79,7 @@ def make_scene(
     opaque = np.roll(valid[0], 3, axis=1) if nodata == "tag" else valid[0]
     alpha = np.where(opaque, 100, 0).astype(dtype) if nodata == "alpha" or with_alpha else None
     described = Header(
-        kind="raster",
+        format="raster",
         grid=Grid(shape, affine, crs),
         dtype=dtype,
         bands=tuple(

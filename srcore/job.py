@@ -1,0 +1,110 @@
+"""A job: what to super-resolve, with what, to where. What the catalog, the command line and Python all come down to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from srcore.layout import ProductPaths
+from srcore.limits import Changes
+from srcore.registry.references import Model
+from srcore.treatment import Treatment
+
+OUTPUTS = ("cog", "stac", "report", "quicklook")
+"""What is made of a scene where nobody says otherwise."""
+
+FORMAT = 2
+"""Of the configuration's digest and of receipts. 1, up to srcore 0.1: a list in which each new fact counted."""
+_KNOWN_TO_1 = frozenset({"nodata", "back_projection", "denoise", "sharpen", "trust"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to super-resolve, with what, to where."""
+
+    paths: tuple[Path, ...]
+    product: ProductPaths
+    scratch: Path
+    """Parent of the scratch folder; must be on the product's file system."""
+    scene: str
+    model: Model
+    treatment: Treatment = field(default_factory=Treatment)
+    kind: Literal["raster", "volume"] | None = None
+    """What the catalog says that the scene is; None: what its file is."""
+    bands: tuple[str, ...] | None = None
+    scale: tuple[int, ...] | None = None
+    """A wish that the model has to meet; None takes the model's own."""
+    tile: int | None = None
+    """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
+    device: str = "auto"
+    precision: str = "auto"
+    backend: str = "auto"
+    overwrite: bool = False
+    validate: bool = True
+    dataset: str = ""
+    outputs: tuple[str, ...] = OUTPUTS
+    """What is made beside the data."""
+    roots: tuple[Path, ...] | None = None
+    """Folders that the sources must lie in; None where the user names the files."""
+    hr: Path | None = None
+    fresh: bool = False
+    """Start anew: what an earlier run left is not used."""
+    limits: Changes = field(default_factory=dict)
+    """Changes of the checks' limits."""
+
+    @property
+    def configuration(self) -> str:
+        """sha256 over all but the sources that decides the product; what is at its default adds nothing to it."""
+        wishes = {"bands": self.bands, "scale": self.scale, "limits": dict(self.limits)}
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "model": self.model.digest,
+            **{name: wish for name, wish in wishes.items() if wish},
+            **({"precision": self.precision} if self.precision != "auto" else {}),
+            **({"outputs": self.outputs} if self.outputs != OUTPUTS else {}),
+            **self._treatment(),
+        }
+        return _digest(facts)
+
+    def is_configuration(self, digest: str, of_format: int) -> bool:
+        """Whether a receipt's digest, in its format, is that of this job: an upgrade alone makes nothing due."""
+        if of_format == 1:
+            return self._treatment().keys() <= _KNOWN_TO_1 and digest == self._configuration_1()
+        return digest == self.configuration
+
+    def _configuration_1(self) -> str:
+        """What srcore 0.1 wrote for this job."""
+        treatment = self.treatment
+        facts: list[Any] = [
+            self.model.digest,
+            self.kind or "raster",
+            self.bands,
+            treatment.nodata,
+            self.scale,
+            self.precision,
+            self.outputs,
+            treatment.back_projection,
+            self.limits,
+        ]
+        if self._wants_trust and self.model.trust is not None:
+            facts.append(self.model.trust.model_dump())
+        if treatment.denoise or treatment.sharpen:
+            facts.append(("filters", str(treatment.denoise), str(treatment.sharpen)))
+        return _digest(facts)
+
+    @property
+    def _wants_trust(self) -> bool:
+        return "trust" in self.outputs
+
+    def _treatment(self) -> dict[str, Any]:
+        """What the treatment, with the model's calibration where a trust map is wanted, has beyond its defaults."""
+        wanted = self._wants_trust and self.model.trust is not None
+        trust = {"trust": self.model.trust.model_dump()} if wanted and self.model.trust is not None else {}
+        return {**self.treatment.changed(), **trust}
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""What a product can be written as. A new format is a room with a writer, and a line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srcore.errors import PlanError
+from srcore.storage.header import Kind
+
+
+@dataclass(frozen=True)
+class ProductFormat:
+    """A form that products are written in."""
+
+    name: str
+    """As the catalog's `products` calls it."""
+    kind: Kind
+    """What it can hold."""
+    endings: tuple[str, ...]
+    """Of file names; the first one is the archive's."""
+    media_type: str
+
+
+PRODUCT_FORMATS = (
+    ProductFormat("cog", "raster", (".tif", ".tiff"), "image/tiff; application=geotiff; profile=cloud-optimized"),
+    ProductFormat("nifti", "volume", (".nii.gz", ".nii"), "application/octet-stream"),
+)
+
+
+def product_format(name: str, kind: Kind) -> ProductFormat:
+    """The format of a product of that file name; PlanError BAD_OUTPUT where it cannot hold the kind."""
+    endings = [ending for one in PRODUCT_FORMATS if one.kind == kind for ending in one.endings]
+    for one in PRODUCT_FORMATS:
+        if one.kind == kind and name.endswith(one.endings):
+            return one
+    raise PlanError(
+        f"a {kind} cannot be written to {name}",
+        "",
+        f"use a name that ends in {' or '.join(endings)}",
+        code="BAD_OUTPUT",
+    )
+
+
+def archive_ending(kind: Kind) -> str:
+    """What the archive's products of a kind end in."""
+    return next(one for one in PRODUCT_FORMATS if one.kind == kind).endings[0]

@@ -1,0 +1,82 @@
+"""What is done to a scene's numbers beside the generator: one value, from the catalog to the worker.
+
+    LR --nodata filled, denoise--> generator --sharpen--> --back-projection--> SR, and how far it may be off (trust)
+
+A new knob is a field here, with a default that leaves every product as it is: a field at its default stands in no
+digest, so that no archive becomes due again because of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from srcore.errors import PlanError
+from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
+from srcore.radiometry import BACK_PROJECTION
+from srcore.trust import Trust
+
+BACK_PROJECTION_PX = 1
+"""LR pixels on each side that one step of back-projection needs."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to the numbers of a scene, before the generator and after it."""
+
+    nodata: float | None = None
+    """DN for 'nothing here' that the user names; None: what the files say."""
+    back_projection: int = BACK_PROJECTION
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    denoise: float = 0.0
+    """Times the noise that is found in the LR: what is taken out of it; 0: nothing."""
+    sharpen: float = 0.0
+    """Amount of sharpening of the SR; 0: none."""
+    trust: Trust | None = None
+    """The generator's calibration, where a map of how far each pixel may be off is made."""
+
+    @property
+    def margin_px(self) -> int:
+        """LR pixels around a core, beyond the generator's halo, that what follows the generator needs."""
+        return self.back_projection * BACK_PROJECTION_PX + (SHARPEN_PX if self.sharpen else 0)
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not at their default, as plain values for digests, receipts and STAC items."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {name: found[name] for name, value in vars(Treatment()).items() if found[name] != value}
+        return {**plain, **({"trust": self.trust.model_dump()} if self.trust else {})}
+
+    def filters(self) -> dict[str, float]:
+        """The filters that are on, by name, with their amounts."""
+        return {name: amount for name in ("denoise", "sharpen") if (amount := getattr(self, name))}
+
+    def check(self) -> None:
+        """PlanError where a filter's amount is out of range."""
+        for name, amount, most in (("denoise", self.denoise, MAX_DENOISE), ("sharpen", self.sharpen, MAX_SHARPEN)):
+            if not 0 <= amount <= most:
+                raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
+
+    def with_trust(self, trust: Trust | None, model: str) -> Treatment:
+        """This treatment with the calibration of a model; PlanError NOT_CALIBRATED where it does not hold for it."""
+        if trust is None:
+            raise PlanError(
+                f"model {model} has no calibration for a trust map",
+                "no 'trust' in its spec",
+                "run `srcore models calibrate`, or leave the trust map out",
+                code="NOT_CALIBRATED",
+            )
+        if self.denoise or self.sharpen:
+            raise PlanError(
+                f"the trust map of {model} holds without filters",
+                f"denoise {self.denoise:g}, sharpen {self.sharpen:g}",
+                "leave the filters out, or the trust map",
+                code="NOT_CALIBRATED",
+            )
+        if trust.back_projection != self.back_projection:
+            raise PlanError(
+                f"the trust map of {model} holds for another back-projection",
+                f"{self.back_projection} steps, calibrated with {trust.back_projection}",
+                "use the same, or leave the trust map out",
+                code="NOT_CALIBRATED",
+            )
+        return replace(self, trust=trust)
