@@ -154,8 +154,18 @@ class DatasetPaths:
 
     root: Path
 
+    @property
+    def products(self) -> Path:
+        """A folder a scene."""
+        return self.root / "products"
+
+    @property
+    def quarantined(self) -> Path:
+        """The records of what failed."""
+        return self.root / "quarantine"
+
     def product(self, scene: str, suffix: str) -> ProductPaths:
-        return ProductPaths(self.root / "products" / scene, scene + suffix)
+        return ProductPaths(self.products / scene, scene + suffix)
 
     @property
     def index(self) -> Path:
@@ -177,4 +187,4 @@ class DatasetPaths:
         return self.root / ".scratch" / scene
 
     def quarantine(self, scene: str) -> Path:
-        return self.root / "quarantine" / f"{scene}.json"
+        return self.quarantined / f"{scene}.json"

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
-from srcore.storage.archive.publish import Receipt
-from srcore.storage.disk.files import write_atomic
-from srcore.storage.disk.records import read_json
+from srcore.storage.archive.publish import Receipt, find_receipts
+from srcore.storage.disk.records import parse_json
+from srcore.storage.disk.store import store_at
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -88,9 +88,9 @@ class IndexFacts:
 
 def write_index(places: DatasetPaths) -> Path:
     """Write the page of the dataset in place of the one there; StoreError when that cannot be done."""
-    places.root.mkdir(parents=True, exist_ok=True)
     _sweep(places.index)
-    write_atomic(places.index, index_page(read_index(places)).encode("utf-8", "backslashreplace"))
+    page = index_page(read_index(places)).encode("utf-8", "backslashreplace")
+    store_at(places.root).put(places.index.name, page)
     return places.index
 
 
@@ -99,7 +99,7 @@ def is_stale(places: DatasetPaths) -> bool:
 
     Each of them comes by a new name in its folder, so the folders' times tell.
     """
-    folders = [*(places.root / "products").glob("*/"), *places.root.glob("quarantine/")]
+    folders = [*places.products.glob("*/"), *places.root.glob("quarantine/")]
     changed = max((folder.stat().st_mtime_ns for folder in folders), default=0)
     return changed > (places.index.stat().st_mtime_ns if places.index.exists() else 0)
 
@@ -115,7 +115,7 @@ def _sweep(index: Path) -> None:
 def read_index(places: DatasetPaths) -> IndexFacts:
     """What the receipts and the quarantine of a dataset tell."""
     products, held = [], []
-    for path in sorted((places.root / "products").glob("*/*.receipt.json")):
+    for path, _ in find_receipts(places.products):
         try:
             receipt = Receipt.load(path)
         except StoreError as error:
@@ -123,20 +123,22 @@ def read_index(places: DatasetPaths) -> IndexFacts:
         else:
             if receipt is not None:
                 products.append(Product(receipt, f"products/{quote(path.parent.name)}"))
-    for path in sorted((places.root / "quarantine").glob("*.json")):
-        held.append(_held(path))
+    records = store_at(places.quarantined)
+    names = [stored.name for stored in records.list()]
+    held += [_held(name, records.get(name) or b"", names) for name in names if name.endswith(".json")]
     products.sort(key=lambda product: product.receipt.created, reverse=True)
     return IndexFacts(places.root.name, products, held)
 
 
-def _held(path: Path) -> Held:
+def _held(name: str, data: bytes, there: Sequence[str]) -> Held:
+    scene = name.removesuffix(".json")
     try:
-        value = read_json(path)
+        value = parse_json(data, name)
     except StoreError as error:
-        return Held(path.stem, error.code, str(error), "")
-    page = path.with_suffix(".html")
+        return Held(scene, error.code, str(error), "")
+    page = f"{scene}.html"
     told = [str(value.get(key, "")) for key in ("scene", "code", "message", "when")]
-    return Held(told[0], told[1], told[2], told[3], f"quarantine/{quote(page.name)}" if page.exists() else None)
+    return Held(told[0], told[1], told[2], told[3], f"quarantine/{quote(page)}" if page in there else None)
 
 
 def index_page(facts: IndexFacts) -> str:

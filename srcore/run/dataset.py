@@ -24,6 +24,7 @@ from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.leases import holder, is_alive
+from srcore.storage.disk.store import store_at
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
 from srcore.version import __version__
@@ -148,7 +149,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     if not force and not state.due:
         if state.state == "published":
             sweep_done(state.job.scratch, state.job.product)
-            record.unlink(missing_ok=True)
+            _forget(record)
             return Outcome(state.scene, "up to date")
         code, _, message = state.reason.partition(": ")
         return Outcome(state.scene, "quarantined", code, message)
@@ -161,10 +162,16 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
                 _quarantine(record, state.job, told, log)
             return Outcome(state.scene, "failed", told.code, str(told), time.monotonic() - started)
-    record.unlink(missing_ok=True)
-    record.with_suffix(".html").unlink(missing_ok=True)
+    _forget(record)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
+
+
+def _forget(record: Path) -> None:
+    """A scene has a product now: what was held against it goes."""
+    store = store_at(record.parent)
+    if store.get(record.name) is not None:
+        store.delete(record.name, record.with_suffix(".html").name)
 
 
 def _in_words(error: Exception) -> SRError:
@@ -178,7 +185,7 @@ def _in_words(error: Exception) -> SRError:
 def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> None:
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
         quarantine(record, job.scene, error, job.paths, job.configuration, log)
-        record.with_suffix(".html").unlink(missing_ok=True)
+        store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):
             keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
 

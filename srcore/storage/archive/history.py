@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from srcore.errors import StoreError
-from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.publish import Receipt, find_receipts
 from srcore.storage.work.scene_plan import ScenePlan
 
 LAST = 30
@@ -16,10 +16,9 @@ def figures_before(plan: ScenePlan, last: int = LAST) -> list[dict[str, float]]:
     """
     if not plan.dataset:
         return []
-    products = plan.product.folder.parent
-    receipts = [path for path in products.glob("*/*.receipt.json") if path.parent != plan.product.folder]
+    receipts = [one for one in find_receipts(plan.product.folder.parent) if one[0].parent != plan.product.folder]
     found: list[dict[str, float]] = []
-    for path in sorted(receipts, key=lambda one: (-one.stat().st_mtime, one.name)):
+    for path, _ in sorted(receipts, key=lambda one: (-one[1], one[0].name)):
         try:
             receipt = Receipt.load(path)
         except StoreError:

@@ -21,8 +21,11 @@ from typing import Any
 from srcore.errors import SRError, StoreError
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, sha256_file, store_error
-from srcore.storage.disk.records import read_json, write_json
+from srcore.storage.disk.records import parse_json, write_json
+from srcore.storage.disk.store import store_at
 from srcore.storage.disk.watch import Source
+
+RECEIPT = ".receipt.json"
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Receipt:
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
         """The receipt at `path`; None when there is none. StoreError when it cannot be understood."""
-        if not path.exists():
+        data = store_at(path.parent).get(path.name)
+        if data is None:
             return None
-        value = read_json(path)
+        value = parse_json(data, path.name)
         try:
             return cls(
                 **{
@@ -88,7 +92,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     either the old product, or no receipt and the record that publishing began. StoreError when a file is another
     one now (VERIFY_FAILED), or when the store cannot be written.
     """
-    staged = ProductPaths(scratch.staged, product.name)
+    staged, store = ProductPaths(scratch.staged, product.name), store_at(product.folder)
     try:
         outputs = tuple(_output(path, verified) for path in _there(staged, verified))
         complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
@@ -97,15 +101,10 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         complete.save(staged.receipt)
         complete.save(scratch.publishing)
         replaced = _outputs_before(product)
-        product.receipt.unlink(missing_ok=True)
-        fsync_folder(product.folder)
-        for output in complete.outputs:
-            os.replace(staged.folder / output.name, product.folder / output.name)
-        for name in replaced - {output.name for output in complete.outputs}:
-            (product.folder / name).unlink(missing_ok=True)
-        fsync_folder(product.folder)
-        os.replace(staged.receipt, product.receipt)
-        fsync_folder(product.folder)
+        store.delete(product.receipt.name)
+        store.take({output.name: staged.folder / output.name for output in complete.outputs})
+        store.delete(*sorted(replaced - {output.name for output in complete.outputs}))
+        store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
     except OSError as error:
@@ -154,13 +153,22 @@ def _outputs_before(product: ProductPaths) -> set[str]:
 
 def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
     """True when every output stands there with its size and, when `thorough`, with its sha256."""
-    for output in receipt.outputs:
-        path = product.folder / output.name
-        if not path.is_file() or path.stat().st_size != output.size_bytes:
-            return False
-        if thorough and sha256_file(path) != output.sha256:
-            return False
-    return bool(receipt.outputs)
+    sizes = {stored.name: stored.size_bytes for stored in store_at(product.folder).list()}
+    if not receipt.outputs or any(sizes.get(output.name) != output.size_bytes for output in receipt.outputs):
+        return False
+    outputs = receipt.outputs if thorough else ()
+    return all(sha256_file(product.folder / output.name) == output.sha256 for output in outputs)
+
+
+def find_receipts(products: Path) -> list[tuple[Path, int]]:
+    """Every receipt below a dataset's folder of products, and when it was written in ns since 1970, by scene."""
+    scenes = sorted(entry.name for entry in os.scandir(products) if entry.is_dir()) if products.is_dir() else []
+    return [
+        (products / scene / stored.name, stored.mtime_ns)
+        for scene in scenes
+        for stored in store_at(products / scene).list()
+        if stored.name.endswith(RECEIPT)
+    ]
 
 
 def clear_scratch(folder: Path) -> None:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from srcore.errors import SRError, StoreError
-from srcore.storage.disk.records import read_json, write_json
+from srcore.storage.disk.records import json_bytes, parse_json
+from srcore.storage.disk.store import store_at
 from srcore.storage.disk.watch import Source, identify_if_there, same_sources
 from srcore.version import __version__
 
@@ -43,13 +44,16 @@ class Quarantine:
 
     def save(self, path: Path) -> None:
         """Write the record, whole or not at all."""
-        write_json(path, asdict(self))
+        store_at(path.parent).put(path.name, json_bytes(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> Quarantine | None:
         """The record at `path`; None when there is none, or when it cannot be read: then the scene is tried again."""
         try:
-            value = read_json(path)
+            data = store_at(path.parent).get(path.name)
+            if data is None:
+                return None
+            value = parse_json(data, path.name)
             sources = tuple(Source(**source) for source in value["sources"])
             return cls(**{**value, "sources": sources, "tiles": tuple(value["tiles"]), "log": tuple(value["log"])})
         except (StoreError, KeyError, TypeError):

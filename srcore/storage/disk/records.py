@@ -16,7 +16,7 @@ from srcore.storage.disk.files import hidden_beside, write_atomic
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    write_atomic(path, json_bytes(value))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -55,9 +55,22 @@ def _seal(value: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; StoreError when the file is not one."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return parse_json(path.read_bytes(), path.name)
+    except OSError as error:
         raise StoreError(f"{path.name} cannot be read", str(error), "run again with --force") from error
+
+
+def parse_json(data: bytes, name: str) -> dict[str, Any]:
+    """The JSON object in `data`; StoreError, which calls it `name`, when there is none."""
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise StoreError(f"{name} cannot be read", str(error), "run again with --force") from error
     if not isinstance(value, dict):
-        raise StoreError(f"{path.name} is not a JSON object", type(value).__name__, "run again with --force")
+        raise StoreError(f"{name} is not a JSON object", type(value).__name__, "run again with --force")
     return value
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """A JSON document as it is stored."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

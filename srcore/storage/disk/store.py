@@ -1,0 +1,117 @@
+"""The store seam: all that the archive asks of whatever holds it. Here the local disk; another is another class.
+
+    get  put  put_if  list  delete  one object by its name, whole or not at all
+    take                            files of this machine, under their names; the old ones until then
+
+A product is many objects: it is published by taking them and by putting its receipt last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from srcore.storage.disk.files import fsync_folder, hidden_beside, write_atomic
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a listing says of an object."""
+
+    name: str
+    size_bytes: int
+    mtime_ns: int
+
+
+class Store(Protocol):
+    """Objects by name, below one place. What a call did is lasting when it returns. OSError where that fails."""
+
+    def get(self, name: str) -> bytes | None:
+        """The content; None when there is no such object."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """The content, in place of what may be there."""
+
+    def put_if(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """`put` where `expected` is the content now, None where nothing is there; False, and nothing done, elsewhere.
+
+        Of several callers at once with the same expectation one gets True, as long as None is expected.
+        """
+
+    def take(self, files: Mapping[str, Path]) -> None:
+        """Files of this machine become the objects of those names, in that order, and are gone from where they were."""
+
+    def list(self) -> list[Stored]:
+        """Every object, by name. A name that begins with a dot is none: it is on its way, or a stranger's."""
+
+    def delete(self, *names: str) -> None:
+        """Remove objects; those that are not there are none the less."""
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A folder of this machine's file system as a store."""
+
+    folder: Path
+
+    def get(self, name: str) -> bytes | None:
+        """See Store."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """See Store; StoreError, DISK_FULL where that is why."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / name, data)
+
+    def put_if(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """See Store."""
+        if self.get(name) != expected:
+            return False
+        if expected is not None:
+            self.put(name, data)
+            return True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(hidden := hidden_beside(self.folder / name), data)
+        try:
+            os.link(hidden, self.folder / name)  # unlike a rename it fails where somebody was first
+        except FileExistsError:
+            return False
+        finally:
+            hidden.unlink(missing_ok=True)
+        fsync_folder(self.folder)
+        return True
+
+    def take(self, files: Mapping[str, Path]) -> None:
+        """See Store; the files lie on the same file system and are synced."""
+        for name, file in files.items():
+            os.replace(file, self.folder / name)
+        fsync_folder(self.folder)
+
+    def list(self) -> list[Stored]:
+        """See Store."""
+        found = []
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(Stored(entry.name, status.st_size, status.st_mtime_ns))
+        return sorted(found, key=lambda one: one.name)
+
+    def delete(self, *names: str) -> None:
+        """See Store."""
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            fsync_folder(self.folder)
+
+
+def store_at(folder: Path) -> Store:
+    """The store that holds `folder`: the one line that another backend changes."""
+    return LocalStore(folder)
