@@ -155,6 +155,9 @@ class Dataset(BaseModel):
     """restricted: no picture of the scene is made or shown."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
     """What is published; everything that the kind has when None, but for the trust map."""
+    roots: tuple[Annotated[str, AfterValidator(_absolute)], ...] = ()
+    """Further folders that links below the source may lead to; without them a link that leaves the source's folder, the
+    part before its first wildcard, is refused."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
     retrain: Retrain | None = None

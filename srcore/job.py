@@ -56,6 +56,11 @@ class Job:
     """Changes of the checks' limits."""
 
     @property
+    def home(self) -> Path:
+        """The folder that the user chose, the store or that of the output: below it no link is followed."""
+        return self.product.folder.parents[2] if self.dataset else self.product.folder
+
+    @property
     def configuration(self) -> str:
         """sha256 over all but the sources that decides the product; what is at its default adds nothing to it."""
         wishes = {"bands": self.bands, "scale": self.scale, "limits": dict(self.limits)}

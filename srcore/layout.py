@@ -24,6 +24,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+PLAN = "plan.json"
+PUBLISHING = "publishing.json"
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -102,7 +104,7 @@ class Scratch:
 
     @property
     def plan(self) -> Path:
-        return self.folder / "plan.json"
+        return self.folder / PLAN
 
     @property
     def tiles(self) -> Path:
@@ -129,8 +131,8 @@ class Scratch:
 
     @property
     def publishing(self) -> Path:
-        """There from before the first published name changes: what stands there without receipt is ours."""
-        return self.folder / "publishing.json"
+        """There while published names change: what stands there without receipt is ours. Outlives this folder."""
+        return self.folder.parent / PUBLISHING
 
     @property
     def pictures(self) -> Path:

@@ -86,7 +86,7 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path 
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
         outputs=dataset.outputs,
-        roots=(scene.root,),
+        roots=scene.roots,
         hr=hr,
     )
 

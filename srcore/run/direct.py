@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,23 @@ _TREATMENT = frozenset(field.name for field in fields(Treatment))
 def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
     """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job and of Treatment, `model` a reference.
 
-    With '{band}' in SOURCE every name in `bands` is a file of one band; SourceError when no bands are named.
+    Every path is brought to its one normal form here: links, '.' and '..' are the user's own. With '{band}' in SOURCE
+    every name in `bands` is a file of one band; SourceError when no bands are named.
     """
-    output = output.absolute()
-    product = ProductPaths(output.parent, output.name)
+    product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     if "{band}" in source:
         if not bands:
             raise SourceError(f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4")
-        paths = tuple(Path(source.replace("{band}", band)).absolute() for band in bands)
+        sources = [source.replace("{band}", band) for band in bands]
     else:
-        paths = (Path(source).absolute(),)
+        sources = [source]
     treatment = Treatment(**{name: options.pop(name) for name in _TREATMENT & options.keys()})
     return Job(
-        paths=paths,
+        paths=tuple(Path(os.path.realpath(path)) for path in sources),
         model=resolve(options.pop("model", DEFAULT_MODEL)),
         treatment=treatment,
         product=product,
-        scratch=output.parent / f".{product.stem}.srcore",
+        scratch=product.folder / f".{product.stem}.srcore",
         scene=safe_id(product.stem),
         bands=bands,
         **options,

@@ -19,14 +19,15 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
-from srcore.layout import ProductPaths, lease_path
+from srcore.layout import PUBLISHING, ProductPaths, lease_path
 from srcore.progress import Progress, silent
 from srcore.report.product import write_page
 from srcore.stages.export import export
 from srcore.stages.ingest import ingest
 from srcore.stages.plan import plan_scene, save_plan
 from srcore.stages.upscale import Upscaled, upscale
-from srcore.storage.archive.publish import Receipt, check_verified, clear_scratch, publish
+from srcore.storage.archive.ownership import clear_scratch
+from srcore.storage.archive.publish import Receipt, check_verified, publish
 from srcore.storage.archive.sweep import sweep_done, sweep_scene
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
@@ -97,7 +98,7 @@ def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]
     try:
         plan = plan_scene(job, workers)
     except PlanError as error:
-        if error.code == "OUTPUT_EXISTS" and any(job.scratch.glob("*/publishing.json")):
+        if error.code == "OUTPUT_EXISTS" and (job.scratch / PUBLISHING).exists():
             sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
         raise
     with ExitStack() as attempt:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import astuple
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -17,6 +18,7 @@ from srcore.checkpoints import Spec, read_spec
 from srcore.errors import PlanError, StoreError
 from srcore.job import Job
 from srcore.layout import Scratch
+from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
@@ -41,12 +43,12 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     SourceError, GridError, CheckpointError or PlanError when the scene cannot or should not be done.
     """
     spec = read_spec(job.model.folder)
-    _check_output(job)
     job.treatment.check()
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
     before = [stamp_if_there(path) for path in job.paths]
     header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots)
     product_format(job.product.name, header.kind)
+    _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
@@ -129,24 +131,16 @@ def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
     return (1,) * (axes - 2) + (scale[0],) * 2 if len(scale) == 1 else tuple(scale)
 
 
-def _check_output(job: Job) -> None:
+def _check_output(job: Job, inputs: Sequence[Path]) -> None:
     folder = job.product.folder
-    if job.product.data.resolve() in {path.resolve() for path in job.paths}:
-        raise PlanError(f"{job.product.data} is the input", "", "give another output", code="BAD_OUTPUT")
-    if job.product.data.exists() and not job.overwrite and not _is_interrupted(job):
-        raise PlanError(f"{job.product.data} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
-    if job.product.data.is_dir():
-        raise PlanError(f"{job.product.data} is a folder", "", "give a file name", code="BAD_OUTPUT")
+    refuse_links(job.home, folder, job.scratch)
+    written = written_files(job.product, job.outputs)
+    refuse_strangers(job.product, written, (*job.paths, *inputs), job.scratch, overwrite=job.overwrite)
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise PlanError(
             f"output folder {folder} is not writable", "", "give a folder that you may write to", code="NOT_WRITABLE"
         )
-
-
-def _is_interrupted(job: Job) -> bool:
-    """True when what stands under the product's name is our own, from a run that ended while it published."""
-    return not job.product.receipt.exists() and any(job.scratch.glob("*/publishing.json"))
 
 
 def save_plan(plan: ScenePlan) -> None:

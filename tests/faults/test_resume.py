@@ -90,15 +90,15 @@ def test_a_product_that_was_being_published_is_not_somebody_elses_file(tmp_path:
     job.product.receipt.unlink()
     with pytest.raises(PlanError, match="exists"):
         run_scene(job, Workers(0))
-    folder = job.scratch / "0123456789abcdef"
-    folder.mkdir(parents=True)
-    (folder / "publishing.json").write_text("{}")
+    job.scratch.mkdir(parents=True)
+    names = [path.name for path in (*job.product.files, job.product.receipt)]
+    (job.scratch / "publishing.json").write_text(json.dumps({"names": names}))
     assert run_scene(job, Workers(0)) is not None
     assert output.read_bytes() == expected
     assert not job.scratch.exists()
     # as a kill between the receipt and the clearing up leaves it
-    folder.mkdir(parents=True)
-    (folder / "publishing.json").write_text("{}")
+    job.scratch.mkdir(parents=True)
+    (job.scratch / "publishing.json").write_text(json.dumps({"names": names}))
     with pytest.raises(PlanError, match="exists"):
         run_scene(job, Workers(0))
     assert not job.scratch.exists()

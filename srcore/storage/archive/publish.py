@@ -11,15 +11,13 @@ name changes: from there on a full disk can stop nothing.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from srcore.errors import SRError, StoreError
-from srcore.layout import ProductPaths, Scratch
+from srcore.layout import PUBLISHING, ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
 from srcore.storage.disk.store import store_at
@@ -99,17 +97,32 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         product.folder.mkdir(parents=True, exist_ok=True)
         fsync_folder(product.folder.parent)
         complete.save(staged.receipt)
-        complete.save(scratch.publishing)
-        replaced = _outputs_before(product)
+        new = {output.name for output in outputs}
+        own = published_names(product) | interrupted(scratch.publishing.parent)
+        replaced = own & {path.name for path in product.files}
+        _refuse_new_strangers(product, new - replaced)
+        write_json(scratch.publishing, {"names": sorted(new | replaced | {product.receipt.name})})
         store.delete(product.receipt.name)
         store.take({output.name: staged.folder / output.name for output in complete.outputs})
-        store.delete(*sorted(replaced - {output.name for output in complete.outputs}))
+        store.delete(*sorted(replaced - new))
         store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
     except OSError as error:
         raise store_error(product.data, error) from error
     return complete
+
+
+def _refuse_new_strangers(product: ProductPaths, names: Collection[str]) -> None:
+    """PLAN looked for them; what came since is nobody's to replace."""
+    for stored in store_at(product.folder).list():
+        if stored.name in names:
+            raise StoreError(
+                f"{product.folder / stored.name} came during the run",
+                "no receipt of srcore names it",
+                "move it, and run again",
+                code="OUTPUT_EXISTS",
+            )
 
 
 def _there(staged: ProductPaths, verified: Mapping[str, str]) -> list[Path]:
@@ -141,14 +154,28 @@ def _output(path: Path, verified: Mapping[str, str]) -> Output:
     return output
 
 
-def _outputs_before(product: ProductPaths) -> set[str]:
-    """Names that the receipt now there speaks of."""
+def published_names(product: ProductPaths) -> set[str]:
+    """Names of the files that the receipt of a product speaks of, its own included; none without one.
+
+    A damaged receipt in the product's own folder of an archive speaks of all that a product can have.
+    """
     try:
-        before = Receipt.load(product.receipt)
+        receipt = Receipt.load(product.receipt)
     except StoreError:
+        alone = product.folder.name == product.stem and product.folder.parent.name == "products"
+        return {path.name for path in (*product.files, product.receipt)} if alone else set()
+    return {product.receipt.name, *(output.name for output in receipt.outputs)} if receipt else set()
+
+
+def interrupted(scratch: Path) -> set[str]:
+    """Names that a publication began to make visible and did not end; none where all ended well."""
+    data = store_at(scratch).get(PUBLISHING)
+    if data is None:
         return set()
-    own = {path.name for path in product.files}
-    return {output.name for output in before.outputs if output.name in own} if before else set()
+    try:
+        return set(map(str, parse_json(data, PUBLISHING)["names"]))
+    except (StoreError, KeyError, TypeError):
+        return set()
 
 
 def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
@@ -169,10 +196,3 @@ def find_receipts(products: Path) -> list[tuple[Path, int]]:
         for stored in store_at(products / scene).list()
         if stored.name.endswith(RECEIPT)
     ]
-
-
-def clear_scratch(folder: Path) -> None:
-    """Remove a scratch folder, once its product is published, and its parent when nothing else is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # another configuration's work is still there
-        folder.parent.rmdir()

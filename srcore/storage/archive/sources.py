@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,8 @@ class Scene:
     """Its file, or one file a band in the order of `bands`. A band's file may be missing: planning refuses it."""
     bands: tuple[str, ...] | None
     """Names of the bands to read, in the order of the product; None: all."""
-    root: Path
-    """Folder that the files, their links followed, must not leave: pass it on to the reader."""
+    roots: tuple[Path, ...]
+    """Folders that the files, their links followed, must not leave: pass them on to the reader."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,11 @@ class _Found:
 
     def paths(self, bands: Sequence[str] | None) -> tuple[Path, ...]:
         """The files of the scene, one a band."""
-        if self.band is None or bands is None:
-            return (self.path,)
-        before, after = self.without_band()
-        return tuple(Path(before + band + after) for band in bands)
+        texts = [str(self.path)]
+        if self.band is not None and bands is not None:
+            before, after = self.without_band()
+            texts = [before + band + after for band in bands]
+        return tuple(Path(os.path.realpath(text)) for text in texts)
 
 
 def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
@@ -68,7 +70,8 @@ def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
     """
     root, pattern = _split(dataset.source, base)
     groups = {one.without_band(): one for one in _matches(root, pattern, dataset.bands)}
-    scenes = [Scene(safe_id(one.name), one.paths(dataset.bands), dataset.bands, root) for one in groups.values()]
+    roots = (root, *map(Path, dataset.roots))
+    scenes = [Scene(safe_id(one.name), one.paths(dataset.bands), dataset.bands, roots) for one in groups.values()]
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
 
 
@@ -78,7 +81,7 @@ def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
         return {}
     folder = not WILD.search(dataset.hr) and (base / dataset.hr).is_dir()
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
-    scenes = [Scene(safe_id(one.name), (one.path,), None, root) for one in _matches(root, pattern, None)]
+    scenes = [Scene(safe_id(one.name), one.paths(None), None, (root,)) for one in _matches(root, pattern, None)]
     return {scene.id: scene.paths[0] for scene in _unique(scenes, dataset.hr)}
 
 
@@ -99,7 +102,7 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
     """The folder before the first wildcard, and the rest."""
     parts = source.split("/")
     wild = next((i for i, part in enumerate(parts) if WILD.search(part)), len(parts) - 1)
-    root = Path(os.path.abspath(base / ("/".join(parts[:wild]) + "/" if wild else ".")))
+    root = Path(os.path.realpath(base / ("/".join(parts[:wild]) + "/" if wild else ".")))
     if wild == len(parts) - 1 and not WILD.search(parts[-1]) and (root / parts[-1]).is_dir():
         raise CatalogError(f"source {source!r} is a folder", do=f"name its files, as in {source.rstrip('/')}/*.tif")
     return root, "/".join(part for part in parts[wild:] if part not in ("", "."))
@@ -138,9 +141,16 @@ def _files(folder: Path, depth: int | None) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if depth is None or depth > 0:
                 yield from _files(Path(entry.path), None if depth is None else depth - 1)
-        elif entry.is_file() or (entry.is_symlink() and not entry.is_dir()):
-            # A broken link is listed too: planning says that its file is missing.
+        elif _is_file(entry):
             yield Path(entry.path)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A regular file, or a link that leads to one or nowhere: planning says of a broken one that it is missing."""
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:  # nothing there, a loop of links, or a folder that may not be looked into
+        return entry.is_symlink()
 
 
 def _regex(pattern: str, bands: Sequence[str]) -> re.Pattern[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import shutil
 import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from srcore.errors import LeaseError
-from srcore.layout import DatasetPaths, ProductPaths, lease_path
+from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
+from srcore.storage.archive.ownership import remove_ours
 from srcore.storage.disk.leases import held, holder, is_alive
+
+log = logging.getLogger(__name__)
 
 LOST_SECONDS = 7 * 86_400.0
 """A scene that no source names any more can come back: a disk that is not mounted tonight."""
@@ -22,8 +25,9 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
     """Remove all work on a scene but the folder `keep`, and its temporaries. Call it with the scene's lease."""
     lease = lease_path(scratch)
     for entry in _entries(scratch):
-        if entry.is_dir() and entry.name != keep:
-            shutil.rmtree(entry, ignore_errors=True)
+        if entry.is_dir() or entry.is_symlink():
+            if entry.name != keep and not remove_ours(entry):
+                log.warning("%s is left as it is: srcore did not make it", entry)
         elif entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry)):
             _unlink(entry)
     names = {path.name for path in (*product.files, product.receipt)}
@@ -35,15 +39,16 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
 
 def sweep_done(scratch: Path, product: ProductPaths) -> None:
     """Remove what is left of the work on a published scene, unless a run is at it."""
-    if scratch.is_dir():
+    if scratch.is_dir() and not scratch.is_symlink():
         with suppress(LeaseError), held(lease_path(scratch)):
             sweep_scene(scratch, product, keep=None)
+            (scratch / PUBLISHING).unlink(missing_ok=True)
 
 
 def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
     """Remove work on scenes that are not among `scenes`, and temporaries, LOST_SECONDS after their last change."""
     for folder in _entries(places.scratch("scene").parent):
-        if folder.is_dir() and folder.name not in scenes and _age(folder) > LOST_SECONDS:
+        if folder.is_dir() and not folder.is_symlink() and folder.name not in scenes and _age(folder) > LOST_SECONDS:
             sweep_done(folder, places.product(folder.name, ""))
     for entry in _entries(places.quarantine("scene").parent):
         if TEMPORARY.fullmatch(entry.name) and _age(entry) > LOST_SECONDS:
@@ -58,7 +63,8 @@ def _age(path: Path) -> float:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+    """What is in a folder; nothing behind a link, which may lead to somebody else's."""
+    return list(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _unlink(path: Path) -> None:

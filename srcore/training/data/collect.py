@@ -49,7 +49,7 @@ class Pair:
     """Of the measured LR; of the HR itself where there is no other."""
     hr: Path | None
     bands: tuple[str, ...] | None
-    root: Path
+    roots: tuple[Path, ...]
     held: bool
 
     @property
@@ -78,7 +78,7 @@ def find_pairs(entry: Dataset, base: Path, split: Path) -> list[Pair]:
             code="TOO_FEW_PAIRS",
         )
     held = hold_out((one.id for one in newest), settings.hold_out, split)
-    pairs = [Pair(one.id, one.paths, hr.get(one.id), one.bands, one.root, one.id in held) for one in newest]
+    pairs = [Pair(one.id, one.paths, hr.get(one.id), one.bands, one.roots, one.id in held) for one in newest]
     for wanted, what in ((True, "to judge by"), (False, "to train on")):
         if sum(pair.held is wanted for pair in pairs) < LEAST:
             raise SourceError(
@@ -131,7 +131,7 @@ def collect(entry: Dataset, pairs: Sequence[Pair], scale: Sequence[int], folder:
 
 
 def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> None:
-    lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, (pair.root,))
+    lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, pair.roots)
     name = f"{pair.scene}{archive_ending(entry.kind)}"
     with ExitStack() as stack:
         reader = stack.enter_context(open_scene(lr))

@@ -29,7 +29,7 @@ def test_one_file_a_scene_sorted_by_id(tmp_path: Path) -> None:
     scenes = find_scenes(dataset("./in/*.tif"), tmp_path)
     assert [scene.id for scene in scenes] == ["a", "b"]
     assert scenes[0].paths == (tmp_path / "in/a.tif",)
-    assert scenes[0].root == tmp_path / "in"
+    assert scenes[0].roots == (tmp_path / "in",)
     assert [scene.id for scene in find_scenes(dataset("./in/*.nii.gz"), tmp_path)] == ["c"]
 
 
@@ -138,7 +138,27 @@ def test_links(tmp_path: Path) -> None:
     os.symlink(tmp_path / "absent", tmp_path / "in/broken.tif")
     scenes = find_scenes(dataset("./in/**/*.tif"), tmp_path)
     assert [scene.id for scene in scenes] == ["a", "broken", "out"]
-    assert not scenes[2].paths[0].resolve().is_relative_to(scenes[2].root.resolve())
+    assert scenes[2].roots == (tmp_path / "in",)
+    assert scenes[2].paths == (tmp_path / "secret/s.tif",)
+
+
+def test_a_source_behind_a_linked_folder_has_one_normal_form(tmp_path: Path) -> None:
+    touch(tmp_path, "disk/in/a.tif")
+    os.symlink(tmp_path / "disk", tmp_path / "link")
+    (tmp_path / "here").mkdir()
+    for source in ("./link/in/*.tif", "./here/../link/in/*.tif", "./disk/in/*.tif", "./disk/../disk/in/a.tif"):
+        [scene] = find_scenes(dataset(source), tmp_path)
+        assert scene.paths == (tmp_path / "disk/in/a.tif",)
+        assert scene.roots == (tmp_path / "disk/in",)
+
+
+def test_an_odd_entry_is_passed_over_and_the_others_are_found(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.tif", "in/z/b.tif")
+    os.symlink(tmp_path / "in/loop.tif", tmp_path / "in/loop.tif")
+    os.mkfifo(tmp_path / "in/pipe.tif")
+    os.symlink(tmp_path / "in/pipe.tif", tmp_path / "in/to-pipe.tif")
+    (tmp_path / "in/dir.tif").mkdir()
+    assert [scene.id for scene in find_scenes(dataset("./in/**/*.tif"), tmp_path)] == ["a", "b", "loop"]
 
 
 def test_true_hr_by_scene(tmp_path: Path) -> None:
