@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
+from flows.guard import refuse_unserved
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
@@ -58,6 +59,7 @@ def nightly(
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
+        refuse_unserved(catalog)
         with scenes_as_tasks():
             night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force, outdated))
     except SRError as error:

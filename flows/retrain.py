@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, artifact_key, show_evaluation
+from flows.guard import refuse_unserved
 from flows.upscale import is_unexpected
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
@@ -96,6 +97,7 @@ def retrain(catalog: str, dataset: str, force: bool = False) -> State[Any]:
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
+        refuse_unserved(catalog)
         decision = retrain_dataset(Path(catalog), dataset, _call_as_task, force=force)
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import json
 import logging
 import os
 import signal
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from flows.guard import SERVED, is_loopback
 from srcore.catalog import load_catalog
 from srcore.errors import CatalogError, SRError
 
@@ -43,6 +44,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     refuse_open_host(host, os.environ)
     refuse_taken_port(host, port)
     environment = server_environment(Path(loaded.store), host, port, os.environ)
+    environment[SERVED] = json.dumps([os.path.realpath(catalog)])
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
     stop = threading.Event()
@@ -57,14 +59,6 @@ def _stop_on_signals(stop: threading.Event) -> None:
     """Signals set a flag and interrupt nothing: whatever has been started is known, and gets stopped."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def refuse_open_host(host: str, environ: Mapping[str, str]) -> None:
@@ -120,9 +114,12 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
 def prefect_server(host: str, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A Prefect server in a child process, its output in PREFECT_HOME/server.log; stopped at the end."""
     log = server_log(environment)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for private in (log, *log.parent.glob("prefect.db*")):  # those of an earlier version, too
+        private.touch(mode=0o600)
+        private.chmod(0o600)
     print(f"starting the Prefect server (log: {log}) ...", flush=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "flows.server", host, str(port)]
     with log.open("wb") as output:
         # Its own session: Ctrl-C on the terminal reaches us alone, and the server goes last.
         server = subprocess.Popen(

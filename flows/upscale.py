@@ -16,6 +16,7 @@ from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook, show_report
+from flows.guard import refuse_unserved
 from flows.tasks import call_as_task
 from srcore.dispatch import Workers
 from srcore.errors import SRError
@@ -40,6 +41,7 @@ def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
+        refuse_unserved(catalog)
         with scenes_as_tasks() as run:
             [outcome] = run_dataset(Path(catalog), dataset, run, scene=scene, force=force)
     except SRError as error:

@@ -4,6 +4,7 @@ import signal
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.serve import AUTH, refuse_open_host, refuse_taken_port, serve, server_environment
@@ -102,6 +103,23 @@ def test_the_server_has_scheduled_the_coming_nights(served: Served) -> None:
     planned = served.api("POST", "/flow_runs/filter", body)
     assert planned, "the scheduler inserted no runs: see server.log"
     assert all(run["auto_scheduled"] and run["expected_start_time"][11:16] in ("00:00", "01:00") for run in planned)
+
+
+@pytest.mark.slow
+def test_the_api_runs_only_the_served_catalog_and_answers_only_its_own_names(served: Served, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(served.catalog.read_text())
+    run = served.start_run("nightly/hills", catalog=str(other))
+    state = served.wait_for(run)
+    assert state["type"] == "FAILED"
+    assert state["message"].startswith("NOT_SERVED: ")
+    assert not (tmp_path / "archive").exists()
+    for headers in ({"Host": "attacker.example"}, {"Origin": "https://attacker.example"}):
+        assert httpx.get(f"{served.url}/api/health", headers=headers).status_code == 403
+    assert httpx.get(f"{served.url}/api/health").status_code == 200
+    home = served.catalog.parent / "archive" / ".prefect"
+    assert home.stat().st_mode & 0o077 == 0
+    assert (home / "prefect.db").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.slow
