@@ -65,7 +65,7 @@ class Ingested:
                 tuple(value["removed"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError):
-            return None
+            return None  # damaged, or written by a version with other fields: the scene is ingested again
 
     @classmethod
     def require(cls, scratch: Scratch, scene: str) -> Ingested:
