@@ -102,7 +102,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
-    if job.scale is not None and _spread(job.scale, len(shape)) != own:
+    if job.scale is not None and _on_all_axes(job.scale, len(shape)) != own:
         raise PlanError(
             f"model {spec.name} does not have the scale",
             "x".join(map(str, job.scale)),
@@ -127,7 +127,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     return TilePlan(shape, core, halo, own, multiple)
 
 
-def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
+def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
     """One number means the same on both axes of a slice."""
     return (1,) * (axes - 2) + (scale[0],) * 2 if len(scale) == 1 else tuple(scale)
 

@@ -47,7 +47,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     ingested = Ingested.require(plan.scratch, plan.scene)
     evidence = EvidenceCollector(
-        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+        ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
     )
     report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
