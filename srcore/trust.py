@@ -79,9 +79,9 @@ def half_width(spread: NDArray[np.float32], trust: Trust, span: Sequence[float])
 
     Rounded up, so that nothing is promised that was not proved.
     """
-    wide = trust.factor * (spread + np.float32(trust.floor)) * np.reshape(span, (-1,) + (1,) * (spread.ndim - 1))
+    widths = trust.factor * (spread + np.float32(trust.floor)) * np.reshape(span, (-1,) + (1,) * (spread.ndim - 1))
     dropped = np.uint32((1 << (23 - KEPT_BITS)) - 1)
-    bits = np.ascontiguousarray(wide, np.float32).view(np.uint32)
+    bits = np.ascontiguousarray(widths, np.float32).view(np.uint32)
     return ((bits + dropped) & ~dropped).view(np.float32)
 
 

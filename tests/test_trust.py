@@ -15,9 +15,9 @@ from scipy import ndimage
 from srcore.checkpoints import locate, read_spec
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
+from srcore.job import OUTPUTS
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
-from srcore.stages.plan import OUTPUTS
 from srcore.trust import MEMBERS, Spread, Trust, conformal_factor, half_width, turned, turned_back
 
 WITH_TRUST = (*OUTPUTS, "trust")

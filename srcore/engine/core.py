@@ -158,9 +158,9 @@ def super_resolve_with_trust(
     network = facts.normalisation.apply(tile)
     numbers = numbers_of(engine, network, around, facts.treatment)
     spread = self_ensemble_spread(engine, network, numbers, around, facts.treatment)
-    wide = _clipped(engine, half_width(spread, facts.treatment.trust, facts.normalisation.scale), valid)
-    wide[~radiometry.nearest(valid, engine.spec.scale_for(tile.ndim - 1))] = np.nan
-    return _native(engine, numbers, valid, facts), wide
+    half_widths = _clipped(engine, half_width(spread, facts.treatment.trust, facts.normalisation.scale), valid)
+    half_widths[~radiometry.nearest(valid, engine.spec.scale_for(tile.ndim - 1))] = np.nan
+    return _native(engine, numbers, valid, facts), half_widths
 
 
 def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool_], facts: BlockFacts) -> NDArray[Any]:

@@ -90,11 +90,11 @@ def _histogram(value: dict[str, Any]) -> Histogram:
 class EvidenceCollector:
     """Collects block by block: `add` every core, then `evidence`."""
 
-    def __init__(self, spread: Normalisation, dtype: np.dtype[Any], shape: Sequence[int], pictures: bool) -> None:
+    def __init__(self, percentiles: Normalisation, dtype: np.dtype[Any], shape: Sequence[int], pictures: bool) -> None:
         self.pictures, self.shape = pictures, (shape[-2], shape[-1])
-        span = np.array(spread.scale)
+        span = np.array(percentiles.scale)
         self.span = span
-        self.low, self.width = np.array(spread.offset) - MARGIN * span, (1 + 2 * MARGIN) * span / BINS
+        self.low, self.width = np.array(percentiles.offset) - MARGIN * span, (1 + 2 * MARGIN) * span / BINS
         if np.issubdtype(dtype, np.integer):  # whole numbers a bin: else some bins have more of them than others
             self.width = np.maximum(1, np.ceil(self.width))
             self.low = np.floor(self.low) - 0.5
@@ -124,12 +124,12 @@ class EvidenceCollector:
             axes = tuple(range(lr.ndim - 2))
             self._add_cells(self.difference, core[-2:], apart.sum(axis=axes), valid.sum(axis=axes))
 
-    def add_trust(self, core: tuple[slice, ...], wide: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+    def add_trust(self, core: tuple[slice, ...], half_widths: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Half widths of the trust map in DN, averaged down to (C, *core), and the LR's validity (C, *core)."""
         if self.pictures:
-            span = self.span.reshape(-1, *(1,) * (wide.ndim - 1))
-            axes = tuple(range(wide.ndim - 2))
-            shares = np.where(valid, wide / span, 0)
+            span = self.span.reshape(-1, *(1,) * (half_widths.ndim - 1))
+            axes = tuple(range(half_widths.ndim - 2))
+            shares = np.where(valid, half_widths / span, 0)
             self._add_cells(self.trust, core[-2:], shares.sum(axis=axes), valid.sum(axis=axes))
 
     def _count(self, band: int, values: NDArray[Any]) -> NDArray[np.int64]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.report.panels import RGB, Panel, Stretch, compose, display_bands, enlarge, fit, nearest
+from srcore.tiling import Window
 
-Window = tuple[slice, ...]
 Reader = Callable[[Window], NDArray[Any]]
 """LR values (C, *window) of a window in array order."""
 

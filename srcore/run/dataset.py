@@ -94,6 +94,7 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path 
 def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
     places = DatasetPaths(Path(catalog.store) / dataset)
     lease = lease_path(job.scratch)
+    # first: while a run works on it, product and receipt may be in the middle of anything
     if (owner := holder(lease)) is not None and is_alive(lease, owner):
         return SceneState(job.scene, "running", job, str(owner))
     try:
@@ -156,7 +157,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     started = time.monotonic()
     with listening() as log:
         try:
-            receipt = run(replace(state.job, fresh=force))
+            receipt = run(replace(state.job, fresh=force))  # what an earlier run left may be why somebody forces it
         except Exception as error:  # whatever a scene does, the rest of the night goes on
             told = _in_words(error)
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends

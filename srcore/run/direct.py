@@ -36,7 +36,7 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         model=resolve(options.pop("model", DEFAULT_MODEL)),
         treatment=treatment,
         product=product,
-        scratch=product.folder / f".{product.stem}.srcore",
+        scratch=product.folder / f".{product.stem}.srcore",  # beside it: a rename crosses no file systems
         scene=safe_id(product.stem),
         bands=bands,
         **options,

@@ -71,19 +71,19 @@ def run_scene(
         plan, lease = stage("plan", lambda progress: begin(job, workers.resolved, holding))
         ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
         upscaled: Upscaled = stage("upscale", lambda progress: upscale(plan, start() if start else workers, progress))
-        same_or_refuse(plan, ingested)
+        same_or_refuse(plan, ingested)  # no export for a source that is another one by now
         verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
         try:
             report: Report = stage("validate", lambda progress: _validate(plan, progress))
             receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
-            write_page(plan, receipt)
+            write_page(plan, receipt)  # before the gates: what they stop is looked at on this page
             refuse(plan, report)
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
         verified |= tag(plan, report)
         same_or_refuse(plan, ingested)
-        lease.check()
+        lease.check()  # last: a run that was asleep and taken for dead leaves publishing to its successor
         receipt = publish(plan.product, plan.scratch, receipt, verified)
         clear_scratch(plan.scratch.folder)
         return receipt
@@ -96,12 +96,12 @@ def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]
     What earlier runs left is swept or used.
     """
     try:
-        plan = plan_scene(job, workers)
+        plan = plan_scene(job, workers)  # before the lease: what is refused leaves no trace
     except PlanError as error:
         if error.code == "OUTPUT_EXISTS" and (job.scratch / PUBLISHING).exists():
             sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
         raise
-    with ExitStack() as attempt:
+    with ExitStack() as attempt:  # gives the lease back when one of these fails; else the caller does, at the end
         lease = attempt.enter_context(held(lease_path(job.scratch)))
         sweep_scene(job.scratch, job.product, keep=None if job.fresh else plan.scratch.folder.name)
         save_plan(plan)

@@ -44,6 +44,7 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
         stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
+    # Hashed behind the reading back: what changes from here on is found by `publish`.
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 
 

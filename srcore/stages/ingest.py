@@ -38,8 +38,10 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if done is not None and store.is_intact(done):
         progress(len(plan.tiles), len(plan.tiles))
         return done
-    plan.scratch.ingested.unlink(missing_ok=True)
+    plan.scratch.ingested.unlink(missing_ok=True)  # first: without it nothing in the store is believed
     shutil.rmtree(plan.scratch.done, ignore_errors=True)  # markers of an `sr` that is made anew
+    # Hashed here and once more when all is cut: the receipt vouches for the bytes that the tiles are made of, and a
+    # file can be rewritten in between with the same size and time.
     sources = tuple(identify(path) for path in plan.header.paths)
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
@@ -47,6 +49,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     sampler = _Sampler(plan.tiles, len(plan.header.bands))
     sums = []
     with open_scene(plan.header) as reader:
+        # of the scene, before the first tile: every tile is denoised by the same numbers
         noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.treatment.denoise else ()
         for tile in plan.tiles:
             found = cut(reader, plan.tiles, tile, [plan.treatment.denoise * band for band in noise])

@@ -45,9 +45,10 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     spec = read_spec(job.model.folder)
     job.treatment.check()
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
+    # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.paths]
     header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots)
-    product_format(job.product.name, header.kind)
+    product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
@@ -101,7 +102,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
-    if job.scale is not None and _spread(job.scale, len(shape)) != own:
+    if job.scale is not None and _on_all_axes(job.scale, len(shape)) != own:
         raise PlanError(
             f"model {spec.name} does not have the scale",
             "x".join(map(str, job.scale)),
@@ -116,7 +117,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
     if job.tile is not None:
         return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
-    lanes = max(workers, 1)
+    lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
 
     def fits(core: tuple[int, ...]) -> bool:
@@ -126,7 +127,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     return TilePlan(shape, core, halo, own, multiple)
 
 
-def _spread(scale: Sequence[int], axes: int) -> tuple[int, ...]:
+def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
     """One number means the same on both axes of a slice."""
     return (1,) * (axes - 2) + (scale[0],) * 2 if len(scale) == 1 else tuple(scale)
 
@@ -206,6 +207,7 @@ def disk_bytes(plan: ScenePlan) -> int:
 
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
     """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
+    # device and backend round differently: tiles of both side by side would show
     cut = [job.device, job.backend, tiles.core, tiles.halo]
     facts = [job.configuration, *cut, [astuple(source) for source in sources]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -128,7 +128,7 @@ def _restore_choice(store: TileStore) -> None:
 
 def _batch(plan: ScenePlan, pending: int, workers: int) -> int:
     """Tiles a task: about a second of work at least, and so many that reading and writing go on beside it."""
-    if not workers:
+    if not workers:  # one task: reading and writing go on beside it without a break
         return max(1, pending)
     pixels = len(plan.header.bands) * prod(plan.tiles.tile_shape)
     return max(1, TASK_PIXELS // pixels, min(STREAMED_TILES, pending // (TASKS_A_WORKER * workers)))
@@ -214,12 +214,13 @@ class _Scene:
         return TileDone(index, result.seconds)
 
 
+# By the plan's time, too: workers outlive a scene, and its next run writes another plan under the same name.
 @lru_cache(maxsize=1)
 def _opened(plan_path: Path, _version: int) -> _Scene:
     """The scene of a plan; opened once a worker and version of the plan."""
     plan = ScenePlan.load(plan_path)
     ingested = Ingested.require(plan.scratch, plan.scene)
-    if read_spec(plan.model).digest != plan.model_digest:
+    if read_spec(plan.model).digest != plan.model_digest:  # a user's folder can be trained into meanwhile
         raise CheckpointError(
             f"the checkpoint {plan.model} changed during the run",
             "another digest",

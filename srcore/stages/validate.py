@@ -47,7 +47,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     ingested = Ingested.require(plan.scratch, plan.scene)
     evidence = EvidenceCollector(
-        ingested.spread, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
+        ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
     )
     report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
@@ -61,6 +61,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     limits = with_changes(SHARPENED if plan.treatment.sharpen else {}, plan.limits)
     try:
+        # what the file says of itself, not what the plan meant to write
         found = read_header([staged.data], plan.header.kind)
         suite = Suite(_scene(plan, found), limits)
         with ExitStack() as stack:
@@ -140,6 +141,7 @@ def _generator(plan: ScenePlan) -> Generate | None:
     return generate
 
 
+# kept: the scenes of a night share a model, and its halo is proved whenever it is opened
 @lru_cache(maxsize=1)
 def _engine(model: Path, device: str, precision: str) -> Engine:
     return open_engine(model, device, precision)

@@ -95,16 +95,18 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         outputs = tuple(_output(path, verified) for path in _there(staged, verified))
         complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
         product.folder.mkdir(parents=True, exist_ok=True)
-        fsync_folder(product.folder.parent)
+        fsync_folder(product.folder.parent)  # the folder's own name: a power cut must not take it, and all in it, back
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
         own = published_names(product) | interrupted(scratch.publishing.parent)
         replaced = own & {path.name for path in product.files}
         _refuse_new_strangers(product, new - replaced)
+        # From here on what stands under these names without a receipt is known to be ours.
         write_json(scratch.publishing, {"names": sorted(new | replaced | {product.receipt.name})})
+        # Each of these is on the disk before the next: after a power cut, too, no receipt speaks of files of two runs.
         store.delete(product.receipt.name)
         store.take({output.name: staged.folder / output.name for output in complete.outputs})
-        store.delete(*sorted(replaced - new))
+        store.delete(*sorted(replaced - new))  # what this run makes no more: a trust map that is not asked for now
         store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
@@ -147,6 +149,7 @@ def _changed(name: str, found: str) -> StoreError:
 
 
 def _output(path: Path, verified: Mapping[str, str]) -> Output:
+    # Read once more although it was verified: the checks lie between, and a rename asks nothing of the bytes.
     fsync_file(path)
     output = Output(path.name, sha256_file(path), path.stat().st_size)
     if verified.get(path.name, output.sha256) != output.sha256:
@@ -180,6 +183,7 @@ def interrupted(scratch: Path) -> set[str]:
 
 def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
     """True when every output stands there with its size and, when `thorough`, with its sha256."""
+    # Sizes alone unless asked: `srcore status` and every night look at all products of the archive.
     sizes = {stored.name: stored.size_bytes for stored in store_at(product.folder).list()}
     if not receipt.outputs or any(sizes.get(output.name) != output.size_bytes for output in receipt.outputs):
         return False

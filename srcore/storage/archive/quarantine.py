@@ -77,6 +77,7 @@ def quarantine(
         message=str(error),
         retryable=error.retryable,
         tiles=tuple(getattr(error, "tiles", ())),
+        # of the first attempt: a large file is not read every night only to note the same digest
         sources=before.sources if before is not None and again else tuple(identify_if_there(p) for p in paths),
         configuration=configuration,
         code_version=__version__,

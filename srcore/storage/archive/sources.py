@@ -88,6 +88,7 @@ def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
 def _unique(scenes: list[Scene], source: str) -> list[Scene]:
     seen: dict[str, Scene] = {}
     for scene in scenes:
+        # on many a share two names that differ in case are one file
         other = seen.setdefault(scene.id.casefold(), scene)
         if other is not scene:
             raise CatalogError(
@@ -157,6 +158,7 @@ def _regex(pattern: str, bands: Sequence[str]) -> re.Pattern[str]:
     text, position = "", 0
     for token in _TOKEN.finditer(pattern):
         text += re.escape(pattern[position : token.start()])
+        # a second {scene} is the same text as the first
         text += "(?P=scene)" if token[0] == "{scene}" and "(?P<scene>" in text else _part(token[0], bands)
         position = token.end()
     try:
@@ -169,6 +171,7 @@ def _part(token: str, bands: Sequence[str]) -> str:
     if token == "{scene}":
         return "(?P<scene>[^/]+)"
     if token == "{band}":
+        # the longest first: before a wildcard B1 would match the beginning of B12
         return f"(?P<band>{'|'.join(re.escape(band) for band in sorted(bands, key=len, reverse=True))})"
     if token.startswith("["):
         inside = re.escape(token[1:-1].removeprefix("!")).replace(r"\-", "-")

@@ -28,8 +28,10 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
         if entry.is_dir() or entry.is_symlink():
             if entry.name != keep and not remove_ours(entry):
                 log.warning("%s is left as it is: srcore did not make it", entry)
+        # the lease on a take-over whose taker ended in the middle of it
         elif entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry)):
             _unlink(entry)
+    # Temporaries of this product alone: beside the output of `srcore upscale` lie the user's own files.
     names = {path.name for path in (*product.files, product.receipt)}
     for entry in _entries(product.folder):
         found = TEMPORARY.fullmatch(entry.name)
@@ -57,7 +59,7 @@ def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
 
 def _age(path: Path) -> float:
     """Seconds since `path`, or for a folder anything directly in it, changed."""
-    with suppress(OSError):
+    with suppress(OSError):  # something of it went meanwhile: then it is not old
         return time.time() - max(entry.stat().st_mtime for entry in (path, *_entries(path)))
     return 0.0
 

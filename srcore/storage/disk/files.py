@@ -45,6 +45,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def hidden_beside(path: Path) -> Path:
     """A fresh hidden name in the folder of `path`, for what becomes `path` when it is complete."""
+    # [:200]: a name may have 255 bytes, and whoever lists the folder should still see whose temporary it is
     return path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
 
 
@@ -75,7 +76,7 @@ def sha256_file(path: Path, progress: Progress | None = None) -> str:
             digest.update(piece)
             done += len(piece)
             if progress is not None:
-                progress(done, max(total, done))
+                progress(done, max(total, done))  # a file can grow while it is read
     return digest.hexdigest()
 
 

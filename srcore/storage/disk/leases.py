@@ -81,7 +81,7 @@ class Lease:
 
     def release(self) -> None:
         """Give it back; nothing happens when it is no longer ours."""
-        if self.is_held():
+        if self.is_held():  # and stays ours until it is removed: we are alive, so nobody takes it over
             with suppress(OSError):  # the scene's work is done, and the lease ends with this process anyway
                 self.path.unlink(missing_ok=True)
 
@@ -116,6 +116,7 @@ def held(path: Path) -> Iterator[Lease]:
         while not ended.wait(BEAT_SECONDS):
             lease.beat()
 
+    # a daemon: a process that ends by an error does not live on for its beat
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()
     try:
@@ -143,10 +144,11 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
     """
     if owner is not None and owner.space == _space():
         try:
+            # within a second: psutil counts from the time of boot, which moves a little when the clock is set
             return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
         except psutil.NoSuchProcess:
             return False
-        except psutil.AccessDenied:
+        except psutil.AccessDenied:  # there is such a process, and it is another user's
             return True
     try:
         return _now(path.parent) - path.stat().st_mtime < STALE_SECONDS
@@ -165,6 +167,7 @@ def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
     except LeaseError:
         return False
     try:
+        # exists: of a torn lease, and of none, the holder is None alike
         if holder(path) != dead or not path.exists() or is_alive(path, dead):
             return False
         _write(hidden := hidden_beside(path), taker)

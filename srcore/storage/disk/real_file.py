@@ -17,13 +17,14 @@ def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
     if str(path).startswith(("/vsi", "<")) or "://" in str(path):
         raise SourceError(f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine")
     try:
+        # where the links end counts, not where they lie: a link in a source's folder may point at anything
         real = Path(path).resolve(strict=True)
         inside = roots is None or any(real.is_relative_to(Path(root).resolve()) for root in roots)
         if not inside or str(real).startswith("/vsi"):
             raise SourceError(f"{path}: lies outside the folders that may be read", str(real), "move it into one")
         if not stat.S_ISREG(real.stat().st_mode):
             raise SourceError(f"{path}: not a file", "a folder or a device", "give a raster file")
-        real.open("rb").close()
+        real.open("rb").close()  # rights are known by trying: mode bits say nothing of ACLs and network shares
     except SourceError:
         raise
     except (OSError, RuntimeError, ValueError) as error:

@@ -32,7 +32,7 @@ def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
     hidden = hidden_beside(path)
     try:
         write_sealed(hidden, value)
-        os.link(hidden, path)
+        os.link(hidden, path)  # a rename would replace what another writer put there; a link fails
     except FileExistsError:
         return False
     finally:
@@ -49,6 +49,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def _seal(value: Mapping[str, Any]) -> str:
+    # over the parsed value, not the bytes: the seal stands inside the document that it seals
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

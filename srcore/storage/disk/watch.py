@@ -86,6 +86,7 @@ def same_sources(sources: Sequence[Source], paths: Sequence[Path]) -> bool:
 def _is_same(source: Source, path: Path) -> bool:
     found = stamp_if_there(path)
     if found is None or found == source.stamp:
+        # missing now and missing then is no change: a scene that failed for want of a file waits for the file
         return found is not None or source.size_bytes == -1
     if not source.sha256 or found.size_bytes != source.size_bytes:
         return False

@@ -32,8 +32,8 @@ class Ingested:
     sources: tuple[Source, ...]
     normalisation: Normalisation
     """From the valid pixels of the scene, per band: what the model takes."""
-    spread: Normalisation
-    """Of the values whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
+    percentiles: Normalisation
+    """From the same pixels, whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
     valid_share: tuple[float, ...]
     """Valid pixels over all pixels, per band."""
     sums: tuple[TileSums, ...]
@@ -57,7 +57,7 @@ class Ingested:
             return cls(
                 tuple(Source(**source) for source in value["sources"]),
                 _normalisation(value["normalisation"]),
-                _normalisation(value["spread"]),
+                _normalisation(value["percentiles"]),
                 tuple(value["valid_share"]),
                 tuple(TileSums(**sums) for sums in value["sums"]),
                 value["layout"],
@@ -65,7 +65,7 @@ class Ingested:
                 tuple(value["removed"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError):
-            return None
+            return None  # damaged, or written by a version with other fields: the scene is ingested again
 
     @classmethod
     def require(cls, scratch: Scratch, scene: str) -> Ingested:
