@@ -198,6 +198,25 @@ def _extra(head: Any) -> dict[str, Any]:
     }
 
 
+def plain_extra(grid: Grid) -> dict[str, Any]:
+    """What a volume of another format says in a NIfTI header: where it lies, in millimetres, scanner-based."""
+    affine = np.array(grid.affine, np.float64)
+    centred = np.eye(4)
+    centred[:3, :3] = affine[:, 2::-1]  # columns (Z, Y, X) as (i, j, k)
+    centred[:3, 3] = affine[:, 3] + centred[:3, :3] @ [0.5, 0.5, 0.5]
+    return {
+        "version": 1,
+        "qform": None,
+        "qform_code": 0,
+        "sform": centred.tolist(),
+        "sform_code": 1,
+        "units": ["mm", "unknown"],
+        "dim_info": 0,
+        "intent": [0, 0.0, 0.0, 0.0],
+        "display": [0.0, 0.0],
+    }
+
+
 def _flags(path: Path, head: Any) -> tuple[str, ...]:
     flags = []
     if head["qform_code"] == 0 and head["sform_code"] == 0:

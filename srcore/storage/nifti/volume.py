@@ -22,6 +22,7 @@ from srcore.storage.nifti.header import (
     HEADERS,
     is_gzip,
     parse_nifti,
+    plain_extra,
     read_nifti_header,
     truncated,
     unpack,
@@ -123,7 +124,7 @@ def _slabs(sr: Any) -> Iterator[tuple[int, int]]:
 
 
 def _header_bytes(header: Header, scale: Sequence[int]) -> bytes:
-    extra, grid, band = header.extra, header.grid.scaled(scale), header.bands[0]
+    extra, grid, band = header.extra or plain_extra(header.grid), header.grid.scaled(scale), header.bands[0]
     head = HEADERS[2 if max(grid.shape) > NIFTI1_AXIS else extra["version"]](endianness="<")
     head.set_data_dtype(header.dtype)
     head.set_data_shape(grid.shape[::-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -456,3 +457,16 @@ def test_real_volumes(shared_data: Path, tmp_path: Path) -> None:
         sr = values.repeat(2, 3)
         write_nifti(tmp_path / "sr.nii", header, (1, 1, 2), sr)
         verify_nifti(tmp_path / "sr.nii", header, (1, 1, 2), sr)
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1), (2, 2, 2), (5, 1, 1)])
+def test_a_header_of_another_format_is_writable(write_volume, tmp_path: Path, scale: tuple[int, int, int]) -> None:
+    """A format needs no NIfTI in its headers for its products to be NIfTI: where it lies is in the grid."""
+    header = read_nifti_header([write_volume(voxels(), placed(np.diag([0.7, 0.8, 3.0])))])
+    foreign = replace(header, format="dicom", extra={})
+    sr = magnified(header, scale)
+    write_nifti(tmp_path / "sr.nii.gz", foreign, scale, sr)
+    verify_nifti(tmp_path / "sr.nii.gz", foreign, scale, sr)
+    written = read_nifti_header([tmp_path / "sr.nii.gz"])
+    assert np.abs(np.subtract(written.grid.bounds(), header.grid.scaled(scale).bounds())).max() < 1e-4
+    assert np.allclose(nibabel.load(tmp_path / "sr.nii.gz").header.get_zooms(), np.array([0.7, 0.8, 3.0]) / scale[::-1])
