@@ -146,7 +146,9 @@ def read_spec(folder: Path) -> Spec:
     try:
         return Spec.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read", error.strerror or "", "give a checkpoint folder") from error
+        raise CheckpointError(
+            f"{path} cannot be read", error.strerror or "", "give a checkpoint folder", code="NOT_READABLE"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -164,4 +166,5 @@ def write_spec(folder: Path, spec: Spec) -> None:
             f"{folder / SPEC} cannot be written",
             error.strerror or "",
             "copy the checkpoint to a folder that you may write to",
+            code="NOT_WRITABLE",
         ) from error

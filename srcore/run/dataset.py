@@ -177,7 +177,11 @@ def _forget(record: Path) -> None:
 def _in_words(error: Exception) -> SRError:
     if isinstance(error, SRError):
         return error
-    told = SRError(f"unexpected {type(error).__name__}", str(error), "see the log; please report it", code="UNEXPECTED")
+    if isinstance(error, MemoryError):
+        told = SRError("the memory is full", str(error), "wait for other work, or use fewer workers", code="NO_MEMORY")
+    else:
+        what = f"unexpected {type(error).__name__}"
+        told = SRError(what, str(error), "see the log; please report it", code="UNEXPECTED")
     told.__cause__ = error
     return told
 
