@@ -51,7 +51,9 @@ def test_importing_srcore_imports_nothing_slow() -> None:
     assert not found & (SLOW | {"typer", "pydantic"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["upscale", "--help"], ["models", "--help"], ["explain", "LEASED"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["upscale", "--help"], ["models", "--help"], ["explain", "LEASED", "--json"]]
+)
 def test_help_imports_nothing_slow(arguments: list[str]) -> None:
     found = modules(AT_THE_END, *arguments)
     assert "typer" in found
