@@ -55,6 +55,11 @@ CODES: dict[str, Code] = {
         "A file is of a format, or holds a kind of pixels, that srcore does not read.",
         "Convert it; the message says to what.",
     ),
+    "WRONG_KIND": Code(
+        "The catalog says that a scene is a raster, and it is a volume, or the other way round.",
+        "Correct `kind` of the dataset, or keep the file elsewhere.",
+        "next run",
+    ),
     "OUTSIDE": Code(
         "A file lies outside the folders that may be read, or names others as parts of itself.",
         "Move it into the folder of its source, or convert it to one plain file.",
