@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 
 from flows.cli.options import (
     CatalogOption,
@@ -22,9 +21,15 @@ from flows.cli.options import (
     out,
     print_json,
 )
-from srcore.filters import MAX_DENOISE, MAX_SHARPEN
-from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
-from srcore.settings import BACKENDS
+from srcore.choices import (
+    BACK_PROJECTION,
+    BACKENDS,
+    DEVICES,
+    MAX_BACK_PROJECTION,
+    MAX_DENOISE,
+    MAX_SHARPEN,
+    PRECISIONS,
+)
 
 
 def upscale(
@@ -76,8 +81,8 @@ def upscale(
     from srcore.run.scene import STAGES, run_scene
 
     check_choice("--until", until, (*STAGES, "publish"))
-    check_choice("--device", device, ("auto", "cpu", "cuda"))
-    check_choice("--precision", precision, ("auto", "float32", "bfloat16", "int8"))
+    check_choice("--device", device, DEVICES)
+    check_choice("--precision", precision, PRECISIONS)
     check_choice("--backend", chosen_backend(backend), BACKENDS)
     where = chosen_workers(workers, scheduler)
     job = direct_job(
@@ -177,6 +182,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Where every scene stands: new, changed, published or quarantined, and why."""
+    from rich.table import Table
+
     from srcore.catalog import load_catalog
     from srcore.run.dataset import scene_states
 
@@ -237,6 +244,8 @@ def _scale(text: str | None) -> tuple[int, ...] | None:
 
 
 def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
+    from rich.table import Table
+
     if not outcomes:
         out.print(f"{dataset}: no scenes found")
         return

@@ -124,7 +124,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     """An existing raster, opened for reading by rasterio inside `gdal_env()`; the caller closes it.
 
     The only open of a raster in the project. `roots`: folders that may be read; None: any. Raises SourceError with
-    code BAD_SOURCE, TRUNCATED or TOO_LARGE.
+    code NOT_READABLE, OUTSIDE, NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
     """
     real = real_file(path, roots)
     driver = sniff_driver(real)
@@ -133,13 +133,17 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
         # A Path, not a str: rasterio takes a str for a possible URL.
         dataset = rasterio.open(real, driver=driver, sharing=False)
     except GDAL_ERRORS as error:
-        raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
+        raise SourceError(
+            f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
+        ) from error
     try:
         _check_names(path, dataset)
         _check_size(path, dataset, real.stat().st_size)
     except GDAL_ERRORS as error:
         dataset.close()
-        raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
+        raise SourceError(
+            f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
+        ) from error
     except SourceError:
         dataset.close()
         raise
@@ -154,8 +158,10 @@ def sniff_driver(path: Path) -> str:
         if head.startswith(signature):
             return driver
     looks = next((name for start, name in LOOKS_LIKE if head.lstrip()[: len(start)] == start), None)
-    found = "an empty file" if not head else looks or f"first bytes {head[:8].hex(' ')}"
-    raise SourceError(f"{path}: not a raster that srcore reads", found, "convert it to GeoTIFF")
+    if not head:
+        raise SourceError(f"{path}: the file is empty", "0 bytes", "fetch the file again", code="TRUNCATED")
+    found = looks or f"first bytes {head[:8].hex(' ')}"
+    raise SourceError(f"{path}: not a raster that srcore reads", found, "convert it to GeoTIFF", code="NOT_SUPPORTED")
 
 
 def gdal_message(error: BaseException) -> str:
@@ -170,7 +176,12 @@ def _check_names(path: Path, dataset: Any) -> None:
     named = dataset.tags(ns="OVERVIEWS")
     if named:
         found = ", ".join(f"{name}={value}" for name, value in named.items())[:200]
-        raise SourceError(f"{path}: names another file as a part of itself", found, "convert it: gdal_translate IN OUT")
+        raise SourceError(
+            f"{path}: names another file as a part of itself",
+            found,
+            "convert it: gdal_translate IN OUT",
+            code="OUTSIDE",
+        )
 
 
 def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:

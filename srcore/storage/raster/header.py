@@ -63,7 +63,9 @@ def _read_file(path: Path, roots: Sequence[Path] | None) -> Header:
         try:
             return _header(real, dataset)
         except GDAL_ERRORS as error:
-            raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch it again") from error
+            raise SourceError(
+                f"{path}: its header cannot be read", gdal_message(error), "fetch it again", code="DAMAGED"
+            ) from error
 
 
 def _header(path: Path, dataset: Any) -> Header:
@@ -100,19 +102,27 @@ def _refuse_pixels(path: Path, dataset: Any) -> None:
         raise SourceError(f"{path}: the file has no band", "0 bands", "give a file with pixels")
     if ColorInterp.palette in dataset.colorinterp:
         raise SourceError(
-            f"{path}: pixels are indices of a colour table", "a palette", "expand it: gdal_translate -expand rgb IN OUT"
+            f"{path}: pixels are indices of a colour table",
+            "a palette",
+            "expand it: gdal_translate -expand rgb IN OUT",
+            code="NOT_SUPPORTED",
         )
     dtypes = sorted(set(dataset.dtypes))
     if len(dtypes) > 1:
-        raise SourceError(f"{path}: bands differ in data type", ", ".join(dtypes), "give bands of one type")
+        raise SourceError(
+            f"{path}: bands differ in data type", ", ".join(dtypes), "give bands of one type", code="NOT_SUPPORTED"
+        )
     if dtypes[0].startswith("complex"):
         raise SourceError(
             f"{path}: complex pixels have no super-resolution here",
             dtypes[0],
             "give amplitude, or real and imaginary parts as two float32 bands",
+            code="NOT_SUPPORTED",
         )
     if dtypes[0] not in DTYPES:
-        raise SourceError(f"{path}: unknown data type", dtypes[0], f"convert it to one of {', '.join(DTYPES)}")
+        raise SourceError(
+            f"{path}: unknown data type", dtypes[0], f"convert it to one of {', '.join(DTYPES)}", code="NOT_SUPPORTED"
+        )
 
 
 def _grid(path: Path, dataset: Any, flags: list[str]) -> Grid:
@@ -242,6 +252,7 @@ def _refuse_mixed_tags(header: Header) -> None:
             f"{header.bands[0].path}: the bands differ in nodata, and a product has one number for it",
             ", ".join(numbers),
             "give one nodata number for the scene",
+            code="BAD_SETTING",
         )
 
 
@@ -274,7 +285,9 @@ def _select(header: Header, wanted: Sequence[str] | None, *, several: bool) -> H
         return replace(header, bands=tuple(replace(b, name=n) for b, n in zip(header.bands, wanted, strict=True)))
     chosen = tuple(_find(header, name) for name in wanted)
     if not chosen or len({(band.path, band.index) for band in chosen}) < len(chosen):
-        raise SourceError("bands are named more than once, or none is", ", ".join(wanted), "name each band once")
+        raise SourceError(
+            "bands are named more than once, or none is", ", ".join(wanted), "name each band once", code="BAD_SETTING"
+        )
     return replace(header, bands=chosen)
 
 
@@ -286,7 +299,9 @@ def _find(header: Header, name: str) -> Band:
     if len(named) != 1:
         there = ", ".join(f"{band.index} ({band.name})" for band in header.bands)
         what = f"band {name!r} is in the file {len(named)} times" if named else f"band {name!r} is not in the file"
-        raise SourceError(f"{header.bands[0].path}: {what}", there, "name one of these, or its number")
+        raise SourceError(
+            f"{header.bands[0].path}: {what}", there, "name one of these, or its number", code="BAD_SETTING"
+        )
     return named[0]
 
 
@@ -295,7 +310,10 @@ def _override(header: Header, nodata: float) -> Header:
     fitted = fit_nodata(nodata, header.dtype)
     if fitted is None:
         raise SourceError(
-            f"nodata {nodata:g} does not fit the pixels", header.dtype, f"give a number that {header.dtype} can hold"
+            f"nodata {nodata:g} does not fit the pixels",
+            header.dtype,
+            f"give a number that {header.dtype} can hold",
+            code="BAD_SETTING",
         )
     form = "mask" if header.nodata == "mask" else nodata_form(header.dtype, [fitted])
     return replace(header, bands=tuple(replace(band, nodata=fitted) for band in header.bands), nodata=form)
