@@ -13,7 +13,7 @@ from typing import Any
 
 from srcore.errors import PlanError
 from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
-from srcore.radiometry import BACK_PROJECTION
+from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 from srcore.trust import Trust
 
 BACK_PROJECTION_PX = 1
@@ -51,8 +51,12 @@ class Treatment:
         return {name: amount for name in ("denoise", "sharpen") if (amount := getattr(self, name))}
 
     def check(self) -> None:
-        """PlanError where a filter's amount is out of range."""
-        for name, amount, most in (("denoise", self.denoise, MAX_DENOISE), ("sharpen", self.sharpen, MAX_SHARPEN)):
+        """PlanError where an amount or a number of steps is out of range."""
+        for name, amount, most in (
+            ("denoise", self.denoise, MAX_DENOISE),
+            ("sharpen", self.sharpen, MAX_SHARPEN),
+            ("back_projection", self.back_projection, MAX_BACK_PROJECTION),
+        ):
             if not 0 <= amount <= most:
                 raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
 
