@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 import warnings
 from collections.abc import Callable
@@ -285,3 +286,11 @@ def test_without_rioxarray_one_line_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "rioxarray", None)
     with pytest.raises(SourceError, match=r"labelled arrays need rioxarray; .*pip install 'srcore\[xarray\]'$"):
         srcore.upscale(small("y", "x"))
+
+
+def test_the_notebook_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Path(__file__).parents[2] / "docs" / "python.py"
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(script))
+    assert names["sr"].shape == names["finer"].shape == (2, 600, 600)
+    assert names["lazy"].chunks is not None
