@@ -4,7 +4,7 @@ Runs as a script or, in an editor that knows `# %%`, as a notebook; needs `pip i
 small landscape and its product into the folder in which it is run.
 """
 
-# %% A scene to play with: 300 x 300 pixels of two bands, uint16, nodata 0 around it.
+# %% A scene to play with: 160 x 160 pixels of two bands, uint16, nodata 0 around it.
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import rioxarray
 import srcore
 from srcore.samples import make_large
 
-make_large(Path("scene.tif"), side=300)
+make_large(Path("scene.tif"), side=160)
 
 # %% A path gives a published product: what `srcore upscale scene.tif scene-sr.tif` does, and an object that knows it.
 product = srcore.upscale("scene.tif", "scene-sr.tif", model="srcore-x2-fast", overwrite=True)
@@ -32,7 +32,7 @@ print(sr.rio.resolution(), sr.rio.crs.to_epsg(), sr.rio.nodata, sr.attrs["long_n
 assert np.array_equal(sr, rioxarray.open_rasterio(product.data))
 
 # %% In chunks it stays lazy: read once for the normalisation, then a tile is computed when it is asked for.
-lazy = srcore.upscale(rioxarray.open_rasterio("scene.tif", chunks={"x": 128, "y": 128}), model="srcore-x2-fast")
+lazy = srcore.upscale(rioxarray.open_rasterio("scene.tif", chunks={"x": 64, "y": 64}), model="srcore-x2-fast")
 corner = lazy.isel(x=slice(0, 100), y=slice(0, 100)).compute()
 assert corner.equals(sr.isel(x=slice(0, 100), y=slice(0, 100)))
 

@@ -84,11 +84,11 @@ class Publishing(Generating, total=False):
 
 
 @overload
-def upscale(source: Pathlike, output: Pathlike | None = None, **options: Unpack[Publishing]) -> Product: ...
-@overload
 def upscale(source: DataArray, **options: Unpack[Generating]) -> DataArray: ...
 @overload
 def upscale(source: Dataset, **options: Unpack[Generating]) -> Dataset: ...
+@overload
+def upscale(source: Pathlike, output: Pathlike | None = None, **options: Unpack[Publishing]) -> Product: ...
 def upscale(
     source: Any,
     output: Pathlike | None = None,

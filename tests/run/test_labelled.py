@@ -292,5 +292,5 @@ def test_the_notebook_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monke
     script = Path(__file__).parents[2] / "docs" / "python.py"
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(script))
-    assert names["sr"].shape == names["finer"].shape == (2, 600, 600)
+    assert names["sr"].shape == names["finer"].shape == (2, 320, 320)
     assert names["lazy"].chunks is not None
