@@ -196,12 +196,10 @@ def _upscale_labelled(source: Any, wishes: dict[str, Any], files: dict[str, Any]
 
 
 @overload
-def super_resolve(
-    array: Tensor, *, model: Pathlike | Engine = DEFAULT_MODEL, **options: Unpack[Computing]
-) -> Tensor: ...
+def super_resolve(array: Tensor, *, model: Pathlike | Engine = ..., **options: Unpack[Computing]) -> Tensor: ...
 @overload
 def super_resolve(
-    array: NDArray[Any], *, model: Pathlike | Engine = DEFAULT_MODEL, **options: Unpack[Computing]
+    array: NDArray[Any], *, model: Pathlike | Engine = ..., **options: Unpack[Computing]
 ) -> NDArray[Any]: ...
 def super_resolve(
     array: Any,

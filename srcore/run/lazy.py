@@ -76,11 +76,8 @@ def plan_lazy(values: Array, header: Header, job: Job, spec: Spec) -> ArrayPlan:
     if np.isnan(values.shape).any():
         raise SourceError("the chunks of the array have no known size", "", "call compute_chunk_sizes() on it first")
     if job.treatment.denoise:
-        raise PlanError(
-            "an array in chunks is not denoised",
-            f"denoise {job.treatment.denoise:g}",
-            "load it (.load()), or give a path",
-        )
+        wish = f"denoise {job.treatment.denoise:g}"
+        raise PlanError("an array in chunks is not denoised", wish, "load it (.load()), or give a path")
     tiles = lay_out_array(header, job, spec)
     normalisation = no_normalisation(header)
     if spec.normalise != "none":
