@@ -1,4 +1,4 @@
-"""The demo: make the sample archive, run the catalog's dataset over it, say what came out and where it is."""
+"""The demo: make the sample archive and its catalog, run the dataset over it, say what came out and where it is."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from rich.table import Table
 from flows.progress import bars
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
-from srcore.errors import CatalogError, SRError
+from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.run.dataset import Outcome, run_dataset, scene_states
 from srcore.run.scene import scene_runner
-from srcore.samples import make_archive
+from srcore.samples import make_archive, write_catalog
 from srcore.storage.archive.publish import Receipt
 
 DATASET = "sample-landscape"
-CATALOG = "data_catalog.yaml"
 
 out = Console(soft_wrap=True, highlight=False)
 
 
 def run_demo(folder: Path, workers: Workers) -> None:
-    """Run the demo with the catalog in `folder`; CatalogError when there is none, SRError when a scene fails."""
-    path = folder / CATALOG
-    if not path.is_file():
-        raise CatalogError(f"{path} is not there", "", f"run the demo in the project's folder, which has a {CATALOG}")
+    """Run the demo with the catalog in `folder`, which is written where there is none; SRError when a scene fails."""
+    path = write_catalog(folder)
     out.print("1. making the sample archive: a landscape of 4 bands, 16 bit, with a rotated nodata collar")
     for written in make_archive(folder / "incoming" / "sample"):
         out.print(f"   {written}")

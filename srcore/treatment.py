@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from srcore.choices import BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN
+from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN
 from srcore.errors import PlanError
 from srcore.filters import SHARPEN_PX
 from srcore.trust import Trust
@@ -51,8 +51,12 @@ class Treatment:
         return {name: amount for name in ("denoise", "sharpen") if (amount := getattr(self, name))}
 
     def check(self) -> None:
-        """PlanError where a filter's amount is out of range."""
-        for name, amount, most in (("denoise", self.denoise, MAX_DENOISE), ("sharpen", self.sharpen, MAX_SHARPEN)):
+        """PlanError where an amount or a number of steps is out of range."""
+        for name, amount, most in (
+            ("denoise", self.denoise, MAX_DENOISE),
+            ("sharpen", self.sharpen, MAX_SHARPEN),
+            ("back_projection", self.back_projection, MAX_BACK_PROJECTION),
+        ):
             if not 0 <= amount <= most:
                 raise PlanError(
                     f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}", code="BAD_SETTING"

@@ -1,4 +1,4 @@
-"""A job without a catalog: one input, one output, as the command line names them."""
+"""A job without a catalog: one input, one output, as the command line names them; or an array, and no output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         sources = [source.replace("{band}", band) for band in bands]
     else:
         sources = [source]
-    treatment = Treatment(**{name: options.pop(name) for name in _TREATMENT & options.keys()})
+    treatment = _treatment(options)
     return Job(
         paths=tuple(Path(os.path.realpath(path)) for path in sources),
         model=resolve(options.pop("model", DEFAULT_MODEL)),
@@ -43,3 +43,22 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         bands=bands,
         **options,
     )
+
+
+def array_job(model: str, **options: Any) -> Job:
+    """The job of an array: what is asked of the generator, and no place on any disk. `options` as for a file."""
+    treatment = _treatment(options)
+    return Job(
+        paths=(),
+        model=resolve(model),
+        treatment=treatment,
+        product=ProductPaths(Path(), "array.tif"),
+        scratch=Path(),
+        scene="array",
+        **options,
+    )
+
+
+def _treatment(options: dict[str, Any]) -> Treatment:
+    """The fields of a treatment, taken out of `options`."""
+    return Treatment(**{name: options.pop(name) for name in _TREATMENT & options.keys()})

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from srcore.progress import Progress
 from srcore.samples.landscape import BANDS, render
+from srcore.storage.disk.files import write_atomic
 from srcore.storage.raster.write_sample import BLOCK, NODATA, SampleFile, write_sample
 
+CATALOG = Path(__file__).parent / "data_catalog.yaml"
+"""The catalog of the project, to which this is a link: an installed package brings its text along."""
 SCALE = 2
 LR_GSD_M = 10.0
 
@@ -58,6 +61,15 @@ def make_archive(folder: Path, progress: Progress | None = None) -> list[Path]:
         _write(folder / "hr" / path.name, sample, LR_GSD_M / SCALE, truth)
         paths.append(path)
     return paths
+
+
+def write_catalog(folder: Path) -> Path:
+    """`folder`/data_catalog.yaml, as it ships; one that is there stays as it is. Gives its path."""
+    path = folder / CATALOG.name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, CATALOG.read_bytes())
+    return path
 
 
 def _shifted(progress: Progress, before: int, total: int, rows: int, _: int) -> None:

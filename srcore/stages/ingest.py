@@ -46,14 +46,14 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    sampler = _Sampler(plan.tiles, len(plan.header.bands))
+    sampler = Sampler(plan.tiles, len(plan.header.bands))
     sums = []
     with open_scene(plan.header) as reader:
         # of the scene, before the first tile: every tile is denoised by the same numbers
-        noise = noise_deviation(list(_windows(reader, plan.tiles.shape))) if plan.treatment.denoise else ()
+        noise = noise_deviation(list(noise_windows(reader, plan.tiles.shape))) if plan.treatment.denoise else ()
         for tile in plan.tiles:
             found = cut(reader, plan.tiles, tile, [plan.treatment.denoise * band for band in noise])
-            core = _core_inside(plan.tiles, tile)
+            core = core_inside(plan.tiles, tile)
             core_valid = found.valid[core]
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
@@ -78,7 +78,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     return result
 
 
-def _windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+def noise_windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
     """Values and validity (C, Y, X) of windows spread over the scene: the same for every way to cut it."""
     each = max(1, int(NOISE_WINDOWS ** (1 / len(shape))))
     sides = [min(n, NOISE_WINDOW_PX if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
@@ -91,19 +91,26 @@ def _windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArra
         yield values.reshape(-1, *values.shape[-2:]), valid.reshape(-1, *valid.shape[-2:])
 
 
-def _core_inside(tiles: TilePlan, tile: Tile) -> Window:
+def core_inside(tiles: TilePlan, tile: Tile) -> Window:
+    """Of a tile (C, *core + 2 halo): what it owns of the scene."""
     return (
         slice(None),
         *(slice(h, h + w.stop - w.start) for h, w in zip(tiles.halo, tile.core, strict=True)),
     )
 
 
-class _Sampler:
+def sample_step(shape: Sequence[int]) -> int:
+    """Every which pixel along each axis of a scene decides its normalisation."""
+    pixels = float(np.prod(shape, dtype=np.float64))
+    return max(1, ceil(float((pixels / SAMPLES) ** (1 / len(shape)))))
+
+
+class Sampler:
     """Every k-th valid pixel of the scene's own grid: the same sample for every way to cut it."""
 
     def __init__(self, tiles: TilePlan, bands: int) -> None:
         pixels = float(np.prod(tiles.shape, dtype=np.float64))
-        self.step = max(1, ceil((pixels / SAMPLES) ** (1 / len(tiles.shape))))
+        self.step = sample_step(tiles.shape)
         self.samples: list[list[NDArray[Any]]] = [[] for _ in range(bands)]
         self.valid = np.zeros(bands, np.int64)
         self.squares = np.zeros(bands)
@@ -122,10 +129,13 @@ class _Sampler:
             kept.append(values[band][grid][valid[band][grid]])
 
     def spread(self) -> Normalisation:
+        """The map that takes the 2nd and the 98th percentile of each band to 0 and 1."""
         return percentile_normalisation([np.concatenate(kept) for kept in self.samples])
 
     def removed(self) -> tuple[float, ...]:
+        """Root mean square of what was taken out of the valid pixels of each band, in DN."""
         return root_mean(self.squares, self.valid)
 
     def valid_share(self) -> tuple[float, ...]:
+        """Valid pixels over all pixels, per band."""
         return tuple(float(count / self.pixels) for count in self.valid)

@@ -239,7 +239,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     from srcore.engine import Engine, choose_device, choose_precision
     from srcore.engine.choice import Case, choose
 
-    spec, generator = _proved(plan.model, plan.model_digest)
+    spec, generator = proved(plan.model, plan.model_digest)
     device = choose_device(plan.device)
     precision = choose_precision(plan.precision, spec, device)
     samples = _samples(plan, ingested) if precision == "int8" else ()
@@ -255,7 +255,7 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
 
 
 @lru_cache(maxsize=2)
-def _proved(model: Path, _digest: str) -> tuple[Spec, Generator]:
+def proved(model: Path, _digest: str) -> tuple[Spec, Generator]:
     """A checkpoint whose halo is proved: once a process, not once a scene."""
     from srcore.engine import prove
     from srcore.weights import load_generator

@@ -33,19 +33,23 @@ def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float]
     its value from the same neighbour as in the whole scene: an invalid pixel within `halo` of a valid one has
     its nearest valid pixel at most halo * sqrt(axes) away. What denoising sees is halo, too.
     """
-    index = tiles.sources(tile)
-    seen = [h + (DENOISE_PX if any(noise) and axis >= len(tiles.halo) - 2 else 0) for axis, h in enumerate(tiles.halo)]
-    margin = [ceil(h * sqrt(len(seen))) for h in seen]
-    window: Window = tuple(
-        slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
-        for i, m, n in zip(index, margin, tiles.shape, strict=True)
-    )
+    index, window = tiles.sources(tile), cut_window(tiles, tile, noise)
     values, valid = reader.read(window)
     plain = _filled(values, valid, tiles)
     values = quantise(denoised(plain, noise), plain.dtype) if any(noise) else plain
     relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
     tile_plain = np.ascontiguousarray(plain[relative])
     return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), valid[relative], tile_plain)
+
+
+def cut_window(tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Window:
+    """What `cut` reads of the scene for a tile."""
+    seen = [h + (DENOISE_PX if any(noise) and axis >= len(tiles.halo) - 2 else 0) for axis, h in enumerate(tiles.halo)]
+    margin = [ceil(h * sqrt(len(seen))) for h in seen]
+    return tuple(
+        slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
+        for i, m, n in zip(tiles.sources(tile), margin, tiles.shape, strict=True)
+    )
 
 
 def _filled(values: NDArray[Any], valid: NDArray[np.bool_], tiles: TilePlan) -> NDArray[Any]:

@@ -14,7 +14,7 @@ import rasterio
 from scipy import ndimage
 
 from srcore.catalog import load_catalog
-from srcore.samples import SAMPLES, make_archive, make_large
+from srcore.samples import SAMPLES, make_archive, make_large, write_catalog
 from srcore.samples.archive import all_below, footprint, halve
 from srcore.samples.landscape import render
 from srcore.storage.archive.sources import find_hr, find_scenes
@@ -110,6 +110,14 @@ def test_large_scene_is_made_in_flat_memory(tmp_path: Path) -> None:
         assert not file.read(1, window=((0, 9), (0, 9))).any()
     assert (part > 0).all()
     assert all(band.std() > 50 for band in part)
+
+
+def test_the_catalog_is_written_where_there_is_none(tmp_path: Path) -> None:
+    path = write_catalog(tmp_path / "new")
+    assert path.read_bytes() == CATALOG.read_bytes()
+    assert load_catalog(path).dataset("sample-landscape").model == "srcore-x2"
+    path.write_text("mine")
+    assert write_catalog(tmp_path / "new").read_text() == "mine"
 
 
 def test_shipped_catalog_works_as_it_stands(archive: Path) -> None:
