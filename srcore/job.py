@@ -11,6 +11,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
+from srcore.storage.raster.beside import neighbours
 from srcore.treatment import Treatment
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
@@ -59,6 +60,11 @@ class Job:
     def home(self) -> Path:
         """The folder that the user chose, the store or that of the output: below it no link is followed."""
         return self.product.folder.parents[2] if self.dataset else self.product.folder
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The sources, and all that lies beside them and may be read for them."""
+        return self.paths if self.kind == "volume" else (*self.paths, *neighbours(self.paths))
 
     @property
     def configuration(self) -> str:

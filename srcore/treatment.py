@@ -13,6 +13,7 @@ from typing import Any
 
 from srcore.errors import PlanError
 from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
+from srcore.nodata import AlphaRule
 from srcore.radiometry import BACK_PROJECTION
 from srcore.trust import Trust
 
@@ -26,6 +27,8 @@ class Treatment:
 
     nodata: float | None = None
     """DN for 'nothing here' that the user names; None: what the files say."""
+    alpha: AlphaRule = "auto"
+    """What a band means that is called alpha; auto: its values tell."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0

@@ -23,6 +23,7 @@ from flows.cli.options import (
     print_json,
 )
 from srcore.filters import MAX_DENOISE, MAX_SHARPEN
+from srcore.nodata import ALPHA_RULES
 from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 from srcore.settings import BACKENDS
 
@@ -37,6 +38,7 @@ def upscale(
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
+    alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
@@ -76,6 +78,7 @@ def upscale(
     from srcore.run.scene import STAGES, run_scene
 
     check_choice("--until", until, (*STAGES, "publish"))
+    check_choice("--alpha", alpha, ALPHA_RULES)
     check_choice("--device", device, ("auto", "cpu", "cuda"))
     check_choice("--precision", precision, ("auto", "float32", "bfloat16", "int8"))
     check_choice("--backend", chosen_backend(backend), BACKENDS)
@@ -87,6 +90,7 @@ def upscale(
         scale=_scale(scale),
         bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata,
+        alpha=alpha,
         device=device,
         precision=precision,
         backend=chosen_backend(backend),
@@ -107,6 +111,8 @@ def upscale(
     else:
         for written in receipt.outputs:
             out.print(f"{receipt.verdict}: {job.product.folder / written.name}")
+        for flag in receipt.flags:
+            out.print(f"note: {flag}", markup=False)
 
 
 def run(
@@ -247,3 +253,15 @@ def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
     for outcome in outcomes:
         table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
     out.print(table)
+    for flag, scenes in _flagged(outcomes).items():
+        of = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
+        out.print(f"note: {of}: {flag}", markup=False)
+
+
+def _flagged(outcomes: list[Any]) -> dict[str, list[str]]:
+    """What a user should know, and of which scenes: an archive says the same of most."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for flag in outcome.receipt.flags if outcome.receipt is not None else ():
+            found.setdefault(flag, []).append(outcome.scene)
+    return found

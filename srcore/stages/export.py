@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
-        stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
+        header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
+        stac.write_item(staged.stac, stac.build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
     # Hashed behind the reading back: what changes from here on is found by `publish`.
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import GridError, SourceError
+from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Header, Kind
 from srcore.storage.nifti.header import is_nifti, read_nifti_header
@@ -39,6 +40,7 @@ class HeaderReader(Protocol):
         bands: Sequence[str] | None = None,
         nodata: float | None = None,
         roots: Sequence[Path] | None = None,
+        alpha: AlphaRule = "auto",
     ) -> Header: ...
 
 
@@ -65,8 +67,9 @@ def read_header(
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
+    alpha: AlphaRule = "auto",
 ) -> Header:
-    """The header of a scene, by the reader that its first file needs; no pixel is read.
+    """The header of a scene and what lies beside its files, by the reader that its first file needs.
 
     `kind`: what the scene should be; None: whatever it is. Raises SourceError, WRONG_KIND for the other kind, or
     GridError for what cannot be processed.
@@ -75,7 +78,7 @@ def read_header(
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
     first = real_file(paths[0], roots)
     found = next(one for one in FORMATS if one.is_of(first))
-    header = found.read_header(paths, bands, nodata, roots)
+    header = found.read_header(paths, bands, nodata, roots, alpha)
     if kind is not None and header.kind != kind:
         raise SourceError(
             f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
@@ -46,11 +47,12 @@ def read_nifti_header(
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
+    alpha: AlphaRule = "auto",
 ) -> Header:
     """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
 
-    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. Raises
-    SourceError for what is not one 3-D volume of real numbers.
+    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. `alpha` is for
+    rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real numbers.
     """
     if len(paths) != 1:
         raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")

@@ -60,9 +60,7 @@ def _share_between(dataset: Any, index: int) -> float:
         np.unique(np.linspace(0, n - side, WINDOWS).astype(int))
         for n, side in zip((dataset.height, dataset.width), sides, strict=True)
     ]
-    parts = [
-        dataset.read(index, window=Window(int(col), int(row), sides[1], sides[0])).ravel() for row, col in product(*starts)
-    ]
-    values = np.concatenate(parts)
+    windows = [Window(int(col), int(row), sides[1], sides[0]) for row, col in product(*starts)]
+    values = np.concatenate([dataset.read(index, window=window).ravel() for window in windows])
     full = np.fmax.reduce(values, initial=0)
     return float(np.mean((values != 0) & (values != full)))

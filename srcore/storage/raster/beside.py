@@ -78,8 +78,9 @@ def _there(places: Sequence[Path], kind: int) -> Iterator[Path]:
     for place in places:
         listing = _listing(place.parent, _changed(place.parent))
         for name in _names(place)[kind]:
-            alike = listing.get(name.casefold(), ())
-            yield from (place.parent / one for one in sorted(alike, key=lambda one: (not one.startswith(place.stem), one)))
+            alike = sorted(listing.get(name.casefold(), ()))
+            # Of two that differ in case alone, the one with the raster's own name.
+            yield from (place.parent / one for one in sorted(alike, key=lambda one: not one.startswith(place.stem)))
 
 
 def _names(path: Path) -> tuple[tuple[str, ...], ...]:

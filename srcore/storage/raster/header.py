@@ -1,7 +1,7 @@
 """The header of a raster scene: one file of many bands, or several files of one band each.
 
-Everything that a header alone can refuse is refused here, before a pixel is read; what lies beside a file is its header,
-too. Of pixels only a sample of an alpha band is looked at.
+Everything that a header alone can refuse is refused here, before a pixel is read. What lies beside a file is part of
+its header; of pixels only a sample of an alpha band is looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import SourceError
+from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES
@@ -19,7 +20,7 @@ from srcore.storage.raster.alpha import alpha_band
 from srcore.storage.raster.bands import joined, selected
 from srcore.storage.raster.beside import find_beside, sidecar
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
-from srcore.storage.raster.open_file import AlphaRule, OpenFile, Wish
+from srcore.storage.raster.open_file import OpenFile, Wish
 from srcore.storage.raster.pam import Pam, read_pam
 from srcore.storage.raster.place import find_place
 from srcore.storage.raster.validity import Rule, find_rules, in_one_form, with_user_number
@@ -71,7 +72,8 @@ def _header(file: OpenFile) -> Header:
     bands = {i: _band(file, i, names[i - 1], rules[i - 1]) for i in dataset.indexes}
     alpha = bands.pop(hides) if hides else None
     if not bands:
-        raise SourceError(f"{file.path}: the file has no data band", "an alpha band alone", "give a file with data bands")
+        do = "give a file with data bands"
+        raise SourceError(f"{file.path}: the file has no data band", "an alpha band alone", do)
     tags = {**text(dataset.tags, {}, file.flags), **file.pam.tags}
     kept = true_tags(tags, file.flags)
     _note_words(file, kept)
@@ -141,7 +143,7 @@ def _note_words(file: OpenFile, tags: dict[str, str]) -> None:
     """Note what the .aux.xml was read for; nothing where it holds statistics alone, as many do."""
     pam, beside = file.pam, file.beside.words
     said = {word for words in pam.bands.values() for word in words.said}
-    known = [word for word in ("nodata", "scale", "offset", "unit", "name", "colour") if word in said]
+    known: list[str] = [word for word in ("nodata", "scale", "offset", "unit", "name", "colour") if word in said]
     for word, value in (("CRS", pam.crs), ("place", pam.affine), ("control points", pam.points)):
         known += [word] if value else []
     if set(pam.tags) & set(tags) or any(words.tags for words in pam.bands.values() if _true(words.tags)):

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from srcore.nodata import AlphaRule
 from srcore.storage.raster.beside import Beside
 from srcore.storage.raster.pam import Pam
-
-AlphaRule = Literal["auto", "mask", "data"]
-"""What a band that is called alpha means: by its values, a mask, or data like any other."""
-ALPHA_RULES: tuple[AlphaRule, ...] = ("auto", "mask", "data")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from srcore.storage.raster.beside import bad_sidecar
 Affine = tuple[tuple[float, float, float], tuple[float, float, float]]
 """(x, y) of the corner of (row, column), as `srcore.grid.Grid` keeps it."""
 
-WKT = re.compile(r"\s*(PROJ|GEO|GEOD|GEOG|VERT|COMPD?|LOCAL|ENG|BOUND|COMPOUND|TIME|DERIVED)[A-Z]*(CRS|CS|CCS)\s*\[", re.I)
+WKT = re.compile(r"[A-Z][A-Z_]{3,24}\s*\[")
 EPSG = re.compile(r"EPSG:\d{1,9}")
 INFINITE = {"1.#inf": math.inf, "-1.#inf": -math.inf, "1.#qnan": math.nan, "-1.#ind": math.nan, "1.#ind": math.nan}
 """What Windows prints."""

@@ -52,7 +52,7 @@ class RasterReader:
                     seen[band.mask] = self._shown(band, band.mask, window)
                 valid[i] &= seen[band.mask]
         if header.alpha is not None:
-            valid &= self.read_alpha(window) > 0
+            valid &= np.asarray(self.read_alpha(window)) > 0
         return valid
 
     def _shown(self, band: Band, mask: Mask, window: tuple[slice, ...]) -> NDArray[np.bool_]:
