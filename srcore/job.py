@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +65,8 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The sources, and all that lies beside them and may be read for them."""
-        return self.paths if self.kind == "volume" else (*self.paths, *neighbours(self.paths))
+        real = tuple(Path(os.path.realpath(path)) for path in self.paths)
+        return real if self.kind == "volume" else (*real, *neighbours(self.paths))
 
     @property
     def configuration(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from srcore.errors import printable
 from srcore.layout import ProductPaths
 from srcore.progress import Progress, silent
 from srcore.report.pictures import paint_pictures
@@ -107,7 +108,7 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
     return stac.ProductFacts(
         id=plan.scene,
         when=stac.acquired(plan.header) or changed,
-        sources=tuple(path.name for path in plan.header.paths),
+        sources=tuple(printable(path.name) for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,
         properties={

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from srcore.checkpoints import Spec, read_spec
-from srcore.errors import PlanError, StoreError
+from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
@@ -133,6 +133,10 @@ def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
 
 
 def _check_output(job: Job, inputs: Sequence[Path]) -> None:
+    if printable(str(job.product.data)) != str(job.product.data):
+        raise PlanError(
+            f"{job.product.data}: an output's name must be UTF-8", "", "give another name", code="BAD_OUTPUT"
+        )
     folder = job.product.folder
     refuse_links(job.home, folder, job.scratch)
     written = written_files(job.product, job.outputs)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from srcore.errors import GridError, SourceError
 from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import real_file
+from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind
 from srcore.storage.nifti.header import is_nifti, read_nifti_header
 from srcore.storage.nifti.volume import open_nifti
@@ -76,6 +77,7 @@ def read_header(
     """
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
+    refuse_folder(paths[0])
     first = real_file(paths[0], roots)
     found = next(one for one in FORMATS if one.is_of(first))
     header = found.read_header(paths, bands, nodata, roots, alpha)

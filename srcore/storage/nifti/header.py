@@ -27,6 +27,7 @@ from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
+from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
@@ -94,10 +95,10 @@ def _version(start: bytes) -> int:
 def parse_nifti(path: Path) -> Any:
     """nibabel's header, of version 1 or 2, from the first bytes alone: extensions are not touched."""
     with open_unpacked(path) as file:
-        start = take(file, 544, path)
+        start = take(file, HEAD, path)
     version = _version(start)
     if not version:
-        raise SourceError(f"{path}: not a NIfTI volume in one file", _looks_like(start), "convert it to .nii.gz")
+        raise stranger(path, start)
     size = HEADERS[version].template_dtype.itemsize
     # It would print what it mends; a refusal is one line of ours.
     imageglobals.logger.setLevel(logging.CRITICAL)
@@ -110,14 +111,6 @@ def parse_nifti(path: Path) -> Any:
     if offset < size:
         raise SourceError(f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again")
     return head
-
-
-def _looks_like(start: bytes) -> str:
-    if start[344:347] == b"ni1":
-        return "a .hdr/.img pair"
-    if start[128:132] == b"DICM":
-        return "a DICOM file"
-    return f"first bytes {start[:8].hex(' ')}" if start else "an empty file"
 
 
 def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:

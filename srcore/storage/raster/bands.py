@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srcore.errors import GridError, SourceError
+from srcore.errors import GridError, SourceError, printable
 from srcore.storage.header import Band, Header
 
 SAME = 1e-6
@@ -21,7 +21,9 @@ def joined(headers: Sequence[Header]) -> Header:
     for header in headers:
         _refuse_stranger(first, header)
     # A file's own description says which band it is; without one, its name does.
-    bands = [b if b.name != "band 1" else replace(b, name=Path(b.path).stem) for h in headers for b in h.bands]
+    bands = [
+        b if b.name != "band 1" else replace(b, name=printable(Path(b.path).stem)) for h in headers for b in h.bands
+    ]
     return replace(
         first,
         bands=tuple(bands),

@@ -12,6 +12,7 @@ Upper and lower case do not count, as for GDAL. Where the scene is a link, both 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -44,8 +45,14 @@ class Beside:
 
 def find_beside(path: Path) -> Beside:
     """The files beside `path`, and where that is a link also those beside the file; none of them opened."""
-    places = tuple(dict.fromkeys((path.absolute(), path.resolve())))
+    places = tuple(dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))))
     return Beside(*(next(_there(places, kind), None) for kind in range(len(fields(Beside)))))
+
+
+def with_its_neighbours(path: Path) -> Path:
+    """The file that `path` leads to; the link itself where files lie beside it that do not lie beside the file."""
+    real = Path(os.path.realpath(path))
+    return path if path != real and set(neighbours([path])) - set(neighbours([real])) else real
 
 
 def neighbours(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -56,7 +63,7 @@ def neighbours(paths: Iterable[Path]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for path in paths:
         with suppress(SourceError):
-            found |= dict.fromkeys(near.resolve() for near in find_beside(path).paths)
+            found |= dict.fromkeys(Path(os.path.realpath(near)) for near in find_beside(path).paths)
     return tuple(found)
 
 

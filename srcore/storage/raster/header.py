@@ -6,6 +6,7 @@ its header; of pixels only a sample of an alpha band is looked at.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +91,7 @@ def _header(file: OpenFile) -> Header:
         gcps_crs=place.points_crs,
         area_or_point="Point" if tags.get("AREA_OR_POINT") == "Point" else "Area",
         tags=kept,
-        beside=tuple(str(path.resolve()) for path in file.used),
+        beside=tuple(os.path.realpath(path) for path in file.used),
         flags=file.told(),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from srcore.errors import printable
 from srcore.nodata import AlphaRule
 from srcore.storage.raster.beside import Beside
 from srcore.storage.raster.pam import Pam
@@ -65,4 +66,4 @@ class OpenFile:
     def told(self) -> tuple[str, ...]:
         """All flags, each once."""
         read = (f"read beside the file: {path.name} ({', '.join(words)})" for path, words in self.used.items())
-        return tuple(dict.fromkeys((*read, *self.flags)))
+        return tuple(dict.fromkeys(map(printable, (*read, *self.flags))))
