@@ -64,7 +64,7 @@ class Undeclared:
             if odd is None:
                 self.least[band], self.most[band] = min(self.least[band], low), max(self.most[band], high)
                 return
-            same = values == values.dtype.type(odd)
+            same = np.abs(values) >= HUGE if abs(odd) >= HUGE else values == values.dtype.type(odd)
             self.counts[band][odd] = self.counts[band].get(odd, 0) + int(np.count_nonzero(same))
             values = values[~same]
 
@@ -76,7 +76,10 @@ class Undeclared:
             line[-1] |= span.stop == size
         self.border += int(np.count_nonzero(edge))
         for number, counts in self.framed.items():
-            same = ((values == number) & valid).all(axis=0)
+            same = (values[0] == number) & valid[0]
+            for band, seen in zip(values[1:], valid[1:], strict=True):
+                if same.any():
+                    same &= (band == number) & seen
             counts[0] += int(np.count_nonzero(same & edge))
             counts[1] += int(np.count_nonzero(same))
 
@@ -132,7 +135,7 @@ class Undeclared:
         )
         return (
             f"{text} {where} looks like nodata and is data here",
-            f"{100 * count / self.pixels:.2g} % of the pixels",
+            f"{100 * count / self.pixels:.3g} % of the pixels",
             do,
         )
 
@@ -141,7 +144,7 @@ class Undeclared:
         between = pixels - empty - full
         if between <= FEW * pixels:
             return ()
-        text = f"{100 * between / pixels:.2g} % of the alpha band lies between 0 and full: it hides where it is 0 only"
+        text = f"{100 * between / pixels:.3g} % of the alpha band lies between 0 and full: it hides where it is 0 only"
         return (text,)
 
 

@@ -23,6 +23,11 @@ _LANDSAT = "give its bands: srcore upscale 'LC08_..._{{band}}.TIF' OUT.tif --ban
 
 KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb".{128}DICM|\x02\x00\x00\x00UL|\x08\x00[\x00-\x20]\x00(CS|DA|SH|UI)", "a DICOM file", _DICOM),
+    (
+        rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|\x89PNG|\x00\x00\x00\x0cjP",
+        "a raster under another name",
+        "unpack and rename it, as its format is called: .tif, .png, .jp2",
+    ),
     (rb"NRRD\d{4}", "an NRRD volume", _C3D),
     (rb"(?=.*?NDims *=)(ObjectType|Comment|NDims) *=", "a MetaImage volume (MHA, MHD)", _C3D),
     (rb".{344}ni1|\x5c\x01\x00\x00.{34}r|\x00\x00\x01\x5c.{34}r", "an Analyze or NIfTI pair of .hdr and .img", _C3D),
