@@ -128,11 +128,8 @@ class Undeclared:
         text = str(int(number)) if abs(number) < 1e15 and float(number).is_integer() else f"{number:.9g}"
         names = ", ".join(self.bands[band] for band in bands[:8]) + (" ..." if len(bands) > 8 else "")
         where = f"in {names}" if bands else "around the scene, in all bands"
-        do = (
-            "set it in a mask beside or inside the file"
-            if self.declared
-            else f"--nodata {text} (nodata: {text} in the catalog)"
-        )
+        give = f"--nodata {text}" + (f" (nodata: {text} in the catalog)" if len(self.shape) == 2 else "")
+        do = "set it in a mask beside or inside the file" if self.declared else give
         return (
             f"{text} {where} looks like nodata and is data here",
             f"{100 * count / self.pixels:.3g} % of the pixels",

@@ -95,10 +95,11 @@ def open_scene(header: Header) -> AbstractContextManager[SceneReader]:
 
 def hr_header(path: Path, lr: Header, sr: Header) -> Header:
     """The header of the true HR; GridError unless it has the bands and the size of the SR."""
-    header = read_header([path], lr.kind)
+    alpha: AlphaRule = "auto" if lr.alpha is None else "mask"
+    header = read_header([path], lr.kind, alpha=alpha)
     names = {band.name for band in header.bands}
     if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
-        header = read_header([path], lr.kind, [band.name for band in lr.bands])
+        header = read_header([path], lr.kind, [band.name for band in lr.bands], alpha=alpha)
     if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
         found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
         wanted = f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}"
