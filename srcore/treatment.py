@@ -13,7 +13,7 @@ from typing import Any
 
 from srcore.errors import PlanError
 from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
-from srcore.nodata import AlphaRule
+from srcore.nodata import ALPHA_RULES, AlphaRule
 from srcore.radiometry import BACK_PROJECTION
 from srcore.trust import Trust
 
@@ -54,7 +54,9 @@ class Treatment:
         return {name: amount for name in ("denoise", "sharpen") if (amount := getattr(self, name))}
 
     def check(self) -> None:
-        """PlanError where a filter's amount is out of range."""
+        """PlanError where a filter's amount is out of range, or alpha means nothing that is known."""
+        if self.alpha not in ALPHA_RULES:
+            raise PlanError("what alpha means is not known", repr(self.alpha), f"give one of {', '.join(ALPHA_RULES)}")
         for name, amount, most in (("denoise", self.denoise, MAX_DENOISE), ("sharpen", self.sharpen, MAX_SHARPEN)):
             if not 0 <= amount <= most:
                 raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
