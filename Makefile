@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-nightly lint bench bench-quality serve clean
+.PHONY: help docs demo test test-browser test-nightly lint bench bench-quality serve clean
 
 help:
 	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
 	@echo "make test          run the tests"
 	@echo "make lint          style, types and import contracts"
-	@echo "make bench         the benchmarks: network, pipeline, peers, memory, workers, export"
+	@echo "make docs          what is made from the code: docs/codes.md"
+	@echo "make bench         the benchmarks: start-up, network, pipeline, peers, memory, workers, export"
 	@echo "make bench-quality PSNR and SSIM of every model that ships (SRCORE_DATA: trainset/ and data/)"
 	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
 	@echo "make test-browser  drive the Prefect UI in Chromium"
@@ -43,6 +44,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python -m srcore.codes > docs/codes.md
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

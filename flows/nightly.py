@@ -156,7 +156,7 @@ def main(
         else:
             state = night_state(run_night(path, dataset, partial(_plain, path, limit, force, outdated)))
     except SRError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error} [{error.code}]", err=True)
         raise typer.Exit(error.exit_code) from error
     typer.echo(state.message, err=state.is_failed())
     raise typer.Exit(1 if state.is_failed() else 0)

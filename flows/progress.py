@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from srcore.run.scene import StageCall, plain
 
 
@@ -19,14 +16,17 @@ def bars(*, show: bool = True) -> Iterator[StageCall[Any]]:
     if not (show and sys.stderr.isatty()):
         yield plain
         return
+    from rich import progress as drawn
+    from rich.console import Console
+
     columns = (
-        TextColumn("{task.description:>9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        drawn.TextColumn("{task.description:>9}"),
+        drawn.BarColumn(),
+        drawn.MofNCompleteColumn(),
+        drawn.TimeElapsedColumn(),
+        drawn.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with drawn.Progress(*columns, console=Console(stderr=True)) as progress:
 
         def call(name: str, stage: Callable[[Callable[[int, int], None]], Any]) -> Any:
             bar = progress.add_task(name, total=1)

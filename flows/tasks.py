@@ -44,8 +44,8 @@ def run_stage(stage: str, dataset: str, scene: str, function: Callable[[Progress
 
 
 def can_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """True when the error itself says that trying again can help."""
-    return isinstance(state.data, SRError) and state.data.retryable
+    """True when the error itself says that trying again after a pause can help."""
+    return isinstance(state.data, SRError) and state.data.reason.retry == "soon"
 
 
 TASKS: dict[str, Task[..., Any]] = {

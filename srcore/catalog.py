@@ -23,13 +23,11 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from srcore.checkpoints import CHAMPION
+from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.documents import read_document
 from srcore.errors import CatalogError
-from srcore.filters import MAX_DENOISE, MAX_SHARPEN
 from srcore.layout import SAFE_ID
 from srcore.limits import LIMITS, LimitChange
-from srcore.nodata import AlphaRule
-from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
 from srcore.treatment import Treatment
 
 Output = Literal["cog", "nifti", "stac", "report", "quicklook", "trust"]

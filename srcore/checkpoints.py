@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from srcore.errors import CheckpointError
 from srcore.trust import Trust
@@ -26,6 +26,9 @@ REFERENCE = re.compile(rf"({NAME.pattern})@({CHAMPION}|{CHALLENGER}|[1-9][0-9]{{
 BUILTIN = Path(__file__).parent / "pretrained"
 WEIGHTS = "model.safetensors"
 SPEC = "config.json"
+FORMER = {"tiling": "exact", "alignment": "pixel-area"}
+"""Keys that specs had while they could have one value only. A spec that still has them is read; and digests go on
+counting them, since receipts, registries and scratch folders name models by digests that did."""
 
 
 class Architecture(BaseModel):
@@ -46,15 +49,15 @@ class Spec(BaseModel):
     architecture: Architecture
     kind: Literal["raster", "volume"] = "raster"
     scale: tuple[int, ...]
-    """SR pixels per LR pixel on the generator's own axes, (Y, X) or (Z, Y, X)."""
+    """SR pixels per LR pixel on the generator's own axes, (Y, X) or (Z, Y, X).
+
+    Outer edges of LR and SR coincide; SR pixel centres lie at (i + 1/2) / scale - 1/2 in LR pixels.
+    """
     bands: Literal["any"] | int = "any"
     halo: tuple[int, ...]
     """LR pixels that the generator needs on each side of a core, on its own axes."""
     core_multiple: int = Field(default=1, gt=0)
     """Cores start and end at multiples of this many LR pixels, where a stride or a window of the generator does."""
-    tiling: Literal["exact", "blended"] = "exact"
-    alignment: Literal["pixel-area"] = "pixel-area"
-    """Outer edges of LR and SR coincide; SR pixel centres lie at (i + 1/2) / scale - 1/2 in LR pixels."""
     normalise: Literal["percentile", "none"] = "percentile"
     """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -69,6 +72,13 @@ class Spec(BaseModel):
     trust: Trust | None = None
     """How far its pixels may be off, as calibrated on held-out scenes; None: no trust map can be made."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_keys(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        return {key: value for key, value in document.items() if key not in FORMER or value != FORMER[key]}
+
     @cached_property
     def digest(self) -> str:
         """sha256 over everything that decides the pixels: architecture, geometry, normalisation, weights."""
@@ -80,14 +90,12 @@ class Spec(BaseModel):
                 "scale",
                 "bands",
                 "halo",
-                "tiling",
-                "alignment",
                 "normalise",
                 "precision",
                 "weights_sha256",
             },
         )
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(facts | FORMER, sort_keys=True).encode()).hexdigest()
 
     def margin_for(self, pixels: int) -> int:
         """LR pixels around a core where what follows the generator needs so many: what keeps the tile on the grid."""
@@ -138,7 +146,9 @@ def read_spec(folder: Path) -> Spec:
     try:
         return Spec.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read", error.strerror or "", "give a checkpoint folder") from error
+        raise CheckpointError(
+            f"{path} cannot be read", error.strerror or "", "give a checkpoint folder", code="NOT_READABLE"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -156,4 +166,5 @@ def write_spec(folder: Path, spec: Spec) -> None:
             f"{folder / SPEC} cannot be written",
             error.strerror or "",
             "copy the checkpoint to a folder that you may write to",
+            code="NOT_WRITABLE",
         ) from error

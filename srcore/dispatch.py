@@ -35,9 +35,6 @@ IDLE_SECONDS = 300.0
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
 
-HOPELESS = frozenset({"DISK_FULL", "MODEL_CHANGED", "NO_BACKEND", "BACKEND_NUMERICS"})
-"""Reason codes that all other tiles would meet, too: the run ends."""
-
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
 
@@ -81,8 +78,9 @@ def run_tiles(
     """Do `work` for every tile and hand each result to `arrived`, here, as it comes.
 
     Tasks hold `batch` tiles. A failing tile is tried again, alone, up to RETRIES times. When all others are
-    done, TileError names those that failed for good, with the last error of the first. A full disk ends the run
-    at once. TileError NO_SCHEDULER or NO_WORKERS when the cluster goes away; what arrived stays done.
+    done, TileError names those that failed for good, with the last error of the first. A full disk, and
+    whatever else `ends_scene`, ends the run at once. TileError NO_SCHEDULER or NO_WORKERS when the cluster goes away;
+    what arrived stays done.
     """
     if not tiles:
         return
@@ -149,11 +147,11 @@ class _Ledger(Generic[T]):
                 outcome.error,
                 extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)},
             )
-            if outcome.error.retryable and tried <= RETRIES and outcome.error.code not in HOPELESS:
+            if outcome.error.reason.retry == "soon" and tried <= RETRIES and not outcome.error.reason.ends_scene:
                 self.queue.append([outcome.tile])
             else:
                 self.failed[outcome.tile] = outcome.error
-            if outcome.error.code in HOPELESS:
+            if outcome.error.reason.ends_scene:
                 self.queue.clear()
                 self.suspects.clear()
                 return
@@ -335,17 +333,17 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
 def _verdict(failed: dict[int, SRError]) -> SRError:
     first = failed[min(failed)]
     for error in failed.values():
-        if error.code in HOPELESS:
+        if error.reason.ends_scene:
             return error
+    tried = first.reason.retry == "soon"
+    if not tried and not isinstance(first, TileError):
+        return first
     named = ", ".join(str(index) for index in sorted(failed)[:8]) + (" ..." if len(failed) > 8 else "")
-    what = f"tile {named} failed {RETRIES + 1} times"
+    what = f"tile {named} failed {RETRIES + 1} times" if tried else f"tile {named}: {first.what}"
     if first.code == "TILE_KILLED":
         what = f"tile {named} ends its worker, each time"
-    elif not first.retryable:
-        return first
-    verdict = TileError(
-        what, first.found or first.what, "see the log; run again to redo these tiles only", code=first.code
-    )
+    do = "see the log; run again to redo these tiles only" if tried else first.do
+    verdict = TileError(what, first.found or first.what, do, code=first.code)
     verdict.tiles = tuple(sorted(failed))
     verdict.__cause__ = first
     return verdict

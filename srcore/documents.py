@@ -84,7 +84,9 @@ def read_document(path: Path) -> Document:
         loader.path = path
         return _document(path, loader.get_single_node())
     except OSError as error:
-        raise CatalogError(f"{path}: cannot be read", error.strerror or str(error), "give a readable file") from error
+        raise CatalogError(
+            f"{path}: cannot be read", error.strerror or str(error), "give a readable file", code="NOT_READABLE"
+        ) from error
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise CatalogError(

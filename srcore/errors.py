@@ -1,15 +1,12 @@
 """The errors of srcore: each says WHAT is wrong, what was FOUND and what to DO, in one line.
 
-Each class is also a standard-library class, so that callers need not know the tree, and says whether trying
-again can help (`retryable`).
+Each class is also a standard-library class, so that callers need not know the tree. Its reason code, one of
+`srcore.codes`, says whether trying again can help.
 """
 
 from __future__ import annotations
 
-TRANSIENT = frozenset(
-    {"DISK_FULL", "TOO_LARGE", "NO_SCHEDULER", "NO_WORKERS", "NOT_WRITABLE", "SOURCE_CHANGED", "MODEL_CHANGED"}
-)
-"""Reason codes of what is wrong around a scene, not with it: trying again can help, whatever the class."""
+from srcore.codes import Code, look_up
 
 
 def printable(text: str) -> str:
@@ -24,7 +21,6 @@ class SRError(Exception):
     """
 
     code = "FAILED"
-    retryable = False
     exit_code = 1
 
     def __init__(self, what: str, found: str = "", do: str = "", *, code: str | None = None) -> None:
@@ -32,8 +28,16 @@ class SRError(Exception):
         self.what, self.found, self.do = what, found, do
         if code is not None:
             self.code = code
-        if self.code in TRANSIENT:
-            self.retryable = True
+
+    @property
+    def reason(self) -> Code:
+        """What its code means."""
+        return look_up(self.code)
+
+    @property
+    def retryable(self) -> bool:
+        """True when the next run should try the same again."""
+        return self.reason.retryable
 
     def __str__(self) -> str:
         parts = [self.what, f"found {self.found}" if self.found else "", self.do]
@@ -87,7 +91,6 @@ class TileError(SRError, RuntimeError):
     """A tile failed, after its retries."""
 
     code = "TILE_FAILED"
-    retryable = True
     tiles: tuple[int, ...] = ()
     """Which, where that is known."""
 
@@ -102,14 +105,12 @@ class StoreError(SRError, OSError):
     """Stored bytes are not the bytes that were written, or cannot be written."""
 
     code = "BAD_STORE"
-    retryable = True
 
 
 class LeaseError(SRError, RuntimeError):
     """Another run works on this scene."""
 
     code = "LEASED"
-    retryable = True
 
 
 class GateError(SRError, RuntimeError):

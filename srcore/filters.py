@@ -11,11 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.filters import unsharp_mask
 
-MAX_DENOISE, MAX_SHARPEN = 4.0, 16.0
-"""Far beyond what helps anywhere (docs/quality.md)."""
 DENOISE_PX, SHARPEN_PX = 1, 2
 """LR pixels that each filter sees on each side, on the axes of a slice."""
 RADIUS = 0.5
@@ -42,6 +38,8 @@ def noise_deviation(windows: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]) -
 
 def _deviation(values: NDArray[Any], valid: NDArray[np.bool_]) -> float:
     """Of one band (Y, X) of a window; 0 where too few pixels, or too few different ones, tell."""
+    from scipy import ndimage  # here and below: slow to import, and most scenes are not filtered
+
     whole = ndimage.minimum_filter(valid, 3)[1:-1, 1:-1]
     if np.count_nonzero(whole) < LEAST:
         return 0.0
@@ -67,6 +65,8 @@ def denoised(values: NDArray[Any], deviation: Sequence[float]) -> NDArray[np.flo
 
 def _mean(values: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
     """Over windows of `size`, mirrored at the edges; not by a running sum, which would depend on where it began."""
+    from scipy import ndimage
+
     return np.asarray(ndimage.correlate(values, np.full(size, 1 / np.prod(size)), mode="mirror"))
 
 
@@ -75,6 +75,8 @@ def sharpened(values: NDArray[np.float32], amount: float, scale: int) -> NDArray
 
     Good but for SHARPEN_PX * scale pixels along the edges, which see no further.
     """
+    from skimage.filters import unsharp_mask
+
     planes = values.reshape(-1, *values.shape[-2:])
     # scikit-image has no types
     found = unsharp_mask(planes, RADIUS * scale, amount, preserve_range=True, channel_axis=0)  # type: ignore[no-untyped-call]

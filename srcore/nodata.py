@@ -1,4 +1,4 @@
-"""What means 'nothing here': numbers as GDAL compares them, equal and for floats nearly equal, too; and alpha.
+"""Numbers that mean 'nothing here', as GDAL compares them: equal, and for floats nearly equal, too.
 
 GDAL takes a and b for one number when |a - b| < 2 eps |a + b|, computed in their own dtype with the eps of float32. So
 a tag that lost digits on its way through text still finds its pixels: -9999.0001 is -9999, and -3.4e38 is
@@ -8,14 +8,10 @@ valid pixel of a product must keep off.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-AlphaRule = Literal["auto", "mask", "data"]
-"""What a band that is called alpha means: by its values, a mask of the others, or data like any other."""
-ALPHA_RULES: tuple[AlphaRule, ...] = get_args(AlphaRule)
 
 EPS = float(np.finfo(np.float32).eps)
 """For float64, too."""

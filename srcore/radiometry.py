@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-
-BACK_PROJECTION, MAX_BACK_PROJECTION = 1, 4
-"""Steps after the generator, by default and at most; docs/decisions.md, 15, says what each costs and gives."""
 
 CACHED_NUMBERS = 2**16
 """Numbers that `to_native` works on at a time: their float64 stay in the processor's cache."""
@@ -70,6 +66,8 @@ def fill_invalid(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]
     """
     if valid.all():
         return values
+    from scipy import ndimage  # slow to import, and a scene without nodata never needs it
+
     filled = values.copy()
     for band in range(len(values)):
         if not valid[band].any():

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from srcore.choices import BACKENDS
 from srcore.errors import CatalogError
 
 PREFIX = "SRCORE_"
-BACKENDS = ("auto", "eager", "fused", "compile", "openvino", "graphs")
-"""What `srcore.engine.backends` knows, and auto: this module starts without torch."""
 
 
-class Settings(BaseSettings):
-    """Read from the environment when made; the command line's options go before them."""
+class Settings(BaseModel):
+    """What the environment says; the command line's options go before it."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     catalog: Path = Path("data_catalog.yaml")
     """The catalog that is used when none is named."""
@@ -46,10 +44,16 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings; CatalogError that names the variable when one cannot be used."""
+    """The settings of the environment; CatalogError that names the variable when one cannot be used.
+
+    An empty variable is as good as none.
+    """
+    found = {name: os.environ.get(PREFIX + name.upper()) for name in Settings.model_fields}
     try:
-        return Settings()
+        return Settings.model_validate({name: value for name, value in found.items() if value})
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        raise CatalogError(f"{name}: {first['msg']}", repr(first["input"])[:80], "change or unset it") from error
+        raise CatalogError(
+            f"{name}: {first['msg']}", repr(first["input"])[:80], "change or unset it", code="BAD_SETTING"
+        ) from error

@@ -162,7 +162,7 @@ def choose_core(
         |---------- 1024 ----------|76|       1100 px, two workers: one of them computes 5/6 of the scene
         |------- 768 -------|-- 332 --|       the same halo in all, and the three small tiles fill the other's time
 
-    PlanError TOO_LARGE when the memory allows none.
+    PlanError NO_MEMORY when the memory allows none.
     """
     axes = range(len(shape))
     coupled = len(shape) == 3 and not _is_flat(halo[0], scale[0])
@@ -176,7 +176,7 @@ def choose_core(
             "not even the smallest tile fits in memory",
             f"a core of {smallest} px",
             "use fewer --workers, or a smaller --tile",
-            code="TOO_LARGE",
+            code="NO_MEMORY",
         )
     return min(allowed, key=lambda core: (_makespan(shape, halo, core, lanes), -prod(core)))
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from srcore.choices import ALPHA_RULES, BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.errors import PlanError
-from srcore.filters import MAX_DENOISE, MAX_SHARPEN, SHARPEN_PX
-from srcore.nodata import ALPHA_RULES, AlphaRule
-from srcore.radiometry import BACK_PROJECTION
+from srcore.filters import SHARPEN_PX
 from srcore.trust import Trust
 
 BACK_PROJECTION_PX = 1
@@ -56,10 +55,13 @@ class Treatment:
     def check(self) -> None:
         """PlanError where a filter's amount is out of range, or alpha means nothing that is known."""
         if self.alpha not in ALPHA_RULES:
-            raise PlanError("what alpha means is not known", repr(self.alpha), f"give one of {', '.join(ALPHA_RULES)}")
+            known = f"give one of {', '.join(ALPHA_RULES)}"
+            raise PlanError("what alpha means is not known", repr(self.alpha), known, code="BAD_SETTING")
         for name, amount, most in (("denoise", self.denoise, MAX_DENOISE), ("sharpen", self.sharpen, MAX_SHARPEN)):
             if not 0 <= amount <= most:
-                raise PlanError(f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}")
+                raise PlanError(
+                    f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}", code="BAD_SETTING"
+                )
 
     def with_trust(self, trust: Trust | None, model: str) -> Treatment:
         """This treatment with the calibration of a model; PlanError NOT_CALIBRATED where it does not hold for it."""

@@ -102,7 +102,9 @@ def _read_tensors(path: Path, spec: Spec) -> dict[str, object]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read", error.strerror or "", "restore the checkpoint") from error
+        raise CheckpointError(
+            f"{path} cannot be read", error.strerror or "", "restore the checkpoint", code="NOT_READABLE"
+        ) from error
     found = hashlib.sha256(raw).hexdigest()
     if found != spec.weights_sha256:
         raise CheckpointError(

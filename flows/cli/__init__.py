@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
+from flows.cli.explain import explain
 from flows.cli.options import out
 from srcore.errors import SRError
 from srcore.version import __version__
@@ -34,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     models.evaluate,
     scenes.serve,
     scenes.demo,
+    explain,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -61,12 +63,12 @@ def _options(
 
 
 def main() -> NoReturn:
-    """Run the command line; an SRError is one line on stderr and its exit code."""
+    """Run the command line; an SRError is one line on stderr, its reason code at the end, and its exit status."""
     try:
         app()
     except SRError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error} [{error.code}]", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(0)

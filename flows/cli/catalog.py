@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typer
-from rich.table import Table
 
 from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
 
@@ -13,6 +12,8 @@ catalog_app = typer.Typer(help="Look at the catalog, or check it.", no_args_is_h
 @catalog_app.command("list")
 def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> None:
     """The datasets, what they hold, and when they run."""
+    from rich.table import Table
+
     from srcore.catalog import load_catalog
     from srcore.storage.archive.sources import find_scenes
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
+from srcore.choices import DEVICES
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
 
     from srcore.checkpoints import Spec
     from srcore.models import Generator
@@ -34,6 +35,8 @@ models_app = typer.Typer(help="Look at the models that are there.", no_args_is_h
 @models_app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
     """The built-in models, and those of the registry."""
+    from rich.table import Table
+
     from srcore.checkpoints import BUILTIN, builtin_names, read_spec
 
     specs = [read_spec(BUILTIN / name) for name in builtin_names()]
@@ -64,12 +67,12 @@ def models_list(as_json: JsonOption = False) -> None:
 def _registered() -> list[Version]:
     """What is in the registry; nothing where there is none."""
     from srcore.errors import StoreError
-    from srcore.registry.mlflow_store import NOT_THERE, open_registry
+    from srcore.registry.mlflow_store import open_registry
 
     try:
         return open_registry().versions()
     except StoreError as error:
-        if error.code != NOT_THERE:
+        if error.code != "NO_REGISTRY":
             log.warning("%s", error)
         return []
 
@@ -161,11 +164,13 @@ def models_verify(
     as_json: JsonOption = False,
 ) -> None:
     """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
+    from rich.table import Table
+
     from srcore.engine import choose_device, prove
     from srcore.registry.references import resolve
     from srcore.weights import load_generator
 
-    check_choice("--device", device, ("auto", "cpu", "cuda"))
+    check_choice("--device", device, DEVICES)
     spec, generator = load_generator(resolve(model).folder)
     prove(spec, generator)
     rows = _backends(spec, generator, choose_device(device))
@@ -270,6 +275,8 @@ def _against(others: list[str]) -> str:
 
 def _evaluation_tables(found: Evaluation) -> Iterator[Table]:
     """Every scene; the means with their confidence intervals, and speed; the gains."""
+    from rich.table import Column, Table
+
     names = [method.name for method in found.methods]
     scenes = Table(
         Column("scene", no_wrap=True),

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from srcore.dispatch import Workers
-from srcore.settings import load_settings
+if TYPE_CHECKING:
+    from srcore.dispatch import Workers
 
-out = Console(soft_wrap=True, highlight=False)
+
+class _Terminal:
+    """Stdout for people. What draws there, and what commands need, is imported when it is used: help comes at once."""
+
+    def print(self, what: object) -> None:
+        from rich.console import Console
+
+        Console(soft_wrap=True, highlight=False).print(what)
+
+
+out = _Terminal()
 
 CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="The catalog; default: data_catalog.yaml.")]
 WorkersOption = Annotated[
@@ -26,6 +35,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
     """Options before settings before defaults."""
+    from srcore.dispatch import Workers
+    from srcore.settings import load_settings
+
     settings = load_settings()
     if count is not None and scheduler is None:
         return Workers(count)
@@ -34,11 +46,15 @@ def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
 
 def chosen_catalog(path: Path | None) -> Path:
     """The catalog that is named, or the one of the settings."""
+    from srcore.settings import load_settings
+
     return path or load_settings().catalog
 
 
 def chosen_backend(name: str | None) -> str:
     """The backend that is named, or the one of the settings."""
+    from srcore.settings import load_settings
+
     return name or load_settings().backend
 
 

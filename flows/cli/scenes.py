@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 
 from flows.cli.options import (
     CatalogOption,
@@ -22,10 +21,16 @@ from flows.cli.options import (
     out,
     print_json,
 )
-from srcore.filters import MAX_DENOISE, MAX_SHARPEN
-from srcore.nodata import ALPHA_RULES
-from srcore.radiometry import BACK_PROJECTION, MAX_BACK_PROJECTION
-from srcore.settings import BACKENDS
+from srcore.choices import (
+    ALPHA_RULES,
+    BACK_PROJECTION,
+    BACKENDS,
+    DEVICES,
+    MAX_BACK_PROJECTION,
+    MAX_DENOISE,
+    MAX_SHARPEN,
+    PRECISIONS,
+)
 
 
 def upscale(
@@ -79,8 +84,8 @@ def upscale(
 
     check_choice("--until", until, (*STAGES, "publish"))
     check_choice("--alpha", alpha, ALPHA_RULES)
-    check_choice("--device", device, ("auto", "cpu", "cuda"))
-    check_choice("--precision", precision, ("auto", "float32", "bfloat16", "int8"))
+    check_choice("--device", device, DEVICES)
+    check_choice("--precision", precision, PRECISIONS)
     check_choice("--backend", chosen_backend(backend), BACKENDS)
     where = chosen_workers(workers, scheduler)
     job = direct_job(
@@ -112,7 +117,7 @@ def upscale(
         for written in receipt.outputs:
             out.print(f"{receipt.verdict}: {job.product.folder / written.name}")
         for flag in receipt.flags:
-            out.print(f"note: {flag}", markup=False)
+            typer.echo(f"note: {flag}")
 
 
 def run(
@@ -183,6 +188,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Where every scene stands: new, changed, published or quarantined, and why."""
+    from rich.table import Table
+
     from srcore.catalog import load_catalog
     from srcore.run.dataset import scene_states
 
@@ -243,6 +250,8 @@ def _scale(text: str | None) -> tuple[int, ...] | None:
 
 
 def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
+    from rich.table import Table
+
     if not outcomes:
         out.print(f"{dataset}: no scenes found")
         return
@@ -255,7 +264,7 @@ def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
     out.print(table)
     for flag, scenes in _flagged(outcomes).items():
         of = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
-        out.print(f"note: {of}: {flag}", markup=False)
+        typer.echo(f"note: {of}: {flag}")
 
 
 def _flagged(outcomes: list[Any]) -> dict[str, list[str]]:

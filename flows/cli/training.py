@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from flows.cli.options import out
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from srcore.report.choosing import Folds, SearchFigures
     from srcore.training.config import TrainConfig
 
@@ -65,6 +66,8 @@ def _pack(recipe: TrainConfig, folder: Path) -> None:
 
 def _search_table(found: SearchFigures) -> Table:
     """A row a trial."""
+    from rich.table import Table
+
     from srcore.report.choosing import short_keys
     from srcore.report.page import setting
 
@@ -88,6 +91,8 @@ def _search_table(found: SearchFigures) -> Table:
 
 def _folds_table(found: Folds) -> Table:
     """A row a fold, and their mean with its standard deviation."""
+    from rich.table import Table
+
     table = Table("fold", f"dB over {found.plain} (95 % interval)", "places", title=f"folds of {found.name}")
     for fold in found.folds:
         gain = fold.gain

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
 
@@ -43,6 +42,8 @@ def validate(
 
 
 def _print(report: Report) -> None:
+    from rich.table import Table
+
     table = Table("check", "", "value", "limit", "what was compared")
     for check in report.checks:
         mark = "" if check.kind == "INFO" else "ok" if check.passed else check.kind

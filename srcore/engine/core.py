@@ -155,7 +155,9 @@ def super_resolve_with_trust(
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """What `super_resolve` gives, and the half widths (C, *core * scale) in DN of its trust map, NaN where invalid."""
     if facts.treatment.trust is None:
-        raise CheckpointError(f"{engine.spec.name} has no calibration for a trust map", "", "calibrate it")
+        raise CheckpointError(
+            f"{engine.spec.name} has no calibration for a trust map", "", "calibrate it", code="NOT_CALIBRATED"
+        )
     network = facts.normalisation.apply(tile)
     numbers = numbers_of(engine, network, around, facts.treatment)
     spread = self_ensemble_spread(engine, network, numbers, around, facts.treatment)

@@ -33,8 +33,6 @@ EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
 DIGEST, REPLACED, CONTRACT = "srcore.digest", "srcore.replaced", "srcore.contract"
 """Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
-AWAY, NOT_THERE = "REGISTRY_AWAY", "NO_REGISTRY"
-"""Codes of a registry that fails, and of one that nobody has made."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -94,7 +92,7 @@ def open_registry(*, create: bool = False) -> Registry:
                     "there is no registry of models yet",
                     str(database),
                     "srcore models import FOLDER makes one",
-                    code=NOT_THERE,
+                    code="NO_REGISTRY",
                 )
             database.parent.mkdir(parents=True, exist_ok=True)
     return Registry(uri)
@@ -269,7 +267,7 @@ def _mlflow() -> Any:
         import mlflow.artifacts
     except ImportError as error:
         raise StoreError(
-            "the registry of models needs MLflow", str(error), "pip install 'srcore[train]'", code=AWAY
+            "the registry of models needs MLflow", str(error), "pip install 'srcore[train]'", code="REGISTRY_AWAY"
         ) from error
     return mlflow
 
@@ -283,7 +281,7 @@ def _translated(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise StoreError(what, reason, "see SRCORE_REGISTRY", code=AWAY) from error
+        raise StoreError(what, reason, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
 
 
 def _shown(uri: str) -> str:

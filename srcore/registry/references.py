@@ -18,7 +18,7 @@ from pathlib import Path
 
 from srcore.checkpoints import CHAMPION, REFERENCE, SPEC, builtin_names, locate, read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.registry.mlflow_store import AWAY, NOT_THERE, Registry, Version, check_folder, open_registry
+from srcore.registry.mlflow_store import Registry, Version, check_folder, open_registry
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_folder
 from srcore.storage.disk.records import read_sealed, write_sealed
@@ -67,7 +67,7 @@ def _resolve(reference: str) -> Model:
         if version is not None:
             return _remembered(Model(reference, _copy(registry, version), version.digest, version.version))
     except StoreError as away:
-        if away.code not in (AWAY, NOT_THERE):
+        if away.code not in ("REGISTRY_AWAY", "NO_REGISTRY"):
             raise  # a full disk is no outage of the registry
         return _from_memory(reference, name, alias, away)
     if alias == CHAMPION and name in builtin_names():
@@ -97,7 +97,7 @@ def _from_memory(reference: str, name: str, alias: str, away: StoreError) -> Mod
     """What the reference meant when the registry was last there."""
     path = _memory(reference)
     if not path.exists():
-        if away.code == NOT_THERE and alias == CHAMPION and name in builtin_names():
+        if away.code == "NO_REGISTRY" and alias == CHAMPION and name in builtin_names():
             return _builtin(reference, name)
         raise away
     kept = read_sealed(path)

@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreError
 from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
-from srcore.report.index import is_stale, write_index
-from srcore.report.product import keep_page
-from srcore.run.scene import Run
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
@@ -29,6 +26,9 @@ from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import read_header
 from srcore.version import __version__
+
+if TYPE_CHECKING:
+    from srcore.run.scene import Run
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,11 @@ def _forget(record: Path) -> None:
 def _in_words(error: Exception) -> SRError:
     if isinstance(error, SRError):
         return error
-    told = SRError(f"unexpected {type(error).__name__}", str(error), "see the log; please report it", code="UNEXPECTED")
+    if isinstance(error, MemoryError):
+        told = SRError("the memory is full", str(error), "wait for other work, or use fewer workers", code="NO_MEMORY")
+    else:
+        what = f"unexpected {type(error).__name__}"
+        told = SRError(what, str(error), "see the log; please report it", code="UNEXPECTED")
     told.__cause__ = error
     return told
 
@@ -200,6 +204,8 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> N
         quarantine(record, job.scene, error, job.files, job.configuration, log)
         store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):
+            from srcore.report.product import keep_page
+
             keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
 
 
@@ -234,15 +240,16 @@ def run_dataset(
             continue
         done += state.due or again
         outcomes.append(run_due(catalog, state, run, force=again))
-    places = DatasetPaths(Path(catalog.store) / dataset)
-    if is_stale(places):
-        _show(places)
+    _show(DatasetPaths(Path(catalog.store) / dataset))
     return outcomes
 
 
 def _show(places: DatasetPaths) -> None:
     """The dataset's page as things stand now: a view, so a run does not fail by it."""
+    from srcore.report.index import is_stale, write_index
+
     try:
-        write_index(places)
+        if is_stale(places):
+            write_index(places)
     except SRError as error:
         log.warning("the page of %s was not written: %s", places.root.name, error)

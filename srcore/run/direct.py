@@ -27,7 +27,9 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     if "{band}" in source:
         if not bands:
-            raise SourceError(f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4")
+            raise SourceError(
+                f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4", code="BAD_SETTING"
+            )
         sources = [source.replace("{band}", band) for band in bands]
     else:
         sources = [source]

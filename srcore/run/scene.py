@@ -1,6 +1,8 @@
 """One scene, from a job to a receipt: the table of contents of a run. Knows no Prefect.
 
-The five stages are called through `call`, so that a terminal can draw a bar and a flow can make a task of each.
+The five stages are called through `call`, so that a terminal can draw a bar and a flow can make a task of each. What
+comes behind PLAN is imported as it begins: a refusal, `srcore status` and the first tile wait for nothing that they do
+not need (Zarr, torch, STAC, the report).
 """
 
 from __future__ import annotations
@@ -21,24 +23,20 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import PUBLISHING, ProductPaths, lease_path
 from srcore.progress import Progress, silent
-from srcore.report.product import write_page
-from srcore.stages.export import export
-from srcore.stages.ingest import ingest
 from srcore.stages.plan import plan_scene, save_plan
-from srcore.stages.upscale import Upscaled, upscale
 from srcore.storage.archive.ownership import clear_scratch
 from srcore.storage.archive.publish import Receipt, check_verified, publish
 from srcore.storage.archive.sweep import sweep_done, sweep_scene
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
 from srcore.storage.disk.watch import changed, same_sources
-from srcore.storage.stac.item import tag_item
-from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.version import __version__
 
 if TYPE_CHECKING:
+    from srcore.stages.upscale import Upscaled
     from srcore.stages.validate import Report
+    from srcore.storage.work.ingested import Ingested
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +67,14 @@ def run_scene(
     stage = _Stages(call, until, job.product.data)
     with ExitStack() as holding, suppress(_Reached):
         plan, lease = stage("plan", lambda progress: begin(job, workers.resolved, holding))
-        ingested: Ingested = stage("ingest", lambda progress: ingest(plan, progress))
-        upscaled: Upscaled = stage("upscale", lambda progress: upscale(plan, start() if start else workers, progress))
+        ingested: Ingested = stage("ingest", lambda progress: _ingest(plan, progress))
+        upscaled: Upscaled = stage("upscale", lambda progress: _upscale(plan, start or (lambda: workers), progress))
         same_or_refuse(plan, ingested)  # no export for a source that is another one by now
-        verified: dict[str, str] = stage("export", lambda progress: export(plan, progress))
+        verified: dict[str, str] = stage("export", lambda progress: _export(plan, progress))
         try:
             report: Report = stage("validate", lambda progress: _validate(plan, progress))
             receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
-            write_page(plan, receipt)  # before the gates: what they stop is looked at on this page
+            _write_page(plan, receipt)  # before the gates: what they stop is looked at on this page
             refuse(plan, report, ingested.flags)
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
@@ -127,11 +125,34 @@ def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run
         yield lambda job: run_scene(job, workers, call, start=started)
 
 
+def _ingest(plan: ScenePlan, progress: Progress) -> Ingested:
+    from srcore.stages.ingest import ingest
+
+    return ingest(plan, progress)
+
+
+def _upscale(plan: ScenePlan, start: Callable[[], Workers], progress: Progress) -> Upscaled:
+    from srcore.stages.upscale import upscale
+
+    return upscale(plan, start(), progress)
+
+
+def _export(plan: ScenePlan, progress: Progress) -> dict[str, str]:
+    from srcore.stages.export import export
+
+    return export(plan, progress)
+
+
 def _validate(plan: ScenePlan, progress: Progress) -> Report:
-    # VALIDATE needs torch, which costs seconds to import: only those who get here pay.
     from srcore.stages.validate import validate
 
     return validate(plan, progress)
+
+
+def _write_page(plan: ScenePlan, receipt: Receipt) -> None:
+    from srcore.report.product import write_page
+
+    write_page(plan, receipt)
 
 
 def refuse(plan: ScenePlan, report: Report, flags: Sequence[str] = ()) -> None:
@@ -153,6 +174,8 @@ def tag(plan: ScenePlan, report: Report) -> dict[str, str]:
     item = ProductPaths(plan.scratch.staged, plan.product.name).stac
     if not item.exists():
         return {}
+    from srcore.storage.stac.item import tag_item
+
     failed = [check.id for check in report.checks if not check.passed]
     facts = {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})}
     return {item.name: tag_item(item, facts)}

@@ -173,7 +173,7 @@ def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> 
             "the run does not fit in memory",
             f"{needed / 2**30:.1f} GiB projected for {max(workers, 1)} workers and {available / 2**30:.1f} GiB free",
             "use a smaller --tile or fewer --workers",
-            code="TOO_LARGE",
+            code="NO_MEMORY",
         )
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
-from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind

@@ -231,7 +231,9 @@ def read_config(path: Path) -> TrainConfig:
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise CatalogError(f"{path} cannot be read", error.strerror or "", "give a training recipe") from error
+        raise CatalogError(
+            f"{path} cannot be read", error.strerror or "", "give a training recipe", code="NOT_READABLE"
+        ) from error
     except yaml.YAMLError as error:
         raise CatalogError(f"{path} is not YAML", str(error), "correct it") from error
     return parse_config(document, str(path))
@@ -255,5 +257,10 @@ def data_folder(path: Path) -> Path:
     root = Path(os.environ.get(DATA_VARIABLE, Path(__file__).parents[2].parent / "shared"))
     folder = path if path.is_absolute() else root / path
     if not folder.is_dir():
-        raise SourceError("the data folder is absent", str(folder), f"set {DATA_VARIABLE} to the folder that holds it")
+        raise SourceError(
+            "the data folder is absent",
+            str(folder),
+            f"set {DATA_VARIABLE} to the folder that holds it",
+            code="NOT_READABLE",
+        )
     return folder

@@ -126,7 +126,9 @@ def _wish(settings: Retrain) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path} cannot be read", str(error), "correct `recipe` in the catalog") from error
+        raise CatalogError(
+            f"{path} cannot be read", str(error), "correct `recipe` in the catalog", code="NOT_READABLE"
+        ) from error
     except yaml.YAMLError as error:
         raise CatalogError(f"{path} is not YAML", str(error), "correct it") from error
     if not isinstance(found, dict):

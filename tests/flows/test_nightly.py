@@ -88,7 +88,7 @@ def test_python_m_flows_nightly_needs_no_server(catalog_path: Path, monkeypatch:
     app.command()(nightly.main)
     first = CliRunner().invoke(app, ["--catalog", str(catalog_path), "--dataset", "hills"])
     assert first.exit_code == 1
-    assert "1 failed: hills/broken (BAD_SOURCE)" in first.output
+    assert "1 failed: hills/broken (NOT_SUPPORTED)" in first.output
     (catalog_path.parent / "in" / "broken.tif").unlink()
     second = CliRunner().invoke(app, ["--catalog", str(catalog_path)])
     assert (second.exit_code, second.output) == (0, "2 up to date\n")

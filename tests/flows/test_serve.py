@@ -90,7 +90,7 @@ def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served)
     run = served.start_run("nightly/hills")
     state = served.wait_for(run)
     assert state["type"] == "FAILED"
-    assert state["message"].endswith("1 failed: hills/broken (BAD_SOURCE)")
+    assert state["message"].endswith("1 failed: hills/broken (NOT_SUPPORTED)")
     assert "Traceback" not in served.log.read_text()
     [table] = served.of_run(run, "artifacts")
     assert table["key"] == "nightly-hills"

@@ -31,14 +31,14 @@ def test_a_stage_gives_what_its_function_gives() -> None:
 
 
 def test_an_error_of_srcore_is_a_failed_state_of_one_line_with_its_code() -> None:
-    error = SourceError("no raster", "text\nin two lines", "give a raster", code="NOT_RASTER")
+    error = SourceError("no raster", "text\nin two lines", "give a raster", code="NOT_SUPPORTED")
 
     def fail(progress: Any) -> None:
         raise error
 
     state = cast("State[SRError]", run_stage("plan", "a", "b", fail))
     assert state.type == StateType.FAILED
-    assert state.message == "NOT_RASTER: no raster; found text in two lines; give a raster"
+    assert state.message == "NOT_SUPPORTED: no raster; found text in two lines; give a raster"
     assert state.data is error
 
 
@@ -51,7 +51,13 @@ def test_an_error_of_another_kind_is_not_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "again"), [(StoreError("disk"), True), (SourceError("bad"), False), (KeyError("bug"), False)]
+    ("error", "again"),
+    [
+        (StoreError("disk"), True),
+        (SourceError("bad"), False),
+        (SourceError("no right", code="NOT_READABLE"), False),  # the next night may, the next minute does not
+        (KeyError("bug"), False),
+    ],
 )
 def test_only_what_trying_again_can_help_is_tried_again(error: Exception, again: bool) -> None:
     state: State[Any] = State(type=StateType.FAILED, data=error)

@@ -198,7 +198,7 @@ def test_the_page_of_a_dataset_shows_its_pictures_and_leads_to_its_reports(
     page = one.page
     page.wait_for_load_state()
     assert page.locator("article img").evaluate_all("all => all.length > 1 && all.every(one => one.naturalWidth > 0)")
-    assert page.get_by_text("BAD_SOURCE").is_visible()
+    assert page.get_by_text("NOT_SUPPORTED").is_visible()
     for link in range(page.get_by_role("link", name="Report", exact=True).count()):
         page.goto(archive.index.as_uri())
         page.get_by_role("link", name="Report", exact=True).nth(link).click()

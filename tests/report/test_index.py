@@ -75,7 +75,7 @@ def test_a_run_leaves_the_page_as_things_stand(archive: Path) -> None:
     places = DatasetPaths(archive.parent / "store/fields")
     run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)))
     page = check_page(places.index.read_text())
-    assert "BAD_SOURCE" in page.words
+    assert "NOT_SUPPORTED" in page.words
     for address in page.addresses:
         assert (places.root / address).is_file(), address
     made = places.index.stat().st_mtime_ns

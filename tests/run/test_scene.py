@@ -183,9 +183,9 @@ def test_one_bad_scene_does_not_stop_the_others(archive: Path) -> None:
         "b": "failed",
         "c": "published",
     }
-    assert outcomes["b"].code == "BAD_SOURCE"
+    assert outcomes["b"].code == "NOT_SUPPORTED"
     record = json.loads((archive.parent / "store/fields/quarantine/b.json").read_text())
-    assert record["code"] == "BAD_SOURCE"
+    assert record["code"] == "NOT_SUPPORTED"
     again = night(archive)
     assert {name: outcome.result for name, outcome in again.items()} == {
         "a": "up to date",

@@ -28,7 +28,7 @@ from srcore.tiling import BLOCK_HR
 
 CORE = BLOCK_HR // 2
 """LR pixels of a block at scale 2: a core that may be asked for as it is."""
-NO_MEMORY = "TOO_LARGE"
+NO_MEMORY = "NO_MEMORY"
 """The code of a run that this machine cannot hold tonight."""
 
 
@@ -278,8 +278,10 @@ def test_a_model_that_does_not_fit_the_scene_is_refused(source: Path, volume: Pa
 
 
 def test_a_scene_of_the_other_kind_is_refused(source: Path, volume: Path) -> None:
-    refused(replace(job_of(source), kind="volume"), "WRONG_KIND", "no volume; found a raster", kind=SourceError)
-    refused(replace(job_of(volume, "sr.nii.gz"), kind="raster"), "WRONG_KIND", "no raster", kind=SourceError)
+    wrong = [(replace(job_of(source), kind="volume"), "no volume; found a raster")]
+    wrong.append((replace(job_of(volume, "sr.nii.gz"), kind="raster"), "no raster"))
+    for job, match in wrong:
+        refused(job, "WRONG_KIND", match, kind=SourceError, retryable=True)
 
 
 @pytest.mark.parametrize("change", ["grows", "touched", "replaced"])

@@ -54,7 +54,7 @@ def test_no_alpha_to_read(scene) -> None:
 
 def test_the_other_kind_is_refused(scene) -> None:
     kind, path, _ = scene
-    with pytest.raises(SourceError, match=r"not a raster|not a NIfTI"):
+    with pytest.raises(SourceError, match=r"is no (raster|volume); found a (raster|volume)"):
         read_header([path], "volume" if kind == "raster" else "raster")
 
 

@@ -22,6 +22,7 @@ from srcore.progress import Progress
 
 PIECE_BYTES = 1 << 20
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -89,18 +90,21 @@ def free_bytes(path: Path) -> int:
 
 
 def store_error(path: Path, error: BaseException, *, enough_bytes: int = 0) -> StoreError:
-    """The StoreError for a failed write of `path`: DISK_FULL when errno, the message or the free space say so.
+    """The StoreError for a failed write of `path`: DISK_FULL when errno, the message or the free space say so,
+    NOT_WRITABLE when errno says that rights are missing.
 
     Libraries lose the errno of the system call, and a full disk is then seen only in their message or in that
     fewer than `enough_bytes` are free.
     """
     free = free_bytes(path)
     text = str(error).lower()
-    full = getattr(error, "errno", None) in NO_SPACE or "no space left" in text or "disk full" in text
+    number = getattr(error, "errno", None)
+    full = number in NO_SPACE or "no space left" in text or "disk full" in text
     if full or free < enough_bytes:
         what, do = f"{path.name} cannot be written: the disk is full", "free some space or choose another folder"
         return StoreError(what, f"{free} bytes free", do, code="DISK_FULL")
-    return StoreError(f"{path.name} cannot be written", str(error) or type(error).__name__, "see the folder's rights")
+    what, found, do = f"{path.name} cannot be written", str(error) or type(error).__name__, "see the folder's rights"
+    return StoreError(what, found, do, code="NOT_WRITABLE" if number in NO_RIGHT else "BAD_STORE")
 
 
 @contextmanager

@@ -15,13 +15,17 @@ MAX_PIXELS = 2**35
 def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
     """`path` without links, when it is a readable regular file that lies in one of `roots`."""
     if str(path).startswith(("/vsi", "<")) or "://" in str(path):
-        raise SourceError(f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine")
+        raise SourceError(
+            f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine", code="OUTSIDE"
+        )
     try:
         # where the links end counts, not where they lie: a link in a source's folder may point at anything
         real = Path(path).resolve(strict=True)
         inside = roots is None or any(real.is_relative_to(Path(root).resolve()) for root in roots)
         if not inside or str(real).startswith("/vsi"):
-            raise SourceError(f"{path}: lies outside the folders that may be read", str(real), "move it into one")
+            raise SourceError(
+                f"{path}: lies outside the folders that may be read", str(real), "move it into one", code="OUTSIDE"
+            )
         if not stat.S_ISREG(real.stat().st_mode):
             raise SourceError(f"{path}: not a file", "a folder or a device", "give a raster file")
         real.open("rb").close()  # rights are known by trying: mode bits say nothing of ACLs and network shares
@@ -29,5 +33,7 @@ def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path}: cannot be read", reason.lower(), "check the path and its permissions") from error
+        raise SourceError(
+            f"{path}: cannot be read", reason.lower(), "check the path and its permissions", code="NOT_READABLE"
+        ) from error
     return real

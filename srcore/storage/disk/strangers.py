@@ -73,9 +73,11 @@ def stranger(path: Path, head: bytes) -> SourceError:
     for pattern, what, do in _PATTERNS:
         if pattern.match(text) or pattern.match(head):
             way = do.format(name=path.name, folder=path.parent.name or "FOLDER")
-            return SourceError(f"{path}: not a file that srcore reads", what, way)
-    found = f"first bytes {head[:8].hex(' ')}" if head else "an empty file"
-    return SourceError(f"{path}: not a file that srcore reads", found, READ if head else "fetch it again")
+            return SourceError(f"{path}: not a file that srcore reads", what, way, code="NOT_SUPPORTED")
+    if not head:
+        return SourceError(f"{path}: the file is empty", "0 bytes", "fetch the file again", code="TRUNCATED")
+    found = f"first bytes {head[:8].hex(' ')}"
+    return SourceError(f"{path}: not a file that srcore reads", found, READ, code="NOT_SUPPORTED")
 
 
 def refuse_folder(path: Path) -> None:
@@ -83,7 +85,7 @@ def refuse_folder(path: Path) -> None:
     if not path.is_dir():
         return
     what, do = folder_kind(path)
-    raise SourceError(f"{path}: a folder, where one file is read", what, do)
+    raise SourceError(f"{path}: a folder, where one file is read", what, do, code="NOT_SUPPORTED")
 
 
 def folder_kind(path: Path) -> tuple[str, str]:

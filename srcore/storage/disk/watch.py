@@ -43,7 +43,9 @@ def stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read", error.strerror or str(error), "check the path") from error
+        raise SourceError(
+            f"{path} cannot be read", error.strerror or str(error), "check the path", code="NOT_READABLE"
+        ) from error
     return Stamp(printable(str(path)), status.st_size, status.st_mtime_ns)
 
 
@@ -61,7 +63,9 @@ def identify(path: Path) -> Source:
     try:
         return Source(found.path, sha256_file(path), found.size_bytes, found.mtime_ns)
     except OSError as error:
-        raise SourceError(f"{path} cannot be read", error.strerror or str(error), "check the file") from error
+        raise SourceError(
+            f"{path} cannot be read", error.strerror or str(error), "check the file", code="NOT_READABLE"
+        ) from error
 
 
 def identify_if_there(path: Path) -> Source:

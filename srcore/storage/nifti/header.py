@@ -23,9 +23,9 @@ from nibabel import imageglobals
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
-from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header
@@ -61,7 +61,12 @@ def read_nifti_header(
     head = parse_nifti(path)
     shape, dtype = volume_shape(path, head), _dtype(path, head)
     if nodata is not None and fit_nodata(nodata, dtype) is None:
-        raise SourceError(f"nodata {nodata:g} does not fit the voxels", dtype, f"give a number that {dtype} can hold")
+        raise SourceError(
+            f"nodata {nodata:g} does not fit the voxels",
+            dtype,
+            f"give a number that {dtype} can hold",
+            code="BAD_SETTING",
+        )
     tag = None if nodata is None else fit_nodata(nodata, dtype)
     slope, inter = _slope(path, head)
     band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
@@ -107,9 +112,13 @@ def parse_nifti(path: Path) -> Any:
         # Asked here once, so that numbers and codes that mean nothing are found at this door.
         offset, _, _ = head.get_data_offset(), head.get_best_affine(), _extra(head)
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
-        raise SourceError(f"{path}: its header is damaged", " ".join(str(error).split()), "fetch it again") from error
+        raise SourceError(
+            f"{path}: its header is damaged", " ".join(str(error).split()), "fetch it again", code="DAMAGED"
+        ) from error
     if offset < size:
-        raise SourceError(f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again")
+        raise SourceError(
+            f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again", code="DAMAGED"
+        )
     return head
 
 
@@ -118,7 +127,10 @@ def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
     shape = tuple(int(n) for n in head.get_data_shape())
     if any(n != 1 for n in shape[3:]):
         raise SourceError(
-            f"{path}: more than one volume", f"shape {shape}", "split it: one file for each time point or channel"
+            f"{path}: more than one volume",
+            f"shape {shape}",
+            "split it: one file for each time point or channel",
+            code="NOT_SUPPORTED",
         )
     x, y, z = (*shape[:3], 1, 1, 1)[:3] if len(shape) < 3 else shape[:3]
     if min(x, y, z) < 1:
@@ -131,9 +143,14 @@ def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
 def _dtype(path: Path, head: Any) -> str:
     stored = head.get_data_dtype()
     if stored.fields is not None:
-        raise SourceError(f"{path}: colour voxels", "RGB", "split it: one file for each channel")
+        raise SourceError(f"{path}: colour voxels", "RGB", "split it: one file for each channel", code="NOT_SUPPORTED")
     if stored.name not in DTYPES:
-        raise SourceError(f"{path}: unknown voxel type", stored.name, f"convert it to one of {', '.join(DTYPES)}")
+        raise SourceError(
+            f"{path}: unknown voxel type",
+            stored.name,
+            f"convert it to one of {', '.join(DTYPES)}",
+            code="NOT_SUPPORTED",
+        )
     return str(stored.name)
 
 
@@ -141,13 +158,15 @@ def _slope(path: Path, head: Any) -> tuple[float, float]:
     try:
         slope, inter = head.get_slope_inter()
     except HeaderDataError as error:
-        raise SourceError(f"{path}: its slope or intercept is no number", str(error), "fetch it again") from error
+        raise SourceError(
+            f"{path}: its slope or intercept is no number", str(error), "fetch it again", code="DAMAGED"
+        ) from error
     return (1.0, 0.0) if slope is None else (float(slope), float(inter or 0.0))
 
 
 def _name(bands: Sequence[str] | None) -> str:
     if bands is not None and len(bands) != 1:
-        raise SourceError("a volume has one band", f"{len(bands)} names", "give one name, or none")
+        raise SourceError("a volume has one band", f"{len(bands)} names", "give one name, or none", code="BAD_SETTING")
     return bands[0] if bands else "band 1"
 
 
@@ -241,7 +260,9 @@ def unpack(path: Path, size: int, target: IO[bytes] | None) -> None:
             left -= len(data)
         # gzip compares the checksum at the very end; a tail that goes on is no part of the volume.
         if len(take(source, PIECE, path)) == PIECE:
-            raise SourceError(f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again")
+            raise SourceError(
+                f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again", code="DAMAGED"
+            )
 
 
 def take(file: IO[bytes], size: int, path: Path) -> bytes:
@@ -250,7 +271,9 @@ def take(file: IO[bytes], size: int, path: Path) -> bytes:
     except EOFError as error:
         raise truncated(path, "an end within the compressed data") from error
     except (gzip.BadGzipFile, zlib.error, OSError) as error:
-        raise SourceError(f"{path}: its compressed data is damaged", str(error), "fetch the file again") from error
+        raise SourceError(
+            f"{path}: its compressed data is damaged", str(error), "fetch the file again", code="DAMAGED"
+        ) from error
 
 
 def open_unpacked(path: Path) -> IO[bytes]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from srcore.errors import SourceError, StoreError
 from srcore.grid import Grid
 from srcore.progress import Progress
+from srcore.storage.disk.files import store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Header
 from srcore.storage.nifti.header import (
@@ -104,7 +105,7 @@ def write_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any, progr
                 if progress is not None:
                     progress(last, shape[0])
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written", error.strerror or str(error), "check the disk") from error
+        raise store_error(path, error) from error
 
 
 @contextmanager
@@ -167,17 +168,24 @@ def verify_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any) -> N
                 window = (slice(first, last), slice(0, sr.shape[2]), slice(0, sr.shape[3]))
                 if reader.read(window)[0].tobytes() != np.ascontiguousarray(sr[:, first:last]).tobytes():
                     found = f"other voxels in slices {first}:{last}"
-                    raise StoreError(f"{path}: not what was written", found, "run again")
+                    raise StoreError(f"{path}: not what was written", found, "run again", code="VERIFY_FAILED")
     except SourceError as error:
-        raise StoreError(f"{path}: cannot be read back", str(error), "run again") from error
+        raise StoreError(f"{path}: cannot be read back", str(error), "run again", code="VERIFY_FAILED") from error
 
 
 def _compare_headers(path: Path, written: Header, header: Header, grid: Grid) -> None:
     # NIfTI-1 keeps affines in float32: a ten-thousandth of a voxel is what it can promise.
     apart = np.abs(np.subtract(written.grid.bounds(), grid.bounds())) if written.grid.shape == grid.shape else [np.inf]
     if np.max(apart) > 1e-4 * min(grid.spacing()) + 1e-6 * np.abs(grid.matrix).max():
-        raise StoreError(f"{path}: not where it should lie", f"{written.grid} instead of {grid}", "report this")
+        raise StoreError(
+            f"{path}: not where it should lie", f"{written.grid} instead of {grid}", "report this", code="VERIFY_FAILED"
+        )
     kept = (written.dtype, np.float32(written.bands[0].scale), np.float32(written.bands[0].offset))
     asked = (header.dtype, np.float32(header.bands[0].scale), np.float32(header.bands[0].offset))
     if kept != asked:
-        raise StoreError(f"{path}: not the numbers that were written", f"{kept} instead of {asked}", "report this")
+        raise StoreError(
+            f"{path}: not the numbers that were written",
+            f"{kept} instead of {asked}",
+            "report this",
+            code="VERIFY_FAILED",
+        )

@@ -34,7 +34,8 @@ def alpha_band(file: OpenFile, names: list[str | None]) -> int | None:
         return None
     named = file.wish.bands is not None and {str(index), names[index - 1]} & set(file.wish.bands)
     if named and rule == "mask":
-        raise SourceError(f"{file.path}: band {index} is the mask", "it among the bands", "name it or say alpha: mask")
+        what, do = f"{file.path}: band {index} is the mask", "take it out of the bands, or alpha: mask"
+        raise SourceError(what, "it among the bands", do, code="BAD_SETTING")
     if named:
         file.flag(f"band {index} is called alpha and is named: it is data and hides nothing")
         return None

@@ -63,7 +63,9 @@ def selected(header: Header, wanted: Sequence[str] | None, *, several: bool) -> 
         return replace(header, bands=tuple(replace(b, name=n) for b, n in zip(header.bands, wanted, strict=True)))
     chosen = tuple(_find(header, name) for name in wanted)
     if not chosen or len({(band.path, band.index) for band in chosen}) < len(chosen):
-        raise SourceError("bands are named more than once, or none is", ", ".join(wanted), "name each band once")
+        raise SourceError(
+            "bands are named more than once, or none is", ", ".join(wanted), "name each band once", code="BAD_SETTING"
+        )
     return replace(header, bands=chosen)
 
 
@@ -75,5 +77,7 @@ def _find(header: Header, name: str) -> Band:
     if len(named) != 1:
         there = ", ".join(f"{band.index} ({band.name})" for band in header.bands)
         what = f"band {name!r} is in the file {len(named)} times" if named else f"band {name!r} is not in the file"
-        raise SourceError(f"{header.bands[0].path}: {what}", there, "name one of these, or its number")
+        raise SourceError(
+            f"{header.bands[0].path}: {what}", there, "name one of these, or its number", code="BAD_SETTING"
+        )
     return named[0]

@@ -68,11 +68,16 @@ def neighbours(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def sidecar(path: Path, roots: Sequence[Path] | None) -> Path:
-    """A file beside a raster as it may be read: regular, inside `roots`; SourceError SIDECAR otherwise."""
+    """A file beside a raster as it may be read: regular, inside `roots`; SourceError otherwise.
+
+    Code SIDECAR; OUTSIDE or NOT_READABLE where the fault lies in roots and rights, not in the file.
+    """
     try:
         return real_file(path, roots)
     except SourceError as error:
-        raise bad_sidecar(path, f"{error.what.removeprefix(f'{path}: ')}, {error.found}") from error
+        told = bad_sidecar(path, f"{error.what.removeprefix(f'{path}: ')}, {error.found}")
+        told.code = error.code if error.code in ("OUTSIDE", "NOT_READABLE") else told.code
+        raise told from error
 
 
 def bad_sidecar(path: Path, found: str, do: str = "mend it, or take it away if it means nothing") -> SourceError:
@@ -125,6 +130,6 @@ def _listing(folder: Path, _changed: int) -> dict[str, tuple[str, ...]]:
             f"{folder}: cannot be listed, and a mask or a place may lie beside the raster",
             (error.strerror or str(error)).lower(),
             "give the right to list it",
-            code="SIDECAR",
+            code="NOT_READABLE",
         ) from error
     return names

@@ -113,7 +113,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     """An existing raster, opened for reading by rasterio inside `gdal_env()`; the caller closes it.
 
     The only open of a raster in the project. `roots`: folders that may be read; None: any. Raises SourceError with
-    code BAD_SOURCE, TRUNCATED or TOO_LARGE.
+    code NOT_READABLE, OUTSIDE, NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
     """
     real = real_file(path, roots)
     driver = sniff_driver(real)
@@ -121,13 +121,17 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     try:
         dataset = _open(real, driver)
     except GDAL_ERRORS as error:
-        raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
+        raise SourceError(
+            f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
+        ) from error
     try:
         _check_names(path, dataset)
         _check_size(path, dataset, real.stat().st_size)
     except GDAL_ERRORS as error:
         dataset.close()
-        raise SourceError(f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again") from error
+        raise SourceError(
+            f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
+        ) from error
     except SourceError:
         dataset.close()
         raise
@@ -165,7 +169,12 @@ def _check_names(path: Path, dataset: Any) -> None:
     named = dataset.tags(ns="OVERVIEWS")
     if named:
         found = ", ".join(f"{name}={value}" for name, value in named.items())[:200]
-        raise SourceError(f"{path}: names another file as a part of itself", found, "convert it: gdal_translate IN OUT")
+        raise SourceError(
+            f"{path}: names another file as a part of itself",
+            found,
+            "convert it: gdal_translate IN OUT",
+            code="OUTSIDE",
+        )
 
 
 def _check_size(path: Path, dataset: Any, file_bytes: int) -> None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from srcore.choices import AlphaRule
 from srcore.errors import SourceError
-from srcore.nodata import AlphaRule
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES
@@ -60,7 +60,9 @@ def _read_file(path: Path, wish: Wish) -> Header:
         try:
             return _header(file)
         except GDAL_ERRORS as error:
-            raise SourceError(f"{path}: its header cannot be read", gdal_message(error), "fetch it again") from error
+            raise SourceError(
+                f"{path}: its header cannot be read", gdal_message(error), "fetch it again", code="DAMAGED"
+            ) from error
 
 
 def _header(file: OpenFile) -> Header:
@@ -74,7 +76,7 @@ def _header(file: OpenFile) -> Header:
     alpha = bands.pop(hides) if hides else None
     if not bands:
         do = "give a file with data bands"
-        raise SourceError(f"{file.path}: the file has no data band", "an alpha band alone", do)
+        raise SourceError(f"{file.path}: the file has no data band", "an alpha band alone", do, code="NOT_SUPPORTED")
     tags = {**text(dataset.tags, {}, file.flags), **file.pam.tags}
     kept = true_tags(tags, file.flags)
     _note_words(file, kept)
@@ -102,19 +104,27 @@ def _refuse_pixels(file: OpenFile) -> None:
         raise SourceError(f"{path}: the file has no band", "0 bands", "give a file with pixels")
     if any(file.colour(index) == "palette" for index in dataset.indexes):
         raise SourceError(
-            f"{path}: pixels are indices of a colour table", "a palette", "expand it: gdal_translate -expand rgb IN OUT"
+            f"{path}: pixels are indices of a colour table",
+            "a palette",
+            "expand it: gdal_translate -expand rgb IN OUT",
+            code="NOT_SUPPORTED",
         )
     dtypes = sorted(set(dataset.dtypes))
     if len(dtypes) > 1:
-        raise SourceError(f"{path}: bands differ in data type", ", ".join(dtypes), "give bands of one type")
+        raise SourceError(
+            f"{path}: bands differ in data type", ", ".join(dtypes), "give bands of one type", code="NOT_SUPPORTED"
+        )
     if dtypes[0].startswith("complex"):
         raise SourceError(
             f"{path}: complex pixels have no super-resolution here",
             dtypes[0],
             "give amplitude, or real and imaginary parts as two float32 bands",
+            code="NOT_SUPPORTED",
         )
     if dtypes[0] not in DTYPES:
-        raise SourceError(f"{path}: unknown data type", dtypes[0], f"convert it to one of {', '.join(DTYPES)}")
+        raise SourceError(
+            f"{path}: unknown data type", dtypes[0], f"convert it to one of {', '.join(DTYPES)}", code="NOT_SUPPORTED"
+        )
 
 
 def _band(file: OpenFile, index: int, name: str | None, rule: Rule) -> Band:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from srcore.choices import AlphaRule
 from srcore.errors import printable
-from srcore.nodata import AlphaRule
 from srcore.storage.raster.beside import Beside
 from srcore.storage.raster.pam import Pam
 

@@ -30,7 +30,7 @@ def check_png(path: Path) -> None:
                 raise truncated(path, size, position)
             if head[4:] == b"IEND":
                 return
-    raise SourceError(f"{path}: its chunks do not end", f"over {MAX_PIECES}", "write it again")
+    raise SourceError(f"{path}: its chunks do not end", f"over {MAX_PIECES}", "write it again", code="DAMAGED")
 
 
 def check_jp2(path: Path) -> None:
@@ -54,7 +54,7 @@ def check_jp2(path: Path) -> None:
             if head[4:8] == b"jp2c":
                 _check_codestream(file, path, size, end)
             position = end
-    raise SourceError(f"{path}: its boxes do not end", f"over {MAX_PIECES}", "write it again")
+    raise SourceError(f"{path}: its boxes do not end", f"over {MAX_PIECES}", "write it again", code="DAMAGED")
 
 
 def _check_codestream(file: BinaryIO, path: Path, size: int, end: int) -> None:

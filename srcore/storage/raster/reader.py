@@ -80,6 +80,7 @@ class RasterReader:
                 f"{path}: rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} cannot be decoded",
                 gdal_message(error),
                 "fetch the file again",
+                code="DAMAGED",
             ) from error
         return values
 

@@ -107,7 +107,10 @@ def _check_count(file: BinaryIO, path: Path, order: str, fields: dict[int, _Fiel
     needed = ceil(width / max(1, across)) * ceil(height / max(1, down)) * planes
     if held < needed:
         raise SourceError(
-            f"{path}: the TIFF directory is damaged", f"{held} blocks where its shape needs {needed}", "fetch it again"
+            f"{path}: the TIFF directory is damaged",
+            f"{held} blocks where its shape needs {needed}",
+            "fetch it again",
+            code="DAMAGED",
         )
 
 
@@ -125,7 +128,9 @@ def _directories(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[dict[i
         count = _unpack(form.count, file.read(struct.calcsize(form.count)), path, size)[0]
         entry = struct.calcsize(form.entry)
         if count > 4096:
-            raise SourceError(f"{path}: the TIFF directory is damaged", f"{count} fields", "fetch the file again")
+            raise SourceError(
+                f"{path}: the TIFF directory is damaged", f"{count} fields", "fetch the file again", code="DAMAGED"
+            )
         start, block = file.tell(), file.read(entry * count + struct.calcsize(form.pointer))
         if len(block) < entry * count:
             raise truncated(path, size, start + entry * count)

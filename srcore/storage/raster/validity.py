@@ -93,7 +93,10 @@ def with_user_number(header: Header, nodata: float) -> Header:
     fitted = fit_nodata(nodata, header.dtype)
     if fitted is None:
         raise SourceError(
-            f"nodata {nodata:g} does not fit the pixels", header.dtype, f"give a number that {header.dtype} can hold"
+            f"nodata {nodata:g} does not fit the pixels",
+            header.dtype,
+            f"give a number that {header.dtype} can hold",
+            code="BAD_SETTING",
         )
     return replace(header, bands=tuple(replace(band, hidden=fitted) for band in header.bands))
 

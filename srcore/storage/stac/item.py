@@ -121,7 +121,7 @@ def tag_item(path: Path, properties: Mapping[str, Any]) -> str:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         what = f"the STAC item {path.name} cannot be read"
-        raise StoreError(what, str(error), "run again", code="BAD_STAC") from error
+        raise StoreError(what, str(error), "run again") from error
     document["properties"].update(properties)
     validate_item(document)
     content = (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

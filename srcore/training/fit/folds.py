@@ -82,11 +82,18 @@ def _check(recipes: Sequence[TrainConfig], resume: bool) -> None:
     """Put every recipe into its folder; StoreError where that is another's."""
     parent = recipes[0].output.parent
     if any(parent.glob("*/" + RECIPE)) and not resume:
-        raise StoreError(f"{parent} holds a cross-validation", "", "go on with --resume, or remove the folder")
+        raise StoreError(
+            f"{parent} holds a cross-validation", "", "go on with --resume, or remove the folder", code="OUTPUT_EXISTS"
+        )
     texts = {recipe.output / RECIPE: _yaml(recipe) for recipe in recipes}
     there = {path: path.read_text() for path in parent.glob("*/" + RECIPE)}
     if any(texts.get(path) != text for path, text in there.items()):
-        raise StoreError(f"{parent} holds the folds of another recipe", "", "undo the change, or give another `output`")
+        raise StoreError(
+            f"{parent} holds the folds of another recipe",
+            "",
+            "undo the change, or give another `output`",
+            code="OUTPUT_EXISTS",
+        )
     for path, text in texts.items():
         path.parent.mkdir(exist_ok=True)
         write_atomic(path, text.encode())

@@ -31,7 +31,9 @@ from srcore.weights import build, describe, load_generator, save_checkpoint
 try:
     import lightning.pytorch as lightning
 except ImportError as missing:
-    raise TrainingError("training needs Lightning", str(missing), "pip install 'srcore[train]'") from missing
+    raise TrainingError(
+        "training needs Lightning", str(missing), "pip install 'srcore[train]'", code="NOT_INSTALLED"
+    ) from missing
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,9 @@ try:
     from optuna.storages.journal import JournalFileBackend, JournalStorage
     from optuna.trial import TrialState
 except ImportError as missing:
-    raise TrainingError("a search needs Optuna", str(missing), "pip install 'srcore[train]'") from missing
+    raise TrainingError(
+        "a search needs Optuna", str(missing), "pip install 'srcore[train]'", code="NOT_INSTALLED"
+    ) from missing
 
 JOURNAL = "study.log"
 RECIPE, FACTS = "recipe", "facts"
@@ -99,7 +101,9 @@ def open_study(folder: Path, search: Search, seed: int, recipe: Mapping[str, Any
     """
     path = folder / JOURNAL
     if path.exists() and not resume:
-        raise StoreError(f"{folder} holds a search", path.name, "go on with --resume, or remove the folder")
+        raise StoreError(
+            f"{folder} holds a search", path.name, "go on with --resume, or remove the folder", code="OUTPUT_EXISTS"
+        )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         _mend(path)
@@ -119,6 +123,7 @@ def open_study(folder: Path, search: Search, seed: int, recipe: Mapping[str, Any
             f"{folder} holds the search of another recipe",
             _first_difference(study.user_attrs[RECIPE], recipe),
             "undo the change, or give another `output`",
+            code="OUTPUT_EXISTS",
         )
     study.set_user_attr(RECIPE, recipe)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

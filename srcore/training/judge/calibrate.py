@@ -11,9 +11,10 @@ import numpy.ma as ma
 from numpy.typing import NDArray
 
 from srcore.checkpoints import Spec
+from srcore.choices import BACK_PROJECTION
 from srcore.engine import Engine, numbers_of, open_engine, self_ensemble_spread
 from srcore.errors import CheckpointError, SourceError
-from srcore.radiometry import BACK_PROJECTION, fill_invalid, percentile_normalisation
+from srcore.radiometry import fill_invalid, percentile_normalisation
 from srcore.storage.whole_images import is_image, read_bands
 from srcore.training.judge.evaluate import shrink_planes
 from srcore.treatment import Treatment

@@ -123,7 +123,7 @@ def test_a_link_inside_a_source_needs_roots(tmp_path: Path) -> None:
     assert outcome.result == "failed"
     assert "outside the folders that may be read" in outcome.message
     catalog = archive.write_catalog(tmp_path, model="nearest-x2", roots="[./disk]")
-    [outcome] = run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0)), force=True)
+    [outcome] = run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0)))
     assert outcome.result == "published"
 
 

@@ -79,4 +79,5 @@ def test_a_full_disk_is_recognised_by_errno_message_or_free_space(tmp_path: Path
     full = [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), RuntimeError("TIFFAppend: No space left on device")]
     assert {files.store_error(tmp_path / "a", error).code for error in full} == {"DISK_FULL"}
     assert files.store_error(tmp_path / "a", RuntimeError("?"), enough_bytes=2**62).code == "DISK_FULL"
-    assert files.store_error(tmp_path / "a", OSError(errno.EACCES, "x")).code == "BAD_STORE"
+    assert files.store_error(tmp_path / "a", OSError(errno.EACCES, "x")).code == "NOT_WRITABLE"
+    assert files.store_error(tmp_path / "a", OSError(errno.EIO, "x")).code == "BAD_STORE"

@@ -50,7 +50,6 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
         ("s.tif", b"<!DOCTYPE html><html>", "a web page", "fetch the file again"),
         ("s.npy", b"\x93NUMPY\1\0", "a NumPy array", "GeoTIFF"),
         ("noise.tif", b"\1\2\3\4\5\6\7\x08", "first bytes 01 02 03 04", "give a GeoTIFF, COG, JPEG 2000, PNG or NIfTI"),
-        ("empty.tif", b"", "an empty file", "fetch it again"),
     ],
 )
 def test_a_stranger_is_named_and_the_way_is_shown(
@@ -67,6 +66,7 @@ def test_a_stranger_is_named_and_the_way_is_shown(
         assert any(one in message for one in found.split("|")), message
         assert "\n" not in message
         assert "convert it to GeoTIFF" not in message
+        assert caught.value.code == "NOT_SUPPORTED"
     with pytest.raises(SourceError, match=do):
         read_header([tmp_path / name])
 

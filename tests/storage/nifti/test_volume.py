@@ -194,7 +194,6 @@ def test_not_one_volume_of_real_numbers(write_volume, data: np.ndarray, message:
 
 def test_not_nifti(tmp_path: Path) -> None:
     for content, found in (
-        (b"", "an empty file"),
         (b"II*\0" + bytes(600), "a raster under another name"),
         (bytes(128) + b"DICM" + bytes(400), "a DICOM file"),
     ):
@@ -236,7 +235,7 @@ def test_cut_files(write_volume, name: str) -> None:
         path.write_bytes(data[:end])
         with pytest.raises(SourceError) as caught:
             read_nifti_header([path])
-        assert caught.value.code in ("TRUNCATED", "BAD_SOURCE")
+        assert caught.value.code in ("TRUNCATED", "DAMAGED", "NOT_SUPPORTED")
         assert caught.value.code == "TRUNCATED" or end < 100
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srcore.choices import AlphaRule
 from srcore.errors import SourceError
-from srcore.nodata import AlphaRule
 from srcore.storage.raster.header import read_raster_header
 from srcore.storage.raster.reader import open_raster_scene
 

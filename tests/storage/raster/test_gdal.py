@@ -287,7 +287,6 @@ def test_a_driver_that_was_used_before_is_gone_after(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("empty.tif", b"", "an empty file"),
         ("page.tif", b"  <!doctype html>", "a web page"),
         ("photo.tif", b"\xff\xd8\xff\xe0", "a JPEG"),
         ("noise.tif", b"\x01\x02\x03\x04\x05\x06\x07\x08", "01 02 03 04"),
@@ -299,6 +298,14 @@ def test_no_raster_says_what_it_looks_like(tmp_path: Path, name: str, content: b
     with pytest.raises(SourceError, match="not a file that srcore reads") as caught:
         open_raster(tmp_path / name)
     assert found in str(caught.value)
+    assert caught.value.code == "NOT_SUPPORTED"
+
+
+def test_an_empty_file_is_to_be_fetched_not_converted(tmp_path: Path) -> None:
+    (tmp_path / "empty.tif").touch()
+    with pytest.raises(SourceError, match="the file is empty; found 0 bytes; fetch the file again") as caught:
+        open_raster(tmp_path / "empty.tif")
+    assert caught.value.code == "TRUNCATED"
 
 
 def test_missing_folder_pipe_and_unreadable_are_refused(tmp_path: Path) -> None:

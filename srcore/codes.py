@@ -1,0 +1,306 @@
+"""The reason codes: what each means, what to do, and when trying again can help. Their only home.
+
+An error carries one (`SRError`), a scene in quarantine keeps it, `srcore explain CODE` tells it, and
+`python -m srcore.codes > docs/codes.md` writes the table. At the raise sites they are plain strings, easy to find;
+a test finds the string that is missing here, and the entry that nothing raises.
+
+When trying again can help is a matter of where the fault lies. The record of a scene in quarantine watches its source
+files, its configuration and the version of srcore: what can be mended there only is 'changed'. What lies around the
+scene (memory, a disk, rights, an installation, a worker) can be right in the next run although none of them changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Retry = Literal["soon", "next run", "changed"]
+WHEN: dict[Retry, str] = {
+    "soon": "by the run itself, after a pause, and by every later run",
+    "next run": "in every later run",
+    "changed": "when the source, the configuration or the version of srcore changed, or with --force",
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """A reason why there is no product, or no answer."""
+
+    means: str
+    """One sentence."""
+    do: str
+    """One sentence, for the user."""
+    retry: Retry = "changed"
+    ends_scene: bool = False
+    """No other tile of the scene can succeed while it lasts: the first such error ends UPSCALE."""
+
+    @property
+    def retryable(self) -> bool:
+        """True when the next run should try the same again."""
+        return self.retry != "changed"
+
+
+CODES: dict[str, Code] = {
+    # the files of a scene
+    "BAD_SOURCE": Code(
+        "An input is not what is needed: files that do not belong together, or an image that is too small.",
+        "Look at what was found, and give other files.",
+    ),
+    "NOT_READABLE": Code(
+        "A file cannot be opened: it is not there, or the rights or the disk do not allow it.",
+        "Check the path, its rights and whether its disk is mounted.",
+        "next run",
+    ),
+    "NOT_SUPPORTED": Code(
+        "A file is of a format, or holds a kind of pixels, that srcore does not read.",
+        "Convert it; the message says to what.",
+    ),
+    "WRONG_KIND": Code(
+        "The catalog says that a scene is a raster, and it is a volume, or the other way round.",
+        "Correct `kind` of the dataset, or keep the file elsewhere.",
+        "next run",
+    ),
+    "OUTSIDE": Code(
+        "A file lies outside the folders that may be read, or names others as parts of itself.",
+        "Move it into the folder of its source, name the folder in `roots`, or convert it to one plain file.",
+        "next run",
+    ),
+    "SIDECAR": Code(
+        "A file beside a raster (a mask, a .aux.xml, a world file) says what cannot be understood or kept.",
+        "Mend it, fold it into the raster with gdal_translate, or take it away if it means nothing.",
+    ),
+    "ALPHA": Code(
+        "A band is called alpha, and its values do not tell whether it is a mask or data.",
+        "Say which it is: `alpha: mask` or `alpha: data` in the catalog, --alpha on the command line.",
+    ),
+    "UNDECLARED": Code(
+        "A band holds numbers that nothing can be computed with, and nothing says that they mean nodata.",
+        "Give the number that the message names: `nodata` in the catalog, --nodata on the command line.",
+    ),
+    "TRUNCATED": Code("A file is cut short.", "Fetch the file again."),
+    "DAMAGED": Code(
+        "A file contradicts itself: its header, its compressed data or its overviews cannot be read.",
+        "Fetch the file again, or write it again.",
+    ),
+    "TOO_LARGE": Code(
+        "A file declares more than srcore ever reads, or far more than its bytes can hold.",
+        "Cut it, or rewrite it in tiles.",
+    ),
+    "SOURCE_CHANGED": Code(
+        "A source changed while its scene was done.", "Let the run after its arrival do it.", "soon"
+    ),
+    "BAD_GRID": Code(
+        "The pixels have no grid that can be kept, or files of one scene have different ones.",
+        "Georeference, orthorectify or warp the files to one grid.",
+    ),
+    # what is asked for
+    "BAD_CATALOG": Code(
+        "The catalog, or a training recipe, is not what it should be.",
+        "Correct the line that the message names; `srcore catalog check` reads it again.",
+    ),
+    "BAD_SETTING": Code(
+        "A setting is missing, out of its range, or does not fit the files of the scene.",
+        "Correct the option, the variable or the key of the catalog that the message names.",
+    ),
+    "BAD_PLAN": Code(
+        "The model does not fit the scene: another scale, number of bands or number of axes.",
+        "Take another model, or leave the wish out.",
+    ),
+    "BAD_OUTPUT": Code(
+        "The output is an input, a folder, or has a name that its format does not go by.", "Give another output."
+    ),
+    "OUTPUT_EXISTS": Code(
+        "What was to be written stands there already.", "Use --overwrite or --resume, or give another name."
+    ),
+    "LINK": Code(
+        "A link stands where srcore would write, and it writes nothing through links below the folder that was chosen.",
+        "Move the link away, or choose the folder that it leads to.",
+        "next run",
+    ),
+    "NOT_WRITABLE": Code(
+        "A folder or a file may not be written.", "Give a place that you may write to, or mend its rights.", "next run"
+    ),
+    "NOT_CALIBRATED": Code(
+        "A trust map is asked for that the model has no calibration for.",
+        "Run `srcore models calibrate`, or leave the trust map out.",
+    ),
+    # the model
+    "UNKNOWN_MODEL": Code("There is no model, version or alias of this name.", "See `srcore models list`."),
+    "BAD_CHECKPOINT": Code(
+        "A checkpoint is not valid, or is not fit for what it is asked to do.",
+        "Import or export the model again, or use another.",
+        ends_scene=True,
+    ),
+    "CHECKPOINT_DIGEST": Code(
+        "The weights are not those that the spec or the registry names.",
+        "Restore the checkpoint; a copy of a registered model is fetched again once its folder is gone.",
+        "next run",
+        ends_scene=True,
+    ),
+    "WRONG_HALO": Code(
+        "The spec names another halo than the layers need, so tiles would have seams.",
+        "Import the model again.",
+        ends_scene=True,
+    ),
+    "MODEL_CHANGED": Code(
+        "The checkpoint changed while a scene was done with it.",
+        "Let the next run do the scene with the new one.",
+        "soon",
+        ends_scene=True,
+    ),
+    "NO_REGISTRY": Code("There is no registry of models yet.", "Make one: `srcore models import FOLDER`.", "next run"),
+    "REGISTRY_AWAY": Code(
+        "The registry of models does not answer, and what is asked for was never fetched.",
+        "See SRCORE_REGISTRY, and whether its server runs and MLflow is installed.",
+        "soon",
+    ),
+    # the machine and its workers
+    "NO_MEMORY": Code(
+        "The memory that is free now does not hold the run.",
+        "Wait for other work to end, or use a smaller --tile or fewer --workers.",
+        "soon",
+    ),
+    "DISK_FULL": Code(
+        "The disk is full, or would be before the run ends.",
+        "Free some space, or put the store elsewhere; done tiles are kept.",
+        "soon",
+        ends_scene=True,
+    ),
+    "NO_DEVICE": Code(
+        "The device that is asked for is not there.", "Use --device auto, or mend its driver.", "next run", True
+    ),
+    "NO_BACKEND": Code(
+        "The backend that is asked for, or that the scene was begun with, is not there for this precision and device.",
+        "Install srcore[openvino], or use --backend auto.",
+        "next run",
+        ends_scene=True,
+    ),
+    "BACKEND_NUMERICS": Code(
+        "The backend that is asked for lies further from float32 than is allowed.",
+        "Use --backend auto or --precision float32.",
+        "next run",
+        ends_scene=True,
+    ),
+    "UNSAFE_TORCH": Code(
+        "A variable of the environment lets torch run what a pickle holds.", "Unset it.", "next run", ends_scene=True
+    ),
+    "NOT_INSTALLED": Code("A package of an extra is not installed.", "Install what the message names.", "next run"),
+    "NO_SCHEDULER": Code(
+        "The Dask scheduler does not answer, or went away.",
+        "Start it, or leave --scheduler out; done tiles are kept.",
+        "soon",
+    ),
+    "NO_WORKERS": Code("The Dask scheduler has no worker left.", "Start some; done tiles are kept.", "soon"),
+    "OPEN_SCHEDULER": Code(
+        "The Dask scheduler can be reached from other machines without TLS.",
+        "Start it with TLS and use tls://HOST:PORT.",
+        "next run",
+    ),
+    "LEASED": Code("Another run works on the scene.", "Let it finish.", "soon"),
+    # the tiles
+    "TILE_FAILED": Code(
+        "A tile failed again each time, by an error that is not one of these.",
+        "See the log; the next run does these tiles only.",
+        "soon",
+    ),
+    "TILE_KILLED": Code(
+        "A tile ends its worker each time.",
+        "Look for memory in the system's log; a smaller --tile needs less.",
+        "soon",
+    ),
+    "TILE_OOM": Code(
+        "The device has no memory for the smallest piece of a tile.",
+        "Free memory on the device, or use a smaller model.",
+        "soon",
+    ),
+    "TILE_NONFINITE": Code(
+        "The generator makes NaN, infinity or a constant of a tile, in float32, too.",
+        "Look at the tile's values and at the checkpoint.",
+    ),
+    "TILE_DAMAGED": Code(
+        "A stored tile, or a record beside it, is not what was written.",
+        "Run again: what is damaged is done again; if it comes back, look for a failing disk.",
+        "soon",
+    ),
+    "TILE_MISSING": Code("A tile that export needs is not there.", "Run again: UPSCALE makes it.", "soon"),
+    # the product
+    "BAD_STORE": Code(
+        "Something in the store cannot be read or written.", "See the reason, the disk and the folder's rights.", "soon"
+    ),
+    "VERIFY_FAILED": Code(
+        "The product, read back, is not what was written; it is not published.",
+        "Look for a failing or full disk, and run again.",
+        "soon",
+    ),
+    "BAD_STAC": Code(
+        "The STAC item is not valid by STAC's schemas or by ours.",
+        "Look at the place that the message names; for an item of srcore, please report it.",
+    ),
+    "GATE_FAILED": Code(
+        "The product did not pass a gate of the checks and is not published.",
+        "Read its report in quarantine; then mend the source, or change `checks` of the dataset.",
+    ),
+    "BAD_HR": Code(
+        "The true HR does not have the bands or the size of the product.",
+        "Give the HR that belongs to the scene, or take it away.",
+        "next run",
+    ),
+    # SR beside LR: srcore validate
+    "OTHER_CRS": Code("SR and LR have different CRS.", "Warp one to the other's grid."),
+    "DISJOINT": Code("SR and LR show different places.", "Give files of one scene."),
+    "NO_NODATA": Code("The LR has nodata, and the SR does not say what is.", "Write the SR with the nodata of its LR."),
+    "NOT_A_MULTIPLE": Code(
+        "The size of the SR is no whole multiple of the LR's.",
+        "Crop to a whole multiple, the same on rows and columns.",
+    ),
+    # training
+    "TOO_FEW_PAIRS": Code("There are too few pairs or images to train on and to judge by.", "Add some."),
+    "TOO_FEW_PLACES": Code("There are fewer places than folds.", "Ask for fewer folds, or correct `place`."),
+    "BAD_PAIR": Code("HR and LR of a pair do not belong together.", "Correct the pair, or leave it out."),
+    "TRAINING_FAILED": Code(
+        "A training ended without a result: its loss is no number, or no trial came to its end.",
+        "Lower the learning rate, or look at the data; the last good state is kept.",
+    ),
+    # servers
+    "NOT_SERVED": Code(
+        "The API was asked to run a catalog that the service was not started with.",
+        "Start `srcore serve --catalog` with it, or run it by hand.",
+    ),
+    "OPEN_HOST": Code(
+        "The server could be reached from other machines and has no password.", "Set one, or serve on 127.0.0.1."
+    ),
+    "PORT_IN_USE": Code("The port cannot be listened on.", "Stop what listens there, or give another.", "next run"),
+    "SERVER_DOWN": Code("The Prefect server ended, or did not start.", "See its server.log.", "next run"),
+    # all else
+    "FAILED": Code("What was asked for was not done; the message says why.", "See the message."),
+    "UNEXPECTED": Code(
+        "An error that srcore does not know: probably a fault of srcore.", "See the log, and please report it."
+    ),
+}
+
+PAGE = """\
+# Reason codes
+
+Why a scene has no product, in a word: it stands in brackets behind an error, in `srcore status`, in the record of a
+scene in quarantine and in the state of a flow. `srcore explain CODE` tells what this table does. Both come from
+`srcore/codes.py`; `make docs` writes this page.
+"""
+TABLE = "| Code | It means | Do | Tried again |\n|---|---|---|---|\n"
+
+UNKNOWN = Code("This version of srcore has no such code.", "Ask the version that wrote it.")
+
+
+def look_up(code: str) -> Code:
+    """What stands behind a code; UNKNOWN for one of another version, as an old record may have it."""
+    return CODES.get(code, UNKNOWN)
+
+
+def page() -> str:
+    """All codes as Markdown: docs/codes.md."""
+    when = (f"- **{word}**: {told}\n" for word, told in WHEN.items())
+    rows = (f"| `{name}` | {code.means} | {code.do} | {code.retry} |\n" for name, code in sorted(CODES.items()))
+    return f"{PAGE}\nTried again:\n{''.join(when)}\n{TABLE}{''.join(rows)}"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
