@@ -23,7 +23,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from srcore.checkpoints import CHAMPION
-from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN
+from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
@@ -131,6 +131,9 @@ class Dataset(BaseModel):
     """Bands in the order of the product, by their names in the file; all when None. The values of {band}."""
     nodata: float | None = None
     """DN that means 'nothing here', for files that do not say it themselves."""
+    alpha: AlphaRule = "auto"
+    """What a band means that is called alpha: mask hides the others where it is 0; data is a band like any other, as
+    near infrared behind red, green, blue; auto: its values tell, and what they do not tell is refused."""
     model: Annotated[str, AfterValidator(_model)]
     """Built-in name, checkpoint folder, or a model of the registry as NAME@champion."""
     schedule: Annotated[str | None, AfterValidator(_cron)] = None
@@ -165,7 +168,7 @@ class Dataset(BaseModel):
     @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
-        return Treatment(self.nodata, self.back_projection, self.denoise, self.sharpen)
+        return Treatment(self.nodata, self.alpha, self.back_projection, self.denoise, self.sharpen)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -217,6 +220,13 @@ class Dataset(BaseModel):
     def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None:
             _only_raster("nodata", info)
+        return value
+
+    @field_validator("alpha")
+    @classmethod
+    def _check_alpha(cls, value: str, info: ValidationInfo) -> str:
+        if value != "auto":
+            _only_raster("alpha", info)
         return value
 
     @field_validator("timezone")

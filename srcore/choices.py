@@ -5,6 +5,11 @@ Numbers and words only, so that `srcore --help` knows them without numpy or torc
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
+AlphaRule = Literal["auto", "mask", "data"]
+"""What a band that is called alpha means: by its values, a mask of the others, or data like any other."""
+ALPHA_RULES: tuple[AlphaRule, ...] = get_args(AlphaRule)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 BACKENDS = ("auto", "eager", "fused", "compile", "openvino", "graphs")

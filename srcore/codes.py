@@ -65,6 +65,18 @@ CODES: dict[str, Code] = {
         "Move it into the folder of its source, name the folder in `roots`, or convert it to one plain file.",
         "next run",
     ),
+    "SIDECAR": Code(
+        "A file beside a raster (a mask, a .aux.xml, a world file) says what cannot be understood or kept.",
+        "Mend it, fold it into the raster with gdal_translate, or take it away if it means nothing.",
+    ),
+    "ALPHA": Code(
+        "A band is called alpha, and its values do not tell whether it is a mask or data.",
+        "Say which it is: `alpha: mask` or `alpha: data` in the catalog, --alpha on the command line.",
+    ),
+    "UNDECLARED": Code(
+        "A band holds numbers that nothing can be computed with, and nothing says that they mean nodata.",
+        "Give the number that the message names: `nodata` in the catalog, --nodata on the command line.",
+    ),
     "TRUNCATED": Code("A file is cut short.", "Fetch the file again."),
     "DAMAGED": Code(
         "A file contradicts itself: its header, its compressed data or its overviews cannot be read.",

@@ -9,6 +9,11 @@ from __future__ import annotations
 from srcore.codes import Code, look_up
 
 
+def printable(text: str) -> str:
+    """`text` as any program reads it: bytes of a file's name that are no UTF-8 are written out, as \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class SRError(Exception):
     """Base of all errors that srcore raises on purpose.
 
@@ -36,7 +41,7 @@ class SRError(Exception):
 
     def __str__(self) -> str:
         parts = [self.what, f"found {self.found}" if self.found else "", self.do]
-        return " ".join("; ".join(part for part in parts if part).split())
+        return printable(" ".join("; ".join(part for part in parts if part).split()))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Dask and Prefect pickle errors; what the instance says of itself has to survive that.

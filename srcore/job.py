@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
+from srcore.storage.raster.beside import neighbours
 from srcore.treatment import Treatment
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
@@ -59,6 +61,12 @@ class Job:
     def home(self) -> Path:
         """The folder that the user chose, the store or that of the output: below it no link is followed."""
         return self.product.folder.parents[2] if self.dataset else self.product.folder
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The sources, and all that lies beside them and may be read for them."""
+        real = tuple(Path(os.path.realpath(path)) for path in self.paths)
+        return real if self.kind == "volume" else (*real, *neighbours(self.paths))
 
     @property
     def configuration(self) -> str:

@@ -48,7 +48,7 @@ class ProductPaths:
     @property
     def stem(self) -> str:
         """Name without .tif, .nii or .nii.gz."""
-        return re.sub(r"(\.nii\.gz|\.[^.]+)$", "", self.name)
+        return re.sub(r"(\.nii\.gz|\.[^.]+)$", "", self.name, flags=re.IGNORECASE)
 
     @property
     def data(self) -> Path:

@@ -110,21 +110,6 @@ def to_native(values: NDArray[np.float32], normalisation: Normalisation, dtype: 
     return native
 
 
-def keep_off(values: NDArray[Any], nodata: float) -> NDArray[Any]:
-    """`values` with every pixel that equals `nodata` moved to the next number, so that it stays visible.
-
-    Towards zero for a nodata at an end of the dtype's range, upwards otherwise.
-    """
-    if np.isnan(nodata) or not (values == nodata).any():
-        return values
-    dtype = values.dtype
-    if np.issubdtype(dtype, np.integer):
-        limit = np.iinfo(dtype)
-        other = int(nodata) - 1 if int(nodata) == limit.max else int(nodata) + 1
-        return np.where(values == nodata, dtype.type(other), values)
-    return np.where(values == nodata, np.nextafter(dtype.type(nodata), dtype.type(np.inf)), values)
-
-
 def nearest(values: NDArray[Any], scale: Sequence[int]) -> NDArray[Any]:
     """`values` (C, ...) with every pixel repeated `scale` times on its axis."""
     for axis, factor in enumerate(scale, start=1):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN
+from srcore.choices import ALPHA_RULES, BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.errors import PlanError
 from srcore.filters import SHARPEN_PX
 from srcore.trust import Trust
@@ -26,6 +26,8 @@ class Treatment:
 
     nodata: float | None = None
     """DN for 'nothing here' that the user names; None: what the files say."""
+    alpha: AlphaRule = "auto"
+    """What a band means that is called alpha; auto: its values tell."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -51,7 +53,10 @@ class Treatment:
         return {name: amount for name in ("denoise", "sharpen") if (amount := getattr(self, name))}
 
     def check(self) -> None:
-        """PlanError where an amount or a number of steps is out of range."""
+        """PlanError where an amount or a number of steps is out of range, or alpha means nothing that is known."""
+        if self.alpha not in ALPHA_RULES:
+            known = f"give one of {', '.join(ALPHA_RULES)}"
+            raise PlanError("what alpha means is not known", repr(self.alpha), known, code="BAD_SETTING")
         for name, amount, most in (
             ("denoise", self.denoise, MAX_DENOISE),
             ("sharpen", self.sharpen, MAX_SHARPEN),

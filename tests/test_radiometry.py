@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from srcore.radiometry import Normalisation, fill_invalid, keep_off, nearest, percentile_normalisation, quantise
+from srcore.radiometry import Normalisation, fill_invalid, nearest, percentile_normalisation, quantise
 
 
 def test_normalisation_round_trip() -> None:
@@ -41,19 +41,6 @@ def test_quantise_rounds_and_clips(dtype: str) -> None:
     limits = np.iinfo(dtype)
     got = quantise(np.array([limits.min - 5.0, 1.4, 1.6, limits.max + 5.0]), np.dtype(dtype))
     assert got.tolist() == [limits.min, 1, 2, limits.max]
-
-
-@given(st.sampled_from(["uint8", "int16", "uint16", "float32", "float64"]), st.sampled_from([0, 255, -32768, 65535]))
-def test_valid_pixels_never_take_the_nodata_number(dtype: str, nodata: int) -> None:
-    kind = np.dtype(dtype)
-    if np.issubdtype(kind, np.integer) and not np.iinfo(kind).min <= nodata <= np.iinfo(kind).max:
-        return
-    values = np.array([nodata, 7], kind)
-    kept = keep_off(values, float(nodata))
-    assert kept.dtype == kind
-    assert kept[0] != nodata
-    assert abs(float(kept[0]) - nodata) <= 1
-    assert kept[1] == 7
 
 
 def test_nearest_repeats_pixels() -> None:

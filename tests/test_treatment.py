@@ -33,3 +33,12 @@ def test_a_calibration_holds_only_for_what_it_was_made_with() -> None:
         with pytest.raises(PlanError) as caught:
             treatment.with_trust(trust, "m")
         assert caught.value.code == "NOT_CALIBRATED"
+
+
+def test_what_alpha_means_is_one_of_three() -> None:
+    for alpha in ("auto", "mask", "data"):
+        Treatment(alpha=alpha).check()
+    assert "alpha" not in Treatment(alpha="auto").changed()
+    assert Treatment(alpha="data").changed() == {"alpha": "data"}
+    with pytest.raises(PlanError, match="give one of auto, mask, data"):
+        Treatment(alpha="near infrared").check()  # type: ignore[arg-type]

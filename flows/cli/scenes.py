@@ -22,6 +22,7 @@ from flows.cli.options import (
     print_json,
 )
 from srcore.choices import (
+    ALPHA_RULES,
     BACK_PROJECTION,
     BACKENDS,
     DEVICES,
@@ -42,6 +43,7 @@ def upscale(
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
+    alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
@@ -81,6 +83,7 @@ def upscale(
     from srcore.run.scene import STAGES, run_scene
 
     check_choice("--until", until, (*STAGES, "publish"))
+    check_choice("--alpha", alpha, ALPHA_RULES)
     check_choice("--device", device, DEVICES)
     check_choice("--precision", precision, PRECISIONS)
     check_choice("--backend", chosen_backend(backend), BACKENDS)
@@ -92,6 +95,7 @@ def upscale(
         scale=_scale(scale),
         bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata,
+        alpha=alpha,
         device=device,
         precision=precision,
         backend=chosen_backend(backend),
@@ -112,6 +116,8 @@ def upscale(
     else:
         for written in receipt.outputs:
             out.print(f"{receipt.verdict}: {job.product.folder / written.name}")
+        for flag in receipt.flags:
+            typer.echo(f"note: {flag}")
 
 
 def run(
@@ -256,3 +262,15 @@ def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
     for outcome in outcomes:
         table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
     out.print(table)
+    for flag, scenes in _flagged(outcomes).items():
+        of = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
+        typer.echo(f"note: {of}: {flag}")
+
+
+def _flagged(outcomes: list[Any]) -> dict[str, list[str]]:
+    """What a user should know, and of which scenes: an archive says the same of most."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for flag in outcome.receipt.flags if outcome.receipt is not None else ():
+            found.setdefault(flag, []).append(outcome.scene)
+    return found

@@ -134,6 +134,7 @@ def over_pixels(values: NDArray[Any], scale: Sequence[int], operation: np.ufunc)
         if factor > 1:
             parts = [values[(slice(None),) * axis + (slice(k, None, factor),)] for k in range(factor)]
             values = parts[0]
-            for part in parts[1:]:
-                values = operation(values, part)
+            with np.errstate(over="ignore"):  # numbers for 'nothing here' may be as large as a float can be
+                for part in parts[1:]:
+                    values = operation(values, part)
     return values

@@ -42,7 +42,7 @@ def validate_pair(
     """
     lr = read_header([lr_path])
     try:
-        sr = read_header([sr_path], lr.kind)
+        sr = read_header([sr_path], lr.kind, alpha="auto" if lr.alpha is None else "mask")
     except SourceError as error:
         if error.code != "TRUNCATED":
             raise

@@ -28,6 +28,7 @@ from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.halo import halo_from_layers, probe
+from srcore.nodata import keep_off
 from srcore.radiometry import Normalisation
 from srcore.treatment import Treatment
 from srcore.trust import MEMBERS, Spread, half_width, turned, turned_back
@@ -171,7 +172,7 @@ def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool
     scale = engine.spec.scale_for(block.ndim - 1)
     for band, nodata in enumerate(facts.nodata):
         if nodata is not None:
-            block[band] = radiometry.keep_off(block[band], nodata)
+            block[band] = keep_off(block[band], nodata)
         if not valid[band].all():
             block[band][~radiometry.nearest(valid[band : band + 1], scale)[0]] = 0 if nodata is None else nodata
     return block

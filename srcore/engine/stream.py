@@ -25,6 +25,7 @@ from torch import Tensor
 
 from srcore.models.backprojection import back_project
 from srcore.models.blocks import centre_crop
+from srcore.nodata import NEAR, beside
 
 DEPTH = 3
 """Blocks in flight: one on its way up, one computed, one on its way down."""
@@ -215,14 +216,14 @@ def _native(wide: Tensor, valid: Tensor, numbers: Numbers) -> Tensor:
 
 
 def _kept_off(band: Tensor, nodata: float | None, dtype: np.dtype[Any]) -> Tensor:
-    """`srcore.radiometry.keep_off` on the device."""
+    """`srcore.nodata.keep_off` on the device."""
     if nodata is None or np.isnan(nodata):
         return band
-    if dtype.kind in "iu":
-        other = nodata - 1 if int(nodata) == np.iinfo(dtype).max else nodata + 1
-    else:
-        other = float(np.nextafter(dtype.type(nodata), dtype.type(np.inf)))
-    return torch.where(band == dtype.type(nodata).item(), other, band)
+    number = dtype.type(nodata).item()
+    taken = band == number
+    if dtype.kind == "f" and number:
+        taken |= (band - number).abs() < NEAR * (band + number).abs()
+    return torch.where(taken, beside(nodata, dtype), band)
 
 
 _STORED = {1: torch.uint8, 2: torch.int16, 4: torch.int32}

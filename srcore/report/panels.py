@@ -70,7 +70,8 @@ class Stretch:
     def apply(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         """`values` (bands, y, x) as light from 0 to 1."""
         low, high = self.low[:, None, None], self.high[:, None, None]
-        light = (np.nan_to_num(values.astype(np.float64)) - low) / (high - low)
+        with np.errstate(over="ignore"):  # numbers for 'nothing here' may be as large as a float can be
+            light = (np.nan_to_num(values.astype(np.float64)) - low) / (high - low)
         return np.clip(light, 0, 1).astype(np.float32)
 
     def paint(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> RGB:

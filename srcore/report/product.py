@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,14 +55,14 @@ def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
         shapes=(_times(plan.tiles.shape), _times(plan.tiles.shape_hr)),
         bands=tuple(band.name for band in header.bands),
         unit=next((band.unit for band in header.bands if band.unit), "DN, as stored in the file"),
-        source=_source(header),
+        source=_source(header, receipt.flags),
         card=_card(plan.model),
         evidence=Evidence.load(plan.scratch.evidence),
         pictures=Pictures.load(plan.scratch.pictures) if "quicklook" in plan.outputs else None,
     )
 
 
-def _source(header: Header) -> Rows:
+def _source(header: Header, flags: Sequence[str]) -> Rows:
     steps = np.linalg.norm(header.grid.matrix[:, :-1], axis=0)
     return [
         ("Size", f"{_times(header.grid.shape)} {'voxels' if header.kind == 'volume' else 'pixels'}"),
@@ -69,7 +70,7 @@ def _source(header: Header) -> Rows:
         ("Values", f"{header.dtype}; 'nothing here': {header.nodata}"),
         ("Coordinates", "none" if header.grid.crs is None else _first_name(header.grid.crs)),
         ("Pixel spacing", " x ".join(f"{step:.6g}" for step in steps)),
-        *([("To know", ", ".join(header.flags))] if header.flags else []),
+        *(("To know", flag) for flag in flags),
     ]
 
 

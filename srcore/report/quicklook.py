@@ -237,9 +237,10 @@ def survey(views: Views, stretch: Stretch) -> Overview:
 def _averaged(values: NDArray[Any], scale: tuple[int, int]) -> NDArray[np.float32]:
     """SR values (bands, y * scale, x * scale) as means over LR pixels (bands, y, x)."""
     out = np.zeros((len(values), values.shape[1] // scale[0], values.shape[2] // scale[1]), np.float32)
-    for down in range(scale[0]):
-        for along in range(scale[1]):
-            out += values[:, down :: scale[0], along :: scale[1]]
+    with np.errstate(over="ignore"):  # numbers for 'nothing here' may be as large as a float can be
+        for down in range(scale[0]):
+            for along in range(scale[1]):
+                out += values[:, down :: scale[0], along :: scale[1]]
     return np.asarray(out / (scale[0] * scale[1]), np.float32)
 
 

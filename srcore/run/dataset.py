@@ -24,6 +24,7 @@ from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.store import store_at
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
+from srcore.storage.scene import read_header
 from srcore.version import __version__
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
     if receipt is not None and is_whole(job.product, receipt):
         if not job.is_configuration(receipt.configuration, receipt.format):
             reason = "the model or the configuration changed"
-        elif not same_sources(receipt.sources, job.paths):
+        elif not same_sources(receipt.sources, _sources(job)):
             reason = "the source changed"
         else:
             outdated = receipt.format < FORMAT or receipt.code_version != __version__
@@ -114,11 +115,22 @@ def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
     return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
 
 
+def _sources(job: Job) -> tuple[Path, ...]:
+    """The files that a run would read now: a mask that arrived beside a scene makes it due, statistics do not."""
+    if job.files == job.paths:
+        return job.paths
+    treatment = job.treatment
+    try:
+        return read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha).paths
+    except SRError:
+        return job.files  # due: the run says what is wrong
+
+
 def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:
     record = Quarantine.load(places.quarantine(job.scene))
     if record is None:
         return None
-    if not record.applies(job.paths, job.configuration):
+    if not record.applies(job.files, job.configuration):
         return SceneState(job.scene, "changed", job, f"tried before: {record.code}")
     times = f" ({record.attempts} attempts)" if record.attempts > 1 else ""
     return SceneState(job.scene, "quarantined", job, f"{record.code}: {record.message}{times}", record.retryable)
@@ -189,7 +201,7 @@ def _in_words(error: Exception) -> SRError:
 
 def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> None:
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
-        quarantine(record, job.scene, error, job.paths, job.configuration, log)
+        quarantine(record, job.scene, error, job.files, job.configuration, log)
         store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):
             from srcore.report.product import keep_page

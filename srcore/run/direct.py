@@ -11,6 +11,7 @@ from srcore.errors import SourceError
 from srcore.job import Job
 from srcore.layout import ProductPaths, safe_id
 from srcore.registry.references import resolve
+from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 
 DEFAULT_MODEL = "srcore-x2"
@@ -34,7 +35,7 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         sources = [source]
     treatment = _treatment(options)
     return Job(
-        paths=tuple(Path(os.path.realpath(path)) for path in sources),
+        paths=tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in sources),
         model=resolve(options.pop("model", DEFAULT_MODEL)),
         treatment=treatment,
         product=product,

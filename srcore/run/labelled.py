@@ -20,7 +20,7 @@ from srcore.errors import SourceError
 from srcore.job import Job
 from srcore.run.lazy import stacked, super_resolve_values
 from srcore.run.placed import find_place, lost_coordinates, placed
-from srcore.storage.raster.header import UNTRUE
+from srcore.storage.raster.words import UNTRUE
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset

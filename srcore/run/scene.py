@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ def run_scene(
             report: Report = stage("validate", lambda progress: _validate(plan, progress))
             receipt = _receipt(plan, ingested, upscaled, report, stage.seconds)
             _write_page(plan, receipt)  # before the gates: what they stop is looked at on this page
-            refuse(plan, report)
+            refuse(plan, report, ingested.flags)
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
@@ -155,14 +155,14 @@ def _write_page(plan: ScenePlan, receipt: Receipt) -> None:
     write_page(plan, receipt)
 
 
-def refuse(plan: ScenePlan, report: Report) -> None:
-    """GateError when a gate of the plan was not passed."""
+def refuse(plan: ScenePlan, report: Report, flags: Sequence[str] = ()) -> None:
+    """GateError when a gate of the plan was not passed; `flags` of the pixels may say why."""
     if plan.validate and report.verdict == "quarantined":
         first = report.failed_gates[0]
         raise GateError(
             f"{plan.scene} is not published: gate {first.id} was not passed",
             f"{first.value} {first.unit}, limit {first.limit}",
-            first.hint,
+            "; ".join((first.hint, *flags)),
         )
 
 
@@ -256,4 +256,5 @@ def _receipt(
         computing_s=round(upscaled.computing_s, 3),
         code_version=__version__,
         format=FORMAT,
+        flags=(*plan.header.flags, *ingested.flags),
     )

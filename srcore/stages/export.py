@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from srcore.errors import printable
 from srcore.layout import ProductPaths
 from srcore.progress import Progress, silent
 from srcore.report.pictures import paint_pictures
@@ -43,7 +45,8 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
-        stac.write_item(staged.stac, stac.build_item(staged.data, plan.header, plan.tiles.scale, _facts(plan, staged)))
+        header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
+        stac.write_item(staged.stac, stac.build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
     # Hashed behind the reading back: what changes from here on is found by `publish`.
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 
@@ -105,7 +108,7 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
     return stac.ProductFacts(
         id=plan.scene,
         when=stac.acquired(plan.header) or changed,
-        sources=tuple(path.name for path in plan.header.paths),
+        sources=tuple(printable(path.name) for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,
         properties={

@@ -17,11 +17,13 @@ from srcore.progress import Progress, silent
 from srcore.radiometry import Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
 from srcore.storage.disk.watch import changed, identify
+from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile, TilePlan, Window
+from srcore.undeclared import Undeclared
 
 SAMPLES = 2**18
 """Valid pixels of a band that decide its normalisation, at most."""
@@ -32,7 +34,8 @@ NOISE_WINDOW_PX, NOISE_WINDOWS = 64, 64
 def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     """Fill `tiles` and `valid` of the scene's store; gives what the pixels told. Does nothing when it is done.
 
-    SourceError when a file cannot be read to its end, or changes while it is read (SOURCE_CHANGED).
+    SourceError when a file cannot be read to its end, changes while it is read (SOURCE_CHANGED), or holds numbers that
+    nothing can be computed with and no header calls nodata (UNDECLARED).
     """
     store, done = TileStore(plan), Ingested.load(plan.scratch)
     if done is not None and store.is_intact(done):
@@ -46,7 +49,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    sampler = Sampler(plan.tiles, len(plan.header.bands))
+    sampler, undeclared = Sampler(plan.tiles, len(plan.header.bands)), _undeclared(plan.header)
     sums = []
     with open_scene(plan.header) as reader:
         # of the scene, before the first tile: every tile is denoised by the same numbers
@@ -56,7 +59,10 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             core = core_inside(plan.tiles, tile)
             core_valid = found.valid[core]
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
+            undeclared.add(tile.core, found.plain[core], core_valid)
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
+            if alpha is not None:
+                undeclared.add_alpha(alpha)
             sums.append(store.write_tile(tile, found.values, core_valid, alpha))
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
@@ -73,9 +79,15 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         store.layout(),
         noise,
         sampler.removed() if noise else (),
+        undeclared.flags(sampler.samples),
     )
     result.save(plan.scratch)
     return result
+
+
+def _undeclared(header: Header) -> Undeclared:
+    declared = any(band.hidden is not None or band.mask is not None for band in header.bands)
+    return Undeclared(header.grid.shape, [band.name for band in header.bands], header.dtype, declared=declared)
 
 
 def noise_windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:

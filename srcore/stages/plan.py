@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from srcore.checkpoints import Spec, read_spec
-from srcore.errors import PlanError, StoreError
+from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
@@ -46,8 +46,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     job.treatment.check()
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
-    before = [stamp_if_there(path) for path in job.paths]
-    header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots)
+    before = [stamp_if_there(path) for path in job.files]
+    header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha)
     product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
@@ -133,6 +133,10 @@ def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
 
 
 def _check_output(job: Job, inputs: Sequence[Path]) -> None:
+    if printable(str(job.product.data)) != str(job.product.data):
+        raise PlanError(
+            f"{job.product.data}: an output's name must be UTF-8", "", "give another name", code="BAD_OUTPUT"
+        )
     folder = job.product.folder
     refuse_links(job.home, folder, job.scratch)
     written = written_files(job.product, job.outputs)

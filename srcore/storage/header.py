@@ -15,6 +15,16 @@ Kind = Literal["raster", "volume"]
 
 
 @dataclass(frozen=True)
+class Mask:
+    """Pixels that hide a band's where they are 0."""
+
+    path: str
+    """The band's own file, or the .msk beside it."""
+    index: int = 0
+    """1-based band that they hide; 0: all bands of the file alike."""
+
+
+@dataclass(frozen=True)
 class Band:
     """One data band (an alpha band is no data band)."""
 
@@ -25,12 +35,17 @@ class Band:
     name: str
     """Description in the file, or the catalog's name, or 'band N'."""
     nodata: float | None = None
+    """Number for 'nothing here' in the product: the same for all bands of a raster."""
     scale: float = 1.0
     offset: float = 0.0
     unit: str | None = None
     colour: str = "undefined"
     """GDAL's colour interpretation."""
     tags: dict[str, str] = field(default_factory=dict)
+    hidden: float | None = None
+    """Number that hides pixels in the band's own file; NaN and Inf always do."""
+    mask: Mask | None = None
+    """What hides pixels besides."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,8 @@ class Header:
     """numpy name of the native dtype, the same for all bands."""
     bands: tuple[Band, ...]
     nodata: Nodata
-    """Which of its forms marks 'nothing here': 'nan' is a float raster in which NaN means it."""
+    """The form in which the product says 'nothing here', chosen so that it holds what every band hides: 'nan' is a
+    float raster in which NaN means it."""
     alpha: Band | None = None
     gcps: tuple[GroundControlPoint, ...] = ()
     gcps_crs: str | None = None
@@ -65,6 +81,8 @@ class Header:
     """Dataset tags that stay true at another scale."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What a format needs to be written back, for example a NIfTI header's codes and units."""
+    beside: tuple[str, ...] = ()
+    """Files beside the scene's own that were read for it: a mask, a .aux.xml, a world file."""
     flags: tuple[str, ...] = ()
     """What a user should know: 'no CRS', 'no nodata', 'dropped STATISTICS_* tags' ..."""
 
@@ -74,10 +92,15 @@ class Header:
         return "raster" if len(self.grid.shape) == 2 else "volume"
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files of the scene, each once, in band order."""
+    def rasters(self) -> tuple[Path, ...]:
+        """The files that hold bands, each once, in band order."""
         bands = self.bands if self.alpha is None else (*self.bands, self.alpha)
         return tuple(dict.fromkeys(Path(band.path) for band in bands))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that the scene was read from, each once: those with bands, then those beside them."""
+        return tuple(dict.fromkeys((*self.rasters, *map(Path, self.beside))))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON document."""
@@ -90,9 +113,14 @@ class Header:
             **{
                 **value,
                 "grid": Grid.from_json(value["grid"]),
-                "bands": tuple(Band(**band) for band in value["bands"]),
-                "alpha": Band(**value["alpha"]) if value["alpha"] else None,
+                "bands": tuple(_band(band) for band in value["bands"]),
+                "alpha": _band(value["alpha"]) if value["alpha"] else None,
                 "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
+                "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
             }
         )
+
+
+def _band(value: dict[str, Any]) -> Band:
+    return Band(**{**value, "mask": Mask(**value["mask"]) if value["mask"] else None})

@@ -31,7 +31,7 @@ def product_format(name: str, kind: Kind) -> ProductFormat:
     """The format of a product of that file name; PlanError BAD_OUTPUT where it cannot hold the kind."""
     endings = [ending for one in PRODUCT_FORMATS if one.kind == kind for ending in one.endings]
     for one in PRODUCT_FORMATS:
-        if one.kind == kind and name.endswith(one.endings):
+        if one.kind == kind and name.lower().endswith(one.endings):
             return one
     raise PlanError(
         f"a {kind} cannot be written to {name}",

@@ -11,8 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.storage.disk.real_file import real_file
+from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind
 from srcore.storage.nifti.header import is_nifti, read_nifti_header
 from srcore.storage.nifti.volume import open_nifti
@@ -39,6 +41,7 @@ class HeaderReader(Protocol):
         bands: Sequence[str] | None = None,
         nodata: float | None = None,
         roots: Sequence[Path] | None = None,
+        alpha: AlphaRule = "auto",
     ) -> Header: ...
 
 
@@ -65,17 +68,19 @@ def read_header(
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
+    alpha: AlphaRule = "auto",
 ) -> Header:
-    """The header of a scene, by the reader that its first file needs; no pixel is read.
+    """The header of a scene and what lies beside its files, by the reader that its first file needs.
 
     `kind`: what the scene should be; None: whatever it is. Raises SourceError, WRONG_KIND for the other kind, or
     GridError for what cannot be processed.
     """
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
+    refuse_folder(paths[0])
     first = real_file(paths[0], roots)
     found = next(one for one in FORMATS if one.is_of(first))
-    header = found.read_header(paths, bands, nodata, roots)
+    header = found.read_header(paths, bands, nodata, roots, alpha)
     if kind is not None and header.kind != kind:
         raise SourceError(
             f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"
@@ -90,10 +95,11 @@ def open_scene(header: Header) -> AbstractContextManager[SceneReader]:
 
 def hr_header(path: Path, lr: Header, sr: Header) -> Header:
     """The header of the true HR; GridError unless it has the bands and the size of the SR."""
-    header = read_header([path], lr.kind)
+    alpha: AlphaRule = "auto" if lr.alpha is None else "mask"
+    header = read_header([path], lr.kind, alpha=alpha)
     names = {band.name for band in header.bands}
     if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
-        header = read_header([path], lr.kind, [band.name for band in lr.bands])
+        header = read_header([path], lr.kind, [band.name for band in lr.bands], alpha=alpha)
     if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
         found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
         wanted = f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}"

@@ -57,6 +57,8 @@ class Receipt:
     computing_s: float = 0.0
     """Time in the generator, summed over the workers: what the product cost."""
     code_version: str = ""
+    flags: tuple[str, ...] = ()
+    """What a user should know of the scene: what was dropped, guessed, or read beside its files."""
     format: int = 1
     """Of `configuration` and of this record; 1 where a receipt does not say it."""
 
@@ -77,6 +79,7 @@ class Receipt:
                     **value,
                     "sources": tuple(Source(**source) for source in value["sources"]),
                     "outputs": tuple(Output(**output) for output in value["outputs"]),
+                    "flags": tuple(value.get("flags", ())),
                 }
             )
         except (KeyError, TypeError) as error:

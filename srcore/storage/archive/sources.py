@@ -5,12 +5,14 @@
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
 
-Wildcards are * ? [abc] inside a name, and ** for any folders. Names that begin with a dot and unfinished downloads
-are not scenes.
+Wildcards are * ? [abc] inside a name, and ** for any folders. Upper and lower case of the last suffix do not count:
+*.tif takes SCENE1.TIF, and says so. Names that begin with a dot, unfinished downloads, and masks, words and overviews
+beside another file are not scenes.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -19,12 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.catalog import WILD, Dataset
-from srcore.errors import CatalogError
+from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
+from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
+from srcore.storage.raster.beside import with_its_neighbours
+
+log = logging.getLogger(__name__)
 
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 _TOKEN = re.compile(r"\{scene\}|\{band\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
-_SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$")
+BESIDE = (".msk", ".aux.xml", ".ovr")
+"""Behind the whole name of a raster: GDAL's files beside it."""
+_SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$", re.IGNORECASE)
 _EDGES = "-_. "
 
 
@@ -48,31 +56,71 @@ class _Found:
     name: str
     band: tuple[int, int] | None
     """Where the band stands in the path's text; None for a file with all bands."""
+    alike: str
+    """The path's text with its suffix in the pattern's case: of two files alike in it, the one of that case counts."""
 
+    @property
     def without_band(self) -> tuple[str, str]:
-        """The path's text before and after the band: the same for all files of a scene."""
-        text, (start, end) = str(self.path), self.band or (0, 0)
-        return text[:start], text[end:]
-
-    def paths(self, bands: Sequence[str] | None) -> tuple[Path, ...]:
-        """The files of the scene, one a band."""
-        texts = [str(self.path)]
-        if self.band is not None and bands is not None:
-            before, after = self.without_band()
-            texts = [before + band + after for band in bands]
-        return tuple(Path(os.path.realpath(text)) for text in texts)
+        """That text before and after the band: the same for all files of a scene."""
+        start, end = self.band or (0, 0)
+        return self.alike[:start], self.alike[end:]
 
 
 def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
     """The scenes of `dataset`, sorted by id; relative sources start at `base`. Empty when nothing matches.
 
-    CatalogError when the source is a folder or two scenes would get the same id.
+    CatalogError when the source is a folder, matches folders alone, or two scenes would get the same id.
     """
     root, pattern = _split(dataset.source, base)
-    groups = {one.without_band(): one for one in _matches(root, pattern, dataset.bands)}
+    found = _one_case(list(_matches(root, pattern, dataset.bands)), dataset.source)
+    if not found:
+        _refuse_folders(root, pattern, dataset)
+    groups: dict[tuple[str, str], list[_Found]] = {}
+    for one in found:
+        groups.setdefault(one.without_band, []).append(one)
     roots = (root, *map(Path, dataset.roots))
-    scenes = [Scene(safe_id(one.name), one.paths(dataset.bands), dataset.bands, roots) for one in groups.values()]
+    scenes = [
+        Scene(safe_id(group[0].name), _paths(group, dataset.bands), dataset.bands, roots) for group in groups.values()
+    ]
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
+
+
+def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, ...]:
+    """The files of a scene, one a band; for a band that has none, the name that it should have."""
+    first = group[0]
+    if first.band is None or bands is None:
+        return (with_its_neighbours(first.path),)
+    there = {one.alike: one.path for one in group}
+    before, after = first.without_band
+    texts = (before + band + after for band in bands)
+    return tuple(with_its_neighbours(there.get(text, Path(text))) for text in texts)
+
+
+def _one_case(found: list[_Found], source: str) -> list[_Found]:
+    """The files without those that differ from another in the case of their suffix alone; says which cases it took."""
+    exact = {one.alike for one in found if one.alike == str(one.path)}
+    other = [one for one in found if one.alike != str(one.path)]
+    for one in other:
+        if one.alike in exact:
+            log.warning("%s is left out: %s is there, too", one.path.name, Path(one.alike).name)
+    taken = [one for one in other if one.alike not in exact]
+    if taken:
+        what = "source %r takes files whose suffix has another case: %d, as %s"
+        log.warning(what, source, len(taken), printable(taken[0].path.name))
+    return [one for one in found if one.alike == str(one.path) or one.alike not in exact]
+
+
+def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
+    """Raise CatalogError for a source that matches folders and no file, and say what they are."""
+    regex, depth = _regex(pattern, dataset.bands or ()), pattern.count("/")
+    for folder in sorted(root.glob("/".join(["*"] * (depth + 1)))):
+        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(folder.relative_to(root).as_posix()):
+            raise CatalogError(f"source {dataset.source!r} matches folders", *_told(folder))
+
+
+def _told(folder: Path) -> tuple[str, str]:
+    what, do = folder_kind(folder)
+    return f"{folder.name}: {what}", do
 
 
 def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
@@ -81,7 +129,8 @@ def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
         return {}
     folder = not WILD.search(dataset.hr) and (base / dataset.hr).is_dir()
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
-    scenes = [Scene(safe_id(one.name), one.paths(None), None, (root,)) for one in _matches(root, pattern, None)]
+    found = _one_case(list(_matches(root, pattern, None)), dataset.hr)
+    scenes = [Scene(safe_id(one.name), (with_its_neighbours(one.path),), None, (root,)) for one in found]
     return {scene.id: scene.paths[0] for scene in _unique(scenes, dataset.hr)}
 
 
@@ -105,12 +154,18 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
     wild = next((i for i, part in enumerate(parts) if WILD.search(part)), len(parts) - 1)
     root = Path(os.path.realpath(base / ("/".join(parts[:wild]) + "/" if wild else ".")))
     if wild == len(parts) - 1 and not WILD.search(parts[-1]) and (root / parts[-1]).is_dir():
-        raise CatalogError(f"source {source!r} is a folder", do=f"name its files, as in {source.rstrip('/')}/*.tif")
+        what, do = folder_kind(root / parts[-1])
+        known = what if do != UNKNOWN_FOLDER else ""
+        raise CatalogError(
+            f"source {source!r} is a folder",
+            known,
+            do if known else f"name its files, as in {source.rstrip('/')}/*.tif",
+        )
     return root, "/".join(part for part in parts[wild:] if part not in ("", "."))
 
 
 def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[_Found]:
-    regex = _regex(pattern, bands or ())
+    regex, suffix = _regex(pattern, bands or ()), _suffix(pattern)
     for path in _files(root, None if "**/" in pattern else pattern.count("/")):
         relative = path.relative_to(root).as_posix()
         match = regex.fullmatch(relative)
@@ -118,7 +173,8 @@ def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[
             continue
         groups, start = match.groupdict(), len(str(path)) - len(relative)
         band = (start + match.start("band"), start + match.end("band")) if "band" in groups else None
-        yield _Found(path, groups.get("scene") or _name(path, band), band)
+        alike = str(path)[: len(str(path)) - len(suffix)] + suffix
+        yield _Found(path, groups.get("scene") or _name(path, band), band, alike)
 
 
 def _name(path: Path, band: tuple[int, int] | None) -> str:
@@ -142,7 +198,7 @@ def _files(folder: Path, depth: int | None) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if depth is None or depth > 0:
                 yield from _files(Path(entry.path), None if depth is None else depth - 1)
-        elif _is_file(entry):
+        elif _is_file(entry) and not _is_beside(entry.path):
             yield Path(entry.path)
 
 
@@ -154,6 +210,17 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_symlink()
 
 
+def _is_beside(path: str) -> bool:
+    ending = next((ending for ending in BESIDE if path.lower().endswith(ending)), "")
+    return bool(ending) and os.path.isfile(path[: -len(ending)])
+
+
+def _suffix(pattern: str) -> str:
+    """The suffix that ends a pattern; '' where a wildcard does."""
+    found = _SUFFIX.search(pattern[max((token.end() for token in _TOKEN.finditer(pattern)), default=0) :])
+    return found[0] if found else ""
+
+
 def _regex(pattern: str, bands: Sequence[str]) -> re.Pattern[str]:
     text, position = "", 0
     for token in _TOKEN.finditer(pattern):
@@ -161,8 +228,10 @@ def _regex(pattern: str, bands: Sequence[str]) -> re.Pattern[str]:
         # a second {scene} is the same text as the first
         text += "(?P=scene)" if token[0] == "{scene}" and "(?P<scene>" in text else _part(token[0], bands)
         position = token.end()
+    rest, suffix = pattern[position:], _suffix(pattern)
+    rest = re.escape(rest[: len(rest) - len(suffix)]) + f"(?i:{re.escape(suffix)})"
     try:
-        return re.compile(text + re.escape(pattern[position:]), re.DOTALL)
+        return re.compile(text + rest, re.DOTALL)
     except re.error as error:
         raise CatalogError(f"source {pattern!r} is not a glob", str(error), "write [abc] or [a-c]") from error
 

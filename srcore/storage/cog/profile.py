@@ -12,7 +12,6 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
-from srcore.errors import StoreError
 from srcore.grid import Grid
 from srcore.storage.cog.pixels import ProductPixels
 from srcore.storage.cog.statistics import Statistics
@@ -58,13 +57,10 @@ def transform_of(grid: Grid) -> Affine:
 
 
 def nodata_tag(header: Header) -> float | None:
-    """The number that GDAL's nodata tag must hold: GTiff has one for all bands. Raises StoreError for several."""
+    """The number that GDAL's nodata tag must hold: GTiff has one for all bands, and so has a header."""
     if header.nodata == "nan":
         return float("nan")
-    numbers = {band.nodata for band in header.bands} if header.nodata == "tag" else {None}
-    if len(numbers) > 1:
-        raise StoreError("the bands have different nodata numbers", f"{numbers}", "give one with --nodata")
-    return numbers.pop()
+    return header.bands[0].nodata if header.nodata == "tag" else None
 
 
 def product_bands(header: Header) -> tuple[Band, ...]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
+from srcore.nodata import beside, is_nodata
 from srcore.storage.cog.pixels import Window
 from srcore.storage.cog.profile import nodata_tag
 from srcore.storage.header import Header
@@ -234,14 +235,7 @@ def _marked(stored: NDArray[Any], found: NDArray[np.bool_], header: Header) -> N
     bands, nodata, dtype = len(header.bands), nodata_tag(header), stored.dtype
     nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata
     empty, data = np.asarray(nothing).astype(dtype), stored[:bands]
-    if nodata is not None:
-        np.copyto(data, _beside(empty), where=data == empty)
+    if nodata is not None and not np.isnan(nodata):
+        np.copyto(data, np.asarray(beside(nodata, dtype)).astype(dtype), where=is_nodata(data, nodata))
     np.copyto(data, empty, where=~found[:bands])
     return stored
-
-
-def _beside(value: NDArray[Any]) -> NDArray[Any]:
-    """The next number above `value` that its dtype has; below it, for the greatest."""
-    if value.dtype.kind == "f":
-        return np.asarray(np.nextafter(value, np.asarray(-np.inf if value > 0 else np.inf, value.dtype)))
-    return np.asarray(value - 1 if value == np.iinfo(value.dtype).max else value + 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srcore.errors import SourceError
+from srcore.errors import SourceError, printable
 from srcore.storage.disk.files import sha256_file
 
 DIGEST_LIMIT_BYTES = 4 << 30
@@ -18,6 +18,7 @@ class Stamp:
     """An input file as its folder lists it."""
 
     path: str
+    """For people and for comparing: what of it is no UTF-8 is written out."""
     size_bytes: int
     mtime_ns: int
 
@@ -45,7 +46,7 @@ def stamp(path: Path) -> Stamp:
         raise SourceError(
             f"{path} cannot be read", error.strerror or str(error), "check the path", code="NOT_READABLE"
         ) from error
-    return Stamp(str(path), status.st_size, status.st_mtime_ns)
+    return Stamp(printable(str(path)), status.st_size, status.st_mtime_ns)
 
 
 def stamp_if_there(path: Path) -> Stamp | None:
@@ -71,7 +72,7 @@ def identify_if_there(path: Path) -> Source:
     """`identify` for the record of a failure: what cannot be read, or is very large, has no digest."""
     found = stamp_if_there(path)
     if found is None:
-        return Source(str(path), "", -1, -1)
+        return Source(printable(str(path)), "", -1, -1)
     if found.size_bytes <= DIGEST_LIMIT_BYTES and path.is_file():
         try:
             return identify(path)
@@ -82,7 +83,7 @@ def identify_if_there(path: Path) -> Source:
 
 def same_sources(sources: Sequence[Source], paths: Sequence[Path]) -> bool:
     """True when the files are those that were noted: by path, size and time, else by sha256."""
-    if [source.path for source in sources] != [str(path) for path in paths]:
+    if [source.path for source in sources] != [printable(str(path)) for path in paths]:
         return False
     return all(_is_same(source, path) for source, path in zip(sources, paths, strict=True))
 

@@ -23,9 +23,11 @@ from nibabel import imageglobals
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
+from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
@@ -46,11 +48,12 @@ def read_nifti_header(
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
+    alpha: AlphaRule = "auto",
 ) -> Header:
     """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
 
-    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. Raises
-    SourceError for what is not one 3-D volume of real numbers.
+    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. `alpha` is for
+    rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real numbers.
     """
     if len(paths) != 1:
         raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")
@@ -97,12 +100,10 @@ def _version(start: bytes) -> int:
 def parse_nifti(path: Path) -> Any:
     """nibabel's header, of version 1 or 2, from the first bytes alone: extensions are not touched."""
     with open_unpacked(path) as file:
-        start = take(file, 544, path)
+        start = take(file, HEAD, path)
     version = _version(start)
     if not version:
-        raise SourceError(
-            f"{path}: not a NIfTI volume in one file", _looks_like(start), "convert it to .nii.gz", code="NOT_SUPPORTED"
-        )
+        raise stranger(path, start)
     size = HEADERS[version].template_dtype.itemsize
     # It would print what it mends; a refusal is one line of ours.
     imageglobals.logger.setLevel(logging.CRITICAL)
@@ -119,14 +120,6 @@ def parse_nifti(path: Path) -> Any:
             f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again", code="DAMAGED"
         )
     return head
-
-
-def _looks_like(start: bytes) -> str:
-    if start[344:347] == b"ni1":
-        return "a .hdr/.img pair"
-    if start[128:132] == b"DICM":
-        return "a DICOM file"
-    return f"first bytes {start[:8].hex(' ')}" if start else "an empty file"
 
 
 def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:

@@ -110,7 +110,7 @@ def write_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any, progr
 
 @contextmanager
 def _packer(path: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         yield raw
         return
     # No name and no time: the same volume gives the same bytes.

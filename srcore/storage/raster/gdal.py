@@ -24,8 +24,9 @@ from rasterio.enums import Interleaving
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
-from srcore.errors import SourceError
+from srcore.errors import SourceError, printable
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
+from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.raster.pieces import check_jp2, check_png
 from srcore.storage.raster.tiff import check_tiff
 
@@ -74,18 +75,6 @@ CHECKS = {"GTiff": check_tiff, "JP2OpenJPEG": check_jp2, "PNG": check_png}
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 """All that rasterio raises for what GDAL says; some of it by a class that its documentation does not show."""
 
-LOOKS_LIKE: tuple[tuple[bytes, str], ...] = (
-    (b"<", "XML or HTML text"),
-    (b"\x89HDF", "an HDF5 or netCDF-4 file"),
-    (b"CDF", "a netCDF file"),
-    (b"\xff\xd8\xff", "a JPEG"),
-    (b"PK\3\4", "a zip archive"),
-    (b"\x1f\x8b", "gzip"),
-    (b"{", "JSON text"),
-    (b"GRIB", "GRIB"),
-    (b"NITF", "NITF"),
-)
-
 _lock = threading.Lock()
 _limited = threading.Event()
 
@@ -130,8 +119,7 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     driver = sniff_driver(real)
     CHECKS[driver](real)
     try:
-        # A Path, not a str: rasterio takes a str for a possible URL.
-        dataset = rasterio.open(real, driver=driver, sharing=False)
+        dataset = _open(real, driver)
     except GDAL_ERRORS as error:
         raise SourceError(
             f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
@@ -150,18 +138,23 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     return dataset
 
 
+def _open(path: Path, driver: str) -> Any:
+    # A Path, not a str: rasterio takes a str for a possible URL.
+    if printable(str(path)) == str(path):
+        return rasterio.open(path, driver=driver, sharing=False)
+    # rasterio takes names in UTF-8 only: an open file has such a one, which GDAL needs until it has opened it itself.
+    with path.open("rb") as file:
+        return rasterio.open(Path(f"/proc/self/fd/{file.fileno()}"), driver=driver, sharing=False)
+
+
 def sniff_driver(path: Path) -> str:
     """The GDAL driver for the file's first bytes. Raises SourceError when it is no raster that srcore reads."""
     with path.open("rb") as file:
-        head = file.read(32)
+        head = file.read(HEAD)
     for signature, driver in SIGNATURES:
         if head.startswith(signature):
             return driver
-    looks = next((name for start, name in LOOKS_LIKE if head.lstrip()[: len(start)] == start), None)
-    if not head:
-        raise SourceError(f"{path}: the file is empty", "0 bytes", "fetch the file again", code="TRUNCATED")
-    found = looks or f"first bytes {head[:8].hex(' ')}"
-    raise SourceError(f"{path}: not a raster that srcore reads", found, "convert it to GeoTIFF", code="NOT_SUPPORTED")
+    raise stranger(path, head)
 
 
 def gdal_message(error: BaseException) -> str:

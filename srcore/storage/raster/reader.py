@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from srcore.errors import SourceError
-from srcore.storage.header import Header
+from srcore.nodata import is_nodata
+from srcore.storage.header import Band, Header, Mask
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 
 
@@ -27,30 +27,40 @@ class RasterReader:
     def read(self, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Values (C, Y, X) in native dtype and validity (C, Y, X) of a window (rows, columns) inside the scene.
 
-        Invalid is a pixel whose number is its band's nodata, that is not finite, or that the mask or the alpha band
-        hides. Raises SourceError when the file's pixels cannot be decoded.
+        Invalid is a pixel that is not finite, whose number its own band hides, or that the band's mask or the alpha
+        band hides. Raises SourceError when the file's pixels cannot be decoded.
         """
         header = self._header
         shape = tuple(w.stop - w.start for w in window)
         values = np.empty((len(header.bands), *shape), header.dtype)
-        valid = np.ones(values.shape, np.bool_)
         for path, dataset in self._datasets.items():
             here = [i for i, band in enumerate(header.bands) if band.path == path]
-            if not here:
-                continue
-            indexes = [header.bands[i].index for i in here]
-            values[here] = self._fetch(path, dataset.read, indexes, window)
-            if header.nodata == "mask" and MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
-                valid[here] = self._fetch(path, dataset.read_masks, indexes, window) > 0
-        if header.alpha is not None:
-            alpha = header.alpha
-            valid &= self._fetch(alpha.path, self._datasets[alpha.path].read, alpha.index, window) > 0
+            if here:
+                values[here] = self._fetch(path, dataset.read, [header.bands[i].index for i in here], window)
+        return values, self._valid(values, window)
+
+    def _valid(self, values: NDArray[np.generic], window: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Which values are usable: each band by its own rules, and alpha for all."""
+        header = self._header
+        valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
+        seen: dict[Mask, NDArray[np.bool_]] = {}
         for i, band in enumerate(header.bands):
-            if band.nodata is not None and not np.isnan(band.nodata):
-                valid[i] &= values[i] != np.dtype(header.dtype).type(band.nodata)
-        if np.issubdtype(values.dtype, np.floating):
-            valid &= np.isfinite(values)
-        return values, valid
+            if band.hidden is not None:
+                valid[i] &= ~is_nodata(values[i], band.hidden)
+            if band.mask is not None:
+                if band.mask not in seen:
+                    seen[band.mask] = self._shown(band, band.mask, window)
+                valid[i] &= seen[band.mask]
+        if header.alpha is not None:
+            valid &= np.asarray(self.read_alpha(window)) > 0
+        return valid
+
+    def _shown(self, band: Band, mask: Mask, window: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """(Y, X) what a mask does not hide."""
+        dataset = self._datasets[mask.path]
+        inside = mask.path == band.path
+        read, index = (dataset.read_masks, band.index) if inside else (dataset.read, max(1, mask.index))
+        return np.asarray(self._fetch(mask.path, read, index, window) > 0)
 
     def read_alpha(self, window: tuple[slice, ...]) -> NDArray[np.generic]:
         """Native values (Y, X) of the alpha band; only for a header that has one."""
@@ -82,7 +92,9 @@ def open_raster_scene(header: Header) -> Iterator[RasterReader]:
     Raises SourceError, code SOURCE_CHANGED, when a file is no longer the one that the header describes.
     """
     with gdal_env(), ExitStack() as stack:
-        datasets = {str(path): stack.enter_context(_reopen(path, header)) for path in header.paths}
+        masks = (Path(band.mask.path) for band in header.bands if band.mask is not None)
+        paths = dict.fromkeys((*header.rasters, *masks))
+        datasets = {str(path): stack.enter_context(_reopen(path, header)) for path in paths}
         yield RasterReader(header, datasets)
 
 
@@ -90,7 +102,8 @@ def _reopen(path: Path, header: Header) -> Any:
     if path.is_symlink():
         raise _changed(path, "a link in its place")
     dataset = open_raster(path)
-    if (dataset.height, dataset.width) != header.grid.shape or dataset.dtypes[0] != header.dtype:
+    same = path not in header.rasters or dataset.dtypes[0] == header.dtype
+    if (dataset.height, dataset.width) != header.grid.shape or not same:
         dataset.close()
         raise _changed(path, f"{dataset.height} x {dataset.width} {dataset.dtypes[0]}")
     return dataset

@@ -24,6 +24,7 @@ OFFSETS, BYTE_COUNTS = (273, 324), (279, 325)
 """Tags of strips, of tiles."""
 WIDTH, HEIGHT, SAMPLES, ROWS_PER_STRIP, PLANES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 277, 278, 284, 322, 323
 SEPARATE = 2
+SUBFILE, IS_REDUCED, IS_MASK = 254, 1, 4
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a number of each field type: BYTE, ASCII, SHORT, LONG, RATIONAL ..."""
 MAX_DIRECTORIES = 1024
@@ -77,6 +78,18 @@ def check_tiff(path: Path) -> None:
                 if all(tag in fields and fields[tag].width in (2, 4, 8) for tag in (offsets, counts)):
                     _check_count(file, path, order, fields, fields[offsets].count)
                     _check_blocks(file, path, size, order, fields[offsets], fields[counts])
+
+
+def has_mask(path: Path) -> bool:
+    """Whether a page of the TIFF, no reduced one, says that it is a mask."""
+    with path.open("rb") as file:
+        for fields, order in _directories(file, path, os.path.getsize(path)):
+            kind = fields.get(SUBFILE)
+            if kind is not None and kind.width == 4 and kind.count == 1:
+                bits = int(_numbers(file, order, kind, slice(0, 1))[0])
+                if bits & IS_MASK and not bits & IS_REDUCED:
+                    return True
+    return False
 
 
 def _check_count(file: BinaryIO, path: Path, order: str, fields: dict[int, _Field], held: int) -> None:

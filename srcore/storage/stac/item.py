@@ -199,7 +199,7 @@ def _data_asset(product: Path, header: Header, grid: Grid, facts: ProductFacts) 
     digest = facts.sha256 or sha256_file(product)
     fields = {"file:size": product.stat().st_size, "file:checksum": SHA2_256 + digest}
     if header.kind == "volume":
-        kind = "application/gzip" if product.suffix == ".gz" else "application/octet-stream"
+        kind = "application/gzip" if product.suffix.lower() == ".gz" else "application/octet-stream"
         return pystac.Asset(f"./{product.name}", "Super-resolved volume (NIfTI)", None, kind, ["data"], fields)
     statistics = read_statistics(product, len(header.bands))
     resolution = _resolution(grid, header)

@@ -44,6 +44,8 @@ class Ingested:
     """Standard deviation of the noise that was found in each band, in DN, where the scene was denoised."""
     removed: tuple[float, ...] = ()
     """Root mean square of what denoising took out of the valid pixels of each band, in DN."""
+    flags: tuple[str, ...] = ()
+    """What the pixels showed that a user should know, beside the header's flags."""
 
     def save(self, scratch: Scratch) -> None:
         """Write ingest.json, whole or not at all."""
@@ -63,6 +65,7 @@ class Ingested:
                 value["layout"],
                 tuple(value["noise"]),
                 tuple(value["removed"]),
+                tuple(value["flags"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError):
             return None  # damaged, or written by a version with other fields: the scene is ingested again

@@ -131,7 +131,7 @@ def collect(entry: Dataset, pairs: Sequence[Pair], scale: Sequence[int], folder:
 
 
 def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> None:
-    lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, pair.roots)
+    lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, pair.roots, entry.alpha)
     name = f"{pair.scene}{archive_ending(entry.kind)}"
     with ExitStack() as stack:
         reader = stack.enter_context(open_scene(lr))

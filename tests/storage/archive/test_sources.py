@@ -169,3 +169,63 @@ def test_true_hr_by_scene(tmp_path: Path) -> None:
     touch(tmp_path, "hr/a.png")
     with pytest.raises(CatalogError, match="two scenes the id 'a'"):
         find_hr(dataset("./in/*.tif", hr="./hr"), tmp_path)
+
+
+def test_the_suffix_in_any_case(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "in/a.tif", "in/SCENE1.TIF", "in/c.Tif", "in/d.tiff", "in/V.NII.GZ", "in/w.nii.GZ", "in/upper.JP2")
+    assert [scene.id for scene in find_scenes(dataset("./in/*.tif"), tmp_path)] == ["SCENE1", "a", "c"]
+    assert "takes files whose suffix has another case: 2, as SCENE1.TIF" in caplog.text
+    assert [scene.id for scene in find_scenes(dataset("./in/*.nii.gz"), tmp_path)] == ["V", "w"]
+    assert [scene.id for scene in find_scenes(dataset("./in/{scene}.jp2"), tmp_path)] == ["upper"]
+    assert find_scenes(dataset("./in/A.tif"), tmp_path) == []  # the rest of a name is what it says
+
+
+def test_a_source_in_its_own_case_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "in/a.TIF", "in/b.TIF")
+    assert [scene.id for scene in find_scenes(dataset("./in/*.TIF"), tmp_path)] == ["a", "b"]
+    assert caplog.text == ""
+
+
+def test_of_two_that_differ_in_case_alone_the_one_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "in/a.tif", "in/a.TIF")
+    (scene,) = find_scenes(dataset("./in/*.tif"), tmp_path)
+    assert scene.paths == (tmp_path / "in/a.tif",)
+    assert "a.TIF is left out: a.tif is there, too" in caplog.text
+    with pytest.raises(CatalogError, match="two scenes the id 'a'"):
+        find_scenes(dataset("./in/*"), tmp_path)
+
+
+def test_bands_in_mixed_cases_are_one_scene(tmp_path: Path) -> None:
+    touch(tmp_path, "in/s_B2.TIF", "in/s_B3.tif", "in/s_B4.Tif")
+    (scene,) = find_scenes(dataset("./in/{scene}_{band}.tif", ("B4", "B2", "B3", "B9")), tmp_path)
+    assert [path.name for path in scene.paths] == ["s_B4.Tif", "s_B2.TIF", "s_B3.tif", "s_B9.tif"]
+
+
+def test_files_beside_a_raster_are_no_scenes(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.tif", "in/a.tif.msk", "in/a.tif.aux.xml", "in/a.tif.OVR", "in/alone.tif.msk")
+    for source in ("./in/*", "./in/*.tif*"):
+        assert [scene.id for scene in find_scenes(dataset(source), tmp_path)] == ["a", "alone.tif"]
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.tif")
+    os.rename(tmp_path / "in/a.tif", os.fsencode(tmp_path / "in") + b"/\xff\xe9.tif")
+    (scene,) = find_scenes(dataset("./in/*.tif"), tmp_path)
+    assert SAFE_ID.fullmatch(scene.id)
+    assert scene.paths[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "inside", "found"),
+    [
+        ("./in/*.SAFE", "in/S2A.SAFE", "manifest.safe", r"S2A\.SAFE: a Sentinel product"),
+        ("./in/*/scene", "in/x/scene", "a.tif", r"scene: 1 entries; name a file in it"),
+        ("./in/S2A.SAFE", "in/S2A.SAFE", "manifest.safe", r"is a folder; found a Sentinel product"),
+    ],
+)
+def test_a_source_that_matches_folders(tmp_path: Path, source: str, folder: str, inside: str, found: str) -> None:
+    touch(tmp_path, f"{folder}/{inside}")
+    with pytest.raises(CatalogError, match=found):
+        find_scenes(dataset(source), tmp_path)
