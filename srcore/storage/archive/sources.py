@@ -75,14 +75,15 @@ def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
 
 
-def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
-    """The true HR files of `dataset`, by scene id; empty when it has none."""
+def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
+    """The true HR of `dataset`, one file each, by scene id; empty when it has none."""
     if dataset.hr is None:
         return {}
     folder = not WILD.search(dataset.hr) and (base / dataset.hr).is_dir()
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
-    scenes = [Scene(safe_id(one.name), one.paths(None), None, (root,)) for one in _matches(root, pattern, None)]
-    return {scene.id: scene.paths[0] for scene in _unique(scenes, dataset.hr)}
+    roots = (root, *map(Path, dataset.roots))
+    scenes = [Scene(safe_id(one.name), one.paths(None), None, roots) for one in _matches(root, pattern, None)]
+    return {scene.id: scene for scene in _unique(scenes, dataset.hr)}
 
 
 def _unique(scenes: list[Scene], source: str) -> list[Scene]:

@@ -120,18 +120,20 @@ def _limit_drivers() -> None:
         _limited.set()
 
 
-def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
+def open_raster(path: Path, roots: Sequence[Path] | None = None, overview: int | None = None) -> Any:
     """An existing raster, opened for reading by rasterio inside `gdal_env()`; the caller closes it.
 
-    The only open of a raster in the project. `roots`: folders that may be read; None: any. Raises SourceError with
-    code NOT_READABLE, OUTSIDE, NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
+    The only open of a raster that srcore did not just write. `roots`: folders that may be read; None: any.
+    `overview`: that level instead of the full resolution. Raises SourceError with code NOT_READABLE, OUTSIDE,
+    NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
     """
     real = real_file(path, roots)
     driver = sniff_driver(real)
     CHECKS[driver](real)
     try:
         # A Path, not a str: rasterio takes a str for a possible URL.
-        dataset = rasterio.open(real, driver=driver, sharing=False)
+        level = {} if overview is None else {"OVERVIEW_LEVEL": overview}
+        dataset = rasterio.open(real, driver=driver, sharing=False, **level)
     except GDAL_ERRORS as error:
         raise SourceError(
             f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
