@@ -1,4 +1,4 @@
-"""A whole image in memory, from its LR to the SR that a run would publish: PLAN, INGEST and UPSCALE without files.
+"""A whole image in memory, from its LR to the SR that a run would publish, and in which forms it can be looked at.
 
 The functions are those of the stages, called on an array: whoever judges this judges what stands in a product. What
 is left out is what changes no number: scratch, workers, export.
@@ -6,27 +6,20 @@ is left out is what changes no number: scratch, workers, export.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srcore.arrays import ArrayReader, array_header, joined_tiles, plan_array
 from srcore.catalog import Dataset
 from srcore.checkpoints import Spec
-from srcore.engine import BlockFacts, Engine, choose_precision, super_resolve
-from srcore.errors import SourceError
-from srcore.filters import noise_deviation
-from srcore.grid import Grid
+from srcore.engine import Engine, choose_precision
 from srcore.models import Generator
-from srcore.stages.ingest import Sampler, core_inside, input_map, noise_windows
 from srcore.stages.plan import tile_plan
-from srcore.storage.cut import Cut, cut
-from srcore.storage.header import Band, Header
 from srcore.storage.numbers import nodata_form
 from srcore.storage.whole_images import Image
-from srcore.tiling import Tile, TilePlan, Window
 from srcore.treatment import Treatment
 
 
@@ -72,57 +65,9 @@ def super_resolved(engine: Engine, lr: Image, treatment: Treatment = PUBLISHED.t
 
     Invalid pixels come back as the nodata number, 0 where there is none. PlanError when the generator does not fit.
     """
-    header = _header(lr)
-    tiles = tile_plan(engine.spec, header, treatment)
-    reader = _Reader(lr)
-    sampler = Sampler(tiles, len(lr.values))
-    noise = noise_deviation(list(noise_windows(reader, tiles.shape))) if treatment.denoise else ()
-    cuts = []
-    for tile in tiles:
-        found = cut(reader, tiles, tile, [treatment.denoise * band for band in noise])
-        core = core_inside(tiles, tile)
-        sampler.add(tile, found.values[core], found.valid[core])
-        cuts.append(found)
-    normalisation = input_map(engine.spec, sampler.spread())
-    facts = BlockFacts(normalisation, header.dtype, lr.nodata, treatment)
-    whole = not treatment.back_projection or bool(lr.valid.all())
-    sr = np.empty((len(lr.values), *tiles.shape_hr), lr.values.dtype)
-    for tile, found in zip(tiles, cuts, strict=True):
-        around = None if whole else _around(engine, tiles, tile, found)
-        values = found.values[(slice(None), *tiles.clipped(tile, tiles.halo))]
-        core_valid = found.valid[core_inside(tiles, tile)]
-        sr[(slice(None), *tiles.window_hr(tile))] = super_resolve(engine, values, core_valid, facts, around)
-    return sr
-
-
-def _around(engine: Engine, tiles: TilePlan, tile: Tile, found: Cut) -> NDArray[np.bool_]:
-    """Validity of the core with the margin of what follows the generator."""
-    own = engine.spec.halo_for(len(tiles.shape))
-    seen = found.valid[(slice(None), *(slice(o, n - o) for o, n in zip(own, tiles.tile_shape, strict=True)))]
-    margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]
-    return seen[(slice(None), *tiles.clipped(tile, margin))]
-
-
-def _header(lr: Image) -> Header:
-    """What an image says: its shape, its dtype and its nodata. It lies nowhere."""
-    shape, dtype = lr.values.shape[1:], lr.values.dtype.name
-    axes = range(len(shape))
-    nowhere = tuple((*(float(a == b) for b in reversed(axes)), 0.0) for a in axes)
-    bands = tuple(Band("", index, f"band {index}", number) for index, number in enumerate(lr.nodata, 1))
-    return Header("memory", Grid(shape, nowhere), dtype, bands, nodata_form(dtype, lr.nodata))
-
-
-class _Reader:
-    """An image as a scene that is read by windows."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values and validity (C, *window)."""
-        where = (slice(None), *window)
-        return self._image.values[where], self._image.valid[where]
-
-    def read_alpha(self, window: Window) -> NDArray[Any]:
-        """Raises SourceError."""
-        raise SourceError("an image in memory has no alpha band", f"asked for {window}", "ask for its values")
+    header = array_header(lr.values.shape, lr.values.dtype, None)
+    bands = tuple(replace(band, nodata=number) for band, number in zip(header.bands, lr.nodata, strict=True))
+    header = replace(header, bands=bands, nodata=nodata_form(header.dtype, lr.nodata))
+    reader = ArrayReader(lr.values, header, valid=lr.valid)
+    plan = plan_array(reader, tile_plan(engine.spec, header, treatment), treatment, engine.spec)
+    return joined_tiles(reader, plan, engine)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec, read_spec
+from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Normalisation, percentile_normalisation
@@ -62,9 +62,11 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
     spread = sampler.spread()
+    none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
+    normalisation = none if read_spec(plan.model).normalise == "none" else spread
     result = Ingested(
         sources,
-        input_map(read_spec(plan.model), spread),
+        normalisation,
         spread,
         sampler.valid_share(),
         tuple(sums),
@@ -74,12 +76,6 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     )
     result.save(plan.scratch)
     return result
-
-
-def input_map(spec: Spec, spread: Normalisation) -> Normalisation:
-    """How the generator gets its numbers from DN: by the spread of the scene's bands, or as they are."""
-    none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
-    return none if spec.normalise == "none" else spread
 
 
 def noise_windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
