@@ -1,4 +1,7 @@
-"""Quality of models against bicubic on scenes that they were not trained on: `make bench-quality`."""
+"""Quality of models against bicubic on scenes that they were not trained on: `make bench-quality`.
+
+In two forms: the network alone, which the literature reports, and what a run publishes of it.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +20,25 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from srcore.checkpoints import builtin_names, locate, read_spec
-from srcore.engine.backends import Precision, build, installed
+from srcore.engine import Engine
+from srcore.engine.backends import Precision, installed
 from srcore.metrics import crop_border, luma, psnr, ssim
-from srcore.models import Generator
 from srcore.radiometry import percentile_normalisation, quantise
 from srcore.report.figures import Point, pareto_figure, standalone
-from srcore.storage.whole_images import is_image, read_bands
+from srcore.storage.whole_images import Image, images_below, read_bands
 from srcore.training.config import data_folder
 from srcore.training.judge.compare import Candidate, estimate, speed
-from srcore.training.judge.evaluate import (
-    Score,
-    enlarge_planes,
-    evaluate,
-    restore,
-    sensor_means,
-    shrink_planes,
-)
+from srcore.training.judge.evaluate import Score, enlarge_planes, evaluate, sensor_means, shrink_planes
 from srcore.weights import load_generator
+from srcore.whole import NETWORK_ALONE, PUBLISHED, Form, super_resolved
 
 TRAINING = Path("trainset/train")
 VALIDATION = Path("trainset/val")
 PHOTOGRAPHS = Path("data/sr_benchmarks")
 SETS = ("Set5", "Set14")
+FORMS = {"network alone": NETWORK_ALONE, "published": PUBLISHED}
+Tables = Mapping[str, Mapping[str, Sequence[Score]]]
+"""By set, then by form."""
 
 
 def main() -> None:
@@ -64,8 +64,8 @@ def main() -> None:
     results = []
     for model in arguments.model:
         tables = score(model, arguments.precision, arguments.backend)
-        for name, scores in tables.items():
-            console.print(table_of(f"{model} in {arguments.precision} on {name}", scores))
+        for name, forms in tables.items():
+            console.print(table_of(f"{model} in {arguments.precision} on {name}", forms))
         results.append(facts_of(model, arguments.precision, tables))
     console.print(summary(results))
     if arguments.json:
@@ -79,26 +79,32 @@ def shipped() -> list[str]:
     return [name for name in builtin_names() if read_spec(locate(name)).weights_sha256]
 
 
-def score(model: str, precision: Precision, backend: str) -> dict[str, list[Score]]:
+def score(model: str, precision: Precision, backend: str) -> dict[str, dict[str, list[Score]]]:
     """Scores on the validation scenes and, for planes, on the photographs of the literature."""
     folder = locate(model)
-    generator = in_precision(folder, precision, backend)
-    tables = {"val": evaluate(folder, data_folder(VALIDATION), generator)}
-    for name in SETS if generator.axes == 2 else ():
-        tables[name] = score_photographs(generator, data_folder(PHOTOGRAPHS / name))
+    engine = in_precision(folder, precision, backend)
+    scenes = data_folder(VALIDATION)
+    tables = {"val": {name: evaluate(folder, scenes, form, engine) for name, form in FORMS.items()}}
+    for photographs in SETS if len(engine.spec.scale) == 2 else ():
+        images = data_folder(PHOTOGRAPHS / photographs)
+        tables[photographs] = {name: score_photographs(engine, images, form) for name, form in FORMS.items()}
     return tables
 
 
-def facts_of(model: str, precision: str, tables: Mapping[str, Sequence[Score]]) -> dict[str, Any]:
+def facts_of(model: str, precision: str, tables: Tables) -> dict[str, Any]:
     """What is written of a model: every scene, means with the interval of the gain, size and speed."""
     candidate = Candidate(model, *load_generator(locate(model)))
     sets = {
         name: {
-            "scenes": [asdict(s) for s in scores],
-            "means": sensor_means(scores),
-            "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores])),
+            form: {
+                "judged": str(FORMS[form]),
+                "scenes": [asdict(s) for s in scores],
+                "means": sensor_means(scores),
+                "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores])),
+            }
+            for form, scores in forms.items()
         }
-        for name, scores in tables.items()
+        for name, forms in tables.items()
     }
     parameters = sum(parameter.numel() for parameter in candidate.generator.parameters())
     return {
@@ -112,32 +118,35 @@ def facts_of(model: str, precision: str, tables: Mapping[str, Sequence[Score]]) 
 
 
 def summary(results: Sequence[Mapping[str, Any]]) -> Table:
-    """A row a model."""
+    """Two rows a model: the network alone, and what is published."""
     table = Table(
         Column("model", no_wrap=True),
         "parameters",
         "LR MP a CPU s",
+        "form",
         "val: PSNR",
         "gain (95 % interval)",
         *(f"{name}: PSNR (gain)" for name in SETS),
         title="models",
     )
     for row in results:
-        val, gain = row["sets"]["val"]["means"]["mean"], row["sets"]["val"]["gain"]
-        photographs = [row["sets"][name]["means"]["mean"] for name in SETS if name in row["sets"]]
-        table.add_row(
-            row["model"],
-            f"{row['parameters']:,}",
-            f"{row['speed']['lr_mpx_s']:.3f}",
-            f"{val['psnr']:.2f}",
-            f"{gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})",
-            *(f"{m['psnr']:.2f} ({m['psnr'] - m['psnr_bicubic']:+.2f})" for m in photographs),
-        )
+        for index, form in enumerate(FORMS):
+            sets = [row["sets"][name][form] for name in ("val", *SETS) if name in row["sets"]]
+            val, *photographs = (found["means"]["mean"] for found in sets)
+            gain = sets[0]["gain"]
+            facts = (row["model"], f"{row['parameters']:,}", f"{row['speed']['lr_mpx_s']:.3f}")
+            table.add_row(
+                *(("", "", "") if index else facts),
+                form,
+                f"{val['psnr']:.2f}",
+                f"{gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})",
+                *(f"{m['psnr']:.2f} ({m['psnr'] - m['psnr_bicubic']:+.2f})" for m in photographs),
+            )
     return table
 
 
 def pareto(results: Sequence[Mapping[str, Any]]) -> Markup:
-    """Gain on the validation scenes, with its interval, over speed; models of one scale compete."""
+    """Gain of what is published on the validation scenes, and its interval, over speed; models of one scale compete."""
     points = [
         Point(
             row["model"],
@@ -148,43 +157,48 @@ def pareto(results: Sequence[Mapping[str, Any]]) -> Markup:
             f"{len(row['scale'])}-D x{row['scale'][-1]}",
         )
         for row in results
-        for gain in [row["sets"]["val"]["gain"]]
+        for gain in [row["sets"]["val"]["published"]["gain"]]
     ]
     return pareto_figure("pareto", points, "dB over plain interpolation")
 
 
-def table_of(title: str, scores: Sequence[Score]) -> Table:
-    """Every scene, then every sensor's mean, then the mean of all scenes."""
-    table = Table(Column("scene", no_wrap=True), "PSNR", "bicubic", "gain", "SSIM", "bicubic", title=title)
-    for s in scores:
-        table.add_row(s.scene, *_cells(s.psnr, s.psnr_bicubic, s.ssim, s.ssim_bicubic))
+def table_of(title: str, forms: Mapping[str, Sequence[Score]]) -> Table:
+    """Every scene, then every sensor's mean, then the mean of all scenes; PSNR and SSIM of both forms and bicubic."""
+    table = Table(Column("scene", no_wrap=True), title=title)
+    for figure in ("PSNR", "SSIM"):
+        for form in (*forms, "bicubic"):
+            table.add_column(f"{figure} {form}")
+    for form in forms:
+        table.add_column(f"gain {form}")
+    for rows in zip(*forms.values(), strict=True):
+        table.add_row(rows[0].scene, *_cells([asdict(row) for row in rows]))
     table.add_section()
-    for group, m in sensor_means(scores).items():
-        table.add_row(
-            f"mean of {group}" if group != "mean" else "mean of all",
-            *_cells(m["psnr"], m["psnr_bicubic"], m["ssim"], m["ssim_bicubic"]),
-        )
+    means = [sensor_means(scores) for scores in forms.values()]
+    for group in means[0]:
+        table.add_row(f"mean of {group}" if group != "mean" else "mean of all", *_cells([one[group] for one in means]))
     return table
 
 
-def _cells(model: float, bicubic: float, model_ssim: float, bicubic_ssim: float) -> tuple[str, ...]:
-    return f"{model:.2f}", f"{bicubic:.2f}", f"{model - bicubic:+.2f}", f"{model_ssim:.4f}", f"{bicubic_ssim:.4f}"
+def _cells(forms: Sequence[Mapping[str, Any]]) -> list[str]:
+    psnr_cells = [*(f"{one['psnr']:.2f}" for one in forms), f"{forms[0]['psnr_bicubic']:.2f}"]
+    ssim_cells = [*(f"{one['ssim']:.4f}" for one in forms), f"{forms[0]['ssim_bicubic']:.4f}"]
+    return [*psnr_cells, *ssim_cells, *(f"{one['psnr'] - one['psnr_bicubic']:+.2f}" for one in forms)]
 
 
-def in_precision(folder: Path, precision: Precision, backend: str) -> Generator:
-    """The generator of a checkpoint as a backend computes it; int8 is calibrated on training scenes."""
-    _, generator = load_generator(folder)
+def in_precision(folder: Path, precision: Precision, backend: str) -> Engine:
+    """The engine of a checkpoint by a backend; int8 is calibrated on training scenes."""
+    spec, generator = load_generator(folder)
     device = torch.device("cpu")
     chosen = backend or (installed(generator, device, precision) or ["openvino"])[0]
     samples = calibration(generator.halo) if precision == "int8" else ()
-    return build(generator, chosen, precision, device, samples)
+    return Engine(spec, generator, device, precision, chosen, samples)
 
 
 def calibration(halo_px: int, count: int = 16) -> list[torch.Tensor]:
     """Network values (1, 1, Y, X) of LR tiles from scenes that are not among the held-out ones."""
     side = 160 + 2 * halo_px
     tiles: list[torch.Tensor] = []
-    for path in sorted(path for path in data_folder(TRAINING).rglob("*") if is_image(path)):
+    for path in images_below(data_folder(TRAINING)):
         plane = np.asarray(read_bands(path)[0], np.float64)
         if plane.ndim == 2 and min(plane.shape) >= 2 * side and np.ptp(plane) > 0:
             lr = shrink_planes(plane[None, : 2 * side, : 2 * side], 2)
@@ -193,20 +207,21 @@ def calibration(halo_px: int, count: int = 16) -> list[torch.Tensor]:
     return tiles[::step][:count]
 
 
-def score_photographs(generator: Generator, images: Path) -> list[Score]:
+def score_photographs(engine: Engine, images: Path, form: Form = NETWORK_ALONE) -> list[Score]:
     """Scores on the Y of every 8-bit photograph in `images`, as papers on super-resolution report them."""
-    return [_score_photograph(path, generator, images.name) for path in sorted(images.glob("*.png"))]
+    return [_score_photograph(path, engine, form, images.name) for path in sorted(images.glob("*.png"))]
 
 
-def _score_photograph(path: Path, generator: Generator, group: str) -> Score:
+def _score_photograph(path: Path, engine: Engine, form: Form, group: str) -> Score:
     """Y of 8 bits is shrunk without rounding, brought back, rounded: as SRCNN and its successors do."""
-    scale = generator.scale
+    scale = engine.spec.scale[-1]
     bands = np.asarray(read_bands(path))
     height, width = (length - length % scale for length in bands.shape[-2:])
     rgb = np.broadcast_to(bands, (3, *bands.shape[1:]))  # a grey photograph has R = G = B
     truth = np.rint(luma(rgb[:, :height, :width]))[None]  # (1, Y, X)
     lr = shrink_planes(truth, scale)
-    figures = [*_on_luma(truth, restore(lr, generator), scale), *_on_luma(truth, enlarge_planes(lr, scale), scale)]
+    sr = super_resolved(engine, Image(lr, np.ones(lr.shape, np.bool_), (None,)), form.treatment)
+    figures = [*_on_luma(truth, sr, scale), *_on_luma(truth, enlarge_planes(lr, scale), scale)]
     return Score(path.name, group, len(bands), *figures)
 
 

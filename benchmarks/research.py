@@ -28,6 +28,7 @@ from srcore.training.data.batches import Geometry
 from srcore.training.fit.loop import train
 from srcore.training.judge.evaluate import sensor_means
 from srcore.weights import build, load_generator
+from srcore.whole import open_whole
 
 PHOTOGRAPHS_TO_TRAIN_ON = Path("data/train")
 ARCHITECTURES = {
@@ -53,13 +54,14 @@ def main() -> None:
     started = time.monotonic()
     train(config, resume=arguments.resume)
     minutes = (time.monotonic() - started) / 60
-    _, generator = load_generator(config.output)
+    spec, generator = load_generator(config.output)
     console = Console()
     for name in SETS:
         plain, averaged = (
-            score_photographs(one, data_folder(PHOTOGRAPHS / name)) for one in (generator, SelfEnsemble(generator))
+            score_photographs(open_whole(spec, one), data_folder(PHOTOGRAPHS / name))
+            for one in (generator, SelfEnsemble(generator))
         )
-        console.print(table_of(name, plain))
+        console.print(table_of(name, {"network alone": plain}))
         means = [sensor_means(scores)["mean"]["psnr"] for scores in (plain, averaged)]
         console.print(f"{name}: {means[0]:.2f} dB, with self-ensemble {means[1]:.2f} dB")
     console.print(f"{arguments.network}, {config.steps} steps, seed {config.seed}, {minutes:.0f} minutes")

@@ -17,7 +17,7 @@ from benchmarks import out, shared
 from srcore.checkpoints import locate, read_spec
 from srcore.engine import open_engine
 from srcore.errors import SRError
-from srcore.storage.whole_images import is_image
+from srcore.storage.whole_images import images_below
 from srcore.training.judge.calibrate import scores_of
 
 Row = tuple[str, float, float]
@@ -43,7 +43,7 @@ def run(model: str) -> list[Row]:
     if trust is None:
         raise SystemExit(f"{model} has no calibration")
     rows: list[Row] = []
-    for path in sorted(path for path in (shared() / "data").rglob("*") if is_image(path)):
+    for path in images_below(shared() / "data"):
         if "sr_benchmarks" in path.parts or "train" in path.relative_to(shared() / "data").parts:
             continue
         try:

@@ -127,7 +127,8 @@ def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
     from srcore.report.evaluation import plots  # matplotlib takes a second to import
     from srcore.report.figures import standalone
 
-    lines = [
+    lines = [f"Judged {evaluation.form}.", ""]
+    lines += [
         f"- {name}: {gain.mean:+.3f} dB ({gain.low:+.3f} to {gain.high:+.3f})"
         for name, gain in evaluation.gains.items()
     ]

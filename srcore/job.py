@@ -52,6 +52,8 @@ class Job:
     roots: tuple[Path, ...] | None = None
     """Folders that the sources must lie in; None where the user names the files."""
     hr: Path | None = None
+    hr_roots: tuple[Path, ...] | None = None
+    """Folders that the true HR must lie in; None where the user names the file."""
     fresh: bool = False
     """Start anew: what an earlier run left is not used."""
     limits: Changes = field(default_factory=dict)

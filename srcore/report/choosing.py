@@ -91,6 +91,8 @@ class Folds:
     steps: int
     pattern: str
     """What makes a place of a file's name."""
+    form: str
+    """What was made of the LR: what a run publishes, with its settings."""
     folds: tuple[Fold, ...]
     mean: float
     deviation: float

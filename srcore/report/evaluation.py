@@ -76,6 +76,8 @@ class Method:
     name: str
     digest: str = ""
     parameters: int = 0
+    precision: str = ""
+    """That its quality was computed in."""
     speed: Speed | None = None
 
 
@@ -96,6 +98,8 @@ class Evaluation:
     """Which scenes."""
     lr: str
     """How the LR came about."""
+    form: str
+    """What was made of it: what a run publishes, with its settings, or the network's numbers alone."""
     methods: tuple[Method, ...]
     scenes: tuple[SceneFigures, ...]
     means: Mapping[str, Mapping[str, Estimate]]

@@ -67,7 +67,7 @@ def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     ]
 
 
-def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path | None = None) -> Job:
+def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene | None = None) -> Job:
     """The job of one scene of the catalog."""
     dataset = catalog.dataset(name)
     places = DatasetPaths(Path(catalog.store) / name)
@@ -88,7 +88,8 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Path 
         dataset=name,
         outputs=dataset.outputs,
         roots=scene.roots,
-        hr=hr,
+        hr=hr.paths[0] if hr else None,
+        hr_roots=hr.roots if hr else None,
     )
 
 

@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec
-from srcore.errors import PlanError, SourceError
-from srcore.job import Job
-from srcore.radiometry import percentile_normalisation
-from srcore.run.arrays import (
+from srcore.arrays import (
     COMPUTING,
     ArrayPlan,
     ArrayReader,
@@ -27,13 +23,17 @@ from srcore.run.arrays import (
     block_facts,
     choose_engine,
     engine_of,
+    joined_tiles,
     lay_out_array,
     no_normalisation,
     plan_array,
-    super_resolved,
     through,
     tile_block,
 )
+from srcore.checkpoints import Spec
+from srcore.errors import PlanError, SourceError
+from srcore.job import Job
+from srcore.radiometry import percentile_normalisation
 from srcore.stages.ingest import sample_step
 from srcore.storage.cut import cut_window
 from srcore.storage.header import Header
@@ -51,8 +51,9 @@ def super_resolve_values(values: Any, nodata: float | None, job: Job, spec: Spec
     """
     header = array_header(values.shape, values.dtype, nodata)
     if not hasattr(values, "dask"):
-        plan = plan_array(values, header, job, spec)
-        return super_resolved(values, plan, engine or engine_of(choose_engine(plan, job)))
+        reader = ArrayReader(values, header)
+        plan = plan_array(reader, lay_out_array(header, job, spec), job.treatment, spec)
+        return joined_tiles(reader, plan, engine or engine_of(choose_engine(plan, job)))
     if engine is not None:
         raise PlanError("an array in chunks is computed elsewhere", "an engine of this process", "name its model")
     plan = plan_lazy(values, header, job, spec)
@@ -85,7 +86,7 @@ def plan_lazy(values: Array, header: Header, job: Job, spec: Spec) -> ArrayPlan:
         sample = np.asarray(values[(slice(None), *(slice(None, None, step) for _ in tiles.shape))])
         found, valid = ArrayReader(sample, header).read(tuple(slice(0, size) for size in sample.shape[1:]))
         normalisation = percentile_normalisation([band[known] for band, known in zip(found, valid, strict=True)])
-    return ArrayPlan(header, tiles, block_facts(header, job, normalisation), spec.halo_for(len(tiles.shape)))
+    return ArrayPlan(header, tiles, block_facts(header, job.treatment, normalisation), spec.halo_for(len(tiles.shape)))
 
 
 def lazily_super_resolved(values: Array, plan: ArrayPlan, chosen: Chosen) -> Array:

@@ -20,12 +20,14 @@ from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
+from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.treatment import Treatment
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
@@ -45,6 +47,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     spec = read_spec(job.model.folder)
     job.treatment.check()
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
+    if job.hr is not None:
+        real_file(job.hr, job.hr_roots)
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
     header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha)
@@ -96,10 +100,7 @@ def _times(numbers: Sequence[int]) -> str:
 
 
 def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
-    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory.
-
-    The halo is the generator's, and on the generator's own axes what sharpening and back-projection need more.
-    """
+    """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory."""
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
     if job.scale is not None and _on_all_axes(job.scale, len(shape)) != own:
@@ -108,15 +109,25 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
             "x".join(map(str, job.scale)),
             f"it does {','.join(map(str, own))}: leave --scale out or take another model",
         )
+    return tile_plan(spec, header, job.treatment, job.tile, workers)
+
+
+def tile_plan(spec: Spec, header: Header, treatment: Treatment, tile: int | None = None, workers: int = 0) -> TilePlan:
+    """The tiles of a scene, of cores of `tile` px where somebody asks for that.
+
+    The halo is the generator's, and on the generator's own axes what sharpening and back-projection need more.
+    """
+    shape = header.grid.shape
+    own = spec.scale_for(len(shape))
     if spec.bands != "any" and spec.bands != len(header.bands):
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
     coupled = len(spec.halo)
     own_halo = spec.halo_for(len(shape))
-    margin = spec.margin_for(job.treatment.margin_px)
+    margin = spec.margin_for(treatment.margin_px)
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
-    if job.tile is not None:
-        return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
+    if tile is not None:
+        return TilePlan(shape, asked_core(shape, halo, own, tile, spec.core_multiple), halo, own, multiple)
     lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
 

@@ -167,7 +167,7 @@ class _Scene:
         from srcore.engine import BlockFacts
 
         header = self.plan.header
-        nodata = tuple(float("nan") if header.nodata == "nan" else band.nodata for band in header.bands)
+        nodata = header.nodata_numbers
         plan, normalisation = self.plan, self.ingested.normalisation
         return BlockFacts(normalisation, header.dtype, nodata, plan.treatment)
 

@@ -92,6 +92,11 @@ class Header:
         return "raster" if len(self.grid.shape) == 2 else "volume"
 
     @property
+    def nodata_numbers(self) -> tuple[float | None, ...]:
+        """Per band the number that is written for 'nothing here'; None where a mask, alpha or nothing says so."""
+        return tuple(float("nan") if self.nodata == "nan" else band.nodata for band in self.bands)
+
+    @property
     def rasters(self) -> tuple[Path, ...]:
         """The files that hold bands, each once, in band order."""
         bands = self.bands if self.alpha is None else (*self.bands, self.alpha)

@@ -1,8 +1,14 @@
-"""Whole images in memory, for training and evaluation; the pipeline itself reads windows."""
+"""Whole images in memory, for training and evaluation; the pipeline itself reads windows.
+
+They come through the door that scenes come through, so a number means here what it means there: stored numbers, axes,
+and what is valid.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,61 +16,66 @@ import nibabel
 import numpy as np
 import numpy.ma as ma
 import rasterio
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
 
-from srcore.errors import SourceError
 from srcore.storage.disk.files import store_error
+from srcore.storage.raster.gdal import gdal_env
+from srcore.storage.scene import open_scene, read_header
 
 Masked: TypeAlias = "ma.MaskedArray[tuple[int, ...], np.dtype[Any]]"
 
-RASTERS = (".tif", ".tiff", ".png", ".jp2")
+ENDINGS = (".tif", ".tiff", ".png", ".jp2", ".nii", ".nii.gz")
+"""Names by which files of a folder are taken for images. What each of them is, its content says."""
 VOLUMES = (".nii", ".nii.gz")
+"""Names under which volumes are written."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """All of a scene."""
+
+    values: NDArray[Any]
+    """Stored numbers in their native dtype: a raster as (C, Y, X) without its alpha band, a volume as (1, Z, Y, X)."""
+    valid: NDArray[np.bool_]
+    """Of the same shape."""
+    nodata: tuple[float | None, ...]
+    """Per band the number for 'nothing here'; None where a mask, alpha or nothing says so."""
+
+    @property
+    def masked(self) -> Masked:
+        """The values, masked where they are not valid."""
+        return ma.masked_array(self.values, False if self.valid.all() else ~self.valid)
+
+
+def images_below(folder: Path, axes: int = 2) -> list[Path]:
+    """What a generator of so many axes can work on below `folder`, sorted: of 3 axes, volumes only.
+
+    SourceError where a file is no image, whatever its name says.
+    """
+    paths = sorted(path for path in folder.rglob("*") if is_image(path) and not path.is_dir())
+    return paths if axes == 2 else [path for path in paths if read_header([path], roots=[folder]).kind == "volume"]
 
 
 def is_image(path: Path) -> bool:
-    """Whether `read_bands` reads files of this name."""
-    return path.name.lower().endswith(RASTERS + VOLUMES)
+    """Whether a file of this name has to be an image."""
+    return path.name.lower().endswith(ENDINGS)
 
 
-def is_volume(path: Path) -> bool:
-    """Whether `read_bands` reads a volume from files of this name."""
-    return path.name.lower().endswith(VOLUMES)
+def read_image(path: Path, roots: Sequence[Path] | None = None) -> Image:
+    """All of an image. `roots`: folders that it may lie in, links followed; None: any.
 
-
-def read_bands(path: Path) -> Masked:
-    """The image in its native dtype: a raster as (C, Y, X) without its alpha band, a volume as (1, Z, Y, X).
-
-    Masked where there is nothing: nodata, the file's mask or alpha, NaN. SourceError when it cannot be read.
+    SourceError or GridError for what the pipeline would refuse, in the same words.
     """
-    try:
-        values = _read_volume(path) if is_volume(path) else _read_raster(path)
-    except (RasterioError, ImageFileError, OSError, EOFError) as error:
-        raise SourceError(f"{path} cannot be read as an image", str(error), "give a GeoTIFF, PNG or NIfTI") from error
-    return ma.masked_invalid(values, copy=False) if values.dtype.kind == "f" else values
+    header = read_header([path], roots=roots)
+    with open_scene(header) as reader:
+        values, valid = reader.read(tuple(slice(0, size) for size in header.grid.shape))
+    return Image(values, valid, header.nodata_numbers)
 
 
-def _read_raster(path: Path) -> Masked:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a training image needs no place on Earth
-        with rasterio.open(path) as source:
-            return _read_colours(source)
-
-
-def _read_colours(source: DatasetReader) -> Masked:
-    bands = [i for i, role in zip(source.indexes, source.colorinterp, strict=True) if role != ColorInterp.alpha]
-    values: Masked = source.read(bands, masked=True)
-    return values
-
-
-def _read_volume(path: Path) -> Masked:
-    # NIfTI keeps (X, Y, Z) with X fastest: the transpose is (Z, Y, X) in C order.
-    image: Any = nibabel.load(path)
-    values = np.asanyarray(image.dataobj).T
-    return ma.masked_array(np.ascontiguousarray(values)[None])
+def read_bands(path: Path, roots: Sequence[Path] | None = None) -> Masked:
+    """The values of `read_image`, masked where they are not valid."""
+    return read_image(path, roots).masked
 
 
 def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
@@ -74,7 +85,7 @@ def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> N
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if is_volume(path):
+        if path.name.lower().endswith(VOLUMES):
             nibabel.save(nibabel.Nifti1Image(values[0].T, np.eye(4)), path)  # type: ignore[no-untyped-call]
         else:
             _write_raster(path, values, np.asarray(valid.all(axis=0)))
@@ -84,7 +95,7 @@ def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> N
 
 def _write_raster(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
     count, height, width = values.shape
-    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+    with warnings.catch_warnings(), gdal_env(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a training image needs no place on Earth
         with rasterio.open(
             path,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from srcore.checkpoints import Architecture
+from srcore.documents import Document, read_document
 from srcore.errors import CatalogError, SourceError
 from srcore.training.losses import LossName
 
@@ -227,16 +228,21 @@ class TrainConfig(BaseModel):
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The recipe in a YAML file; CatalogError, naming the key, when it is not what it should be."""
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise CatalogError(
-            f"{path} cannot be read", error.strerror or "", "give a training recipe", code="NOT_READABLE"
-        ) from error
-    except yaml.YAMLError as error:
-        raise CatalogError(f"{path} is not YAML", str(error), "correct it") from error
-    return parse_config(document, str(path))
+    """The recipe in a file of strict YAML; CatalogError, with line and key, when it is not what it should be."""
+    return recipe_document(path).parse(TrainConfig)
+
+
+def recipe_document(path: Path) -> Document:
+    """What stands in a recipe, in strict YAML; CatalogError when it cannot be read or is not."""
+    found = read_document(path)
+    return replace(found, value=_as_json(found.value))
+
+
+def _as_json(value: Any) -> Any:
+    """With lists instead of tuples: a spec says the architecture in JSON, and is compared with its recipe."""
+    if isinstance(value, dict):
+        return {key: _as_json(one) for key, one in value.items()}
+    return [_as_json(one) for one in value] if isinstance(value, tuple) else value
 
 
 def parse_config(document: Any, where: str) -> TrainConfig:

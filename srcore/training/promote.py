@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from srcore.catalog import Catalog, Dataset, Retrain
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import CatalogError, StoreError
@@ -24,11 +22,12 @@ from srcore.registry.references import Model, resolve
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.records import read_sealed, write_sealed
-from srcore.training.config import TrainConfig, parse_config
+from srcore.training.config import TrainConfig, parse_config, recipe_document
 from srcore.training.data.collect import Pair, find_pairs
 from srcore.training.data.collect import collect as collect_pairs
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import evaluate_candidates, load_candidates
+from srcore.whole import form_of
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Round:
     pairs: tuple[Pair, ...]
     recipe: TrainConfig
     key: str
-    """Of pairs, settings and recipe: with the same, nothing new can be learned."""
+    """Of pairs, settings, recipe and form: with the same, nothing new can be learned."""
     places: DatasetPaths
 
     @property
@@ -113,7 +112,9 @@ def lay_out(catalog: Catalog, dataset: str) -> Round:
     pairs = tuple(find_pairs(entry, catalog.base, places.retrained / "split.json"))
     wish = _wish(entry.retrain)
     seen = [[pair.scene, pair.held, *map(astuple, pair.stamps)] for pair in pairs]
-    key = _digest([seen, wish, entry.retrain.model_dump(exclude={"schedule"}), entry.bands, entry.nodata])
+    judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
+    told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
+    key = _digest([seen, wish, entry.retrain.model_dump(exclude={"schedule"}), entry.bands, entry.nodata, *told])
     folder = places.retraining / f"{key}-{champion.digest[:8]}"
     return Round(dataset, entry, entry.retrain, champion, pairs, _recipe(wish, entry, champion, folder), key, places)
 
@@ -123,14 +124,7 @@ def _wish(settings: Retrain) -> dict[str, Any]:
     if settings.recipe is None:
         return dict(FINE_TUNING)
     path = Path(settings.recipe)
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(
-            f"{path} cannot be read", str(error), "correct `recipe` in the catalog", code="NOT_READABLE"
-        ) from error
-    except yaml.YAMLError as error:
-        raise CatalogError(f"{path} is not YAML", str(error), "correct it") from error
+    found = recipe_document(path).value
     if not isinstance(found, dict):
         raise CatalogError(f"{path} is not a recipe", type(found).__name__, "give keys such as steps and batch")
     given = sorted(set(found) & set(GIVEN))
@@ -194,7 +188,8 @@ def assess(work: Round, progress: Progress) -> Evaluation:
     held = work.folder / "pairs/held"
     candidates = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
     prove(candidates[1].spec, candidates[1].generator)
-    found = evaluate_candidates(candidates, held / "hr", held / "lr" if work.entry.hr else None, progress=progress)
+    lr = held / "lr" if work.entry.hr else None
+    found = evaluate_candidates(candidates, held / "hr", lr, form_of(work.entry), progress)
     return replace(found, data=f"{work.dataset}: those that are held out")
 
 
@@ -271,4 +266,5 @@ def _facts(work: Round, reason: str) -> dict[str, str]:
         "held_out": ", ".join(p.scene for p in work.pairs if p.held),
         "steps": str(work.recipe.steps),
         "decision": reason,
+        "judged": str(form_of(work.entry)),
     }

@@ -126,7 +126,7 @@ def test_shipped_catalog_works_as_it_stands(archive: Path) -> None:
     dataset = catalog.dataset("sample-landscape")
     scenes, truth = find_scenes(dataset, catalog.base), find_hr(dataset, catalog.base)
     assert [scene.id for scene in scenes] == sorted(sample.name for sample in SAMPLES)
-    assert all(scene.paths[0].is_file() and truth[scene.id].is_file() for scene in scenes)
+    assert all(scene.paths[0].is_file() and truth[scene.id].paths[0].is_file() for scene in scenes)
     assert dataset.schedule == "0 2 * * *"
     with rasterio.open(scenes[0].paths[0]) as file:
         assert dataset.bands == file.descriptions

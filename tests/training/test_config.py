@@ -22,7 +22,7 @@ def test_a_missing_file_and_broken_yaml_are_catalog_errors(tmp_path: Path) -> No
     with pytest.raises(CatalogError, match="cannot be read"):
         read_config(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("name: [")
-    with pytest.raises(CatalogError, match="not YAML"):
+    with pytest.raises(CatalogError, match=r"bad\.yaml:1: not valid YAML"):
         read_config(tmp_path / "bad.yaml")
 
 

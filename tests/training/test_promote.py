@@ -66,6 +66,7 @@ def test_a_better_challenger_is_promoted_and_used(archive: Callable[..., Path], 
     page = Path(decision.page).read_text()
     assert "Promoted:" in page
     assert "challenger over champion" in page
+    assert "Judged as published: 1 step of back-projection, no filters." in page
     assert "http" not in page.replace("http-equiv", "")
     assert not (tmp_path / "archive/drawn/.retrain").exists()
     again = retrain_dataset(catalog, "drawn")
@@ -75,13 +76,18 @@ def test_a_better_challenger_is_promoted_and_used(archive: Callable[..., Path], 
 
 
 def test_one_that_is_no_better_is_kept_out_with_the_reason(archive: Callable[..., Path], tmp_path: Path) -> None:
-    decision = retrain_dataset(archive(steps=2, rate=1e-7, measured=False), "drawn")
+    catalog = archive(steps=2, rate=1e-7, measured=False)
+    text = catalog.read_text()
+    catalog.write_text(text.replace("    model:", "    back_projection: 2\n    sharpen: 0.1\n    model:"))
+    decision = retrain_dataset(catalog, "drawn")
     assert not decision.promoted
     assert "the low end has to be 0.05 dB or more" in decision.reason
     versions = {one.version: one.aliases for one in open_registry().versions("tiny")}
     assert versions == {"1": ("champion",), "2": ("challenger",)}
     assert resolve("tiny@champion").version == "1"
-    assert "Kept out:" in Path(decision.page).read_text()
+    page = Path(decision.page).read_text()
+    assert "Kept out:" in page
+    assert "Judged as published: 2 steps of back-projection, sharpen 0.1." in page
 
 
 def test_the_held_out_scenes_stay_held_out(archive: Callable[..., Path]) -> None:

@@ -123,15 +123,16 @@ def _told(folder: Path) -> tuple[str, str]:
     return f"{folder.name}: {what}", do
 
 
-def find_hr(dataset: Dataset, base: Path) -> dict[str, Path]:
-    """The true HR files of `dataset`, by scene id; empty when it has none."""
+def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
+    """The true HR of `dataset`, one file each, by scene id; empty when it has none."""
     if dataset.hr is None:
         return {}
     folder = not WILD.search(dataset.hr) and (base / dataset.hr).is_dir()
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
+    roots = (root, *map(Path, dataset.roots))
     found = _one_case(list(_matches(root, pattern, None)), dataset.hr)
-    scenes = [Scene(safe_id(one.name), (with_its_neighbours(one.path),), None, (root,)) for one in found]
-    return {scene.id: scene.paths[0] for scene in _unique(scenes, dataset.hr)}
+    scenes = [Scene(safe_id(one.name), (with_its_neighbours(one.path),), None, roots) for one in found]
+    return {scene.id: scene for scene in _unique(scenes, dataset.hr)}
 
 
 def _unique(scenes: list[Scene], source: str) -> list[Scene]:

@@ -109,17 +109,18 @@ def _limit_drivers() -> None:
         _limited.set()
 
 
-def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
+def open_raster(path: Path, roots: Sequence[Path] | None = None, overview: int | None = None) -> Any:
     """An existing raster, opened for reading by rasterio inside `gdal_env()`; the caller closes it.
 
-    The only open of a raster in the project. `roots`: folders that may be read; None: any. Raises SourceError with
-    code NOT_READABLE, OUTSIDE, NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
+    The only open of a raster that srcore did not just write. `roots`: folders that may be read; None: any.
+    `overview`: that level instead of the full resolution. Raises SourceError with code NOT_READABLE, OUTSIDE,
+    NOT_SUPPORTED, DAMAGED, TRUNCATED or TOO_LARGE.
     """
     real = real_file(path, roots)
     driver = sniff_driver(real)
     CHECKS[driver](real)
     try:
-        dataset = _open(real, driver)
+        dataset = _open(real, driver, overview)
     except GDAL_ERRORS as error:
         raise SourceError(
             f"{path}: not a readable {driver}", gdal_message(error), "fetch the file again", code="DAMAGED"
@@ -138,13 +139,14 @@ def open_raster(path: Path, roots: Sequence[Path] | None = None) -> Any:
     return dataset
 
 
-def _open(path: Path, driver: str) -> Any:
+def _open(path: Path, driver: str, overview: int | None) -> Any:
+    level = {} if overview is None else {"OVERVIEW_LEVEL": overview}
     # A Path, not a str: rasterio takes a str for a possible URL.
     if printable(str(path)) == str(path):
-        return rasterio.open(path, driver=driver, sharing=False)
+        return rasterio.open(path, driver=driver, sharing=False, **level)
     # rasterio takes names in UTF-8 only: an open file has such a one, which GDAL needs until it has opened it itself.
     with path.open("rb") as file:
-        return rasterio.open(Path(f"/proc/self/fd/{file.fileno()}"), driver=driver, sharing=False)
+        return rasterio.open(Path(f"/proc/self/fd/{file.fileno()}"), driver=driver, sharing=False, **level)
 
 
 def sniff_driver(path: Path) -> str:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
-from srcore.errors import StoreError
-from srcore.storage.raster.gdal import gdal_env, gdal_message
+from srcore.errors import SourceError, StoreError
+from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.stac.item import validate_item
 
 WINDOW_PX = 128
@@ -26,7 +24,7 @@ WINDOWS = 2
 
 def is_cog(path: Path) -> bool:
     """True when the file declares the layout of a cloud-optimised GeoTIFF, as GDAL reads it."""
-    with gdal_env(), rasterio.open(path) as product:
+    with gdal_env(), open_raster(path) as product:
         return bool(product.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
 
 
@@ -39,13 +37,13 @@ def overview_difference(path: Path) -> float | None:
     """
     worst: float | None = None
     try:
-        with gdal_env(), rasterio.open(path) as product:
+        with gdal_env(), open_raster(path) as product:
             factors = [1, *product.overviews(1)]
             for level, (finer, coarser) in enumerate(pairwise(factors)):
-                options: dict[str, Any] = {} if level == 0 else {"OVERVIEW_LEVEL": level - 1}
-                with rasterio.open(path, **options) as a, rasterio.open(path, OVERVIEW_LEVEL=level) as b:
+                above = level - 1 if level else None
+                with open_raster(path, overview=above) as a, open_raster(path, overview=level) as b:
                     worst = max(worst or 0.0, _level(a, b, round(coarser / finer)))
-    except RasterioError as error:
+    except (*GDAL_ERRORS, SourceError) as error:
         raise StoreError(
             f"{path.name} has an overview that cannot be read", gdal_message(error), "write it again", code="DAMAGED"
         ) from error

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from srcore.catalog import Dataset
 from srcore.errors import GridError, SourceError, StoreError
 from srcore.progress import Progress
-from srcore.storage.archive.sources import find_hr, find_scenes
+from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Stamp, stamp
 from srcore.storage.header import Header
@@ -48,6 +48,7 @@ class Pair:
     paths: tuple[Path, ...]
     """Of the measured LR; of the HR itself where there is no other."""
     hr: Path | None
+    hr_roots: tuple[Path, ...]
     bands: tuple[str, ...] | None
     roots: tuple[Path, ...]
     held: bool
@@ -78,7 +79,7 @@ def find_pairs(entry: Dataset, base: Path, split: Path) -> list[Pair]:
             code="TOO_FEW_PAIRS",
         )
     held = hold_out((one.id for one in newest), settings.hold_out, split)
-    pairs = [Pair(one.id, one.paths, hr.get(one.id), one.bands, one.roots, one.id in held) for one in newest]
+    pairs = [_pair(one, hr.get(one.id), one.id in held) for one in newest]
     for wanted, what in ((True, "to judge by"), (False, "to train on")):
         if sum(pair.held is wanted for pair in pairs) < LEAST:
             raise SourceError(
@@ -88,6 +89,11 @@ def find_pairs(entry: Dataset, base: Path, split: Path) -> list[Pair]:
                 code="TOO_FEW_PAIRS",
             )
     return sorted(pairs, key=lambda pair: pair.scene)
+
+
+def _pair(scene: Scene, hr: Scene | None, held: bool) -> Pair:
+    path, roots = (hr.paths[0], hr.roots) if hr else (None, ())
+    return Pair(scene.id, scene.paths, path, roots, scene.bands, scene.roots, held)
 
 
 def hold_out(scenes: Iterable[str], share: float, split: Path) -> set[str]:
@@ -139,7 +145,7 @@ def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> 
             values, valid = reader.read(clear_window(reader, lr.grid.shape, [WINDOW_HR_PX] * 2))
             write_bands(folder / "hr" / name, values, valid)
             return
-        hr = stack.enter_context(open_scene(fitting_hr(pair.hr, lr, scale)))
+        hr = stack.enter_context(open_scene(fitting_hr(pair, lr, scale)))
         own = (1,) * (len(lr.grid.shape) - len(scale)) + tuple(scale)
         window = clear_window(reader, lr.grid.shape, [WINDOW_HR_PX // factor for factor in own[-2:]])
         write_bands(folder / "lr" / name, *reader.read(window))
@@ -147,17 +153,18 @@ def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> 
         write_bands(folder / "hr" / name, *hr.read(fine))
 
 
-def fitting_hr(path: Path, lr: Header, scale: Sequence[int]) -> Header:
+def fitting_hr(pair: Pair, lr: Header, scale: Sequence[int]) -> Header:
     """The header of the HR of a scene; GridError unless it has the LR's bands and `scale` times its pixels."""
-    hr = read_header([path], lr.kind)
+    paths = [pair.hr] if pair.hr else []
+    hr = read_header(paths, lr.kind, roots=pair.hr_roots)
     names = {band.name for band in hr.bands}
     if len(hr.bands) != len(lr.bands) and all(band.name in names for band in lr.bands):
-        hr = read_header([path], lr.kind, [band.name for band in lr.bands])
+        hr = read_header(paths, lr.kind, [band.name for band in lr.bands], roots=pair.hr_roots)
     own = (1,) * (len(lr.grid.shape) - len(scale)) + tuple(scale)
     wanted = tuple(size * factor for size, factor in zip(lr.grid.shape, own, strict=True))
     if hr.grid.shape != wanted or len(hr.bands) != len(lr.bands):
         raise GridError(
-            f"HR and LR of {path.stem} do not belong together",
+            f"HR and LR of {pair.scene} do not belong together",
             f"HR {len(hr.bands)} bands of {_by(hr.grid.shape)}, LR {len(lr.bands)} of {_by(lr.grid.shape)}",
             f"the model's scale asks for an HR of {_by(wanted)}",
             code="BAD_PAIR",

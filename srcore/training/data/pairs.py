@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from srcore.errors import SourceError
 from srcore.radiometry import percentile_normalisation
-from srcore.storage.whole_images import Masked, is_image, read_bands
+from srcore.storage.whole_images import Image, Masked, is_image, read_bands, read_image
 from srcore.training.config import Source
 from srcore.training.data.batches import Geometry, Plane
 
@@ -61,7 +61,7 @@ def load_planes(
 
 
 def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, bands: int) -> list[Plane]:
-    hr, window = read_bands(path), geometry.window_hr
+    hr, window = read_bands(path, [folder]), geometry.window_hr
     if len(window) > hr.ndim - 1:
         raise SourceError(f"{path.name} is no volume", f"shape {hr.shape}", "leave it out of the sources")
     if any(size < side for size, side in zip(hr.shape[-len(window) :], window, strict=True)):
@@ -70,7 +70,7 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
             f"{_by(hr.shape[-len(window) :])} pixels, patches of {_by(window)}",
             "leave it out of the sources, or lower core_px",
         )
-    lr = None if source.lr is None else measured_lr(path, folder / source.lr, hr, geometry.scales)
+    lr = None if source.lr is None else measured_lr(path, folder / source.lr, hr.shape, geometry.scales).masked
     planes = []
     for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):
         masked = np.asarray(ma.getmaskarray(own_hr).any(axis=0)) if ma.is_masked(own_hr) else None
@@ -111,19 +111,20 @@ def _split(
                 yield hr[own, z], None if lr is None else lr[own, z], offset, scale
 
 
-def measured_lr(path: Path, folder: Path, hr: Masked, own: Sequence[int]) -> Masked:
-    """The LR of the same name in `folder`; SourceError unless it is `own` times smaller than the HR of `path`."""
+def measured_lr(path: Path, folder: Path, hr: Sequence[int], own: Sequence[int]) -> Image:
+    """The LR of the same name in `folder`; SourceError unless it is `own` times smaller than the HR of `path`, whose
+    shape is `hr`."""
     twin = folder / path.name
     if not twin.is_file():
         raise SourceError(f"{path.name} has no LR of the same name", str(folder), "add it, or leave the HR out")
-    lr = read_bands(twin)
-    scales = (1,) * (hr.ndim - 1 - len(own)) + tuple(own)
-    wanted = (len(hr), *(n // s for n, s in zip(hr.shape[1:], scales, strict=True)))
-    fits = all(n % s == 0 for n, s in zip(hr.shape[1:], scales, strict=True)) and lr.shape == wanted
+    lr = read_image(twin, [folder])
+    scales = (1,) * (len(hr) - 1 - len(own)) + tuple(own)
+    wanted = (hr[0], *(n // s for n, s in zip(hr[1:], scales, strict=True)))
+    fits = all(n % s == 0 for n, s in zip(hr[1:], scales, strict=True)) and lr.values.shape == wanted
     if not fits:
         raise SourceError(
             f"LR and HR of {path.name} do not belong together",
-            f"LR {_by(lr.shape)}, HR {_by(hr.shape)}",
+            f"LR {_by(lr.values.shape)}, HR {_by(hr)}",
             f"HR must have the LR's bands and {_by(scales)} times its pixels",
         )
     return lr

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from srcore.errors import SourceError
-from srcore.storage.whole_images import RASTERS, VOLUMES
+from srcore.storage.whole_images import ENDINGS
 from srcore.training.config import Source, TrainConfig, data_folder
 from srcore.training.data.pairs import images_of
 
@@ -18,7 +18,7 @@ from srcore.training.data.pairs import images_of
 def place_of(path: Path, folder: Path, pattern: str) -> str:
     """The first group of `pattern` (or all of it) in the path below `folder` without suffix; SourceError without it."""
     name = path.relative_to(folder).as_posix()
-    suffix = max((one for one in RASTERS + VOLUMES if name.lower().endswith(one)), key=len, default="")
+    suffix = max((one for one in ENDINGS if name.lower().endswith(one)), key=len, default="")
     name = name[: len(name) - len(suffix)]
     found = re.search(pattern, name)
     place = found and (found[1] if found.re.groups else found[0])

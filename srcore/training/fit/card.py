@@ -35,7 +35,7 @@ Licence of the weights: {spec.licence}.
 
 ## Figures
 
-{_table(spec.metrics, "trilinear" if spec.kind == "volume" else "bicubic")}
+{_table(spec)}
 
 ## Limits
 
@@ -80,16 +80,18 @@ def _listed(params: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]], plain: str) -> str:
-    if not metrics:
+def _table(spec: Spec) -> str:
+    plain = "trilinear" if spec.kind == "volume" else "bicubic"
+    if not spec.metrics:
         return "Not scored yet."
     rows = "\n".join(
         f"| {group} | {m['psnr']:.2f} | {m['psnr_bicubic']:.2f} | {m['psnr'] - m['psnr_bicubic']:+.2f} "
         f"| {m['ssim']:.4f} | {m['ssim_bicubic']:.4f} |"
-        for group, m in metrics.items()
+        for group, m in spec.metrics.items()
     )
     return f"""Validation scenes of places that were not trained on, mean of the scenes of each sensor. PSNR in dB with
 range 255 for uint8, else the span of the 2nd to 98th percentile of the band; border of `scale` pixels cut.
+SR {spec.training["judged"]}.
 
 | sensor | PSNR | {plain} | gain | SSIM | {plain} |
 |---|---|---|---|---|---|

@@ -27,6 +27,7 @@ from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import estimate
 from srcore.training.judge.evaluate import Score, score
 from srcore.weights import load_generator
+from srcore.whole import PUBLISHED, open_whole
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +112,10 @@ def _fitted(recipe: TrainConfig) -> list[Score]:
         return [Score(**row) for row in json.loads(path.read_bytes())]
     log.info("%s holds out %s", recipe.name, ", ".join(recipe.held_out))
     fit(recipe, resume=(recipe.output / STATE).exists())
-    generator = load_generator(recipe.output)[1]
+    engine = open_whole(*load_generator(recipe.output))
     folder = data_folder(recipe.data)
     scores = [
-        replace(score(file, generator, lr), scene=file.relative_to(folder).as_posix())
+        replace(score(file, engine, lr, root=folder), scene=file.relative_to(folder).as_posix())
         for file, lr in held_files(recipe).items()
     ]
     write_atomic(path, json.dumps([asdict(one) for one in scores], indent=2).encode())
@@ -140,6 +141,7 @@ def _figures(config: TrainConfig, recipes: Sequence[TrainConfig], scores: Sequen
         config.seed,
         config.steps,
         config.place,
+        str(PUBLISHED),
         tuple(folds),
         fmean(gains),
         stdev(gains),

@@ -27,6 +27,7 @@ from srcore.training.fit.state import load_state, save_state
 from srcore.training.fit.validation import Validation
 from srcore.training.judge.evaluate import evaluate, score, sensor_means
 from srcore.weights import build, describe, load_generator, save_checkpoint
+from srcore.whole import PUBLISHED, open_whole
 
 try:
     import lightning.pytorch as lightning
@@ -227,10 +228,12 @@ def _finish(config: TrainConfig, state: State) -> None:
         return
     spec, generator = load_generator(config.output)
     if config.held_out:
-        scores = [score(path, generator, lr) for path, lr in held_files(config).items()]
+        engine, folder = open_whole(spec, generator), data_folder(config.data)
+        scores = [score(path, engine, lr, root=folder) for path, lr in held_files(config).items()]
     else:
         scores = evaluate(config.output, data_folder(cast(Path, config.validation)))
-    spec = spec.model_copy(update={"metrics": sensor_means(scores)})
+    judged = {**spec.training, "judged": str(PUBLISHED)}
+    spec = spec.model_copy(update={"metrics": sensor_means(scores), "training": judged})
     try:
         save_checkpoint(config.output, spec, generator, model_card(config, spec, state.step))
     except OSError as error:

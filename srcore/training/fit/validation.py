@@ -1,4 +1,8 @@
-"""Validation on patches of other places, the same at every time: which weights are the best, and how they look."""
+"""Validation on patches of other places, the same at every time: which weights are the best, and how they look.
+
+Of the network alone, in its own numbers: what is trained is what is measured, and a patch has no scene around it to be
+normalised by or back-projected to. What is published of it, `srcore.training.judge` says at the end.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from torch.nn import functional
 from srcore.errors import SourceError
 from srcore.models import Generator
 from srcore.models.blocks import centre_crop
-from srcore.storage.whole_images import is_image, is_volume
+from srcore.storage.whole_images import images_below
 from srcore.training.config import Source, TrainConfig, data_folder
 from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.pairs import load_planes
@@ -100,8 +104,7 @@ def _files(config: TrainConfig, axes: int) -> tuple[Path, list[Source]]:
     if config.held_out:
         return data_folder(config.data), held_sources(config)
     folder = data_folder(config.validation) if config.validation else config.data
-    fits = is_image if axes == 2 else is_volume
-    paths = sorted(path for path in folder.rglob("*") if fits(path))
+    paths = images_below(folder, axes)
     return folder, [Source(files=escape(str(path.relative_to(folder))), share=1) for path in paths]
 
 
@@ -113,7 +116,7 @@ def _planes(folder: Path, sources: Sequence[Source], geometry: Geometry, bands: 
         try:
             found += load_planes(folder, [source], geometry, bands)
         except SourceError as error:
-            log.info("not validated on: %s", error)
+            log.warning("not validated on: %s", error)
             refused = error
     if not found:
         raise refused or SourceError("no image to validate on", str(folder), "correct `validation` in the recipe")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy.ma as ma
 from numpy.typing import NDArray
 
 from srcore.checkpoints import Spec
-from srcore.choices import BACK_PROJECTION
 from srcore.engine import Engine, numbers_of, open_engine, self_ensemble_spread
 from srcore.errors import CheckpointError, SourceError
-from srcore.radiometry import fill_invalid, percentile_normalisation
-from srcore.storage.whole_images import is_image, read_bands
+from srcore.radiometry import Normalisation, fill_invalid, percentile_normalisation
+from srcore.storage.whole_images import images_below, read_bands
 from srcore.training.judge.evaluate import shrink_planes
-from srcore.treatment import Treatment
 from srcore.trust import Trust, conformal_factor
+from srcore.whole import PUBLISHED
 
 SIDE_PX = 384
 """HR pixels on each side of what is looked at of a plane: its middle."""
@@ -42,9 +41,9 @@ def calibrate(model: Path, data: Path, coverage: float = 0.9) -> Trust:
     engine = open_engine(model, "cpu")
     _refuse_unfit(engine.spec)
     scores: Scores = {}
-    paths = sorted(path for path in data.rglob("*") if is_image(path))
+    paths = images_below(data)
     for path in paths:
-        scores.setdefault(path.name.split("_")[0], []).extend(scores_of(path, engine))
+        scores.setdefault(path.name.split("_")[0], []).extend(scores_of(path, engine, [data]))
     groups = {sensor: np.concatenate([plane.ravel() for plane in planes]) for sensor, planes in scores.items()}
     if len(groups) < LEAST_SENSORS:
         raise SourceError(
@@ -57,7 +56,7 @@ def calibrate(model: Path, data: Path, coverage: float = 0.9) -> Trust:
         coverage=coverage,
         factor=round(conformal_factor(list(groups.values()), coverage), 3),
         floor=FLOOR,
-        back_projection=BACK_PROJECTION,
+        back_projection=PUBLISHED.treatment.back_projection,
         scenes=len(paths),
         found=(round(found[0], 4), round(float(np.mean(found)), 4), round(found[-1], 4)),
     )
@@ -85,9 +84,9 @@ def left_out(groups: Mapping[str, NDArray[np.float32]], coverage: float) -> dict
     return shares
 
 
-def scores_of(path: Path, engine: Engine) -> Iterator[NDArray[np.float32]]:
+def scores_of(path: Path, engine: Engine, roots: Sequence[Path] | None = None) -> Iterator[NDArray[np.float32]]:
     """|HR - SR| / (spread + floor) of a few planes of an HR scene, its LR made by antialiased bicubic."""
-    bands = read_bands(path)
+    bands = read_bands(path, roots)
     planes = bands.reshape(-1, *bands.shape[-2:])
     for index in np.unique(np.linspace(0, len(planes) - 1, PLANES + 2).round().astype(int)[1:-1]):
         plane = planes[index]
@@ -103,11 +102,20 @@ def _middle(hr: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def _plane(hr: NDArray[Any], engine: Engine) -> NDArray[np.float32]:
-    lr = shrink_planes(hr[None], engine.spec.scale[-1])
-    normalisation = percentile_normalisation(list(lr))
-    around = engine.spec.halo[-1] + BACK_PROJECTION
-    block = normalisation.apply(np.pad(lr, [(0, 0), (around, around), (around, around)], mode="reflect"))
-    numbers = numbers_of(engine, block, None, Treatment())
-    spread = self_ensemble_spread(engine, block, numbers, None, Treatment())
+    normalisation, numbers, spread = published_numbers(shrink_planes(hr[None], engine.spec.scale[-1]), engine)
     scores: NDArray[np.float32] = np.abs(normalisation.apply(hr[None]) - numbers) / (spread + np.float32(FLOOR))
     return scores
+
+
+def published_numbers(
+    lr: NDArray[Any], engine: Engine
+) -> tuple[Normalisation, NDArray[np.float32], NDArray[np.float32]]:
+    """The SR of a plane lr (1, Y, X) as it is published, before it is rounded: normalisation, network values, spread.
+
+    Rounding is left out: it is the dtype's, and a calibration serves all of them.
+    """
+    normalisation = percentile_normalisation(list(lr))
+    around = engine.spec.halo[-1] + PUBLISHED.treatment.margin_px
+    block = normalisation.apply(np.pad(lr, [(0, 0), (around, around), (around, around)], mode="reflect"))
+    numbers = numbers_of(engine, block, None, PUBLISHED.treatment)
+    return normalisation, numbers, self_ensemble_spread(engine, block, numbers, None, PUBLISHED.treatment)

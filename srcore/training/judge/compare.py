@@ -16,26 +16,17 @@ from scipy import stats
 
 from srcore.checkpoints import Spec
 from srcore.checks.opensr import BORDER_PX, compare
-from srcore.engine import choose_precision
+from srcore.engine import Engine, choose_precision
 from srcore.engine.backends import Precision, installed
 from srcore.engine.choice import Case, Trial, measure
-from srcore.errors import CheckpointError, SourceError
+from srcore.errors import CheckpointError
 from srcore.models import Generator
 from srcore.progress import Progress, silent
+from srcore.radiometry import fill_invalid
 from srcore.report.evaluation import NAMES, Estimate, Evaluation, Figures, Method, SceneFigures, Speed
-from srcore.storage.whole_images import read_bands
-from srcore.training.data.pairs import measured_lr
-from srcore.training.judge.evaluate import (
-    filled,
-    groups_of,
-    images_in,
-    interpolated,
-    quality,
-    reduced,
-    restore,
-    whole_pixels,
-)
+from srcore.training.judge.evaluate import ImagePair, image_pair, images_in, interpolated, mean_quality, restored
 from srcore.weights import load_generator
+from srcore.whole import PUBLISHED, Form, open_whole
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -71,27 +62,34 @@ def evaluate_candidates(
     candidates: Sequence[Candidate],
     data: Path,
     lr: Path | None = None,
+    form: Form = PUBLISHED,
+    progress: Progress = silent,
     *,
     timed: bool = True,
-    progress: Progress = silent,
 ) -> Evaluation:
     """Every candidate on all HR images below `data`; LR is made by antialiased bicubic, or lies in `lr` by name.
 
-    SourceError when there is no image, or when an LR does not belong to its HR.
+    What is judged is what a run publishes in that `form`. SourceError when there is no image, or when an LR does not
+    belong to its HR.
     """
     plain = "trilinear" if candidates[0].generator.axes == 3 else "bicubic"
+    engines = {one.name: open_whole(one.spec, one.generator, form.precision) for one in candidates}
     paths = images_in(data, candidates[0].generator.axes)
     scenes = []
     for index, path in enumerate(paths):
-        scenes.append(_scene(path, candidates, lr, plain))
+        pair = image_pair(path, engines[candidates[0].name], lr, data)
+        scenes.append(_scene(path, pair, engines, form, plain))
         progress(index + 1, len(paths))
-    methods = [Method(plain), *(_method(one, timed) for one in candidates)]
+    methods = [Method(plain), *(_method(one, engines[one.name].precision, timed) for one in candidates)]
     told = "LR as measured." if lr else f"LR = HR shrunk by antialiased {'cubic' if plain == 'trilinear' else plain}."
-    return summarised(str(data), told, methods, scenes)
+    return summarised((str(data), told, str(form)), methods, scenes)
 
 
-def summarised(data: str, lr: str, methods: Sequence[Method], scenes: Sequence[SceneFigures]) -> Evaluation:
-    """Means, gains and their intervals over the scenes: of all methods over the first, of the last over all."""
+def summarised(told: tuple[str, str, str], methods: Sequence[Method], scenes: Sequence[SceneFigures]) -> Evaluation:
+    """Means, gains and their intervals over the scenes: of all methods over the first, of the last over all.
+
+    `told`: which scenes, how their LR came about, what was made of it.
+    """
     names = [method.name for method in methods]
     means = {name: {figure: mean for figure in NAMES if (mean := _mean(scenes, name, figure))} for name in names}
     pairs = {
@@ -107,7 +105,7 @@ def summarised(data: str, lr: str, methods: Sequence[Method], scenes: Sequence[S
         }
         for sensor in sorted({one.sensor for one in scenes})
     }
-    return Evaluation(data, lr, tuple(methods), tuple(scenes), means, gains, sensors)
+    return Evaluation(*told, tuple(methods), tuple(scenes), means, gains, sensors)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -135,47 +133,26 @@ def _differences(scenes: Sequence[SceneFigures], better: str, worse: str) -> lis
     return [one.by[better].psnr - one.by[worse].psnr for one in scenes]
 
 
-def _scene(path: Path, candidates: Sequence[Candidate], lr_folder: Path | None, plain: str) -> SceneFigures:
-    bands, first = read_bands(path), candidates[0].generator
-    together, scales = first.bands, first.scales
-    if together > 1 and len(bands) != together:
-        raise SourceError(
-            f"{path.name} does not have the model's bands",
-            f"{len(bands)}, the model has {together}",
-            "give images with these bands",
-        )
-    if lr_folder is None:
-        hr = groups_of(whole_pixels(filled(bands), scales), together)
-        lr = [reduced(group, scales) for group in hr]
-    else:
-        hr = groups_of(filled(bands), together)
-        lr = groups_of(filled(measured_lr(path, lr_folder, bands, scales)), together)
-    ways = {plain: [interpolated(group, scales) for group in lr]}
-    ways |= {one.name: [restore(group, one.generator) for group in lr] for one in candidates}
-    slices = bands.ndim == 4
-    by = {name: _figures(hr, lr, sr, scales, slices) for name, sr in ways.items()}
+def _scene(path: Path, pair: ImagePair, engines: Mapping[str, Engine], form: Form, plain: str) -> SceneFigures:
+    scales = next(iter(engines.values())).spec.scale
+    ways = {plain: interpolated(pair.lr, scales)}
+    ways |= {name: restored(engine, pair.lr, form.treatment) for name, engine in engines.items()}
+    by = {name: _figures(pair, sr, scales) for name, sr in ways.items()}
     return SceneFigures(path.name, path.name.split("_")[0], by)
 
 
-def _figures(
-    hr: Sequence[NDArray[Any]],
-    lr: Sequence[NDArray[Any]],
-    sr: Sequence[NDArray[Any]],
-    scales: Sequence[int],
-    slices: bool,
-) -> Figures:
-    """Means over the groups of bands; the opensr-test figures of all bands together, where they are no slices."""
-    pairs = [quality(a, b, scales) for a, b in zip(hr, sr, strict=True)]
-    means = [fmean(column) for column in zip(*pairs, strict=True)]
-    if slices or min(hr[0].shape[-2:]) <= 3 * BORDER_PX:
+def _figures(pair: ImagePair, sr: NDArray[Any], scales: Sequence[int]) -> Figures:
+    """Means over the bands; the opensr-test figures of all bands together, where they are no slices."""
+    means = mean_quality(pair, sr, scales)
+    if sr.ndim == 4 or min(sr.shape[-2:]) <= 3 * BORDER_PX:
         return Figures(*means)
-    detail = compare(*(np.concatenate(groups) for groups in (lr, sr, hr)))
-    return Figures(*means, **asdict(detail))
+    lr = fill_invalid(pair.lr.values, pair.lr.valid)
+    return Figures(*means, **asdict(compare(lr, sr, pair.hr)))
 
 
-def _method(candidate: Candidate, timed: bool) -> Method:
+def _method(candidate: Candidate, precision: str, timed: bool) -> Method:
     count = sum(parameter.numel() for parameter in candidate.generator.parameters())
-    return Method(candidate.name, candidate.spec.digest, count, speed(candidate) if timed else None)
+    return Method(candidate.name, candidate.spec.digest, count, precision, speed(candidate) if timed else None)
 
 
 def speed(candidate: Candidate) -> Speed:

@@ -1,4 +1,8 @@
-"""Scores of a generator against bicubic: an HR image is shrunk, brought back and compared."""
+"""Scores of a generator against bicubic: an HR image is shrunk, brought back and compared.
+
+It is brought back by the way that products take (`srcore.whole`), in the form that a dataset publishes where nobody
+asks for the network alone.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from srcore.engine import Engine
 from srcore.errors import SourceError
 from srcore.metrics import crop_border, psnr, ssim
-from srcore.models import Generator
-from srcore.radiometry import HIGH, LOW, fill_invalid, percentile_normalisation, quantise
-from srcore.storage.whole_images import Masked, is_image, is_volume, read_bands
+from srcore.radiometry import HIGH, LOW, fill_invalid, nearest, quantise
+from srcore.storage.whole_images import Image, Masked, images_below, read_image
 from srcore.training.data.degrade import REACH_LR, cubic, reduce
 from srcore.training.data.pairs import measured_lr
 from srcore.training.data.resize import enlarge, shrink
+from srcore.treatment import Treatment
 from srcore.weights import load_generator
-
-STRIP_PX = 256
-STRIP_SLICES = 16
+from srcore.whole import PUBLISHED, Form, open_whole, super_resolved
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,28 @@ class Score:
     ssim_bicubic: float
 
 
-def evaluate(model_folder: Path, data_folder: Path, generator: Generator | None = None) -> list[Score]:
-    """Scores of all images below `data_folder`, in the order of their names.
+@dataclass(frozen=True)
+class ImagePair:
+    """A true HR, and the LR that it is brought back from."""
 
-    `generator` is the checkpoint's in the form that a backend computes; None takes it as it is.
-    SourceError when there is none. Invalid pixels are filled from their neighbours before all else.
+    hr: NDArray[Any]
+    """(C, ..., Y, X), nothing invalid in it."""
+    lr: Image
+
+
+def evaluate(model: Path, data: Path, form: Form = PUBLISHED, engine: Engine | None = None) -> list[Score]:
+    """Scores of all images below `data`, in the order of their names.
+
+    `engine` computes the checkpoint in another way than its spec asks for. SourceError when there is no image.
+    Invalid pixels of the HR are filled from their neighbours before all else.
     """
-    generator = generator or load_generator(model_folder)[1]
-    return [score(path, generator) for path in images_in(data_folder, generator.axes)]
+    engine = engine or open_whole(*load_generator(model))
+    return [score(path, engine, form=form, root=data) for path in images_in(data, len(engine.spec.scale))]
 
 
 def images_in(folder: Path, axes: int) -> list[Path]:
     """What a generator of so many axes can be scored on below `folder`, sorted; SourceError when there is nothing."""
-    fits = is_image if axes == 2 else is_volume
-    paths = sorted(path for path in folder.rglob("*") if fits(path))
+    paths = images_below(folder, axes)
     if not paths:
         raise SourceError("no image to evaluate on", str(folder), "give a folder of GeoTIFF, PNG or NIfTI")
     return paths
@@ -72,39 +83,40 @@ def sensor_means(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
     return means | {"mean": _means([row for rows in groups.values() for row in rows])} if groups else {}
 
 
-def restore(lr: NDArray[Any], generator: Generator) -> NDArray[Any]:
-    """SR of lr (P, Y, X) in its dtype: planes of one band, the bands that are seen together, or a volume's slices.
-
-    All share one normalisation, as in production: a raster's band has one plane, a volume one a slice. Bands that
-    are seen together have one each.
-    """
-    if generator.bands > 1:
-        normalisation = percentile_normalisation(list(lr))
-        return quantise(normalisation.undo(upscale(normalisation.apply(lr), generator)), lr.dtype)
-    normalisation = percentile_normalisation([lr])
-    blocks = normalisation.apply(lr[None])
-    sr = (
-        upscale(blocks, generator)
-        if generator.axes == 3
-        else np.stack([upscale(plane[None], generator)[0] for plane in blocks[0]])[None]
-    )
-    return quantise(normalisation.undo(sr)[0], lr.dtype)
+def score(
+    path: Path, engine: Engine, lr_folder: Path | None = None, *, form: Form = PUBLISHED, root: Path | None = None
+) -> Score:
+    """Of one image below `root`; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
+    scales = engine.spec.scale
+    pair = image_pair(path, engine, lr_folder, root)
+    figures = [
+        *mean_quality(pair, restored(engine, pair.lr, form.treatment), scales),
+        *mean_quality(pair, interpolated(pair.lr, scales), scales),
+    ]
+    return Score(path.name, path.name.split("_")[0], len(pair.hr), *figures)
 
 
-def upscale(lr: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
-    """SR (B, Y x scale, ...) of lr (B, Y, ...) in network values, edges mirrored, in strips of bounded memory."""
-    halo, multiple = generator.halo, generator.core_multiple
-    own = lr.shape[1:]
-    beyond = [(halo, halo + -size % multiple) for size in own]
-    padded = torch.from_numpy(np.pad(lr, [(0, 0), *beyond], mode="reflect"))[None]
-    strip = STRIP_PX if generator.axes == 2 else STRIP_SLICES
-    with torch.inference_mode():
-        strips = [
-            generator(padded[:, :, start : start + -(-strip // multiple) * multiple + 2 * halo])[0]
-            for start in range(0, own[0], -(-strip // multiple) * multiple)
-        ]
-    sr = torch.cat(strips, dim=1).numpy()
-    return sr[(slice(None), *(slice(size * scale) for size, scale in zip(own, generator.scales, strict=True)))]
+def image_pair(path: Path, engine: Engine, lr_folder: Path | None = None, root: Path | None = None) -> ImagePair:
+    """The HR in `path` with its LR, made or measured; SourceError when they, or model and bands, do not fit."""
+    spec, image = engine.spec, read_image(path, None if root is None else [root])
+    if spec.bands != "any" and len(image.values) != spec.bands:
+        raise SourceError(
+            f"{path.name} does not have the model's bands",
+            f"{len(image.values)}, the model has {spec.bands}",
+            "give images with these bands",
+        )
+    hr = fill_invalid(image.values, image.valid)
+    if lr_folder is not None:
+        return ImagePair(hr, measured_lr(path, lr_folder, hr.shape, spec.scale))
+    hr = whole_pixels(hr, spec.scale)
+    lr = np.stack([reduced(band, spec.scale) for band in hr])
+    return ImagePair(hr, Image(lr, np.ones(lr.shape, np.bool_), image.nodata))
+
+
+def restored(engine: Engine, lr: Image, treatment: Treatment) -> NDArray[Any]:
+    """The SR (C, ..., Y, X) of an LR in its dtype; what is invalid is filled from its neighbours, as in the HR."""
+    sr = super_resolved(engine, lr, treatment)
+    return fill_invalid(sr, nearest(lr.valid, engine.spec.scale_for(lr.values.ndim - 1)))
 
 
 def shrink_planes(hr: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -131,22 +143,6 @@ def enlarge_volume(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
     return quantise(functional.interpolate(values, sizes, mode="trilinear")[0, 0].numpy(), lr.dtype)
 
 
-def score(path: Path, generator: Generator, lr_folder: Path | None = None) -> Score:
-    """Of one image; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
-    bands, scales = read_bands(path), generator.scales
-    if lr_folder is None:
-        hr = whole_pixels(filled(bands), scales)
-        groups = groups_of(hr, generator.bands)
-        measured = [reduced(group, scales) for group in groups]
-    else:
-        hr = filled(bands)
-        groups = groups_of(hr, generator.bands)
-        measured = groups_of(filled(measured_lr(path, lr_folder, bands, scales)), generator.bands)
-    figures = [_figures(group, lr, generator) for group, lr in zip(groups, measured, strict=True)]
-    means = [fmean(column) for column in zip(*figures, strict=True)]
-    return Score(path.name, path.name.split("_")[0], len(hr), *means)
-
-
 def filled(bands: Masked) -> NDArray[Any]:
     """The bands (C, ..., Y, X), invalid pixels taken from their neighbours."""
     return fill_invalid(ma.getdata(bands), ~ma.getmaskarray(bands))
@@ -159,27 +155,32 @@ def whole_pixels(hr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
     return hr
 
 
-def groups_of(bands: NDArray[Any], together: int) -> list[NDArray[Any]]:
-    """What `restore` takes at a time (P, Y, X): all bands that are seen together, or each band with its slices."""
-    return [bands] if together > 1 else [band.reshape(-1, *band.shape[-2:]) for band in bands]
-
-
-def _figures(hr: NDArray[Any], lr: NDArray[Any], generator: Generator) -> tuple[float, float, float, float]:
-    """PSNR and SSIM of the generator, then of bicubic or trilinear, for the planes hr (P, Y, X) and their LR."""
-    found, plain = (
-        quality(hr, sr, generator.scales) for sr in (restore(lr, generator), interpolated(lr, generator.scales))
-    )
-    return (*found, *plain)
-
-
 def reduced(hr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
-    """LR of the planes hr (P, Y, X), or of a volume where there are three scales, in its dtype."""
-    return shrink_volume(hr, scales) if len(scales) == 3 else shrink_planes(hr, scales[-1])
+    """LR of a band (..., Y, X), or of a volume where there are three scales, in its dtype."""
+    if len(scales) == 3:
+        return shrink_volume(hr, scales)
+    lr = shrink_planes(_planes(hr), scales[-1])
+    return lr.reshape(*hr.shape[:-2], *lr.shape[-2:])
 
 
-def interpolated(lr: NDArray[Any], scales: Sequence[int]) -> NDArray[Any]:
-    """What a generator has to beat: bicubic, and trilinear for volumes."""
-    return enlarge_volume(lr, scales) if len(scales) == 3 else enlarge_planes(lr, scales[-1])
+def interpolated(lr: Image, scales: Sequence[int]) -> NDArray[Any]:
+    """What a generator has to beat (C, ..., Y, X): bicubic, and trilinear for volumes."""
+    values = fill_invalid(lr.values, lr.valid)
+    if len(scales) == 3:
+        return np.stack([enlarge_volume(band, scales) for band in values])
+    sr = [enlarge_planes(_planes(band), scales[-1]) for band in values]
+    return np.stack([band.reshape(*values.shape[1:-2], *band.shape[-2:]) for band in sr])
+
+
+def _planes(band: NDArray[Any]) -> NDArray[Any]:
+    """(P, Y, X) of a band (Y, X) or (Z, Y, X)."""
+    return band.reshape(-1, *band.shape[-2:])
+
+
+def mean_quality(pair: ImagePair, sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:
+    """PSNR and SSIM, means over the bands."""
+    pairs = [quality(_planes(truth), _planes(test), scales) for truth, test in zip(pair.hr, sr, strict=True)]
+    return fmean(one[0] for one in pairs), fmean(one[1] for one in pairs)
 
 
 def quality(hr: NDArray[Any], sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:

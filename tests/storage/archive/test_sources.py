@@ -164,7 +164,7 @@ def test_an_odd_entry_is_passed_over_and_the_others_are_found(tmp_path: Path) ->
 def test_true_hr_by_scene(tmp_path: Path) -> None:
     touch(tmp_path, "hr/a.tif", "hr/b.tif", "in/a.tif")
     for hr in ("./hr", "./hr/*.tif", "./hr/{scene}.tif"):
-        assert find_hr(dataset("./in/*.tif", hr=hr), tmp_path)["a"] == tmp_path / "hr/a.tif"
+        assert find_hr(dataset("./in/*.tif", hr=hr), tmp_path)["a"].paths == (tmp_path / "hr/a.tif",)
     assert find_hr(dataset("./in/*.tif"), tmp_path) == {}
     touch(tmp_path, "hr/a.png")
     with pytest.raises(CatalogError, match="two scenes the id 'a'"):

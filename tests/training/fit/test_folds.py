@@ -59,6 +59,7 @@ def test_a_killed_cross_validation_goes_on(archive: Recipe, monkeypatch: pytest.
     folder = config.output / "folds"
     assert json.loads((folder / "folds.json").read_text())["gain"]["scenes"] == 3
     page = (folder / "folds.html").read_text()
+    assert "SR as published: 1 step of back-projection, no filters." in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert read_config(folder / "1/recipe.yaml").held_out == tuple(place.place for place in found.folds[0].places)

@@ -28,6 +28,7 @@ from srcore.training.fit.core import learning_rate
 from srcore.training.fit.loop import train
 from srcore.training.judge.evaluate import evaluate
 from srcore.weights import load_generator
+from srcore.whole import PUBLISHED
 
 WIDE = {"name": "edsr", "params": {"scale": 2, "width": 16, "blocks": 1, "bias": False}}
 
@@ -174,6 +175,8 @@ def test_the_checkpoint_tells_what_it_is(recipe: Recipe, tmp_path: Path) -> None
     card = (folder / "README.md").read_text()
     assert "Made by hand." in card
     assert "| mean |" in card
+    assert "SR as published: 1 step of back-projection, no filters." in card
+    assert spec.training["judged"] == str(PUBLISHED)
     assert "None known." in card
     assert str(tmp_path) not in (folder / SPEC).read_text().replace(str(config.data), "")
 

@@ -150,6 +150,7 @@ def test_the_best_recipe_is_one_that_trains(make: Recipe, tmp_path: Path) -> Non
     assert (config.steps, config.search) == (8, None)
     assert train(config) == tmp_path / "run"
     page = (tmp_path / "run/search/search.html").read_text()
+    assert "validation patches of the network alone (no back-projection: not what is published)" in page
     assert page.count("<svg") == 2
     assert "http" not in page.replace("http-equiv", "")
 

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
 from srcore.checkpoints import locate, read_spec
+from srcore.engine import open_engine
 from srcore.errors import CheckpointError, SourceError
-from srcore.training.judge.calibrate import calibrate, left_out
+from srcore.radiometry import quantise
+from srcore.storage.whole_images import Image
+from srcore.training.judge.calibrate import calibrate, left_out, published_numbers
+from srcore.whole import super_resolved
 from tests.training.conftest import Write
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 def test_a_sensor_left_out_is_judged_by_the_others() -> None:
@@ -47,3 +57,14 @@ def test_what_cannot_be_calibrated_is_said(tmp_path: Path, write_raster: Write, 
         calibrate(locate("bicubic-x2"), tmp_path / "hr")
     with pytest.raises(CheckpointError, match="srcore-volume-x2 cannot be calibrated; found 3 axes"):
         calibrate(locate("srcore-volume-x2"), tmp_path / "hr")
+
+
+def test_what_is_calibrated_is_what_is_published(texture: np.ndarray) -> None:
+    """But for rounding, which is the dtype's."""
+    lr = texture[:1, :60, :52]
+    engine = open_engine(locate("srcore-x2-fast"), "cpu")
+    normalisation, numbers, spread = published_numbers(lr, engine)
+    rounded = quantise(normalisation.undo(numbers), lr.dtype)
+    np.testing.assert_array_equal(rounded, super_resolved(engine, Image(lr, np.ones(lr.shape, bool), (None,))))
+    assert spread.shape == numbers.shape
+    assert (spread > 0).any()

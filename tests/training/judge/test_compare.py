@@ -17,7 +17,9 @@ from srcore.errors import CheckpointError, SourceError
 from srcore.report.evaluation import evaluation_page
 from srcore.training.judge.compare import estimate, evaluate_candidates, load_candidates, speed
 from srcore.training.judge.evaluate import evaluate, score
-from srcore.weights import build, describe, save_checkpoint
+from srcore.treatment import Treatment
+from srcore.weights import build, describe, load_generator, save_checkpoint
+from srcore.whole import NETWORK_ALONE, Form, open_whole
 
 Write = Callable[..., Path]
 
@@ -48,6 +50,13 @@ def test_gains_are_paired_and_figures_those_of_evaluate(
         assert one.by["bicubic"].ssim == pytest.approx(own.ssim_bicubic)
         shares = (one.by["fast"].improvement, one.by["fast"].omission, one.by["fast"].hallucination)
         assert sum(share or 0 for share in shares) == pytest.approx(1)
+    assert found.form == "as published: 1 step of back-projection, no filters"
+    alone = evaluate_candidates(candidates, tmp_path / "data", None, NETWORK_ALONE, timed=False)
+    assert alone.form == "of the network alone, which is not what is published"
+    assert [one.by["bicubic"] for one in alone.scenes] == [one.by["bicubic"] for one in found.scenes]
+    for ours, theirs in zip(found.scenes, alone.scenes, strict=True):
+        assert ours.by["plain"].psnr > theirs.by["plain"].psnr + 0.2
+        assert ours.by["plain"].reflectance < 0.6 * theirs.by["plain"].reflectance  # nearer to its LR
     gain = found.gains["plain over fast"]
     assert gain.mean == pytest.approx(np.mean([one.by["plain"].psnr - one.by["fast"].psnr for one in found.scenes]))
     assert gain.low <= gain.mean <= gain.high
@@ -61,7 +70,8 @@ def test_measured_lr_is_taken_by_name(tmp_path: Path, write_raster: Write, textu
     measured = evaluate_candidates(candidates, tmp_path / "hr", tmp_path / "lr", timed=False)
     made = evaluate_candidates(candidates, tmp_path / "hr", timed=False)
     assert measured.lr == "LR as measured."
-    alone = score(tmp_path / "hr" / "s2_a.tif", candidates[0].generator, tmp_path / "lr")
+    engine = open_whole(candidates[0].spec, candidates[0].generator)
+    alone = score(tmp_path / "hr" / "s2_a.tif", engine, tmp_path / "lr")
     assert alone.psnr == pytest.approx(measured.means["bicubic-x2"]["psnr"].mean)
     assert alone.psnr_bicubic == pytest.approx(measured.means["bicubic"]["psnr"].mean)
     assert measured.means["bicubic"]["psnr"].mean != pytest.approx(made.means["bicubic"]["psnr"].mean, abs=0.01)
@@ -95,17 +105,22 @@ def test_the_command_prints_tables_json_and_a_page(
     write_raster(tmp_path / "data" / "s2_<b>.tif", texture)
     page = tmp_path / "page.html"
     shown = ["srcore", "evaluate", "nearest-x2", str(tmp_path / "data"), "--against", "bicubic-x2"]
-    for more in (["--report", str(page)], ["--json"]):
+    for more in (["--report", str(page)], ["--network-alone"], ["--json"]):
         monkeypatch.setattr("sys.argv", shown + more)
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "gain in PSNR" in told
+    assert "scenes, as published: 1 step of back-projection, no filters" in told
+    assert "scenes, of the network alone, which is not what is published" in told
     document = json.loads(told[told.index("\n{") :])
+    assert document["form"] == "as published: 1 step of back-projection, no filters"
+    assert document["methods"][1]["precision"] in ("float32", "bfloat16")
     assert document["gains"]["nearest-x2 over bicubic"]["mean"] < 0
     assert document["methods"][1]["speed"]["lr_mpx_s"] > 0
     text = page.read_text()
+    assert "Judged as published: 1 step of back-projection, no filters." in text
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
     assert "s2_&lt;b&gt;.tif" in text
     assert "<b>" not in text
@@ -133,3 +148,42 @@ def test_of_three_models_the_last_is_compared_with_all(
         "fast over nearest",
         "fast over other",
     }
+
+
+def test_a_datasets_own_settings_are_judged(
+    tmp_path: Path,
+    write_raster: Write,
+    texture: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_raster(tmp_path / "data" / "s2_a.tif", texture)
+    catalog = tmp_path / "data_catalog.yaml"
+    catalog.write_text(
+        "version: 1\nstore: ./archive\ndatasets:\n  drawn: {kind: raster, source: ./data/*.tif, model: bicubic-x2, "
+        "back_projection: 2, sharpen: 0.5}\n"
+    )
+    shown = [
+        "srcore",
+        "evaluate",
+        "bicubic-x2",
+        str(tmp_path / "data"),
+        "--dataset",
+        "drawn",
+        "--catalog",
+        str(catalog),
+    ]
+    found = {}
+    for more in ([], ["--network-alone"]):
+        monkeypatch.setattr("sys.argv", [*shown, "--json", *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        found[bool(more)] = ended.value.code, capsys.readouterr()
+    assert found[True][0] == 2
+    assert "exclude each other" in found[True][1].err
+    document = json.loads(found[False][1].out)
+    assert document["form"] == "as published: 2 steps of back-projection, sharpen 0.5"
+    engine = open_whole(*load_generator(BUILTIN / "bicubic-x2"))
+    own = score(tmp_path / "data" / "s2_a.tif", engine, form=Form(Treatment(back_projection=2, sharpen=0.5)))
+    assert document["scenes"][0]["by"]["bicubic-x2"]["psnr"] == pytest.approx(own.psnr)
+    assert own.psnr > score(tmp_path / "data" / "s2_a.tif", engine).psnr

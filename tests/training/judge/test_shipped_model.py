@@ -10,6 +10,7 @@ from srcore.errors import SourceError
 from srcore.training.config import RECIPES, data_folder, read_config
 from srcore.training.judge.evaluate import sensor_means
 from srcore.weights import load_generator
+from srcore.whole import open_whole
 
 SHIPPED = [name for name in builtin_names() if read_spec(locate(name)).weights_sha256]
 
@@ -52,6 +53,6 @@ def test_it_beats_bicubic_on_photographs_it_never_saw(name: str, gain: float) ->
         images = data_folder(PHOTOGRAPHS / "Set5")
     except SourceError as absent:
         pytest.skip(str(absent))
-    mean = sensor_means(score_photographs(load_generator(locate(name))[1], images))["mean"]
+    mean = sensor_means(score_photographs(open_whole(*load_generator(locate(name))), images))["mean"]
     assert mean["psnr"] > mean["psnr_bicubic"] + gain
     assert mean["ssim"] > mean["ssim_bicubic"] + 0.02

@@ -34,6 +34,7 @@ from srcore.storage.cut import cut
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 from srcore.tiling import Tile, TilePlan
+from srcore.treatment import Treatment
 
 if TYPE_CHECKING:
     from srcore.engine import BlockFacts, Engine
@@ -46,19 +47,25 @@ COMPUTING = Lock()
 class ArrayReader:
     """Windows of values (C, *shape) in memory, with what is valid in them, as `RasterReader` gives them.
 
-    `start` says which pixel of the scene the first one of `values` is.
+    `start` says which pixel of the scene the first one of `values` is; `valid` (C, *shape) is known to whoever read
+    them from a file.
     """
 
-    def __init__(self, values: Any, header: Header, start: Sequence[int] = ()) -> None:
-        self._values, self._header = values, header
+    def __init__(
+        self, values: Any, header: Header, start: Sequence[int] = (), valid: NDArray[np.bool_] | None = None
+    ) -> None:
+        self._values, self.header, self._valid = values, header, valid
         self._start = tuple(start) or (0,) * len(header.grid.shape)
 
     def read(self, window: tuple[slice, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (C, *window) in the machine's byte order, and validity: neither nodata nor NaN nor Inf."""
-        here = (slice(w.start - first, w.stop - first) for w, first in zip(window, self._start, strict=True))
-        values = np.asarray(self._values[(slice(None), *here)], self._header.dtype)
+        inside = (slice(w.start - first, w.stop - first) for w, first in zip(window, self._start, strict=True))
+        here = (slice(None), *inside)
+        values = np.asarray(self._values[here], self.header.dtype)
+        if self._valid is not None:
+            return values, self._valid[here]
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
-        nodata = self._header.bands[0].nodata
+        nodata = self.header.bands[0].nodata
         if nodata is not None and not np.isnan(nodata):
             valid &= values != values.dtype.type(nodata)
         return values, valid
@@ -124,24 +131,23 @@ def lay_out_array(header: Header, job: Job, spec: Spec) -> TilePlan:
     return lay_out(spec, header, job)
 
 
-def plan_array(values: Any, header: Header, job: Job, spec: Spec) -> ArrayPlan:
-    """The plan of an array that can be read at will: lays it out, then looks at it tile by tile for its statistics.
+def plan_array(reader: ArrayReader, tiles: TilePlan, treatment: Treatment, spec: Spec) -> ArrayPlan:
+    """The plan of an array that can be read at will: looks at it tile by tile for its statistics.
 
-    PlanError TOO_LARGE when the SR does not fit in memory.
+    PlanError when the SR does not fit in memory.
     """
-    tiles = lay_out_array(header, job, spec)
+    header, denoise = reader.header, treatment.denoise
     _check_memory(header, tiles)
-    reader = ArrayReader(values, header)
-    denoise = job.treatment.denoise
     found = noise_deviation(list(noise_windows(reader, tiles.shape))) if denoise else ()
-    bare = ArrayPlan(header, tiles, block_facts(header, job, no_normalisation(header)), spec.halo_for(len(tiles.shape)))
+    facts = block_facts(header, treatment, no_normalisation(header))
+    bare = ArrayPlan(header, tiles, facts, spec.halo_for(len(tiles.shape)))
     plan = replace(bare, noise=tuple(denoise * band for band in found))
     if spec.normalise == "none":
         return plan
     sampler = Sampler(tiles, len(header.bands))
     for tile in tiles:
         sampler.add(tile, *_core(plan, reader, tile))
-    return replace(plan, facts=block_facts(header, job, sampler.spread()))
+    return replace(plan, facts=block_facts(header, treatment, sampler.spread()))
 
 
 def _core(plan: ArrayPlan, reader: ArrayReader, tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -169,12 +175,11 @@ def no_normalisation(header: Header) -> Normalisation:
     return Normalisation((0.0,) * len(header.bands), (1.0,) * len(header.bands))
 
 
-def block_facts(header: Header, job: Job, normalisation: Normalisation) -> BlockFacts:
+def block_facts(header: Header, treatment: Treatment, normalisation: Normalisation) -> BlockFacts:
     """What the engine has to know of an array's numbers."""
     from srcore.engine import BlockFacts
 
-    nodata = tuple(float("nan") if header.nodata == "nan" else band.nodata for band in header.bands)
-    return BlockFacts(normalisation, header.dtype, nodata, job.treatment)
+    return BlockFacts(normalisation, header.dtype, header.nodata_numbers, treatment)
 
 
 def choose_engine(plan: ArrayPlan, job: Job) -> Chosen:
@@ -207,9 +212,9 @@ def engine_of(chosen: Chosen) -> Engine:
     return Engine(spec, generator, torch.device(chosen.device), chosen.precision, chosen.backend)
 
 
-def super_resolved(values: Any, plan: ArrayPlan, engine: Engine) -> NDArray[Any]:
-    """The SR (C, *shape * scale) of values (C, *shape), in their dtype."""
-    reader, tiles = ArrayReader(values, plan.header), plan.tiles
+def joined_tiles(reader: ArrayReader, plan: ArrayPlan, engine: Engine) -> NDArray[Any]:
+    """The SR (C, *shape * scale) of an array (C, *shape), in its dtype."""
+    tiles = plan.tiles
     found = np.empty((len(plan.header.bands), *tiles.shape_hr), plan.header.dtype)
     with COMPUTING:
         blocks = (tile_block(plan, reader, tile) for tile in tiles)
