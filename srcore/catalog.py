@@ -81,6 +81,15 @@ def _template(value: str) -> str:
     return value
 
 
+def _glob(value: str) -> str:
+    """A glob of files, without {scene} and {band}."""
+    if "{" in value or "}" in value:
+        raise ValueError("a glob is needed; {scene} and {band} stand in source alone")
+    if value.endswith("/"):
+        raise ValueError("a glob of files is needed, as in cloudy-*.tif or ./in/old/*.tif")
+    return _template(value)
+
+
 def _cron(value: str | None) -> str | None:
     """Five fields that come due."""
     if value is None:
@@ -127,6 +136,8 @@ class Dataset(BaseModel):
     kind: Literal["raster", "volume"]
     source: Annotated[str, AfterValidator(_template)]
     """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`."""
+    exclude: tuple[Annotated[str, AfterValidator(_glob)], ...] = ()
+    """Scenes to leave out: globs of file names, or with a / of paths that start where `source` does."""
     bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
     """Bands in the order of the product, by their names in the file; all when None. The values of {band}."""
     nodata: float | None = None
