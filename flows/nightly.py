@@ -33,6 +33,7 @@ from srcore.run.dataset import (
     Result,
     SceneState,
     after_others,
+    audit_share,
     empty,
     run_dataset,
     run_due,
@@ -85,7 +86,8 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
     night: Night = []
     for name in load_catalog(catalog).datasets if dataset is None else [dataset]:
         try:
-            outcomes = run(name)
+            # first: what is damaged is due, and made again by this very night
+            outcomes = [*audit_share(load_catalog(catalog), name), *run(name)]
         except SRError as error:
             outcomes = [Outcome("", "failed", error.code, str(error))]
         except Exception as error:  # whatever is wrong with a dataset, the others go on

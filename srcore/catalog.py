@@ -171,6 +171,9 @@ class Dataset(BaseModel):
     roots: tuple[Annotated[str, AfterValidator(_absolute)], ...] = ()
     """Further folders that links below the source may lead to; without them a link that leaves the source's folder, the
     part before its first wildcard, is refused."""
+    audit_days: int | None = Field(default=30, ge=1)
+    """Nightly runs read a share of the products again, so that all are compared with their receipts within so many
+    days; null: only `srcore audit` does."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
     retrain: Retrain | None = None

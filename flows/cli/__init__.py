@@ -13,6 +13,7 @@ from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.explain import explain
 from flows.cli.options import out
+from flows.cli.products import audit, products_app
 from flows.cli.quarantine import quarantine_app
 from srcore.errors import SRError
 from srcore.version import __version__
@@ -32,11 +33,13 @@ app = typer.Typer(
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(products_app, name="products")
 COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.upscale,
     scenes.run,
     scenes.status,
     scenes.report,
+    audit,
     validation.validate,
     training.train,
     models.retrain,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -239,6 +240,21 @@ def status(
     for row in rows:
         table.add_row(*row.values())
     out.print(table)
+    for name in names:
+        out.print(f"{name}: {_read_again(loaded, name)}")
+
+
+def _read_again(catalog: Catalog, name: str) -> str:
+    """How much of a dataset's products audits have read, and when last."""
+    from srcore.layout import DatasetPaths
+    from srcore.run.audit import load_reads
+
+    reads = load_reads(DatasetPaths(Path(catalog.store) / name)).values()
+    if not reads:
+        return "no product was read again yet"
+    last = datetime.fromtimestamp(max(read.when for read in reads), UTC).isoformat(timespec="seconds")
+    damaged = sum(bool(read.damaged or read.source) for read in reads)
+    return f"{len(reads)} products read again, the last at {last}; {damaged} damaged"
 
 
 def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, str]]:
@@ -254,8 +270,7 @@ def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, 
     if not outdated:
         excluded = [scene.id for scene in find_excluded(catalog.dataset(name), catalog.base)]
         rows += [(scene, "excluded", "by the key `exclude` of its dataset") for scene in excluded]
-        known = {one.scene for one in states} | set(excluded)
-        rows += [(one.scene, "gone", one.reason) for one in gone_products(catalog, name, known)]
+        rows += [(one.scene, "gone", f"{one.reason}, which is gone") for one in gone_products(catalog, name)]
         if not states:
             error = nothing_found(catalog, name)
             rows.append(("", "no scenes", f"{error.code}: {error}"))

@@ -15,6 +15,7 @@ from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreErr
 from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
+from srcore.run.audit import Audit, Read, audit, load_reads
 from srcore.run.missing import nothing_found
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt, is_whole
@@ -64,8 +65,9 @@ def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     entry = catalog.dataset(dataset)
     hr = find_hr(entry, catalog.base)
     model = resolve(entry.model)  # once: all scenes of a night get the same
+    reads = load_reads(DatasetPaths(Path(catalog.store) / dataset))
     return [
-        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)))
+        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)), reads.get(scene.id))
         for scene in find_scenes(entry, catalog.base)
     ]
 
@@ -96,7 +98,7 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene
     )
 
 
-def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
+def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> SceneState:
     places = DatasetPaths(Path(catalog.store) / dataset)
     lease = lease_path(job.scratch)
     # first: while a run works on it, product and receipt may be in the middle of anything
@@ -106,14 +108,18 @@ def _state(catalog: Catalog, dataset: str, job: Job) -> SceneState:
         receipt, damaged = Receipt.load(job.product.receipt), ""
     except StoreError as error:
         receipt, damaged = None, str(error)
-    if receipt is not None and is_whole(job.product, receipt):
+    read = read if read is not None and receipt is not None and read.created == receipt.created else None
+    if read is not None and read.damaged:
+        damaged = f"PRODUCT_DAMAGED: {read.damaged}"
+    elif receipt is not None and is_whole(job.product, receipt):
         if not job.is_configuration(receipt.configuration, receipt.format):
             reason = "the model or the configuration changed"
         elif not same_sources(receipt.sources, _sources(job)):
             reason = "the source changed"
         else:
             outdated = receipt.format < FORMAT or receipt.code_version != __version__
-            return SceneState(job.scene, "published", job, receipt.verdict, outdated=outdated)
+            told = f"{receipt.verdict}; SOURCE_DAMAGED: {read.source}" if read and read.source else receipt.verdict
+            return SceneState(job.scene, "published", job, told, outdated=outdated)
         return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
     reason = damaged or ("product damaged" if receipt else "")
     return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
@@ -144,7 +150,7 @@ def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:
     return SceneState(job.scene, "quarantined", job, reason, record.retryable, ignored=record.ignored)
 
 
-Result = Literal["published", "degraded", "up to date", "quarantined", "ignored", "failed", "note"]
+Result = Literal["published", "degraded", "up to date", "quarantined", "ignored", "failed", "damaged", "note"]
 AROUND = frozenset(
     {"DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "NO_SCHEDULER", "NO_WORKERS", "REGISTRY_AWAY"}
 )
@@ -164,7 +170,8 @@ class Outcome:
     scene: str
     """Empty where the whole dataset is meant."""
     result: Result
-    """note: nothing went wrong, and something should be known; quarantined: it failed before, and was not tried."""
+    """note: nothing went wrong, and something should be known; quarantined: it failed before, and was not tried;
+    damaged: an audit found other bytes than were published."""
     code: str = ""
     message: str = ""
     seconds: float = 0.0
@@ -285,7 +292,10 @@ def run_dataset(
 
 def look_again(catalog: Catalog, state: SceneState) -> SceneState:
     """The state of a scene that was due when the run began: another run may have published it since."""
-    return _state(catalog, state.job.dataset, state.job) if state.due else state
+    if not state.due:
+        return state
+    reads = load_reads(DatasetPaths(Path(catalog.store) / state.job.dataset))
+    return _state(catalog, state.job.dataset, state.job, reads.get(state.scene))
 
 
 def after_others(
@@ -314,6 +324,18 @@ def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, again: A
         time.sleep(LOOK_SECONDS)
         outcome = again(now)
     return outcome
+
+
+def audit_share(catalog: Catalog, dataset: str) -> list[Outcome]:
+    """A night's share of a dataset's audit, where its entry wants one: what is damaged, and a note of the count."""
+    days = catalog.dataset(dataset).audit_days
+    return audited(audit(catalog, dataset, days=days)) if days is not None else []
+
+
+def audited(done: Audit) -> list[Outcome]:
+    """What an audit came to, as outcomes of a run."""
+    found = [Outcome(scene, "damaged", error.code, str(error)) for scene, error in done.findings]
+    return [*found, Outcome("", "note", "", str(done))] if done.read else []
 
 
 def empty(catalog: Catalog, dataset: str) -> Outcome:

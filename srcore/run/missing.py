@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
 from srcore.errors import CatalogError, SRError, StoreError
 from srcore.layout import DatasetPaths, ProductPaths
-from srcore.storage.archive.publish import RECEIPT, Receipt, find_receipts
+from srcore.storage.archive.publish import Receipt, find_receipts
 from srcore.storage.archive.sources import find_excluded, find_scenes
+from srcore.storage.product import archive_ending
 
 
 @dataclass(frozen=True)
-class Gone:
-    """A published product that no scene of the catalog stands for."""
+class Published:
+    """A published product, by its receipt."""
 
     scene: str
     product: ProductPaths
     created: str
     """UTC, ISO 8601; empty where its receipt cannot be read."""
     reason: str
+    """Where it comes from."""
+    gone: bool
+    """True when no scene of the catalog stands for it."""
 
 
-def gone_products(catalog: Catalog, dataset: str, scenes: Collection[str]) -> list[Gone]:
-    """Products of a dataset whose scene is not among `scenes`, by their receipts; sorted by scene."""
+def published_products(catalog: Catalog, dataset: str) -> list[Published]:
+    """Every product of a dataset, sorted by scene."""
+    return [_published(product, gone=gone) for product, gone in _products(catalog, dataset)]
+
+
+def gone_products(catalog: Catalog, dataset: str) -> list[Published]:
+    """Products of a dataset whose source is gone, sorted by scene; not those that are excluded."""
+    return [_published(product, gone=True) for product, gone in _products(catalog, dataset) if gone]
+
+
+def _products(catalog: Catalog, dataset: str) -> list[tuple[ProductPaths, bool]]:
+    """Every product that has a receipt, and whether the catalog has no scene for it."""
+    entry = catalog.dataset(dataset)
     places = DatasetPaths(Path(catalog.store) / dataset)
-    receipts = find_receipts(places.products)
-    return [_gone(path) for path, _ in receipts if path.parent.name not in scenes]
+    known = {scene.id for scene in find_scenes(entry, catalog.base)}
+    known |= {scene.id for scene in find_excluded(entry, catalog.base)}
+    scenes = dict.fromkeys(path.parent.name for path, _ in find_receipts(places.products))
+    ending = archive_ending(entry.kind)
+    return [(places.product(scene, ending), scene not in known) for scene in scenes]
 
 
-def _gone(path: Path) -> Gone:
-    stem = path.name.removesuffix(RECEIPT)
+def _published(product: ProductPaths, *, gone: bool) -> Published:
+    scene = product.folder.name
     try:
-        receipt = Receipt.load(path)
+        receipt = Receipt.load(product.receipt)
     except StoreError as error:
-        return Gone(path.parent.name, ProductPaths(path.parent, stem), "", str(error))
-    if receipt is None or not receipt.outputs:
-        return Gone(path.parent.name, ProductPaths(path.parent, stem), "", "its receipt names no file")
-    # the data is the output that is published last
-    product = ProductPaths(path.parent, receipt.outputs[-1].name)
-    told = f"published {receipt.created}; its source is not there: {receipt.sources[0].path}"
-    return Gone(path.parent.name, product, receipt.created, told)
+        return Published(scene, product, "", str(error), gone)
+    if receipt is None or not receipt.sources:
+        return Published(scene, product, "", "its receipt names no source", gone)
+    told = f"published {receipt.created} from {receipt.sources[0].path}"
+    return Published(scene, product, receipt.created, told, gone)
 
 
 def nothing_found(catalog: Catalog, dataset: str) -> SRError:
@@ -53,7 +68,7 @@ def nothing_found(catalog: Catalog, dataset: str) -> SRError:
     entry = catalog.dataset(dataset)
     excluded = len(find_excluded(entry, catalog.base))
     found = f"no file, and {excluded} scenes excluded" if excluded else "no file"
-    before = len(gone_products(catalog, dataset, ()))
+    before = len(gone_products(catalog, dataset))
     if before and not excluded:
         return CatalogError(
             f"source {entry.source!r} gives no scene, and {before} products are published",

@@ -134,3 +134,26 @@ def test_a_scene_is_given_up_and_tried_again_by_somebody_and_for_a_reason(srcore
     srcore("quarantine", "ignore", "hills", "broken", "--by", "ada", "--why", "cut short", *here)
     (catalog_path.parent / "in" / "broken.tif").write_bytes(b"fetched again, and no raster")
     assert night(catalog_path, "--dataset", "hills")[0] == 1  # another file is not what was given up
+
+
+def test_products_are_removed_when_they_are_named_and_it_is_confirmed(srcore: Srcore, catalog: Path) -> None:
+    here = ("--catalog", catalog)
+    night(catalog, "--dataset", "hills")
+    (catalog.parent / "in" / "east.tif").unlink()
+    assert srcore("products", "remove", "hills", *here)[0] == 2
+    assert srcore("products", "remove", "hills", "nowhere", *here)[0] == 2
+    assert "would remove hills/west" in srcore("products", "remove", "hills", "west", *here)[1]
+    assert srcore("products", "remove", "hills", "--older", "1", "--yes", *here)[1] == "hills: 0 products\n"
+    assert states(srcore, catalog) == {"east": "gone", "west": "published"}
+    code, said, _ = srcore("products", "remove", "hills", "--gone", "--yes", "--by", "ada", "--why", "sold", *here)
+    assert (code, said.splitlines()[-1]) == (0, "hills: 1 products")
+    assert states(srcore, catalog) == {"west": "published"}
+    assert "east" not in (catalog.parent / "archive/hills/index.html").read_text()
+    product = catalog.parent / "archive/hills/products/west/west.tif"
+    product.write_bytes(bytes(product.stat().st_size))
+    code, said, _ = srcore("audit", "hills", *here)
+    assert code == 1
+    assert "hills/west: PRODUCT_DAMAGED" in said
+    assert "1 of 1 products read again" in said
+    assert night(catalog, "--dataset", "hills") == (0, "1 published\n")
+    assert srcore("audit", "hills", *here)[0] == 0
