@@ -101,10 +101,10 @@ def share(last: Mapping[str, float], now: float, days: int, ran: float) -> list[
 
 def load_reads(places: DatasetPaths) -> dict[str, Read]:
     """What audits noted, by scene; empty where that is not there or cannot be read: then all is read anew."""
-    data = store_at(places.root).get(places.audit.name)
-    if data is None:
-        return {}
     try:
+        data = store_at(places.root).get(places.audit.name)
+        if data is None:
+            return {}
         return {scene: Read(**read) for scene, read in parse_json(data, places.audit.name).items()}
     except (StoreError, TypeError):
         return {}

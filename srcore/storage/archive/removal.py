@@ -40,8 +40,8 @@ def remove_product(places: DatasetPaths, product: ProductPaths, by: str, why: st
 
 def begun_removal(scratch: Path) -> Mapping[str, Any] | None:
     """The record of a removal that began and did not end; None where there is none."""
-    data = store_at(scratch).get(PUBLISHING)
     try:
+        data = store_at(scratch).get(PUBLISHING)
         value = parse_json(data, PUBLISHING) if data is not None else {}
     except StoreError:  # not ours to judge: a run of the scene replaces it
         return None

@@ -28,6 +28,8 @@ from srcore.storage.raster.beside import with_its_neighbours
 
 log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
+
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 _TOKEN = re.compile(r"\{scene\}|\{band\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
 BESIDE = (".msk", ".aux.xml", ".ovr")
@@ -213,9 +215,14 @@ def _name(path: Path, band: tuple[int, int] | None) -> str:
 
 def _files(folder: Path, depth: int | None) -> Iterator[Path]:
     """Files at most `depth` folders down, sorted; links to folders are not followed, so that the walk ends."""
-    if not folder.is_dir():
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    except OSError as error:  # one folder stops no dataset
+        log.warning("%s is left out: it cannot be listed: %s", folder, error.strerror)
+        return
+    for entry in entries:
         if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
             continue
         if entry.is_dir(follow_symlinks=False):
