@@ -124,5 +124,5 @@ def _facts(record: Quarantine | None) -> dict[str, str | int]:
     decision, then = record.decision, "the next run" if record.retryable else "when something changes"
     if decision is not None and decision.what != "lapsed":
         then = f"{decision.what} ({decision.by}, {decision.when}): {decision.why}"
-    facts = {"code": record.code, "attempts": record.attempts, "when": record.when}
+    facts: dict[str, str | int] = {"code": record.code, "attempts": record.attempts, "when": record.when}
     return {**facts, "next": then, "message": record.message}
