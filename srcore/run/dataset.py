@@ -247,7 +247,7 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
             from srcore.report.product import keep_page
 
             keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
-    return before is not None and error.code not in AROUND and before.is_old(error, job.paths, job.configuration)
+    return before is not None and error.code not in AROUND and before.is_old(error, job.files, job.configuration)
 
 
 def run_dataset(

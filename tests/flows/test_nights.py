@@ -97,10 +97,10 @@ def test_what_is_excluded_is_not_done_and_is_said(srcore: Srcore, catalog: Path)
 def test_only_a_new_failure_fails_a_night(srcore: Srcore, catalog_path: Path) -> None:
     code, said = night(catalog_path, "--dataset", "hills")
     assert code == 1
-    assert said == "2 published, 1 failed: hills/broken (BAD_SOURCE)\n"
+    assert said == "2 published, 1 failed: hills/broken (NOT_SUPPORTED)\n"
     assert night(catalog_path, "--dataset", "hills") == (
         0,
-        "2 up to date, 1 quarantined; as before: hills/broken (BAD_SOURCE)\n",
+        "2 up to date, 1 quarantined; as before: hills/broken (NOT_SUPPORTED)\n",
     )
     code, said, _ = srcore("run", "hills", "--catalog", catalog_path, "--workers", 0)
     assert code == 0
@@ -114,7 +114,7 @@ def test_a_scene_is_given_up_and_tried_again_by_somebody_and_for_a_reason(srcore
     here = ("--catalog", catalog_path)
     night(catalog_path, "--dataset", "hills")
     [row] = json.loads(srcore("quarantine", "list", *here, "--json")[1])
-    assert (row["dataset"], row["scene"], row["code"], row["attempts"]) == ("hills", "broken", "BAD_SOURCE", 1)
+    assert (row["dataset"], row["scene"], row["code"], row["attempts"]) == ("hills", "broken", "NOT_SUPPORTED", 1)
     assert srcore("quarantine", "ignore", "hills", "broken", *here)[0] == 2  # why?
     assert srcore("quarantine", "ignore", "hills", "nowhere", "--why", "x", *here)[0] == 2
     assert srcore("quarantine", "ignore", "hills", "../x", "--why", "x", *here)[0] == 2
