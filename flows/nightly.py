@@ -23,11 +23,23 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts import show_table
 from flows.guard import refuse_unserved
+from flows.interrupt import Reached, interruptible
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
-from srcore.run.dataset import Outcome, Result, SceneState, run_dataset, run_due, scene_states
-from srcore.run.scene import scene_runner
+from srcore.run.dataset import (
+    WAIT_SECONDS,
+    Outcome,
+    Result,
+    SceneState,
+    after_others,
+    audit_share,
+    empty,
+    run_dataset,
+    run_due,
+    scene_states,
+)
+from srcore.run.scene import plain, scene_runner
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -74,7 +86,8 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
     night: Night = []
     for name in load_catalog(catalog).datasets if dataset is None else [dataset]:
         try:
-            outcomes = run(name)
+            # first: what is damaged is due, and made again by this very night
+            outcomes = [*audit_share(load_catalog(catalog), name), *run(name)]
         except SRError as error:
             outcomes = [Outcome("", "failed", error.code, str(error))]
         except Exception as error:  # whatever is wrong with a dataset, the others go on
@@ -86,20 +99,24 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
 
 def _subflows(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:
     catalog = load_catalog(path)
+    states = scene_states(catalog, dataset)
+    if not states:
+        return [empty(catalog, dataset)]
     outcomes, done = [], 0
-    for state in scene_states(catalog, dataset):
+    for state in states:
         again = force or (outdated and state.outdated)
         if not (state.due or again):
-            outcomes.append(run_due(catalog, state, lambda job: None))  # it only says why not
+            outcomes.append((state, run_due(catalog, state, lambda job: None)))  # it only says why not
         elif limit is None or done < limit:
             done += 1
-            outcomes.append(_subflow(path, dataset, state, again))
-    return outcomes
+            outcomes.append((state, _subflow(path, dataset, state, again)))
+    return after_others(catalog, outcomes, lambda state: _subflow(path, dataset, state, False), WAIT_SECONDS)
 
 
-def _plain(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:
-    with scene_runner(local_workers()) as run:
-        return run_dataset(path, dataset, run, limit=limit, force=force, outdated=outdated)
+def _plain(path: Path, which: tuple[int | None, bool, bool], reached: Reached, dataset: str) -> list[Outcome]:
+    limit, force, outdated = which
+    with scene_runner(local_workers(), reached.watch(plain)) as run:
+        return run_dataset(path, dataset, run, limit=limit, force=force, outdated=outdated, wait_s=WAIT_SECONDS)
 
 
 def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:
@@ -114,18 +131,25 @@ def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcom
 
 
 def night_state(night: Night) -> State[Any]:
-    """Failed when a scene is without product now; the message is the summary."""
-    ok = all(outcome.ok for _, outcome in night)
-    return (Completed if ok else Failed)(message=summary(night))
+    """Failed when a scene failed that did not fail so before; the message is the summary."""
+    fails = any(outcome.fails for _, outcome in night)
+    return (Failed if fails else Completed)(message=summary(night))
 
 
 def summary(night: Night) -> str:
-    """One line: '38 published, 2 failed: s2/T32 (BAD_SOURCE), s2/T33 (TILE_FAILED)'."""
+    """One line: '38 published, 2 failed: s2/T32 (BAD_SOURCE), s2/T33 (TILE_FAILED); note: ct: ...'."""
     counts = Counter(outcome.result for _, outcome in night)
-    line = ", ".join(f"{counts[result]} {result}" for result in get_args(Result) if counts[result])
-    bad = [f"{name}/{outcome.scene} ({outcome.code})".replace("/ ", " ") for name, outcome in night if not outcome.ok]
-    named = ", ".join(bad[:MAX_NAMED]) + (" ..." if len(bad) > MAX_NAMED else "")
-    return f"{line}: {named}" if bad else line or "no scenes"
+    line = ", ".join(f"{counts[result]} {result}" for result in get_args(Result) if counts[result] and result != "note")
+    bad = _named([(name, outcome) for name, outcome in night if outcome.fails])
+    old = _named([(name, outcome) for name, outcome in night if outcome.old and outcome.result != "ignored"])
+    notes = [f"note: {name}: {outcome.message}" for name, outcome in night if outcome.result == "note"]
+    told = [f"{line}: {bad}" if bad else line or "no scenes", *([f"as before: {old}"] if old else [])]
+    return "; ".join([*told, *notes[:MAX_NAMED]])
+
+
+def _named(night: Night) -> str:
+    names = [f"{name}/{outcome.scene} ({outcome.code})".replace("/ ", " ") for name, outcome in night[:MAX_NAMED]]
+    return ", ".join(names) + (" ..." if len(night) > MAX_NAMED else "")
 
 
 def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
@@ -146,7 +170,7 @@ def main(
     force: Annotated[bool, typer.Option(help="Scenes that are up to date or in quarantine, too.")] = False,
     outdated: Annotated[bool, typer.Option(help="Scenes that another version of srcore published, too.")] = False,
 ) -> None:
-    """Do every due scene. Exit 0: none failed, 1: some did, 2: the catalog cannot be used."""
+    """Do every due scene. Exit 0: no new failure, 1: some failed, 2: the catalog cannot be used, 130: interrupted."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask
     try:
         path = (catalog or load_settings().catalog).absolute()
@@ -154,7 +178,8 @@ def main(
         if PREFECT_API_URL.value():
             state = nightly(str(path), dataset, limit, force, outdated, return_state=True)
         else:
-            state = night_state(run_night(path, dataset, partial(_plain, path, limit, force, outdated)))
+            with interruptible() as reached:
+                state = night_state(run_night(path, dataset, partial(_plain, path, (limit, force, outdated), reached)))
     except SRError as error:
         typer.echo(f"error: {error} [{error.code}]", err=True)
         raise typer.Exit(error.exit_code) from error

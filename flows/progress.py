@@ -30,9 +30,8 @@ def bars(*, show: bool = True) -> Iterator[StageCall[Any]]:
 
         def call(name: str, stage: Callable[[Callable[[int, int], None]], Any]) -> Any:
             bar = progress.add_task(name, total=1)
-            try:
-                return stage(lambda done, total: progress.update(bar, completed=done, total=total))
-            finally:
-                progress.update(bar, completed=progress.tasks[bar].total)
+            result = stage(lambda done, total: progress.update(bar, completed=done, total=total))
+            progress.update(bar, completed=progress.tasks[bar].total)  # not behind an error: it shows how far it came
+            return result
 
         yield call

@@ -81,6 +81,15 @@ def _template(value: str) -> str:
     return value
 
 
+def _glob(value: str) -> str:
+    """A glob of files, without {scene} and {band}."""
+    if "{" in value or "}" in value:
+        raise ValueError("a glob is needed; {scene} and {band} stand in source alone")
+    if value.endswith("/"):
+        raise ValueError("a glob of files is needed, as in cloudy-*.tif or ./in/old/*.tif")
+    return _template(value)
+
+
 def _cron(value: str | None) -> str | None:
     """Five fields that come due."""
     if value is None:
@@ -127,6 +136,8 @@ class Dataset(BaseModel):
     kind: Literal["raster", "volume"]
     source: Annotated[str, AfterValidator(_template)]
     """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`."""
+    exclude: tuple[Annotated[str, AfterValidator(_glob)], ...] = ()
+    """Scenes to leave out: globs of file names, or with a / of paths that start where `source` does."""
     bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
     """Bands in the order of the product, by their names in the file; all when None. The values of {band}."""
     nodata: float | None = None
@@ -160,6 +171,9 @@ class Dataset(BaseModel):
     roots: tuple[Annotated[str, AfterValidator(_absolute)], ...] = ()
     """Further folders that links below the source may lead to; without them a link that leaves the source's folder, the
     part before its first wildcard, is refused."""
+    audit_days: int | None = Field(default=30, ge=1)
+    """Nightly runs read a share of the products again, so that all are compared with their receipts within so many
+    days; null: only `srcore audit` does."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
     retrain: Retrain | None = None

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from srcore.errors import CheckpointError
+from srcore.regular import read_regular
 from srcore.trust import Trust
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -144,7 +145,7 @@ def read_spec(folder: Path) -> Spec:
     """The spec in a checkpoint folder; CheckpointError when it is missing or says what it must not."""
     path = folder / SPEC
     try:
-        return Spec.model_validate_json(path.read_bytes())
+        return Spec.model_validate_json(read_regular(path))
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read", error.strerror or "", "give a checkpoint folder", code="NOT_READABLE"

@@ -89,6 +89,20 @@ CODES: dict[str, Code] = {
     "SOURCE_CHANGED": Code(
         "A source changed while its scene was done.", "Let the run after its arrival do it.", "soon"
     ),
+    "SOURCE_MISSING": Code(
+        "A dataset has products, and its source gives no scene any more.",
+        "Mount it, or correct `source` in the catalog.",
+        "next run",
+    ),
+    "NO_SCENES": Code(
+        "The source of a dataset gives no scene, and never did.",
+        "Check `source` in the catalog, or wait for the files.",
+        "next run",
+    ),
+    "SOURCE_DAMAGED": Code(
+        "A source has other bytes than its product was made of, and the same size and time.",
+        "Restore it from another copy, and look for a failing disk; the product made of it is right.",
+    ),
     "BAD_GRID": Code(
         "The pixels have no grid that can be kept, or files of one scene have different ones.",
         "Georeference, orthorectify or warp the files to one grid.",
@@ -231,6 +245,11 @@ CODES: dict[str, Code] = {
         "The product, read back, is not what was written; it is not published.",
         "Look for a failing or full disk, and run again.",
         "soon",
+    ),
+    "PRODUCT_DAMAGED": Code(
+        "A published product, read again, is not what its receipt says.",
+        "Look for a failing disk; the next run makes the product again.",
+        "next run",
     ),
     "BAD_STAC": Code(
         "The STAC item is not valid by STAC's schemas or by ours.",

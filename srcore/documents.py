@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from srcore.errors import CatalogError
+from srcore.regular import read_regular
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
@@ -76,8 +77,7 @@ def read_document(path: Path) -> Document:
     """The YAML document in `path`; CatalogError when it cannot be read or is not strict."""
     loader = None
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_regular(path)
         if len(raw) > MAX_BYTES:
             raise CatalogError(f"{path}:1: the document is too large", f"more than {MAX_BYTES} bytes", "split it")
         loader = _StrictLoader(raw.decode("utf-8-sig"))

@@ -10,6 +10,8 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
 STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
+STORE/DATASET/audit.json                    when each product was read again, and what was found
+STORE/DATASET/retired/SCENE.WHEN.json       a product that somebody removed: which, who, why
 STORE/DATASET/retrain/split.json            which scenes are held out, for good
                       KEY.json, KEY.html    what became of a challenger, and its evaluation
 STORE/DATASET/.retrain/KEY/                 pairs/, challenger/: gone when that is decided
@@ -173,6 +175,16 @@ class DatasetPaths:
     def index(self) -> Path:
         """The page of the whole dataset."""
         return self.root / "index.html"
+
+    @property
+    def audit(self) -> Path:
+        """When each product was read again."""
+        return self.root / "audit.json"
+
+    @property
+    def retired(self) -> Path:
+        """Records of products that were removed."""
+        return self.root / "retired"
 
     @property
     def retrained(self) -> Path:

@@ -14,6 +14,7 @@ from srcore.checkpoints import SPEC, WEIGHTS, Architecture, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 from srcore.models.halo import activation_bytes_px
+from srcore.regular import MAX_WEIGHTS_BYTES, read_regular
 
 MAX_SCALE = 8
 UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -100,7 +101,7 @@ def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -
 
 def _read_tensors(path: Path, spec: Spec) -> dict[str, object]:
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, MAX_WEIGHTS_BYTES)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read", error.strerror or "", "restore the checkpoint", code="NOT_READABLE"

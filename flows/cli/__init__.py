@@ -1,4 +1,4 @@
-"""The command line `srcore`. Exit codes: 0 ok, 1 a run failed, 2 bad usage or input, 3 a gate stopped the product."""
+"""The command line `srcore`. EXIT_CODES says how it ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.explain import explain
 from flows.cli.options import out
+from flows.cli.products import audit, products_app
+from flows.cli.quarantine import quarantine_app
 from srcore.errors import SRError
 from srcore.version import __version__
 
+EXIT_CODES = """\
+Exit codes: 0 all is well; 1 a scene or a dataset failed that did not fail so before, or the scene that was named has
+no product; 2 bad usage, catalog or input; 3 a gate stopped the product; 4 --no-validate wrote a product that did not
+pass a gate; 130 interrupted by Ctrl-C or SIGTERM, and what is done is kept."""
+
 app = typer.Typer(
+    epilog=EXIT_CODES,
     help="Super-resolution of imagery archives: exact tiles, verified products, every night.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,11 +32,14 @@ app = typer.Typer(
 )
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(products_app, name="products")
 COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.upscale,
     scenes.run,
     scenes.status,
     scenes.report,
+    audit,
     validation.validate,
     training.train,
     models.retrain,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
@@ -30,15 +32,20 @@ def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> 
 
 @catalog_app.command("check")
 def catalog_check(catalog: CatalogOption = None) -> None:
-    """Read the catalog and every model it names; say what is wrong with them."""
+    """Read the catalog, count the scenes of every dataset, and read its model; exit 2 and say all that is wrong."""
     from srcore.catalog import load_catalog
-    from srcore.checkpoints import read_spec
-    from srcore.registry.references import resolve
+    from srcore.run.missing import dataset_errors
 
     path = chosen_catalog(catalog)
-    loaded = load_catalog(path)
-    for entry in loaded.datasets.values():
-        read_spec(resolve(entry.model).folder)
+    loaded, wrong = load_catalog(path), 0
+    for name in loaded.datasets:
+        scenes, errors = dataset_errors(loaded, name)
+        out.print(f"{name}: {scenes} scenes")
+        for error in errors:
+            print(f"error: {name}: {error} [{error.code}]", file=sys.stderr)
+        wrong += len(errors)
+    if wrong:
+        raise typer.Exit(2)
     out.print(f"{path}: {len(loaded.datasets)} datasets, all valid")
 
 

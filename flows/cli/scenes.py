@@ -1,11 +1,13 @@
-"""Commands for scenes: upscale, run, status, demo, serve."""
+"""Commands for scenes: upscale, run, status, report, demo, serve."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -21,6 +23,7 @@ from flows.cli.options import (
     out,
     print_json,
 )
+from flows.interrupt import Reached, interruptible
 from srcore.choices import (
     ALPHA_RULES,
     BACK_PROJECTION,
@@ -31,6 +34,15 @@ from srcore.choices import (
     MAX_SHARPEN,
     PRECISIONS,
 )
+
+if TYPE_CHECKING:
+    from srcore.catalog import Catalog
+    from srcore.job import Job
+    from srcore.run.dataset import Outcome
+    from srcore.storage.archive.publish import Receipt
+
+UNGUARDED = 4
+"""Exit status of a product that --no-validate let be written."""
 
 
 def upscale(
@@ -107,17 +119,36 @@ def upscale(
         sharpen=sharpen,
         outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
     )
-    with bars(show=not as_json) as call:
-        receipt = run_scene(job, where, call, until)
+    with interruptible(partial(_kept, job)) as reached, bars(show=not as_json) as call:
+        receipt = run_scene(job, where, reached.watch(call), until)
     if as_json:
         print_json(asdict(receipt) if receipt else {"stopped_behind": until})
     elif receipt is None:
         out.print(f"stopped behind {until}; run again without --until to go on")
     else:
+        failed = _failed_gates(receipt)
+        told = f"written although {failed} was not passed" if failed else receipt.verdict
         for written in receipt.outputs:
-            out.print(f"{receipt.verdict}: {job.product.folder / written.name}")
+            out.print(f"{told}: {job.product.folder / written.name}")
         for flag in receipt.flags:
             typer.echo(f"note: {flag}")
+    if receipt is not None and receipt.verdict == "quarantined":
+        raise typer.Exit(UNGUARDED)
+
+
+def _failed_gates(receipt: Receipt) -> str:
+    """'gate a, gate b': what --no-validate let pass; empty for a product that passed."""
+    failed = [check["id"] for check in receipt.checks if check["kind"] == "GATE" and not check["passed"]]
+    return ", ".join(f"gate {name}" for name in failed) if receipt.verdict == "quarantined" else ""
+
+
+def _kept(job: Job, reached: Reached) -> str:
+    """Where the work of an interrupted run lies; without a tile there is none, and it goes."""
+    from srcore.storage.archive.sweep import sweep_done
+
+    if not reached.tiles:
+        sweep_done(job.scratch, job.product)
+    return f"they lie in {job.scratch}" if reached.tiles else ""
 
 
 def run(
@@ -129,6 +160,7 @@ def run(
     outdated: Annotated[
         bool, typer.Option("--outdated", help="Do also what another version of srcore published.")
     ] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for scenes that another run holds.")] = 3600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -145,7 +177,11 @@ def run(
     if os.environ.get("PREFECT_API_URL"):
         _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, (limit, force, outdated))
     where = chosen_workers(workers, scheduler)
-    with bars(show=not as_json) as call, scene_runner(where, call) as run_one:
+    with (
+        interruptible() as reached,
+        bars(show=not as_json) as call,
+        scene_runner(where, reached.watch(call)) as run_one,
+    ):
         outcomes = run_dataset(
             chosen_catalog(catalog),
             dataset,
@@ -154,12 +190,14 @@ def run(
             limit=limit,
             force=force,
             outdated=outdated,
+            wait_s=wait,
         )
     if as_json:
         print_json([{**asdict(outcome), "receipt": None} for outcome in outcomes])
     else:
         _print_outcomes(dataset, outcomes)
-    if not all(outcome.ok for outcome in outcomes):
+    # who names a scene wants its product; a night ends well when nothing new is wrong
+    if any(outcome.fails or (scene is not None and not outcome.ok) for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -187,22 +225,56 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Where every scene stands: new, changed, published or quarantined, and why."""
+    """Where every scene stands: new, changed, running, published, quarantined, gone or excluded, and why."""
     from rich.table import Table
 
     from srcore.catalog import load_catalog
-    from srcore.run.dataset import scene_states
 
     loaded = load_catalog(chosen_catalog(catalog))
     names = [dataset] if dataset is not None else list(loaded.datasets)
-    rows = [(name, state) for name in names for state in scene_states(loaded, name) if state.outdated or not outdated]
+    rows = [row for name in names for row in _standing(loaded, name, outdated=outdated)]
     if as_json:
-        print_json([{"dataset": name, "scene": s.scene, "state": s.state, "reason": s.reason} for name, s in rows])
+        print_json(rows)
         return
     table = Table("dataset", "scene", "state", "reason")
-    for name, state in rows:
-        table.add_row(name, state.scene, state.state, state.reason)
+    for row in rows:
+        table.add_row(*row.values())
     out.print(table)
+    for name in names:
+        out.print(f"{name}: {_read_again(loaded, name)}")
+
+
+def _read_again(catalog: Catalog, name: str) -> str:
+    """How much of a dataset's products audits have read, and when last."""
+    from srcore.layout import DatasetPaths
+    from srcore.run.audit import load_reads
+
+    reads = load_reads(DatasetPaths(Path(catalog.store) / name)).values()
+    if not reads:
+        return "no product was read again yet"
+    last = datetime.fromtimestamp(max(read.when for read in reads), UTC).isoformat(timespec="seconds")
+    damaged = sum(bool(read.damaged or read.source) for read in reads)
+    return f"{len(reads)} products read again, the last at {last}; {damaged} damaged"
+
+
+def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, str]]:
+    """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
+    from srcore.run.dataset import scene_states
+    from srcore.run.missing import gone_products, nothing_found
+    from srcore.storage.archive.sources import find_excluded
+
+    states = scene_states(catalog, name)
+    rows: list[tuple[str, str, str]] = [
+        (one.scene, one.state, one.reason) for one in states if one.outdated or not outdated
+    ]
+    if not outdated:
+        excluded = [scene.id for scene in find_excluded(catalog.dataset(name), catalog.base)]
+        rows += [(scene, "excluded", "by the key `exclude` of its dataset") for scene in excluded]
+        rows += [(one.scene, "gone", f"{one.reason}, which is gone") for one in gone_products(catalog, name)]
+        if not states:
+            error = nothing_found(catalog, name)
+            rows.append(("", "no scenes", f"{error.code}: {error}"))
+    return [{"dataset": name, "scene": scene, "state": state, "reason": reason} for scene, state, reason in rows]
 
 
 def report(
@@ -249,25 +321,26 @@ def _scale(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(f"{text!r} is neither N nor z,y,x", param_hint="--scale") from None
 
 
-def _print_outcomes(dataset: str, outcomes: list[Any]) -> None:
+def _print_outcomes(dataset: str, outcomes: list[Outcome]) -> None:
     from rich.table import Table
 
-    if not outcomes:
-        out.print(f"{dataset}: no scenes found")
-        return
-    if all(outcome.result == "up to date" for outcome in outcomes):
-        out.print(f"{dataset}: all {len(outcomes)} scenes are up to date, nothing to do")
-        return
-    table = Table("scene", "result", "seconds", "note")
+    scenes = [outcome for outcome in outcomes if outcome.scene]
+    if scenes and all(outcome.result == "up to date" and not outcome.message for outcome in scenes):
+        out.print(f"{dataset}: all {len(scenes)} scenes are up to date, nothing to do")
+    elif scenes:
+        table = Table("scene", "result", "seconds", "note")
+        for outcome in scenes:
+            table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
+        out.print(table)
     for outcome in outcomes:
-        table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
-    out.print(table)
-    for flag, scenes in _flagged(outcomes).items():
-        of = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
+        if not outcome.scene:
+            out.print(f"{dataset}: {outcome.code}: {outcome.message}" if outcome.code else outcome.message)
+    for flag, flagged in _flagged(outcomes).items():
+        of = flagged[0] if len(flagged) == 1 else f"{len(flagged)} scenes"
         typer.echo(f"note: {of}: {flag}")
 
 
-def _flagged(outcomes: list[Any]) -> dict[str, list[str]]:
+def _flagged(outcomes: list[Outcome]) -> dict[str, list[str]]:
     """What a user should know, and of which scenes: an archive says the same of most."""
     found: dict[str, list[str]] = {}
     for outcome in outcomes:

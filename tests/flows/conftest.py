@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from flows.cli import main
 from flows.serve import refuse_taken_port
 
 CATALOG = """\
@@ -73,6 +74,20 @@ def make_archive(folder: Path) -> Path:
 def catalog_path(tmp_path: Path) -> Path:
     """A catalog with its sources."""
     return make_archive(tmp_path)
+
+
+@pytest.fixture
+def srcore(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line here; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["srcore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
 
 
 def free_port() -> int:

@@ -14,23 +14,8 @@ import rasterio
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
-from flows.cli import main
 from srcore.checkpoints import builtin_names
 from srcore.version import __version__
-
-
-@pytest.fixture
-def srcore(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Call the command line here; gives exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["srcore", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def make_text(path: Path, _: np.ndarray) -> None:

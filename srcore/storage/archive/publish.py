@@ -175,10 +175,10 @@ def published_names(product: ProductPaths) -> set[str]:
 
 def interrupted(scratch: Path) -> set[str]:
     """Names that a publication began to make visible and did not end; none where all ended well."""
-    data = store_at(scratch).get(PUBLISHING)
-    if data is None:
-        return set()
     try:
+        data = store_at(scratch).get(PUBLISHING)
+        if data is None:
+            return set()
         return set(map(str, parse_json(data, PUBLISHING)["names"]))
     except (StoreError, KeyError, TypeError):
         return set()

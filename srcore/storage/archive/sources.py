@@ -28,6 +28,8 @@ from srcore.storage.raster.beside import with_its_neighbours
 
 log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
+
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 _TOKEN = re.compile(r"\{scene\}|\{band\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
 BESIDE = (".msk", ".aux.xml", ".ovr")
@@ -69,15 +71,28 @@ class _Found:
 def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
     """The scenes of `dataset`, sorted by id; relative sources start at `base`. Empty when nothing matches.
 
-    CatalogError when the source is a folder, matches folders alone, or two scenes would get the same id.
+    What the key `exclude` names is left out. CatalogError when the source is a folder, matches folders alone, or two
+    scenes would get the same id.
     """
+    return _scenes(dataset, base, excluded=False)
+
+
+def find_excluded(dataset: Dataset, base: Path) -> list[Scene]:
+    """The scenes that the key `exclude` leaves out, sorted by id."""
+    return _scenes(dataset, base, excluded=True) if dataset.exclude else []
+
+
+def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     root, pattern = _split(dataset.source, base)
     found = _one_case(list(_matches(root, pattern, dataset.bands)), dataset.source)
     if not found:
         _refuse_folders(root, pattern, dataset)
+    # a scene of many files is left out as a whole when one of them is
+    out = {one.without_band for one in found if _is_excluded(one.path, dataset.exclude, base)}
     groups: dict[tuple[str, str], list[_Found]] = {}
     for one in found:
-        groups.setdefault(one.without_band, []).append(one)
+        if (one.without_band in out) is excluded:
+            groups.setdefault(one.without_band, []).append(one)
     roots = (root, *map(Path, dataset.roots))
     scenes = [
         Scene(safe_id(group[0].name), _paths(group, dataset.bands), dataset.bands, roots) for group in groups.values()
@@ -121,6 +136,15 @@ def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
 def _told(folder: Path) -> tuple[str, str]:
     what, do = folder_kind(folder)
     return f"{folder.name}: {what}", do
+
+
+def _is_excluded(path: Path, patterns: Sequence[str], base: Path) -> bool:
+    """True when a pattern is that of the file's name or, where it has folders, of its path."""
+    for pattern in patterns:
+        root, rest = _split(pattern, base) if "/" in pattern else (path.parent, pattern)
+        if path.is_relative_to(root) and _regex(rest, ()).fullmatch(path.relative_to(root).as_posix()):
+            return True
+    return False
 
 
 def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
@@ -191,9 +215,14 @@ def _name(path: Path, band: tuple[int, int] | None) -> str:
 
 def _files(folder: Path, depth: int | None) -> Iterator[Path]:
     """Files at most `depth` folders down, sorted; links to folders are not followed, so that the walk ends."""
-    if not folder.is_dir():
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    except OSError as error:  # one folder stops no dataset
+        log.warning("%s is left out: it cannot be listed: %s", folder, error.strerror)
+        return
+    for entry in entries:
         if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
             continue
         if entry.is_dir(follow_symlinks=False):

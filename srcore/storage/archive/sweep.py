@@ -12,6 +12,7 @@ from pathlib import Path
 from srcore.errors import LeaseError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import remove_ours
+from srcore.storage.archive.removal import begun_removal, end_removal
 from srcore.storage.disk.leases import held, holder, is_alive
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,17 @@ def sweep_done(scratch: Path, product: ProductPaths) -> None:
 
 
 def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
-    """Remove work on scenes that are not among `scenes`, and temporaries, LOST_SECONDS after their last change."""
+    """Remove work on scenes that are not among `scenes`, and temporaries, LOST_SECONDS after their last change.
+
+    A removal that was interrupted is ended at once.
+    """
     for folder in _entries(places.scratch("scene").parent):
-        if folder.is_dir() and not folder.is_symlink() and folder.name not in scenes and _age(folder) > LOST_SECONDS:
+        if not folder.is_dir() or folder.is_symlink() or folder.name in scenes:
+            continue
+        if begun_removal(folder) is not None:
+            with suppress(LeaseError), held(lease_path(folder)):
+                end_removal(places, folder.name)
+        elif _age(folder) > LOST_SECONDS:
             sweep_done(folder, places.product(folder.name, ""))
     for entry in _entries(places.quarantine("scene").parent):
         if TEMPORARY.fullmatch(entry.name) and _age(entry) > LOST_SECONDS:

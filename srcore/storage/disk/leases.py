@@ -29,11 +29,14 @@ from pathlib import Path
 import psutil
 
 from srcore.errors import LeaseError
+from srcore.regular import read_regular
 from srcore.storage.disk.files import hidden_beside, store_error
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 600.0
 """A lease of another machine without a beat for so long is a dead owner's."""
+TORN_SECONDS = 10.0
+"""A lease that cannot be read is one that is being written, for so long at most: its owner, if any, has lost it."""
 ROUNDS = 50
 """Attempts at a lease that others take and release meanwhile."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -132,8 +135,8 @@ def held(path: Path) -> Iterator[Lease]:
 def holder(path: Path) -> Owner | None:
     """Who holds the lease at `path`: None when nobody does, or when it cannot be read."""
     try:
-        return Owner(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return Owner(**json.loads(read_regular(path)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
@@ -151,7 +154,9 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
         except psutil.AccessDenied:  # there is such a process, and it is another user's
             return True
     try:
-        return _now(path.parent) - path.stat().st_mtime < STALE_SECONDS
+        # abs: a time far ahead was never a beat, and would be none for ever
+        age = abs(_now(path.parent) - path.stat().st_mtime)
+        return age < (STALE_SECONDS if owner is not None else TORN_SECONDS)
     except FileNotFoundError:
         return False
 

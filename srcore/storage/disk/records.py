@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import StoreError
+from srcore.regular import read_regular
 from srcore.storage.disk.files import hidden_beside, write_atomic
 
 
@@ -56,7 +57,7 @@ def _seal(value: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; StoreError when the file is not one."""
     try:
-        return parse_json(path.read_bytes(), path.name)
+        return parse_json(read_regular(path), path.name)
     except OSError as error:
         raise StoreError(f"{path.name} cannot be read", str(error), "run again with --force") from error
 
@@ -65,7 +66,7 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
     """The JSON object in `data`; StoreError, which calls it `name`, when there is none."""
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # of 100,000 brackets
         raise StoreError(f"{name} cannot be read", str(error), "run again with --force") from error
     if not isinstance(value, dict):
         raise StoreError(f"{name} is not a JSON object", type(value).__name__, "run again with --force")

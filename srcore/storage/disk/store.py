@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from srcore.errors import StoreError
+from srcore.regular import read_regular
 from srcore.storage.disk.files import fsync_folder, hidden_beside, write_atomic
 
 
@@ -31,7 +33,7 @@ class Store(Protocol):
     """Objects by name, below one place. What a call did is lasting when it returns. OSError where that fails."""
 
     def get(self, name: str) -> bytes | None:
-        """The content; None when there is no such object."""
+        """The content; None when there is no such object, StoreError for what can be none: a pipe, a huge file."""
 
     def put(self, name: str, data: bytes) -> None:
         """The content, in place of what may be there."""
@@ -61,9 +63,14 @@ class LocalStore:
     def get(self, name: str) -> bytes | None:
         """See Store."""
         try:
-            return (self.folder / name).read_bytes()
+            return read_regular(self.folder / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            found = error.strerror or str(error)
+            raise StoreError(
+                f"{self.folder / name} cannot be read", found, "move it away, or mend its rights"
+            ) from error
 
     def put(self, name: str, data: bytes) -> None:
         """See Store; StoreError, DISK_FULL where that is why."""

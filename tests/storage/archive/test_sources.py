@@ -10,7 +10,7 @@ import pytest
 from srcore.catalog import Dataset
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
-from srcore.storage.archive.sources import find_hr, find_scenes
+from srcore.storage.archive.sources import find_excluded, find_hr, find_scenes
 
 
 def dataset(source: str, bands: tuple[str, ...] | None = None, hr: str | None = None) -> Dataset:
@@ -229,3 +229,18 @@ def test_a_source_that_matches_folders(tmp_path: Path, source: str, folder: str,
     touch(tmp_path, f"{folder}/{inside}")
     with pytest.raises(CatalogError, match=found):
         find_scenes(dataset(source), tmp_path)
+
+
+def test_exclude_is_a_glob_of_names_or_with_a_slash_of_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a_B2.tif", "in/a_B3.tif", "in/b_B2.tif", "in/b_B3.tif", "in/c_B2.tif", "in/c_B3.tif")
+    (tmp_path / "in/d_B2.tif").symlink_to("c_B2.tif")
+
+    def ids(*exclude: str) -> tuple[list[str], list[str]]:
+        entry = dataset("./in/{scene}_{band}.tif", ("B2", "B3")).model_copy(update={"exclude": exclude})
+        return [one.id for one in find_scenes(entry, tmp_path)], [one.id for one in find_excluded(entry, tmp_path)]
+
+    assert ids() == (["a", "b", "c", "d"], [])
+    assert ids("b_B3.tif") == (["a", "c", "d"], ["b"])
+    assert ids("d_*") == (["a", "b", "c"], ["d"])
+    assert ids("./in/[ab]*.tif", "none") == (["c", "d"], ["a", "b"])
+    assert ids("./out/*.tif") == (["a", "b", "c", "d"], [])

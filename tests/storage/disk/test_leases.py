@@ -17,7 +17,7 @@ import pytest
 
 from srcore.errors import LeaseError, StoreError
 from srcore.storage.disk import leases
-from srcore.storage.disk.leases import STALE_SECONDS, acquire, held, holder
+from srcore.storage.disk.leases import STALE_SECONDS, TORN_SECONDS, acquire, held, holder
 
 
 @pytest.fixture
@@ -67,9 +67,19 @@ def test_a_pid_that_was_given_to_another_process_is_not_its_owner(path: Path) ->
     assert acquire(path).is_held()
 
 
-@pytest.mark.parametrize(("age", "free"), [(STALE_SECONDS - 60, False), (STALE_SECONDS + 60, True)])
-@pytest.mark.parametrize("torn", [False, True])
-def test_elsewhere_the_last_beat_decides(path: Path, age: float, free: bool, torn: bool) -> None:
+@pytest.mark.parametrize(
+    ("torn", "age", "free"),
+    [
+        (False, STALE_SECONDS - 60, False),
+        (False, STALE_SECONDS + 60, True),
+        (False, 60 - STALE_SECONDS, False),  # clocks differ
+        (False, -STALE_SECONDS - 60, True),  # no beat comes from the future
+        (True, TORN_SECONDS - 8, False),
+        (True, TORN_SECONDS + 2, True),
+        (True, -TORN_SECONDS - 60, True),
+    ],
+)
+def test_elsewhere_the_last_beat_decides(path: Path, torn: bool, age: float, free: bool) -> None:
     acquire(path)
     rewrite(path, host="other", space="other")
     if torn:
@@ -80,6 +90,18 @@ def test_elsewhere_the_last_beat_decides(path: Path, age: float, free: bool, tor
     else:
         with pytest.raises(LeaseError):
             acquire(path)
+
+
+@pytest.mark.parametrize("odd", ["brackets", "pipe"])
+def test_an_odd_lease_holds_nobody_up(path: Path, odd: str) -> None:
+    path.parent.mkdir()
+    if odd == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("[" * 100_000)
+    os.utime(path, (time.time() - 60,) * 2)
+    assert holder(path) is None
+    assert acquire(path).is_held()
 
 
 def test_a_living_run_beats(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
