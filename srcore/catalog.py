@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -182,7 +183,9 @@ class Dataset(BaseModel):
     @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
-        return Treatment(self.nodata, self.alpha, self.back_projection, self.denoise, self.sharpen)
+        return Treatment(
+            **{field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
+        )
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -20,7 +20,7 @@ BACK_PROJECTION_PX = 1
 """LR pixels on each side that one step of back-projection needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Treatment:
     """What is done to the numbers of a scene, before the generator and after it."""
 

@@ -140,12 +140,15 @@ def test_the_forms_differ_and_say_what_they_are(landscape: Land) -> None:
     assert off[0] < 0.6 * off[1]
     assert str(PUBLISHED) == "as published: 1 step of back-projection, no filters"
     assert str(Form(Treatment(back_projection=0))) == "as published: no steps of back-projection, no filters"
-    assert str(Form(Treatment(None, 2, 1.0, 0.1))) == "as published: 2 steps of back-projection, denoise 1, sharpen 0.1"
+    assert (
+        str(Form(Treatment(back_projection=2, denoise=1.0, sharpen=0.1)))
+        == "as published: 2 steps of back-projection, denoise 1, sharpen 0.1"
+    )
     assert str(Form(precision="int8")).startswith("as published but for int8:")
     assert str(NETWORK_ALONE) == "of the network alone, which is not what is published"
 
 
 def test_a_dataset_says_its_form() -> None:
     entry = Dataset(kind="raster", source="./*.tif", model="srcore-x2", back_projection=3, denoise=0.5, sharpen=0.2)
-    assert form_of(entry) == Form(Treatment(None, 3, 0.5, 0.2), "auto")
+    assert form_of(entry) == Form(Treatment(back_projection=3, denoise=0.5, sharpen=0.2), "auto")
     assert form_of(Dataset(kind="raster", source="./*.tif", model="srcore-x2")) == PUBLISHED
