@@ -11,6 +11,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
+from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
@@ -39,6 +40,8 @@ class Job:
     """A wish that the model has to meet; None takes the model's own."""
     tile: int | None = None
     """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
+    block: int = BLOCK_HR
+    """SR pixels on each side of a block of the product. Nobody's option: tests of tiny scenes take a smaller one."""
     device: str = "auto"
     precision: str = "auto"
     backend: str = "auto"

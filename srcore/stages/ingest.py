@@ -57,7 +57,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             core_valid = found.valid[core]
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
-            sums.append(store.write_tile(tile, found.values, core_valid, alpha))
+            sums.append(store.lr.write(tile, found.values, core_valid, alpha))
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")

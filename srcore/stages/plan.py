@@ -24,8 +24,8 @@ from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
-from srcore.storage.work.scene_plan import ScenePlan
-from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.storage.work.scene_plan import FORMAT, ScenePlan
+from srcore.tiling import TilePlan, asked_tiles, chosen_tiles
 
 WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
@@ -115,16 +115,26 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     margin = spec.margin_for(job.treatment.margin_px)
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
+    whole = TilePlan(shape, shape, halo, own, multiple, job.block)
     if job.tile is not None:
-        return TilePlan(shape, asked_core(shape, halo, own, job.tile, spec.core_multiple), halo, own, multiple)
+        return _as_asked(whole, job.tile, job.scene)
     lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
+    return chosen_tiles(whole, lanes, lambda tiles: worker_bytes(spec, header, tiles) <= budget)
 
-    def fits(core: tuple[int, ...]) -> bool:
-        return worker_bytes(spec, header, TilePlan(shape, core, halo, own, multiple)) <= budget
 
-    core = choose_core(shape, halo, own, lanes, fits, spec.core_multiple)
-    return TilePlan(shape, core, halo, own, multiple)
+def _as_asked(whole: TilePlan, tile: int, scene: str) -> TilePlan:
+    """The cut that a user asks for; he is told when it is a coarser one."""
+    tiles = asked_tiles(whole, tile)
+    if max(tiles.core) > tile:
+        log.warning(
+            "%s: tiles of %s px where %d were asked for: up to whole blocks of the product, %d SR px, and of the model",
+            scene,
+            _times(tiles.core),
+            tile,
+            tiles.block,
+        )
+    return tiles
 
 
 def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
@@ -202,12 +212,13 @@ def disk_bytes(plan: ScenePlan) -> int:
     if plan.treatment.trust is not None:
         native += 4
         scratch += bands * prod(tiles.shape_hr) * 4
-    return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
+    # the product with its overviews, and in the scratch folder, for a while, the overviews once more
+    return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
 
 
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
-    """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
+    """Names a scratch folder: work of another format, configuration, cut or source never mixes with this one's."""
     # device and backend round differently: tiles of both side by side would show
-    cut = [job.device, job.backend, tiles.core, tiles.halo]
-    facts = [job.configuration, *cut, [astuple(source) for source in sources]]
+    cut = [job.device, job.backend, tiles.core, tiles.halo, tiles.block]
+    facts = [FORMAT, job.configuration, *cut, [astuple(source) for source in sources]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

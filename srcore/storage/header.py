@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 from srcore.grid import Grid
 
+NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
+NO_PLACE_WITHIN = 1e-5
+
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
@@ -78,6 +82,14 @@ class Header:
         """The files of the scene, each once, in band order."""
         bands = self.bands if self.alpha is None else (*self.bands, self.alpha)
         return tuple(dict.fromkeys(Path(band.path) for band in bands))
+
+    @property
+    def lies_by_points(self) -> bool:
+        """True of a raster that lies in the world by control points alone: a GeoTIFF holds them or an affine."""
+        if not self.gcps:
+            return False
+        apart = (abs(found - none) for found, none in zip(self.grid.gdal_affine, NO_PLACE, strict=True))
+        return max(apart) < NO_PLACE_WITHIN
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON document."""
