@@ -47,7 +47,8 @@ class Value:
 def model_tags(product: Product, statistics: Sequence[Statistics]) -> dict[int, dict[int, Value]]:
     """All tags of the product's directories, by TIFF's NewSubfileType: the scene 0, an overview 1, their masks 4 and 5.
 
-    Sizes, and where the tiles lie, are those of a tiny product: a pixel, or one more than a block where it has overviews.
+    Sizes, and where the tiles lie, are those of a tiny product: of a pixel, or of one more than a block holds where the
+    product has overviews.
     """
     width = TIFF_STEP + 1 if len(product.shapes) > 1 else 1
     return tags_of(written_by_gdal(product, statistics, (1, width), TIFF_STEP))

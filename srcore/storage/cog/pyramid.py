@@ -15,6 +15,7 @@ file could not be said. Band by band, so that memory does not grow with their nu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -155,12 +156,12 @@ class _Rule:
 
     def usable(self, values: NDArray[Any], shown: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Of the shape of `values`, or one that spreads to it. The alpha band averages all its pixels."""
-        usable: NDArray[np.bool_] = np.isfinite(values) if values.dtype.kind == "f" else np.ones((), bool)
+        conditions = [np.isfinite(values)] if values.dtype.kind == "f" else []
         if not self.is_alpha and shown is not None:
-            usable = usable & shown
+            conditions.append(shown)
         if self.nodata is not None and not np.isnan(self.nodata):
-            usable = usable & (values != np.asarray(self.nodata).astype(values.dtype))
-        return usable
+            conditions.append(values != np.asarray(self.nodata).astype(values.dtype))
+        return reduce(np.logical_and, conditions) if conditions else np.ones((), bool)
 
     def marked(self, mean: NDArray[Any], found: NDArray[np.bool_]) -> NDArray[Any]:
         """Averages with nodata where none was found; none of a data band is the nodata number by chance."""

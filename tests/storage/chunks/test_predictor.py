@@ -81,7 +81,7 @@ def test_masks_round_trip_however_they_lie_in_memory(order: str) -> None:
 
 def test_bits_of_another_width_are_refused() -> None:
     for shape in ((BLOCK, 2 * BLOCK), (BLOCK, BLOCK // 2), (BLOCK // 2, BLOCK)):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"rows of|reshape"):
             decode_bits(encode_bits(np.ones(shape, bool)), BLOCK)
 
 
