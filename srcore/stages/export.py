@@ -54,9 +54,9 @@ def _write(store: TileStore, name: str, target: Path, progress: Progress) -> Non
     image, scale = store.images[name], store.plan.tiles.scale
     for tile in store.plan.tiles:
         image.check(tile, store.markers.require(tile.index, name))
-    nifti.write_nifti(target, image.layout.header, scale, image.full)
+    nifti.write_nifti(target, image.form.header, scale, image.full)
     progress(1, 2)
-    nifti.verify_nifti(target, image.layout.header, scale, image.full)
+    nifti.verify_nifti(target, image.form.header, scale, image.full)
     progress(2, 2)
 
 

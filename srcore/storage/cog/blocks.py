@@ -36,7 +36,7 @@ class Blocks:
     """Of the image, on the LR grid."""
     tiles: TilePlan
 
-    def forms(self) -> dict[str, Form]:
+    def arrays(self) -> dict[str, Form]:
         """The arrays that the image has, by what they hold: full, and half and quarter where tiles make their own.
 
         PlanError where cores cut blocks: no chunk of theirs could be a tile of the product.

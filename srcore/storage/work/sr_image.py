@@ -20,7 +20,7 @@ from srcore.storage.work.markers import ImageSums
 from srcore.tiling import Tile, TilePlan, Window
 
 
-class Layout(Protocol):
+class ImageForm(Protocol):
     """Which arrays an image has, and what each tile puts into them."""
 
     @property
@@ -29,7 +29,7 @@ class Layout(Protocol):
     @property
     def tiles(self) -> TilePlan: ...
 
-    def forms(self) -> dict[str, Form]: ...
+    def arrays(self) -> dict[str, Form]: ...
 
     def parts(
         self, values: NDArray[Any], valid: NDArray[np.bool_], alpha: NDArray[Any] | None
@@ -47,7 +47,7 @@ class Plain:
     header: Header
     tiles: TilePlan
 
-    def forms(self) -> dict[str, Form]:
+    def arrays(self) -> dict[str, Form]:
         """One array, with one shard a tile."""
         bands, core = len(self.header.bands), self.tiles.core_hr
         return {"full": Form((bands, *self.tiles.shape_hr), self.header.dtype, (1, *core), (bands, *core))}
@@ -71,14 +71,14 @@ class SrImage:
     """One image: its arrays NAME (C, *scene * scale) and, where each tile makes its own part of the first two
     overviews, NAME_half and NAME_quarter."""
 
-    def __init__(self, group: Path, name: str, scene: str, layout: Layout) -> None:
-        self.layout = layout
-        suffixes = {part: "" if part == "full" else f"_{part}" for part in layout.forms()}
+    def __init__(self, group: Path, name: str, scene: str, form: ImageForm) -> None:
+        self.form = form
+        suffixes = {part: "" if part == "full" else f"_{part}" for part in form.arrays()}
         self.arrays = {part: StoredArray(group / f"{name}{suffix}", scene) for part, suffix in suffixes.items()}
 
     def forms(self) -> dict[str, Form]:
         """What to create, by the arrays' names on the disk."""
-        return {self.arrays[part].root.name: form for part, form in self.layout.forms().items()}
+        return {self.arrays[part].root.name: form for part, form in self.form.arrays().items()}
 
     @property
     def full(self) -> zarr.Array[Any]:
@@ -89,16 +89,14 @@ class SrImage:
         self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_], alpha: NDArray[Any] | None
     ) -> ImageSums:
         """Store a tile's part of every array; gives what its marker must say."""
-        parts = self.layout.parts(values, valid, alpha)
+        parts = self.form.parts(values, valid, alpha)
         for part, block in parts.items():
             self._replace(part, tile, block)
-        return ImageSums(
-            {part: checksum(block) for part, block in parts.items()}, self.layout.statistics(values, valid)
-        )
+        return ImageSums({part: checksum(block) for part, block in parts.items()}, self.form.statistics(values, valid))
 
     def _replace(self, part: str, tile: Tile, block: NDArray[Any]) -> None:
         # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
-        place = (w.start // size for w, size in zip(tile.core, self.layout.tiles.core, strict=True))
+        place = (w.start // size for w, size in zip(tile.core, self.form.tiles.core, strict=True))
         self.arrays[part].root.joinpath("c", "0", *(str(p) for p in place)).unlink(missing_ok=True)
         self.arrays[part].write(self._selection(part, tile), block)
 
@@ -108,16 +106,16 @@ class SrImage:
             array.checked(f"tile {tile.index} of {array.root.name}", self._selection(part, tile), sums.crc32.get(part))
 
     def _selection(self, part: str, tile: Tile) -> tuple[slice, ...]:
-        return (slice(None), *self.layout.window(part, tile))
+        return (slice(None), *self.form.window(part, tile))
 
     def encoded(self, sums: Sequence[ImageSums], valid: StoredArray, alpha: StoredArray | None) -> Encoded:
         """What a product is assembled from; `sums` of every tile, `valid` and `alpha` of the LR grid.
 
         Reads nothing of the tiles: whoever assembles compares with what their markers say.
         """
-        assert isinstance(self.layout, Blocks), "a raster"
+        assert isinstance(self.form, Blocks), "a raster"
         return Encoded(
-            self.layout,
+            self.form,
             Shards(self.arrays["full"]),
             Shards(self.arrays["half"]) if "half" in self.arrays else None,
             self.arrays.get("quarter"),

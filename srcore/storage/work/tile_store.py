@@ -41,8 +41,8 @@ class TileStore:
         self.markers = Markers(plan.scratch.done, plan.configuration, plan.scene)
 
     def _image(self, name: str, header: Header) -> SrImage:
-        layout = (Blocks if header.kind == "raster" else Plain)(header, self.plan.tiles)
-        return SrImage(self.plan.scratch.sr, name, self.plan.scene, layout)
+        form = (Blocks if header.kind == "raster" else Plain)(header, self.plan.tiles)
+        return SrImage(self.plan.scratch.sr, name, self.plan.scene, form)
 
     def create(self) -> None:
         """Make the arrays, empty, in place of what may be there; before anything is read."""
