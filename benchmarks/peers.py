@@ -38,7 +38,7 @@ from srcore.engine import open_engine
 from srcore.engine.backends import installed
 from srcore.models import Generator
 from srcore.samples import make_large
-from srcore.tiling import TilePlan, choose_core
+from srcore.tiling import TilePlan, chosen_tiles
 from srcore.weights import load_generator
 
 PLACE = Path(__file__).parent.parent / ".peers"
@@ -103,8 +103,9 @@ def _whole(generator: Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
 def _tiled(generator: Generator, x: NDArray[np.float32], context_px: int | None) -> NDArray[np.float32]:
     """Tile by tile with the whole halo as the pipeline cuts them; with less context, as a loop of tiles does."""
     halo = generator.halo
-    core = choose_core(x.shape, (halo, halo), (2, 2), 1, lambda core: True) if context_px is None else (TILE_PX,) * 2
-    plan = TilePlan(x.shape, core, (halo if context_px is None else context_px,) * 2, (2, 2))
+    plan = TilePlan(x.shape, (TILE_PX,) * 2, (halo if context_px is None else context_px,) * 2, (2, 2))
+    if context_px is None:
+        plan = chosen_tiles(plan, 1, lambda tiles: True)
     sr = np.empty(plan.shape_hr, np.float32)
     for tile in plan:
         block = x[np.ix_(*plan.sources(tile))][plan.clipped(tile, plan.halo)]

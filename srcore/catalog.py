@@ -152,7 +152,8 @@ class Dataset(BaseModel):
     """Cron expression of five fields, in `timezone`; None: only when asked."""
     timezone: str = "UTC"
     tile: Literal["auto"] | int = "auto"
-    """Core of a tile in LR pixels, an even number; auto: from the model and the memory."""
+    """Core of a tile in LR pixels, an even number, that goes up to whole blocks of the product; auto: from the model
+    and the memory."""
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     """What the generator computes in; auto: what the model was verified in, where the device has it. int8 costs some
     quality for speed and needs srcore[openvino]."""

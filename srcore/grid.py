@@ -43,6 +43,12 @@ class Grid:
         """The affine as an array of shape (n, n + 1)."""
         return np.asarray(self.affine, np.float64)
 
+    @property
+    def gdal_affine(self) -> tuple[float, ...]:
+        """GDAL's six numbers of a raster's affine: x of a column, x of a row, x of the corner, and the same of y."""
+        (x_row, x_col, x), (y_row, y_col, y) = self.affine
+        return x_col, x_row, x, y_col, y_row, y
+
     def scaled(self, scale: Sequence[int]) -> Grid:
         """The same ground in pixels divided by `scale` (one int for each axis)."""
         axes = len(self.shape)

@@ -13,6 +13,7 @@ from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
 from srcore.storage.raster.beside import neighbours
+from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 
 OUTPUTS = ("cog", "stac", "report", "quicklook")
@@ -41,6 +42,8 @@ class Job:
     """A wish that the model has to meet; None takes the model's own."""
     tile: int | None = None
     """Core in LR pixels; None: from the scene's shape, the memory and the workers."""
+    block: int = BLOCK_HR
+    """SR pixels on each side of a block of the product. Nobody's option: tests of tiny scenes take a smaller one."""
     device: str = "auto"
     precision: str = "auto"
     backend: str = "auto"

@@ -11,9 +11,9 @@ result equals the result of the whole scene under the same reflection; more than
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import ceil, gcd, prod
+from math import ceil, gcd, lcm, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,12 @@ from numpy.typing import NDArray
 from srcore.errors import PlanError
 
 Window = tuple[slice, ...]
+
+BLOCK_HR = 512
+"""SR pixels on each side of a block of the product: a tile of its TIFF, and a chunk of the work store. No option of the
+user's, but a value of the plan: tests of tiny scenes cut them into smaller blocks."""
+TIFF_STEP = 16
+"""TIFF's tiles are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class TilePlan:
     scale: tuple[int, ...]
     multiple: tuple[int, ...] = ()
     """Of the generator's grid: cores are multiples of it, clipped ones are computed up to one. () is 1 everywhere."""
+    block: int = BLOCK_HR
+    """SR pixels on each side of a block of the product."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -53,6 +61,8 @@ class TilePlan:
             raise PlanError(
                 "a tile plan needs core >= 1, halo >= 0 and scale >= 1", repr(self), "correct the tile size"
             )
+        if self.block < 1 or self.block % TIFF_STEP:
+            raise PlanError(f"a block is a multiple of {TIFF_STEP} px", f"{self.block}", "correct the block")
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -93,16 +103,25 @@ class TilePlan:
         return tuple(c * s for c, s in zip(self.core, self.scale, strict=True))
 
     @property
-    def redundancy(self) -> float:
-        """Pixels computed over pixels owned: every tile computes its core, clipped to the scene, and a halo around."""
+    def multiples(self) -> tuple[int, ...]:
+        """`multiple`, a number for each axis."""
+        return self.multiple or (1,) * len(self.shape)
+
+    @property
+    def computed(self) -> int:
+        """Pixels that are computed: every tile computes its core, clipped to the scene, and a halo around."""
         lengths = zip(self.shape, self.counts, self.halo, strict=True)
-        return prod(n + 2 * h * count for n, count, h in lengths) / prod(self.shape)
+        return prod(n + 2 * h * count for n, count, h in lengths)
+
+    @property
+    def redundancy(self) -> float:
+        """Pixels computed over pixels owned."""
+        return self.computed / prod(self.shape)
 
     def clipped(self, tile: Tile, margin: Sequence[int]) -> Window:
         """Of an array (*core + 2 margin) of a tile: what the clipped core needs; what lies beyond the scene only where
         the generator's grid does."""
-        multiple = self.multiple or (1,) * len(self.shape)
-        sizes = (ceil((w.stop - w.start) / k) * k for w, k in zip(tile.core, multiple, strict=True))
+        sizes = (ceil((w.stop - w.start) / k) * k for w, k in zip(tile.core, self.multiples, strict=True))
         return tuple(slice(0, size + 2 * m) for size, m in zip(sizes, margin, strict=True))
 
     def window_hr(self, tile: Tile) -> Window:
@@ -135,8 +154,6 @@ def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
     return inside
 
 
-BLOCK_HR = 512
-"""SR pixels on each side of a block of the product; a shard of the SR is whole blocks."""
 LARGEST_CORE = 1024
 """LR pixels: beyond it the halo costs less than 6 %, and a lost tile more than a minute of one core."""
 SLICES = 8
@@ -145,68 +162,75 @@ VOXELS, LARGEST_CUBE = 32, 128
 """Step and largest side of a core where it does: a pass holds all of it at once."""
 
 
-def choose_core(
-    shape: Sequence[int],
-    halo: Sequence[int],
-    scale: Sequence[int],
-    lanes: int,
-    fits: Callable[[tuple[int, ...]], bool],
-    multiple: int = 1,
-) -> tuple[int, ...]:
-    """The core with which `lanes` workers are done first, among those that `fits` says the memory allows.
+def chosen_tiles(whole: TilePlan, lanes: int, fits: Callable[[TilePlan], bool]) -> TilePlan:
+    """`whole`, a scene as one tile, cut so that `lanes` workers are done first, among what `fits` in the memory.
 
     On the axes of a slice a core is a whole number of blocks of the product, or the whole axis, which has no
-    neighbour; where the generator couples all axes of a volume, a multiple of VOXELS. `multiple` is the generator's
-    own. Large cores compute less halo, small ones keep all workers busy to the end:
+    neighbour; where the generator couples all axes of a volume, a multiple of VOXELS. Both are multiples of the
+    generator's own.
 
         |---------- 1024 ----------|76|       1100 px, two workers: one of them computes 5/6 of the scene
         |------- 768 -------|-- 332 --|       the same halo in all, and the three small tiles fill the other's time
 
-    PlanError NO_MEMORY when the memory allows none.
+    Large cores compute less halo, small ones keep all workers busy to the end. PlanError NO_MEMORY when the memory
+    allows none.
     """
-    axes = range(len(shape))
-    coupled = len(shape) == 3 and not _is_flat(halo[0], scale[0])
-    candidates = [_cores(shape[a], 1 if coupled else scale[a], multiple, coupled) for a in axes]
-    if len(shape) == 3 and not coupled:
-        candidates[0] = [min(SLICES, shape[0])]
-    allowed = [core for core in product(*candidates) if fits(core)]
+    cuts = [replace(whole, core=core) for core in product(*(_cores(whole, axis) for axis in range(len(whole.shape))))]
+    allowed = [tiles for tiles in cuts if fits(tiles)]
     if not allowed:
-        smallest = min(product(*candidates), key=prod)
+        smallest = min((tiles.core for tiles in cuts), key=prod)
         raise PlanError(
             "not even the smallest tile fits in memory",
             f"a core of {smallest} px",
-            "use fewer --workers, or a smaller --tile",
+            "use fewer --workers or --bands; for a volume, a smaller --tile",
             code="NO_MEMORY",
         )
-    return min(allowed, key=lambda core: (_makespan(shape, halo, core, lanes), -prod(core)))
+    return min(allowed, key=lambda tiles: (_makespan(tiles, lanes), -prod(tiles.core)))
 
 
-def asked_core(
-    shape: Sequence[int], halo: Sequence[int], scale: Sequence[int], tile: int, multiple: int = 1
-) -> tuple[int, ...]:
-    """The core that a user asks for: `tile`, rounded up to the generator's `multiple`, on all axes that it couples."""
-    leading = len(shape) - 2
-    tile = ceil(tile / multiple) * multiple
-    return tuple(
-        min(SLICES, shape[a]) if a < leading and _is_flat(halo[a], scale[a]) else tile for a in range(len(shape))
-    )
+def asked_tiles(whole: TilePlan, tile: int) -> TilePlan:
+    """`whole`, a scene as one tile, cut as a user asks: cores of `tile` LR pixels on all axes that it is cut on.
+
+    Rounded up: to the generator's multiple, and for a raster to whole blocks of the product, whose form must not depend
+    on how a scene is cut. A core is no longer than its axis.
+    """
+    is_volume = len(whole.shape) == 3
+    steps = [whole.multiples[axis] if is_volume else _step(whole, axis) for axis in range(len(whole.shape))]
+    cores = (min(ceil(tile / step) * step, _whole_axis(whole, axis)) for axis, step in enumerate(steps))
+    return replace(whole, core=tuple(_slices(whole) if _is_flat(whole, axis) else c for axis, c in enumerate(cores)))
 
 
-def _is_flat(halo: int, scale: int) -> bool:
-    """True of an axis on which the generator sees one slice at a time."""
-    return halo == 0 and scale == 1
+def _is_flat(whole: TilePlan, axis: int) -> bool:
+    """True of the axis across a volume's slices where the generator sees one slice at a time."""
+    return len(whole.shape) == 3 and axis == 0 and whole.halo[0] == 0 and whole.scale[0] == 1
 
 
-def _cores(size: int, scale: int, multiple: int, coupled: bool) -> list[int]:
-    step = VOXELS if coupled else BLOCK_HR // gcd(BLOCK_HR, scale)
-    step = ceil(step / multiple) * multiple
-    most = max((LARGEST_CUBE if coupled else LARGEST_CORE) // step * step, step)
-    whole = ceil(size / multiple) * multiple
-    return [*range(step, min(size, most + 1), step), *([whole] if size <= most else [])]
+def _slices(whole: TilePlan) -> int:
+    return min(SLICES, whole.shape[0])
 
 
-def _makespan(shape: Sequence[int], halo: Sequence[int], core: Sequence[int], lanes: int) -> float:
+def _whole_axis(whole: TilePlan, axis: int) -> int:
+    """The core that is all of an axis."""
+    return ceil(whole.shape[axis] / whole.multiples[axis]) * whole.multiples[axis]
+
+
+def _step(whole: TilePlan, axis: int) -> int:
+    """LR pixels of which cores on the axis of a slice are multiples: those of whole blocks and of the generator."""
+    return lcm(whole.block // gcd(whole.block, whole.scale[axis]), whole.multiples[axis])
+
+
+def _cores(whole: TilePlan, axis: int) -> list[int]:
+    """What may be the core on an axis."""
+    if _is_flat(whole, axis):
+        return [_slices(whole)]
+    is_cube = len(whole.shape) == 3 and not _is_flat(whole, 0)
+    step = lcm(VOXELS, whole.multiples[axis]) if is_cube else _step(whole, axis)
+    most = max((LARGEST_CUBE if is_cube else LARGEST_CORE) // step * step, step)
+    size = whole.shape[axis]
+    return [*range(step, min(size, most + 1), step), *([_whole_axis(whole, axis)] if size <= most else [])]
+
+
+def _makespan(tiles: TilePlan, lanes: int) -> float:
     """Pixels, halo included, that the busiest of `lanes` workers computes, at best."""
-    total = prod(n + 2 * h * ceil(n / c) for n, c, h in zip(shape, core, halo, strict=True))
-    largest = prod(min(c, n) + 2 * h for n, c, h in zip(shape, core, halo, strict=True))
-    return max(total / lanes, largest)
+    largest = prod(min(c, n) + 2 * h for n, c, h in zip(tiles.shape, tiles.core, tiles.halo, strict=True))
+    return max(tiles.computed / lanes, largest)

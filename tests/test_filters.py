@@ -29,7 +29,9 @@ BOTH = {"denoise": 1.0, "sharpen": 0.3}
 
 def receipt_of(source: Path, name: str = "out.tif", **options: Any) -> tuple[Receipt, Path]:
     output = source.parent / name
-    receipt = run_scene(direct_job(str(source), output, **{"model": "bicubic-x2", "tile": 32, **options}), HERE)
+    receipt = run_scene(
+        direct_job(str(source), output, **{"model": "bicubic-x2", "tile": 32, "block": 32, **options}), HERE
+    )
     assert receipt is not None
     return receipt, output
 

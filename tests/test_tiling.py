@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srcore.errors import PlanError
-from srcore.tiling import BLOCK_HR, TilePlan, asked_core, choose_core, reflect
+from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles, reflect
 
 
 @st.composite
@@ -72,8 +72,15 @@ def test_numbers_of_a_plan() -> None:
         plan[4]
 
 
-def anything(core: tuple[int, ...]) -> bool:
+def anything(tiles: TilePlan) -> bool:
     return True
+
+
+def whole(
+    shape: tuple[int, ...], halo: tuple[int, ...], scale: tuple[int, ...], multiple: int = 1, block: int = BLOCK_HR
+) -> TilePlan:
+    """A scene as one tile."""
+    return TilePlan(shape, shape, halo, scale, (multiple,) * len(shape), block)
 
 
 @pytest.mark.parametrize(
@@ -92,33 +99,78 @@ def test_the_core_follows_the_scene(
     shape: tuple[int, ...], scale: tuple[int, ...], lanes: int, core: tuple[int, ...]
 ) -> None:
     halo = (0,) * (len(shape) - 2) + (15, 15)
-    assert choose_core(shape, halo, scale, lanes, anything) == core
+    assert chosen_tiles(whole(shape, halo, scale), lanes, anything).core == core
 
 
-@given(
-    st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
-    st.integers(0, 40),
-    st.sampled_from([2, 3, 4]),
-    st.integers(1, 16),
-)
-def test_every_core_is_whole_blocks_or_a_whole_axis(shape: tuple[int, int], halo: int, scale: int, lanes: int) -> None:
-    core = choose_core(shape, (halo, halo), (scale, scale), lanes, anything)
-    assert all(c == n or (c * scale) % BLOCK_HR == 0 for c, n in zip(core, shape, strict=True))
-    plan = TilePlan(shape, core, (halo, halo), (scale, scale))
+SCENES = {
+    "shape": st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    "scale": st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    "multiple": st.sampled_from([1, 2, 3, 8, 24]),
+    "block": st.sampled_from([16, 48, 64, BLOCK_HR]),
+}
+
+
+def assert_whole_blocks(tiles: TilePlan) -> None:
+    for core, size, scale, multiple in zip(tiles.core, tiles.shape, tiles.scale, tiles.multiples, strict=True):
+        assert core % multiple == 0
+        assert (core * scale) % tiles.block == 0 or size <= core < size + multiple
+
+
+@given(**SCENES, halo=st.integers(0, 40), lanes=st.integers(1, 16))
+def test_every_core_is_whole_blocks_or_a_whole_axis(
+    shape: tuple[int, int], scale: tuple[int, int], multiple: int, block: int, halo: int, lanes: int
+) -> None:
+    tiles = chosen_tiles(whole(shape, (halo, halo), scale, multiple, block), lanes, anything)
+    assert_whole_blocks(tiles)
+
+
+@given(**SCENES, tile=st.integers(1, 4000))
+def test_an_asked_core_is_whole_blocks_too(
+    shape: tuple[int, int], scale: tuple[int, int], multiple: int, block: int, tile: int
+) -> None:
+    tiles = asked_tiles(whole(shape, (3, 3), scale, multiple, block), tile)
+    assert_whole_blocks(tiles)
+    assert all(core >= min(tile, size) for core, size in zip(tiles.core, shape, strict=True))
+
+
+@given(plans())
+def test_redundancy_counts_what_is_computed(plan: TilePlan) -> None:
     computed = sum(prod(s.stop for s in plan.clipped(tile, plan.halo)) for tile in plan)
-    assert plan.redundancy == pytest.approx(computed / prod(shape))
+    assert plan.redundancy == pytest.approx(computed / prod(plan.shape))
 
 
 def test_memory_bounds_the_core() -> None:
-    small = choose_core((4000, 4000), (15, 15), (2, 2), 1, lambda core: core[0] * core[1] <= 512 * 512)
+    scene = whole((4000, 4000), (15, 15), (2, 2))
+    small = chosen_tiles(scene, 1, lambda tiles: prod(tiles.core) <= 512 * 512).core
     assert small[0] * small[1] <= 512 * 512
     with pytest.raises(PlanError, match="not even the smallest"):
-        choose_core((4000, 4000), (15, 15), (2, 2), 1, lambda core: False)
+        chosen_tiles(scene, 1, lambda tiles: False)
 
 
-def test_a_wish_is_met() -> None:
-    assert asked_core((1000, 1000), (15, 15), (2, 2), 96) == (96, 96)
-    assert asked_core((40, 500, 500), (0, 15, 15), (1, 2, 2), 64) == (8, 64, 64)
+@pytest.mark.parametrize(
+    ("tile", "scale", "multiple", "core"),
+    [
+        (96, 2, 1, (256, 256)),  # 512 SR px
+        (256, 2, 1, (256, 256)),
+        (300, 2, 1, (512, 512)),
+        (100, 3, 1, (512, 512)),  # 3 and 512 have nothing in common
+        (100, 4, 1, (128, 128)),
+        (100, 2, 24, (768, 720)),  # whole blocks, and the generator's grid
+        (2000, 2, 1, (1000, 700)),  # no longer than the axis
+    ],
+)
+def test_a_wish_is_met_in_whole_blocks(tile: int, scale: int, multiple: int, core: tuple[int, int]) -> None:
+    assert asked_tiles(whole((1000, 700), (15, 15), (scale, scale), multiple), tile).core == core
+
+
+def test_a_volume_has_no_blocks() -> None:
+    assert asked_tiles(whole((40, 500, 500), (0, 15, 15), (1, 2, 2)), 64).core == (8, 64, 64)
+
+
+@pytest.mark.parametrize("block", [0, -16, 100])
+def test_a_block_is_a_tile_of_a_tiff(block: int) -> None:
+    with pytest.raises(PlanError, match="multiple of 16"):
+        whole((10, 10), (0, 0), (2, 2), block=block)
 
 
 def test_an_impossible_plan_is_refused() -> None:

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import rasterio
-from rio_cogeo.cogeo import cog_validate
+from rio_cogeo.cogeo import cog_info, cog_validate
 from scipy import ndimage
 
 from srcore.checkpoints import locate, read_spec
@@ -73,14 +73,16 @@ def test_a_run_publishes_the_map_beside_the_product(
     values[:, 20:30, 40:50] = 0
     source = write_raster(values, nodata=nodata)
     output = source.parent / "sr.tif"
-    receipt = run_scene(direct_job(str(source), output, tile=32, outputs=WITH_TRUST), Workers(0))
+    receipt = run_scene(direct_job(str(source), output, tile=32, block=64, outputs=WITH_TRUST), Workers(0))
     plain = source.parent / "plain.tif"
-    run_scene(direct_job(str(source), plain, tile=32), Workers(0))
+    run_scene(direct_job(str(source), plain, tile=32, block=64), Workers(0))
     assert receipt is not None
     assert "sr.trust.tif" in {item.name for item in receipt.outputs}
     assert receipt.parameters["trust"]["coverage"] == 0.9
     valid, errors, warnings = cog_validate(source.parent / "sr.trust.tif", strict=True)
     assert valid, (errors, warnings)
+    info = cog_info(source.parent / "sr.trust.tif")
+    assert (info.Compression, info.Profile.Interleave) == ("ZSTD", "BAND"), "the form of the product"
     with rasterio.open(source.parent / "sr.trust.tif") as trust, rasterio.open(output) as sr:
         wide, mask = trust.read(), sr.read_masks() > 0
         assert trust.dtypes == ("float32",) * 2
@@ -99,7 +101,8 @@ def test_tiled_is_whole(landscape: Callable[..., np.ndarray], write_raster: Call
     maps = []
     for tile in (16, 128):
         output = source.parent / f"sr{tile}.tif"
-        run_scene(direct_job(str(source), output, tile=tile, outputs=WITH_TRUST, precision="float32"), Workers(0))
+        options = {"tile": tile, "block": 32, "outputs": WITH_TRUST, "precision": "float32"}
+        run_scene(direct_job(str(source), output, **options), Workers(0))
         with rasterio.open(source.parent / f"sr{tile}.trust.tif") as trust:
             maps.append(trust.read())
     np.testing.assert_allclose(maps[0], maps[1], rtol=2e-3)

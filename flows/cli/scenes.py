@@ -61,7 +61,9 @@ def upscale(
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
-    tile: Annotated[int | None, typer.Option(min=16, help="Core of a tile in LR pixels.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=16, help="Core of a tile in LR pixels; up to whole blocks of the product.")
+    ] = None,
     back_projection: Annotated[
         int,
         typer.Option(

@@ -12,10 +12,7 @@ from srcore.layout import ProductPaths
 from srcore.progress import Progress, silent
 from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
-from srcore.storage.cog import product as cog
-from srcore.storage.cog.assemble import assemble_cog
-from srcore.storage.cog.trust_map import trust_header
-from srcore.storage.cog.verify import verify_assembled
+from srcore.storage import cog
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.nifti import volume as nifti
 from srcore.storage.scene import open_scene
@@ -37,11 +34,10 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     staged.folder.mkdir(parents=True)
     ingested = Ingested.require(plan.scratch, plan.scene)
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
-        store.check_trust(tile)
         store.check_masks(tile, ingested.sums[tile.index])
-    _write_data(plan, store, staged.data, progress)
-    if plan.treatment.trust is not None:
-        _write_trust(plan, store, staged.trust)
+    targets = {"sr": staged.data, "trust": staged.trust}
+    for place, name in enumerate(store.images):
+        _write(store, name, targets[name], _part(progress, place, len(store.images)))
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
@@ -51,39 +47,25 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 
 
-def _write_data(plan: ScenePlan, store: TileStore, target: Path, progress: Progress) -> None:
-    """The product, read back: the first half of the bar and the second."""
-    header, scale, encoded = plan.header, plan.tiles.scale, store.encoded()
-    if encoded is not None:  # what its markers vouch for is compared with the product itself
-        assemble_cog(target, encoded, _half(progress, 0))
-        verify_assembled(target, encoded, _half(progress, 1))
+def _write(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The file of an image, read back: the first half of the bar and the second."""
+    if store.plan.header.kind == "raster":  # what its markers vouch for is compared with the product itself
+        encoded = store.encoded(name)
+        cog.write_cog(target, encoded, _part(progress, 0, 2))
+        cog.verify_cog(target, encoded, _part(progress, 1, 2))
         return
-    for tile in plan.tiles:
-        store.read_sr(tile)
-    if header.kind == "volume":
-        nifti.write_nifti(target, header, scale, store.sr)
-        progress(1, 2)
-        nifti.verify_nifti(target, header, scale, store.sr)
-        progress(2, 2)
-        return
-    size = (scale[0], scale[1])
-    cog.write_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 0))
-    cog.verify_cog(target, header, size, store.sr, store.valid, store.alpha, _half(progress, 1))
+    image, scale = store.images[name], store.plan.tiles.scale
+    for tile in store.plan.tiles:
+        image.check(tile, store.markers.require(tile.index, name))
+    nifti.write_nifti(target, image.form.header, scale, image.full)
+    progress(1, 2)
+    nifti.verify_nifti(target, image.form.header, scale, image.full)
+    progress(2, 2)
 
 
-def _write_trust(plan: ScenePlan, store: TileStore, target: Path) -> None:
-    """The trust map, read back."""
-    header, scale = trust_header(plan.header), plan.tiles.scale
-    if header.kind == "volume":
-        nifti.write_nifti(target, header, scale, store.trust)
-        nifti.verify_nifti(target, header, scale, store.trust)
-        return
-    cog.write_cog(target, header, (scale[0], scale[1]), store.trust, store.valid)
-    cog.verify_cog(target, header, (scale[0], scale[1]), store.trust, store.valid)
-
-
-def _half(progress: Progress, position: int) -> Progress:
-    return lambda done, total: progress(position * total + done, 2 * total)
+def _part(progress: Progress, place: int, of: int) -> Progress:
+    """The bar of one of `of` parts."""
+    return lambda done, total: progress(place * total + done, of * total)
 
 
 def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
@@ -92,8 +74,8 @@ def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
     with open_scene(plan.header) as reader:
         seen = look(
             lambda window: reader.read(window)[0],
-            store.valid,
-            store.sr,
+            store.lr.arrays["valid"].array,
+            store.images["sr"].full,
             [band.name for band in bands],
             [band.colour for band in bands],
         )

@@ -63,7 +63,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
             if alpha is not None:
                 undeclared.add_alpha(alpha)
-            sums.append(store.write_tile(tile, found.values, core_valid, alpha))
+            sums.append(store.lr.write(tile, found.values, core_valid, alpha))
             progress(tile.index + 1, len(plan.tiles))
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")

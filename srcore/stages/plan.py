@@ -25,8 +25,8 @@ from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
-from srcore.storage.work.scene_plan import ScenePlan
-from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.storage.work.scene_plan import FORMAT, ScenePlan
+from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles
 from srcore.treatment import Treatment
 
 WORKER_BASE_BYTES = 600 * 2**20
@@ -109,11 +109,21 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
             "x".join(map(str, job.scale)),
             f"it does {','.join(map(str, own))}: leave --scale out or take another model",
         )
-    return tile_plan(spec, header, job.treatment, job.tile, workers)
+    tiles = tile_plan(spec, header, job.treatment, job.tile, workers, job.block)
+    if job.tile is not None:
+        _say_if_coarser(tiles, job.tile, job.scene)
+    return tiles
 
 
-def tile_plan(spec: Spec, header: Header, treatment: Treatment, tile: int | None = None, workers: int = 0) -> TilePlan:
-    """The tiles of a scene, of cores of `tile` px where somebody asks for that.
+def tile_plan(
+    spec: Spec,
+    header: Header,
+    treatment: Treatment,
+    tile: int | None = None,
+    workers: int = 0,
+    block: int = BLOCK_HR,
+) -> TilePlan:
+    """The tiles of a scene, of cores of `tile` px where somebody asks for that, up to whole blocks of the product.
 
     The halo is the generator's, and on the generator's own axes what sharpening and back-projection need more.
     """
@@ -126,16 +136,24 @@ def tile_plan(spec: Spec, header: Header, treatment: Treatment, tile: int | None
     margin = spec.margin_for(treatment.margin_px)
     halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
+    whole = TilePlan(shape, shape, halo, own, multiple, block)
     if tile is not None:
-        return TilePlan(shape, asked_core(shape, halo, own, tile, spec.core_multiple), halo, own, multiple)
+        return asked_tiles(whole, tile)
     lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
+    return chosen_tiles(whole, lanes, lambda tiles: worker_bytes(spec, header, tiles) <= budget)
 
-    def fits(core: tuple[int, ...]) -> bool:
-        return worker_bytes(spec, header, TilePlan(shape, core, halo, own, multiple)) <= budget
 
-    core = choose_core(shape, halo, own, lanes, fits, spec.core_multiple)
-    return TilePlan(shape, core, halo, own, multiple)
+def _say_if_coarser(tiles: TilePlan, tile: int, scene: str) -> None:
+    """A user asked for a cut, and is told when it is a coarser one."""
+    if max(tiles.core) > tile:
+        log.warning(
+            "%s: tiles of %s px where %d were asked for: up to whole blocks of the product, %d SR px, and of the model",
+            scene,
+            _times(tiles.core),
+            tile,
+            tiles.block,
+        )
 
 
 def _on_all_axes(scale: Sequence[int], axes: int) -> tuple[int, ...]:
@@ -217,12 +235,13 @@ def disk_bytes(plan: ScenePlan) -> int:
     if plan.treatment.trust is not None:
         native += 4
         scratch += bands * prod(tiles.shape_hr) * 4
-    return scratch + int(2 * 4 / 3 * bands * prod(tiles.shape_hr) * native)  # the GeoTIFF with overviews, twice
+    # the product with its overviews, and in the scratch folder, for a while, the overviews once more
+    return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
 
 
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
-    """Names a scratch folder: work of another configuration, cut or source never mixes with this one's."""
+    """Names a scratch folder: work of another format, configuration, cut or source never mixes with this one's."""
     # device and backend round differently: tiles of both side by side would show
-    cut = [job.device, job.backend, tiles.core, tiles.halo]
-    facts = [job.configuration, *cut, [astuple(source) for source in sources]]
+    cut = [job.device, job.backend, tiles.core, tiles.halo, tiles.block]
+    facts = [FORMAT, job.configuration, *cut, [astuple(source) for source in sources]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -158,7 +158,7 @@ class _Scene:
     engine: Engine
     maker: Maker
 
-    @property
+    @cached_property
     def store(self) -> TileStore:
         return TileStore(self.plan)
 
@@ -176,8 +176,8 @@ class _Scene:
         from srcore.engine.stream import Block
 
         tiles, tile, sums = self.plan.tiles, self.plan.tiles[index], self.ingested.sums[index]
-        values = self.store.read_tile(tile, sums)[(slice(None), *tiles.clipped(tile, tiles.halo))]
-        return Block(values, self.store.read_valid(tile, sums), self._around(tile))
+        values = self.store.lr.read(tile, sums)[(slice(None), *tiles.clipped(tile, tiles.halo))]
+        return Block(values, self.store.lr.valid(tile, sums), self._around(tile))
 
     def _around(self, tile: Tile) -> NDArray[np.bool_] | None:
         """Validity of the core with the margin of back-projection; None where all of the scene is valid."""
@@ -186,7 +186,7 @@ class _Scene:
             return None
         own = self.engine.spec.halo_for(len(tiles.shape))
         margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]
-        seen = self.store.read_valid_around(tile, margin, self.ingested.sums)
+        seen = self.store.lr.valid_around(tile, margin, self.ingested.sums)
         return seen[(slice(None), *tiles.clipped(tile, margin))]
 
     def compute(self, blocks: Iterator[Block]) -> Iterator[_Result]:
@@ -273,7 +273,7 @@ def _samples(plan: ScenePlan, ingested: Ingested) -> tuple[Tensor, ...]:
     samples: list[Tensor] = []
     for index in sorted({i * count // SAMPLES for i in range(SAMPLES)}):
         tile = plan.tiles[index]
-        values = ingested.normalisation.apply(store.read_tile(tile, ingested.sums[index]))
+        values = ingested.normalisation.apply(store.lr.read(tile, ingested.sums[index]))
         flat = torch.from_numpy(values.reshape(-1, 1, 1, *values.shape[-2:]))
         samples.append(flat[index % len(flat)][..., :SAMPLE_PX, :SAMPLE_PX])
     return tuple(samples)

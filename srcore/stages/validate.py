@@ -107,7 +107,7 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
         trust = stack.enter_context(open_scene(read_header([staged.trust]))) if plan.treatment.trust else None
         for tile in plan.tiles:
             sums = ingested.sums[tile.index]
-            around, valid = _around(plan, tile, store.read_tile(tile, sums)), store.read_valid(tile, sums)
+            around, valid = _around(plan, tile, store.lr.read(tile, sums)), store.lr.valid(tile, sums)
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
             wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
             yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale, wide)

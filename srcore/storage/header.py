@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 from srcore.grid import Grid
 
+NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
+NO_PLACE_WITHIN = 1e-5
+
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
@@ -106,6 +110,14 @@ class Header:
     def paths(self) -> tuple[Path, ...]:
         """The files that the scene was read from, each once: those with bands, then those beside them."""
         return tuple(dict.fromkeys((*self.rasters, *map(Path, self.beside))))
+
+    @property
+    def lies_by_points(self) -> bool:
+        """True of a raster that lies in the world by control points alone: a GeoTIFF holds them or an affine."""
+        if not self.gcps:
+            return False
+        apart = (abs(found - none) for found, none in zip(self.grid.gdal_affine, NO_PLACE, strict=True))
+        return max(apart) < NO_PLACE_WITHIN
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON document."""

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,18 @@ from rasterio.transform import Affine
 
 from srcore.dispatch import Workers
 from srcore.layout import ProductPaths
+from srcore.run import scene
 from srcore.run.dataset import Outcome, run_dataset
-from srcore.run.scene import run_scene
+from srcore.stages.plan import Job
 from srcore.storage.archive.publish import Receipt, is_whole
 
 DATASET = "fields"
 TIMES = ("created", "seconds", "computing_s")
 """What of a receipt differs from run to run."""
 
-SHAPE = (24, 37)
-ASSEMBLED_SHAPE = (1028, 8)
-"""With tiles of 512: three of them, two overviews made with the tiles, and one that is made by the export."""
+SHAPE = (24, 38)
+BLOCK = 32
+"""SR pixels on each side of a block: SHAPE is two tiles, that make their parts of two overviews, and one made later."""
 
 Files = Mapping[str, bytes]
 
@@ -67,6 +69,11 @@ def write_catalog(folder: Path, **options: Any) -> Path:
 def run(catalog: Path, **options: Any) -> list[Outcome]:
     """A night in this process."""
     return run_dataset(catalog, DATASET, lambda job: run_scene(job, Workers(0)), **options)
+
+
+def run_scene(job: Job, workers: Workers, *args: Any, **options: Any) -> Receipt | None:
+    """A run in small blocks, so that a tiny scene has several tiles."""
+    return scene.run_scene(replace(job, block=BLOCK), workers, *args, **options)
 
 
 def reset(folder: Path) -> None:

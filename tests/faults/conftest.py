@@ -26,8 +26,6 @@ SWEEPS = {
     "disk full": ["full"],
     "killed while a product is replaced": ["kill", "--replace", "--only", "products"],
     "disk full while a product is replaced": ["full", "--replace", "--only", "products"],
-    "killed while a product is assembled": ["kill", "--assembled", "--only", "staged"],
-    "disk full while a product is assembled": ["full", "--assembled", "--only", "staged"],
     "control": ["kill", "--replace", "--control", "--only", "products"],
 }
 """Arguments of `tests.faults.crash`."""
@@ -78,15 +76,8 @@ def injected() -> Injected:
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
     """The catalog of an archive of one scene of six tiles."""
-    archive.write_scene(tmp_path / "in" / "scene.tif", seed=1, shape=(40, 67))
+    archive.write_scene(tmp_path / "in" / "scene.tif", seed=1, shape=(40, 68))
     return archive.write_catalog(tmp_path)
-
-
-@pytest.fixture
-def assembled(tmp_path: Path) -> Path:
-    """The catalog of an archive of one scene whose product is assembled from the store's chunks."""
-    archive.write_scene(tmp_path / "in" / "scene.tif", seed=1, shape=archive.ASSEMBLED_SHAPE)
-    return archive.write_catalog(tmp_path, tile=512)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,6 +1,6 @@
 """The crash sweep: a tiny run, broken once at every point at which it changes the disk, then run again.
 
-    python -m tests.faults.crash FOLDER FAULT [--control] [--replace] [--assembled] [--only TEXT] [--every K]
+    python -m tests.faults.crash FOLDER FAULT [--control] [--replace] [--only TEXT] [--every K]
 
 A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and
 what was wrong. With --control products are published by writing straight to their names: that must be found wrong.
@@ -55,11 +55,10 @@ def forked(work: Callable[[], Any]) -> Any:
 class Sweep:
     """Breaks the run of the archive in `folder` at each of its points."""
 
-    def __init__(self, folder: Path, *, replace: bool, assembled: bool) -> None:
+    def __init__(self, folder: Path, *, replace: bool) -> None:
         self.folder, self.replace = folder, replace
-        self.shape = archive.ASSEMBLED_SHAPE if assembled else archive.SHAPE
-        self.catalog = archive.write_catalog(folder, **({"tile": 512} if assembled else {}))
-        self.source = archive.write_scene(folder / "in" / "scene.tif", seed=1, shape=self.shape)
+        self.catalog = archive.write_catalog(folder)
+        self.source = archive.write_scene(folder / "in" / "scene.tif", seed=1)
         self.wrong: list[str] = []
         self.injected: Counter[str] = Counter()
         self.before: archive.Files = {}
@@ -68,7 +67,7 @@ class Sweep:
         if replace:
             self.before = archive.published(folder)
             shutil.copytree(folder / "store", folder / "kept")
-            archive.write_scene(self.source, seed=2, shape=self.shape)
+            archive.write_scene(self.source, seed=2)
         self._reset()
         self.points = forked(self._counted)
         self.right = archive.published(folder)
@@ -141,14 +140,13 @@ def main() -> None:
     parser.add_argument("fault", choices=["kill", "full"])
     parser.add_argument("--control", action="store_true")
     parser.add_argument("--replace", action="store_true")
-    parser.add_argument("--assembled", action="store_true", help="a scene whose chunks are the product's tiles")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--only", default="", help="points whose line contains this text")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.control:
         srcore.run.scene.publish = publish_directly  # type: ignore[assignment]
-    sweep = Sweep(options.folder.resolve(), replace=options.replace, assembled=options.assembled)
+    sweep = Sweep(options.folder.resolve(), replace=options.replace)
     never = TAKE_NO_SPACE if options.fault == "full" else ()
     numbers = [
         number for number, point in enumerate(sweep.points, 1) if options.only in point and not point.startswith(never)

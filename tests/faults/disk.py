@@ -3,7 +3,7 @@
     unshare -Urm python -m tests.faults.disk FOLDER
 
 A small tmpfs in FOLDER holds the archive. The projection before the run is taken out, so that the disk fills while
-the run writes: also under GDAL, which no injection in Python reaches. Prints what was found as a JSON line.
+the run writes: also under Zarr, wherever it writes. Prints what was found as a JSON line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every point at which a run changes the disk, counted; at one of them a fault is injected.
 
 Points: opening a file for writing, each write (torn: half of the bytes arrive), fsync, rename, link, remove,
-making and removing a folder, and each block that GDAL is given. Python tells of most of them by its audit events;
-the others are wrapped here, in the process that is to be broken, and nothing of it is in srcore.
+making and removing a folder. Python tells of most of them by its audit events; the others are wrapped here, in the
+process that is to be broken, and nothing of it is in srcore. GDAL writes in memory only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
-
-import rasterio.io
-import rasterio.shutil
 
 Fault = Literal["kill", "full"]
 
@@ -38,7 +34,7 @@ class Points:
 
     def reached(self, kind: str, path: str) -> bool:
         """Note a point; True when the fault is due here."""
-        self.seen.append(f"{kind} {os.path.relpath(path, self.root) if path else '-'}")
+        self.seen.append(f"{kind} {os.path.relpath(path, self.root)}")
         return len(self.seen) == self.at
 
     def strike(self) -> None:
@@ -47,7 +43,7 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def point(self, kind: str, path: str = "") -> None:
+    def point(self, kind: str, path: str) -> None:
         """A point at which all or nothing happens."""
         if self.reached(kind, path):
             self.strike()
@@ -70,10 +66,6 @@ class Points:
 
         os.fsync = counted_fsync
         io.open = builtins.open = counted_open  # type: ignore[assignment]
-        writer = rasterio.io.DatasetWriter
-        writer.write = self._counted("block", writer.write)
-        writer.write_mask = self._counted("block", writer.write_mask)
-        rasterio.shutil.copy = self._counted("copy", rasterio.shutil.copy)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -85,13 +77,6 @@ class Points:
             happens = event == "os.rename" or os.path.lexists(path) == (event in TAKES_AWAY)
             if happens and path.startswith(self.root):
                 self.point(event.removeprefix("os."), path)
-
-    def _counted(self, kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            self.point(kind)
-            return function(*args, **options)
-
-        return call
 
 
 def _absolute(path: Any, folder: int) -> str:

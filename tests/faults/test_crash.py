@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import SWEEPS, Injected, Told
 
-KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir", "block", "copy"}
+KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A disk that really fills, under GDAL, too: nothing is published, one line says so, and the run goes on later."""
+"""A disk that really fills, under Zarr, too: nothing is published, one line says so, and the run goes on later."""
 
 from __future__ import annotations
 

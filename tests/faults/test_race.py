@@ -17,9 +17,9 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import lease_path
 from srcore.run.dataset import scene_states
-from srcore.run.scene import run_scene
 from srcore.storage.disk.leases import acquire
 from tests.faults import archive
+from tests.faults.archive import run_scene
 from tests.faults.conftest import Injected
 
 ROUNDS = 20

@@ -38,7 +38,7 @@ def main():
                 os.killpg(0, signal.SIGKILL)  # the flow process and its workers, as a power cut does
         return stage(progress)
 
-    run_scene(direct_job(source, Path(output), model="bicubic-x2", tile=16), Workers(int(workers)), call)
+    run_scene(direct_job(source, Path(output), model="bicubic-x2", tile=16, block=32), Workers(int(workers)), call)
 
 if __name__ == "__main__":
     main()
@@ -68,13 +68,13 @@ def test_a_kill_at_half_of_64_tiles_costs_the_tiles_in_flight(workers: int, tmp_
             assert {path: path.stat().st_mtime_ns for path in markers} == markers  # none of them was done again
         return result
 
-    receipt = run_scene(direct_job(str(source), output, model="bicubic-x2", tile=16), Workers(0), call)
+    receipt = run_scene(direct_job(str(source), output, model="bicubic-x2", tile=16, block=32), Workers(0), call)
     assert receipt is not None
     print(f"\n{workers} workers, killed at {len(markers)} of 64 tiles: {computed[0]} computed after that")
     assert computed[0] == 64 - len(markers)
     assert 32 <= len(markers) <= 32 + max(1, workers) * WINDOW
     whole = tmp_path / "whole" / "sr.tif"
-    run_scene(direct_job(str(source), whole, model="bicubic-x2", tile=16), Workers(0))
+    run_scene(direct_job(str(source), whole, model="bicubic-x2", tile=16, block=32), Workers(0))
     injected("flow process and workers killed", 1, [] if output.read_bytes() == whole.read_bytes() else ["other bytes"])
 
 

@@ -15,11 +15,11 @@ from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import Scratch
 from srcore.run.dataset import run_dataset, scene_states
-from srcore.run.scene import run_scene
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
 from tests.faults import archive
+from tests.faults.archive import run_scene
 from tests.faults.conftest import Injected
 
 HERE = Workers(0)
@@ -62,18 +62,16 @@ def family(path: Path, folder: Path) -> str:
     return relative if relative.endswith("zarr.json") else relative.split("/c/")[0].split("done/")[0]
 
 
-FAMILIES = {"catalog": 12, "assembled": 16}
-"""plan, ingest, engine, 5 of metadata, tiles, valid, sr, done; and two overviews, which have metadata too."""
+FAMILIES = 16
+"""plan, ingest, engine, 7 of metadata, tiles, valid, sr, its half and quarter, done."""
 
 
-@pytest.mark.parametrize("way", FAMILIES)
 @pytest.mark.parametrize(
     "damage", [pytest.param(name, marks=[pytest.mark.nightly] * name.startswith("another")) for name in DAMAGES]
 )
 def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
-    damage: str, way: str, tmp_path: Path, injected: Injected, request: pytest.FixtureRequest
+    damage: str, catalog: Path, tmp_path: Path, injected: Injected
 ) -> None:
-    catalog: Path = request.getfixturevalue(way)
     [outcome] = archive.run(catalog)
     assert outcome.ok
     right = archive.published(tmp_path)
@@ -82,7 +80,7 @@ def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
     shutil.copytree(tmp_path / "store", tmp_path / "kept")
     folder = scratch_of(catalog)
     chosen = {family(path, folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    assert len(chosen) == FAMILIES[way], sorted(chosen)
+    assert len(chosen) == FAMILIES, sorted(chosen)
     wrong = []
     for path in chosen.values():
         archive.reset(tmp_path)
@@ -95,25 +93,28 @@ def test_a_resumed_run_finds_what_was_damaged_and_does_it_again(
 
 
 AFTER = {
-    ("ingest", "catalog"): ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
-    ("upscale", "catalog"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/2", "done/2.json", "tiles.zarr/valid/c/0/1/1"],
-    ("upscale", "assembled"): ["sr.zarr/sr/c/0/0/0", "sr.zarr/sr/c/0/1/0", "sr.zarr/overview/c/0/0/0",
-                               "sr.zarr/overview/c/0/1/0", "sr.zarr/again/c/0/1/0", "done/1.json",
-                               "tiles.zarr/valid/c/0/1/0"],
-    ("export", "catalog"): ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
-    ("export", "assembled"): ["staged/scene.tif"],
-}  # fmt: skip
+    "ingest": ["plan.json", "ingest.json", "tiles.zarr/tiles/c/1/0/0/0", "tiles.zarr/valid/c/0/0/1"],
+    "upscale": [
+        "sr.zarr/sr/c/0/0/0",
+        "sr.zarr/sr/c/0/1/2",
+        "sr.zarr/sr_half/c/0/0/0",
+        "sr.zarr/sr_half/c/0/1/0",
+        "sr.zarr/sr_quarter/c/0/1/0",
+        "done/2.json",
+        "tiles.zarr/valid/c/0/1/1",
+    ],
+    "export": ["staged/scene.tif", "staged/scene.png", "staged/scene.json"],
+}
 
 
-@pytest.mark.parametrize(("stage", "way"), AFTER)
+@pytest.mark.parametrize("stage", AFTER)
 def test_damage_during_the_run_is_found_before_anything_is_published(
-    stage: str, way: str, tmp_path: Path, injected: Injected, request: pytest.FixtureRequest
+    stage: str, catalog: Path, tmp_path: Path, injected: Injected
 ) -> None:
-    catalog: Path = request.getfixturevalue(way)
     archive.run(catalog)
     right = archive.published(tmp_path)
     wrong, count = [], 0
-    for name in AFTER[stage, way]:
+    for name in AFTER[stage]:
         for damage in ("bit flip", "truncated", "missing"):
             change = DAMAGES[damage]
             archive.reset(tmp_path)

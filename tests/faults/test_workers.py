@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def test_a_scene_with_a_poison_tile_is_quarantined_and_its_neighbours_are_done(
     monkeypatch.setattr(srcore.stages.upscale, "upscale_tiles", poisoned)
     archive.write_scene(tmp_path / "in" / "small.tif", shape=(24, 24))
     with scene_runner(Workers(1)) as run:
-        outcomes = {outcome.scene: outcome for outcome in run_dataset(catalog, archive.DATASET, run)}
+        in_blocks = lambda job: run(replace(job, block=archive.BLOCK))  # noqa: E731
+        outcomes = {outcome.scene: outcome for outcome in run_dataset(catalog, archive.DATASET, in_blocks)}
     assert outcomes["small"].ok
     assert outcomes["scene"].code == "TILE_KILLED"
     record = json.loads((tmp_path / "store/fields/quarantine/scene.json").read_text())
@@ -125,7 +127,7 @@ def test_a_killed_scheduler_is_said_and_the_next_run_goes_on(
     monkeypatch.setattr(srcore.stages.upscale, "TASK_PIXELS", 1)
     source = archive.write_scene(tmp_path / "scene.tif", shape=(128, 128))
     output = tmp_path / "out" / "sr.tif"
-    job = direct_job(str(source), output, model="bicubic-x2", tile=16)
+    job = direct_job(str(source), output, model="bicubic-x2", tile=16, block=archive.BLOCK)
     computed = []
     with dask_cluster(tmp_path, workers=1) as (address, scheduler):
 
@@ -154,7 +156,7 @@ def test_a_killed_scheduler_is_said_and_the_next_run_goes_on(
     assert run_scene(job, Workers(0), count) is not None
     assert computed[0] <= 44
     whole = tmp_path / "whole" / "sr.tif"
-    run_scene(direct_job(str(source), whole, model="bicubic-x2", tile=16), Workers(0))
+    run_scene(direct_job(str(source), whole, model="bicubic-x2", tile=16, block=archive.BLOCK), Workers(0))
     injected("Dask scheduler killed", 1, [] if whole.read_bytes() == output.read_bytes() else ["other bytes"])
 
 

@@ -81,7 +81,6 @@ BAD_USES = {
     "band": (["--bands", "7"], "band '7' is not in the file"),
     "model": (["--model", "nope"], "unknown model 'nope'"),
     "scale": (["--scale", "3"], "does not have the scale; found 3"),
-    "memory": (["--tile", "60000"], "does not fit in memory"),
     "device": (["--device", "tpu"], "not one of auto, cpu, cuda"),
     "stage": (["--until", "lunch"], "not one of plan"),
 }
@@ -100,6 +99,17 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert err.count("\n") == 1
     assert expected in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_tile_that_memory_cannot_hold_is_refused(srcore: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """A core that a user asks for is no longer than its axis: the scene is as large as it says, but holds nothing."""
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 4, "height": 16000, "width": 16000, "sparse_ok": True}
+    with rasterio.open(tmp_path / "in.tif", "w", tiled=True, **profile):
+        pass
+    code, _, err = srcore("upscale", tmp_path / "in.tif", tmp_path / "out.tif", "--workers", 0, "--tile", 60000)
+    assert code == 2
+    assert "does not fit in memory" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
 @pytest.mark.parametrize("name", BAD_USES)

@@ -17,7 +17,7 @@ from srcore.models import GENERATORS, Generator
 from srcore.models.halo import halo_from_layers, probe
 from srcore.models.interpolation import Bicubic
 from srcore.radiometry import Normalisation
-from srcore.tiling import TilePlan, asked_core, choose_core
+from srcore.tiling import TilePlan, asked_tiles, chosen_tiles
 from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
@@ -106,8 +106,8 @@ def assembled(engine: Any, scene: np.ndarray, tile: int) -> np.ndarray:
     """The SR of a scene from tiles, with a step of back-projection, as UPSCALE makes it."""
     spec = engine.spec
     halo = tuple(h + spec.margin_for(1) for h in spec.halo)
-    core = asked_core(scene.shape[1:], halo, spec.scale, tile, spec.core_multiple)
-    plan = TilePlan(scene.shape[1:], core, halo, spec.scale, (spec.core_multiple,) * len(halo))
+    shape, multiple = scene.shape[1:], (spec.core_multiple,) * len(halo)
+    plan = asked_tiles(TilePlan(shape, shape, halo, spec.scale, multiple, block=16), tile)
     facts = BlockFacts(Normalisation((4000.0,), (1000.0,)), "float32", (None,), Treatment(back_projection=1))
     out = np.full((1, *plan.shape_hr), np.nan, np.float32)
     for part in plan:
@@ -185,11 +185,12 @@ def test_a_wrong_scale_is_refused(scale: object) -> None:
 
 
 def test_cores_are_rounded_up_to_the_grid() -> None:
-    assert asked_core((1000, 1000), (22, 22), (2, 2), 50, 4) == (52, 52)
-    core = choose_core((301, 299), (22, 22), (2, 2), 2, lambda core: True, 8)
+    whole = TilePlan((301, 299), (301, 299), (22, 22), (2, 2), (8, 8))
+    core = chosen_tiles(whole, 2, lambda tiles: True).core
     assert core[0] % 8 == core[1] % 8 == 0
-    voxels = choose_core((400, 400, 400), (11,) * 3, (2, 2, 2), 2, lambda core: True)
-    assert max(voxels) <= 128
+    voxels = TilePlan((400, 400, 400), (400, 400, 400), (11,) * 3, (2, 2, 2), (4, 4, 4))
+    assert max(chosen_tiles(voxels, 2, lambda tiles: True).core) <= 128
+    assert asked_tiles(voxels, 50).core == (52, 52, 52)
     assert spec_of("swinir", {}).margin_for(1) == 8
     assert spec_of("edsr", {}).margin_for(2) == 2
 

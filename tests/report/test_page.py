@@ -137,7 +137,9 @@ def test_a_run_publishes_its_page(
     """In the receipt like every other output; with pictures only where a quicklook may be made."""
     source = write_raster(landscape(2, (70, 90)))
     target = source.parent / "sr.tif"
-    receipt = run_scene(direct_job(str(source), target, model="bicubic-x2", tile=32, outputs=outputs), Workers(0))
+    receipt = run_scene(
+        direct_job(str(source), target, model="bicubic-x2", tile=32, block=64, outputs=outputs), Workers(0)
+    )
     assert receipt is not None
     names = {output.name for output in receipt.outputs}
     assert ("sr.report.html" in names) == ("report" in outputs) == (target.parent / "sr.report.html").exists()

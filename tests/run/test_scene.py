@@ -27,7 +27,7 @@ HERE = Workers(0)
 
 def upscale(source: Path, **options: Any) -> Path:
     output = source.parent / f"{source.stem}-sr.tif"
-    options = {"model": "bicubic-x2", "tile": 32, **options}
+    options = {"model": "bicubic-x2", "tile": 32, "block": 32, **options}
     receipt = run_scene(direct_job(str(source), output, **options), HERE)
     assert receipt is not None
     return output
@@ -91,6 +91,19 @@ def test_nodata_comes_back_in_its_own_form(
         assert np.isfinite(numbers[:, expected]).all()
 
 
+def test_a_coarser_cut_than_was_asked_for_is_said(
+    landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = write_raster(landscape(1, (600, 20)))
+    for tile, told in ((100, True), (256, False)):
+        caplog.clear()
+        job = direct_job(str(source), source.parent / "sr.tif", model="bicubic-x2", tile=tile)
+        run_scene(job, HERE, until="plan")
+        said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert ("tiles of 256 x 20 px where 100 were asked for" in "".join(said)) is told
+        assert len(said) == told
+
+
 @pytest.mark.parametrize("name", ["srcore-x2", "bicubic-x2"])
 def test_tiled_is_untiled_through_all_stages_also_beside_nodata(
     name: str, landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
@@ -136,7 +149,7 @@ def test_a_run_stops_where_it_is_told_and_goes_on_from_there(
 ) -> None:
     source = write_raster(landscape())
     output = source.parent / "sr.tif"
-    job = direct_job(str(source), output, model="bicubic-x2", tile=32)
+    job = direct_job(str(source), output, model="bicubic-x2", tile=32, block=64)
     for stage in ("plan", "ingest", "upscale", "export", "validate"):
         assert run_scene(job, HERE, until=stage) is None
         assert not output.exists()

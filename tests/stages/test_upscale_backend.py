@@ -42,7 +42,11 @@ def source(landscape: Callable[..., np.ndarray], write_raster: Callable[..., Pat
 
 def run(source: Path, name: str = "sr.tif", until: str = "publish", workers: Workers = HERE, **options: Any) -> Path:
     output = source.parent / name
-    run_scene(direct_job(str(source), output, **{"tile": 32, "precision": "bfloat16", **options}), workers, until=until)
+    run_scene(
+        direct_job(str(source), output, **{"tile": 32, "block": 64, "precision": "bfloat16", **options}),
+        workers,
+        until=until,
+    )
     return output
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ class StoredArray:
     root: Path
     scene: str
 
-    def open(self) -> zarr.Array[Any]:
-        """The array as Zarr has it; StoreError when it cannot be opened."""
+    @cached_property
+    def array(self) -> zarr.Array[Any]:
+        """The array as Zarr has it, opened at its first use; StoreError when it cannot be."""
         try:
             # with_config: zarr-python 3.1 forgets a config that `open_array` is given
             return zarr.open_array(self.root, mode="r+").with_config(CONFIG)
@@ -71,7 +73,7 @@ class StoredArray:
 
     def read(self, selection: Any) -> NDArray[Any]:
         """The values of a selection; StoreError when a codec finds them damaged. Zarr gives fill for a hole."""
-        array = self.open()
+        array = self.array
         try:
             return np.asarray(array[selection])
         except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on damaged bytes
@@ -86,7 +88,7 @@ class StoredArray:
 
     def write(self, selection: Any, values: NDArray[Any]) -> None:
         """Store the values of a selection; StoreError DISK_FULL when that is why it fails."""
-        array = self.open()
+        array = self.array
         try:
             array[selection] = values
         except OSError as error:

@@ -20,8 +20,6 @@ from zarr.abc.codec import ArrayBytesCodec
 from zarr.codecs import ZstdCodec
 from zarr.registry import register_codec
 
-from srcore.tiling import BLOCK_HR as BLOCK
-
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
@@ -65,11 +63,6 @@ register_codec(NAME, TiffPredictor)
 ZSTD = ZstdCodec(level=LEVEL, checksum=True)
 """What follows the predictor in the store. Without its checksum most flipped bits are read as data."""
 _zstd = Zstd(level=LEVEL, checksum=True)
-
-
-def predictor_tag(dtype: str | np.dtype[Any]) -> int:
-    """TIFF's number of the predictor for a dtype."""
-    return 3 if np.dtype(dtype).kind == "f" else 2
 
 
 def predict(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -116,17 +109,20 @@ def encode_tile(values: NDArray[Any]) -> bytes:
     return bytes(_zstd.encode(predict(values)))
 
 
-def decode_tile(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The values (BLOCK, BLOCK) of a tile. Raises RuntimeError or ValueError when its bytes are damaged."""
-    return unpredict(np.frombuffer(_zstd.decode(data), np.uint8), dtype, (BLOCK, BLOCK))
+def decode_tile(data: bytes, dtype: np.dtype[Any], edge: int) -> NDArray[Any]:
+    """The values (edge, edge) of a tile. Raises RuntimeError or ValueError when its bytes are damaged."""
+    return unpredict(np.frombuffer(_zstd.decode(data), np.uint8), dtype, (edge, edge))
 
 
 def encode_bits(mask: NDArray[np.bool_]) -> bytes:
     """The bytes of a tile (y, x) of a 1-bit mask: no predictor, and DEFLATE, as GDAL always writes them."""
-    return zlib.compress(np.packbits(mask, axis=-1).data, LEVEL)
+    # NumPy keeps the order of the axes in memory, and zlib takes bytes in C order only
+    return zlib.compress(np.packbits(mask, axis=-1).tobytes(), LEVEL)
 
 
-def decode_bits(data: bytes) -> NDArray[np.bool_]:
-    """The mask (BLOCK, BLOCK) of a tile. Raises ValueError or zlib.error when its bytes are damaged."""
-    packed = np.frombuffer(zlib.decompress(data), np.uint8).reshape(BLOCK, -1)
+def decode_bits(data: bytes, edge: int) -> NDArray[np.bool_]:
+    """The mask (edge, edge) of a tile. Raises ValueError or zlib.error when its bytes are damaged."""
+    packed = np.frombuffer(zlib.decompress(data), np.uint8).reshape(edge, -1)
+    if packed.shape[1] * 8 != edge:
+        raise ValueError(f"rows of {packed.shape[1] * 8} pixels in a tile of {edge}")
     return np.unpackbits(packed, axis=-1).view(bool)

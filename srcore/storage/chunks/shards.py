@@ -11,14 +11,13 @@ from __future__ import annotations
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from srcore.errors import StoreError
+from srcore.storage.chunks.arrays import StoredArray
 
 CRC_BYTES = 4
 REMEMBERED = 4096
@@ -28,9 +27,9 @@ REMEMBERED = 4096
 class Shards:
     """The chunks (1, edge, edge) of an array (C, Y, X) whose shards hold all bands."""
 
-    def __init__(self, array: zarr.Array[Any], root: Path) -> None:
+    def __init__(self, stored: StoredArray) -> None:
+        array, self.root = stored.array, stored.root
         assert array.shards is not None, "an array with shards"
-        self.root = root
         self.counts = tuple(s // c for s, c in zip(array.shards, array.chunks, strict=True))
         """Chunks in a shard on every axis."""
         self._index = lru_cache(maxsize=REMEMBERED)(self._read_index)

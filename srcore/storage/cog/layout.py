@@ -1,41 +1,42 @@
 """Where everything lies in an assembled product: its head, byte for byte, and the order of its tiles.
 
     header | ghost text | image | mask | overview 1 | its mask | ... | tiles of the last overview | ... | of the image
+                                                           a tile: its size, its bytes, their last four again
 
-GDAL is the authority on every tag: they are taken over from a tiny product of the same header that it has written,
-but for sizes, places, and that each band has tiles of its own.
+GDAL is the authority on every tag (`model`), but for sizes, places, and that each band has tiles of its own. Formats:
+BigTIFF, and for the ghost text and the bytes around the tiles GDAL's documentation of the COG driver ("header ghost
+area", "tile data leader and trailer").
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product as combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.storage.cog.explain import (
+from srcore.storage.cog.model import Value
+from srcore.storage.cog.product import Product
+from srcore.storage.raster.directories import (
     HEIGHT,
+    LONG,
+    LONG8,
     MASK_BIT,
+    OVERVIEW_BIT,
     PLANES,
     SEPARATE,
+    SHORT,
     TILE_BYTE_COUNTS,
     TILE_HEIGHT,
     TILE_OFFSETS,
     TILE_WIDTH,
     TYPE_BYTES,
     WIDTH,
-    Directory,
-    Value,
-    ghost_text,
 )
-from srcore.storage.cog.pixels import ProductPixels
-from srcore.storage.cog.pyramid import level_shapes
-from srcore.tiling import BLOCK_HR as BLOCK
 
-SHORT, LONG, LONG8 = 3, 4, 16
 WORD = 8
 """Bytes of a number in a BigTIFF's directory, and what values are aligned to."""
 HEADER = struct.pack("<2sHHHQ", b"II", 43, WORD, 0, 0)
@@ -51,7 +52,7 @@ class Image:
     """0 the full resolution, then the overviews."""
     mask: bool
     tags: dict[int, Value]
-    """All but where the tiles lie."""
+    """But where the tiles lie."""
     counts: tuple[int, int, int]
     """Bands with tiles of their own, rows of tiles, columns of tiles."""
 
@@ -67,23 +68,22 @@ class TileKey:
     col: int
 
 
-def plan_images(pixels: ProductPixels, model: Sequence[Directory]) -> list[Image]:
-    """The directories of the product in their order, from those of its tiny model."""
-    models = {directory.kind: directory.lasting() for directory in model}
-    images = []
-    for level, shape in enumerate([pixels.grid.shape, *level_shapes(pixels.grid.shape)]):
-        for mask in (False, True) if pixels.header.nodata == "mask" else (False,):
-            planes = 1 if mask else pixels.count
-            tags = dict(models[(level > 0) + MASK_BIT * mask])
-            tags |= {
+def plan_images(product: Product, model: Mapping[int, Mapping[int, Value]]) -> list[Image]:
+    """The directories of the product in their order, from the tags of its `model`."""
+    images, block = [], product.block
+    for level, shape in enumerate(product.shapes):
+        for mask in (False, True) if product.is_masked else (False,):
+            planes = 1 if mask else product.count
+            tags = {
+                **model[OVERVIEW_BIT * (level > 0) + MASK_BIT * mask],
                 HEIGHT: _long(shape[0]),
                 WIDTH: _long(shape[1]),
-                TILE_HEIGHT: _short(BLOCK),
-                TILE_WIDTH: _short(BLOCK),
+                TILE_HEIGHT: _short(block),
+                TILE_WIDTH: _short(block),
             }
             if planes > 1:
                 tags[PLANES] = _short(SEPARATE)
-            images.append(Image(level, mask, tags, (planes, -(-shape[0] // BLOCK), -(-shape[1] // BLOCK))))
+            images.append(Image(level, mask, tags, (planes, -(-shape[0] // block), -(-shape[1] // block))))
     return images
 
 
@@ -96,9 +96,9 @@ def order(images: Sequence[Image]) -> Iterator[TileKey]:
         places = [place for place, image in enumerate(images) if image.level == level]
         spans = [[range(n) for n in images[place].counts] for place in places]
         if images[0].counts[0] > 1:
-            yield from (TileKey(p, *key) for p, span in zip(places, spans, strict=True) for key in product(*span))
+            yield from (TileKey(p, *key) for p, span in zip(places, spans, strict=True) for key in combinations(*span))
         else:
-            yield from (TileKey(p, *key) for key in product(*spans[0]) for p in places)
+            yield from (TileKey(p, *key) for key in combinations(*spans[0]) for p in places)
 
 
 class Places:
@@ -131,6 +131,19 @@ def head(images: Sequence[Image], places: Places) -> bytes:
         }
         out += _directory(len(out), tags, last=number == len(images) - 1)
     return bytes(out)
+
+
+def ghost_text(*, masked: bool, planar: bool) -> bytes:
+    """What GDAL's readers are told of the layout. Each tile of a mask lies behind the image's tile, if that is one."""
+    lines = [
+        b"LAYOUT=IFDS_BEFORE_DATA",
+        b"BLOCK_ORDER=ROW_MAJOR",
+        b"BLOCK_LEADER=SIZE_AS_UINT4",
+        b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED",
+        b"KNOWN_INCOMPATIBLE_EDITION=NO",
+    ]
+    more = b"INTERLEAVE=BAND\n" if planar else b"MASK_INTERLEAVED_WITH_IMAGERY=YES\n" * masked
+    return b"\n".join([*lines, b" " + more])
 
 
 def _directory(start: int, tags: dict[int, Value], *, last: bool) -> bytes:

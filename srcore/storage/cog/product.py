@@ -1,123 +1,121 @@
-"""The raster product: a Cloud Optimized GeoTIFF, written with memory that does not grow with the scene, and verified.
+"""A raster product before it is written: what is known of it besides its SR.
 
-GDAL can close a file without an error on a full disk, and a COG cut to a twentieth still opens and passes a layout
-check. So a product counts as written when `verify_cog` has read it back.
+Written and verified from the same value, so that a product is compared with what was upscaled and not with what some
+other code believes was written.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import rasterio
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+import numpy as np
+from numpy.typing import NDArray
 
-from srcore.errors import StoreError
-from srcore.progress import Progress
-from srcore.storage.cog.compare import check_directories, check_pixels
-from srcore.storage.cog.explain import explain
-from srcore.storage.cog.pixels import ProductPixels, Stored
-from srcore.storage.cog.profile import product_env
-from srcore.storage.cog.write import write_product, write_tiny
-from srcore.storage.disk.files import free_bytes, fsync_file, fsync_folder, hidden_folder, store_error
+from srcore.grid import Grid
+from srcore.radiometry import nearest
 from srcore.storage.header import Header
-from srcore.storage.raster.gdal import gdal_env
-
-GDAL_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
-"""What a failed write or read ends in: rasterio gives a SystemError where GDAL fails without a word."""
-
-FULL_BELOW_BYTES = 16 << 20
-"""With less than this free, what GDAL failed to write without saying why failed because the disk is full."""
 
 
-def write_cog(
-    path: Path,
-    header: Header,
-    scale: tuple[int, int],
-    sr: Stored,
-    valid: Stored,
-    alpha: Stored | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Write the product `path` of an upscaled raster scene, and sync it to the disk.
+class Stored(Protocol):
+    """A Zarr or NumPy array: something that gives the values of a window."""
 
-    `header` is of the LR scene; `sr` (C, Y * s, X * s) final values in the native dtype; `valid` (C, Y, X) bool and
-    `alpha` (Y, X) lie on the LR grid. `progress` gets (windows done, windows in all); overviews and copy follow.
-    What stands at `path` is replaced at the end and not looked at. Needs, for a while, about twice the product's
-    bytes on its disk. Raises StoreError (DISK_FULL when that is why) and leaves nothing then.
-    """
-    pixels = ProductPixels(header, scale, sr, valid, alpha)
-    pixels.check()
-    with hidden_folder(path) as folder, product_env(pixels):
-        try:
-            product = write_product(folder, pixels, progress)
-            fsync_file(product)
-            if free_bytes(folder) < FULL_BELOW_BYTES:
-                _verify_on_full_disk(product, pixels)
-            os.replace(product, path)
-            fsync_folder(path.parent)
-        except StoreError:
-            raise
-        except GDAL_FAILURES as error:
-            # here, before the hidden folder goes and the disk is no longer full
-            raise store_error(path, error, enough_bytes=FULL_BELOW_BYTES) from error
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
-def _verify_on_full_disk(product: Path, pixels: ProductPixels) -> None:
-    """GDAL loses bytes on a full disk without a word. Told as DISK_FULL now: soon the hidden folder makes space."""
-    try:
-        explain(product)
-        check_pixels(product, pixels, None)
-    except (StoreError, *GDAL_FAILURES) as error:
-        raise store_error(product, error, enough_bytes=FULL_BELOW_BYTES) from error
+@dataclass(frozen=True)
+class Rect:
+    """Rows and columns of an image of the product, half open."""
+
+    rows: slice
+    cols: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    def blocks(self, block: int) -> Iterator[tuple[int, int]]:
+        """(row, column) of each block that the rectangle reaches into, row by row."""
+        for row in range(self.rows.start // block, -(-self.rows.stop // block)):
+            for col in range(self.cols.start // block, -(-self.cols.stop // block)):
+                yield row, col
 
 
-def verify_cog(
-    path: Path,
-    header: Header,
-    scale: tuple[int, int],
-    sr: Stored,
-    valid: Stored,
-    alpha: Stored | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Raise StoreError unless `path` is, to the last bit, the product that `write_cog` makes of the same arguments.
-
-    A fresh open must give every full-resolution block, mask and overview block and all that the header says; each
-    tag of each image must have the bytes that GDAL gives it in a tiny product of the same header; and no byte of
-    the file may be unexplained. So a changed bit is found unless zlib reads the same pixels from it. Nothing but
-    the arguments is needed: a run that goes on after a crash can verify what the one before wrote (with the same
-    GDAL). Code VERIFY_FAILED, or DISK_FULL when nothing is free.
-    """
-    pixels = ProductPixels(header, scale, sr, valid, alpha)
-    pixels.check()
-    try:
-        with product_env(pixels):
-            directories = explain(path)
-            statistics = check_pixels(path, pixels, progress)
-            with hidden_folder(path) as folder:
-                check_directories(path, directories, explain(write_tiny(folder, pixels, statistics)), pixels)
-    except StoreError:
-        raise
-    except GDAL_FAILURES as error:
-        raise unreadable(path, error) from error
+def block_rect(shape: tuple[int, int], block: int, row: int, col: int) -> Rect:
+    """The pixels of a block of a (Y, X) image, cut at its end."""
+    top, left = row * block, col * block
+    return Rect(slice(top, min(top + block, shape[0])), slice(left, min(left + block, shape[1])))
 
 
-def unreadable(path: Path, error: BaseException) -> StoreError:
-    """The error for a product that cannot be read back: DISK_FULL when nothing is free, else VERIFY_FAILED."""
-    full = store_error(path, error, enough_bytes=FULL_BELOW_BYTES)
-    if full.code == "DISK_FULL":
-        return full
-    do = "it is not published; look for a failing disk, and run again"
-    what = f"{path.name} is not what was written: it cannot be read back"
-    return StoreError(what, str(error), do, code="VERIFY_FAILED")
+def block_rects(shape: tuple[int, int], block: int) -> Iterator[tuple[int, int, Rect]]:
+    """Row, column and pixels of every block of a (Y, X) image, row by row."""
+    for row, col in Rect(slice(0, shape[0]), slice(0, shape[1])).blocks(block):
+        yield row, col, block_rect(shape, block, row, col)
 
 
-def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
-    """Minimum, maximum, mean, stddev and valid_percent of the first `bands` bands of a product; {} where none."""
-    with gdal_env(), rasterio.open(path, driver="GTiff") as product:
-        tags = [product.tags(index) for index in range(1, bands + 1)]
-    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
-    keys = {name: f"STATISTICS_{name.upper()}" for name in names}
-    return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]
+def half(size: int) -> int:
+    """Pixels of an axis on the next overview, rounded up as GDAL does."""
+    return -(-size // 2)
+
+
+@dataclass(frozen=True)
+class Product:
+    """An upscaled raster scene, as its product must show it."""
+
+    header: Header
+    """Of the LR scene."""
+    scale: tuple[int, int]
+    block: int
+    """Pixels on each side of a tile of one band, at every level: the plan's, whatever size and bands the scene has."""
+    valid: Stored
+    """(C, Y, X) bool on the LR grid."""
+    alpha: Stored | None = None
+    """(Y, X) native values on the LR grid."""
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the product."""
+        return self.header.grid.scaled(self.scale)
+
+    @property
+    def count(self) -> int:
+        """Bands of the product, alpha included."""
+        return len(self.header.bands) + (self.header.alpha is not None)
+
+    @property
+    def is_masked(self) -> bool:
+        """True where the product has a mask beside its bands."""
+        return self.header.nodata == "mask"
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(Y, X) of the full resolution, then of its overviews, until one fits a block."""
+        height, width = self.grid.shape
+        shapes = [(height, width)]
+        while max(height, width) > self.block:
+            height, width = half(height), half(width)
+            shapes.append((height, width))
+        return shapes
+
+    def opacity(self, rect: Rect) -> NDArray[Any]:
+        """(y, x) values of the alpha band, where there is one."""
+        assert self.alpha is not None, "a scene with alpha"
+        values: NDArray[Any] = self._nearest(self.alpha, rect)[0]
+        return values
+
+    def mask(self, rect: Rect) -> NDArray[np.bool_]:
+        """(y, x) True where all bands are usable: the mask is one for all bands in the source too."""
+        usable: NDArray[np.bool_] = np.logical_and.reduce(self._nearest(self.valid, rect), axis=0)
+        return usable
+
+    def _nearest(self, lr: Stored, rect: Rect) -> NDArray[Any]:
+        """(n, y, x) of the LR array `lr` in a rectangle of the SR grid, each value repeated over its SR pixels."""
+        (rows, skip_y), (cols, skip_x) = (
+            (slice(span.start // s, -(-span.stop // s)), span.start % s)
+            for span, s in zip((rect.rows, rect.cols), self.scale, strict=True)
+        )
+        values = np.asarray(lr[..., rows, cols])
+        repeated = nearest(values.reshape(-1, *values.shape[-2:]), self.scale)
+        height, width = rect.shape
+        return repeated[:, skip_y : skip_y + height, skip_x : skip_x + width]

@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
-from srcore.grid import Grid
-from srcore.storage.cog.pixels import ProductPixels
+from srcore.storage.cog.product import Product
 from srcore.storage.cog.statistics import Statistics
 from srcore.storage.header import Band, Header
-from srcore.storage.raster.gdal import CACHE_BYTES, gdal_env
 
 
-@contextmanager
-def product_env(pixels: ProductPixels) -> Iterator[None]:
-    """GDAL's settings to write and to verify a product: those of `gdal_env`, masks inside, a cache that is enough.
-
-    One thread: with more, a write that fails because the disk is full is never reported. The cache holds at least
-    three tiles with all their bands; with less, GDAL would write a tile once for each band.
-    """
-    cache_bytes = max(CACHE_BYTES, 3 * pixels.tile_bytes)
-    with gdal_env(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_NUM_THREADS="1", GDAL_TIFF_INTERNAL_MASK="YES"):
-        yield
-
-
-def georeference(pixels: ProductPixels) -> dict[str, Any]:
+def georeference(product: Product) -> dict[str, Any]:
     """Where the product lies, as rasterio's keywords: control points and their CRS, or an affine and a CRS."""
-    if has_gcps(pixels.header):
-        return {"gcps": control_points(pixels), "crs": pixels.header.gcps_crs}
-    return {"crs": pixels.grid.crs, "transform": transform_of(pixels.grid)}
+    if product.header.lies_by_points:
+        return {"gcps": control_points(product), "crs": product.header.gcps_crs}
+    return {"crs": product.grid.crs, "transform": Affine(*product.grid.gdal_affine)}
 
 
-def has_gcps(header: Header) -> bool:
-    """Whether the scene lies in the world by control points alone; GTiff holds them or an affine, not both."""
-    return bool(header.gcps) and transform_of(header.grid).is_identity
-
-
-def control_points(pixels: ProductPixels) -> list[GroundControlPoint]:
+def control_points(product: Product) -> list[GroundControlPoint]:
     """The control points at their places on the SR grid."""
-    down, right = pixels.scale
-    points = pixels.header.gcps
+    down, right = product.scale
+    points = product.header.gcps
     return [GroundControlPoint(p.row * down, p.col * right, p.x, p.y, p.z, p.id) for p in points]
-
-
-def transform_of(grid: Grid) -> Affine:
-    """GDAL's affine (x of column, x of row, x of the corner; y the same) of a grid, whose columns are (row, column)."""
-    (x_row, x_col, x), (y_row, y_col, y) = grid.affine
-    return Affine(x_col, x_row, x, y_col, y_row, y)
 
 
 def nodata_tag(header: Header) -> float | None:

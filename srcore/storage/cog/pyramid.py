@@ -9,29 +9,30 @@ they belong in the world (GDAL >= 3.1 does the same):
 
 They are computed here and not by GDAL because GDAL takes an overview from the level beneath it or from the full
 resolution depending on sizes and bands (measured, 3.10): with a mask the two differ widely, and what must be in the
-file could not be said.
+file could not be said. Band by band, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from rasterio.windows import Window as GdalWindow
 
 from srcore.nodata import beside, is_nodata
-from srcore.storage.cog.pixels import Window
+from srcore.storage.cog.product import Rect, half
 from srcore.storage.cog.profile import nodata_tag
 from srcore.storage.header import Header
-from srcore.tiling import BLOCK_HR as BLOCK
 
 CACHED_PIXELS = 2**17
 """Pixels that `halve` works on at a time: what lies between stays in the processor's cache."""
 ROUNDING = 1e-8
 """A share of a pixel below this is none."""
+
+Reduced = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Averages (count, y, x), and where all bands have one (y, x): the mask."""
 
 
 class Level(Protocol):
@@ -40,30 +41,11 @@ class Level(Protocol):
     @property
     def shape(self) -> tuple[int, int]: ...
 
-    def values(self, window: Window) -> NDArray[Any]:
-        """(count, y, x) of the data bands and, where there is one, of the alpha band."""
+    def band(self, band: int, rect: Rect) -> NDArray[Any]:
+        """(y, x) of a band; where there is an alpha band it is the last."""
 
-    def mask(self, window: Window) -> NDArray[np.uint8]:
-        """(y, x) 0 or 255; asked for where the scene has a mask."""
-
-
-@dataclass(frozen=True)
-class OpenLevel:
-    """A level that GDAL has open."""
-
-    dataset: DatasetReader
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.dataset.height, self.dataset.width
-
-    def values(self, window: Window) -> NDArray[Any]:
-        read: NDArray[Any] = self.dataset.read(window=GdalWindow.from_slices(window.rows, window.cols))
-        return read
-
-    def mask(self, window: Window) -> NDArray[np.uint8]:
-        read: NDArray[np.uint8] = self.dataset.read_masks(1, window=GdalWindow.from_slices(window.rows, window.cols))
-        return read
+    def mask(self, rect: Rect) -> NDArray[np.bool_]:
+        """(y, x); asked for where the scene has a mask."""
 
 
 @dataclass(frozen=True)
@@ -99,49 +81,33 @@ def reduction(finer: int, span: slice) -> Reduction:
     return Reduction(source, np.minimum(index, source.stop - 1) - source.start, weight)
 
 
-def half(size: int) -> int:
-    """Pixels of an axis on the next level, rounded up as GDAL does."""
-    return -(-size // 2)
+def overview(finer: Level, rect: Rect, header: Header) -> Reduced:
+    """Averages and mask for a rectangle of the level above `finer`.
 
-
-def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Shapes of the overviews of a (Y, X) scene, until one fits a block; none for a scene that fits one."""
-    levels: list[tuple[int, int]] = []
-    height, width = shape
-    while max(height, width) > BLOCK:
-        height, width = half(height), half(width)
-        levels.append((height, width))
-    return levels
-
-
-def overview(finer: Level, window: Window, header: Header) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """Values (count, y, x) and mask (y, x; 0 or 255) for a `window` of the level above `finer`.
-
-    Where nothing beneath is usable stands nodata (0 for a mask or alpha). The mask is 255 where anything beneath
+    Where nothing beneath is usable stands nodata (0 for a mask or alpha). The mask is True where anything beneath
     is usable: there is an average then.
     """
-    rows, cols = reduction(finer.shape[0], window.rows), reduction(finer.shape[1], window.cols)
-    beneath = Window(rows.source, cols.source)
-    values = finer.values(beneath)
-    mask = finer.mask(beneath) if header.nodata == "mask" else None
-    if _is_even(finer.shape):
-        return halve(values, mask, header)
-    usable = _usable(values, mask, header)
-    weight = cols.total(rows.total(np.broadcast_to(usable, values.shape).astype(np.float64), -2), -1)
-    summed = cols.total(rows.total(np.where(usable, values, 0).astype(np.float64), -2), -1)
-    found = weight > 0
-    mean = summed / np.where(found, weight, 1)
-    rounded = (np.floor(mean + 0.5) if values.dtype.kind in "iu" else mean).astype(values.dtype)
-    return _marked(rounded, found, header), _mask(found)
+    rows, cols = reduction(finer.shape[0], rect.rows), reduction(finer.shape[1], rect.cols)
+    beneath, bands = Rect(rows.source, cols.source), len(header.bands)
+    alpha = None if header.alpha is None else finer.band(bands, beneath)
+    shown = _shown(finer.mask(beneath) if header.nodata == "mask" else None, alpha)
+    is_even = _is_even(finer.shape)
+    averages, found = [], np.ones(rect.shape, bool)
+    for band in range(bands + (alpha is not None)):
+        rule = _Rule.of(header, band)
+        values = alpha if alpha is not None and rule.is_alpha else finer.band(band, beneath)
+        usable = rule.usable(values, shown)
+        mean, has_mean = _even_means(values, usable) if is_even else _means(values, usable, rows, cols)
+        averages.append(rule.marked(mean, has_mean))
+        found &= has_mean
+    return np.stack(averages), found
 
 
 def _is_even(shape: tuple[int, int]) -> bool:
     return not any(size % 2 for size in shape)
 
 
-def halve(
-    values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def halve(values: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) -> Reduced:
     """What `overview` gives for values (count, y, x) and mask (y, x) of even sizes that it covers two by two.
 
     The same numbers to the bit, in a fraction of the time: the sums of integers are exact as integers, and those of
@@ -149,24 +115,78 @@ def halve(
     """
     count, height, width = values.shape
     reduced = np.empty((count, height // 2, width // 2), values.dtype)
-    reduced_mask = np.empty(reduced.shape[1:], np.uint8)
-    step = 2 * max(1, CACHED_PIXELS // (2 * count * width))
+    found = np.ones(reduced.shape[1:], bool)
+    rules = [_Rule.of(header, band) for band in range(count)]
+    step = 2 * max(1, CACHED_PIXELS // (2 * width))
     for top in range(0, height, step):
         rows, half_rows = slice(top, top + step), slice(top // 2, (top + step) // 2)
-        part = None if mask is None else mask[rows]
-        reduced[:, half_rows], reduced_mask[half_rows] = _halve(values[:, rows], part, header)
-    return reduced, reduced_mask
+        alpha = None if header.alpha is None else values[-1, rows]
+        shown = _shown(None if mask is None else mask[rows], alpha)
+        for band, rule in enumerate(rules):
+            piece = values[band, rows]
+            mean, has_mean = _even_means(piece, rule.usable(piece, shown))
+            reduced[band, half_rows] = rule.marked(mean, has_mean)
+            found[half_rows] &= has_mean
+    return reduced, found
 
 
-def _halve(
-    values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    usable = _usable(values, mask, header)
-    if values.dtype.kind == "f":
-        mean, found = _float_means(values, usable)
-    else:
-        mean, found = _integer_means(values, usable)
-    return _marked(mean.astype(values.dtype), found, header), _mask(found)
+def _shown(mask: NDArray[np.bool_] | None, alpha: NDArray[Any] | None) -> NDArray[np.bool_] | None:
+    """Where mask and alpha show the data bands; None: everywhere."""
+    if alpha is None:
+        return mask
+    return alpha > 0 if mask is None else mask & (alpha > 0)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Which pixels of a band count in an average, and what stands where there is none."""
+
+    is_alpha: bool
+    nodata: float | None
+    """The number for 'nothing here' that pixels are compared with."""
+    nothing: float
+
+    @classmethod
+    def of(cls, header: Header, band: int) -> _Rule:
+        if band >= len(header.bands):
+            return cls(True, None, 0.0)
+        nodata, is_float = nodata_tag(header), np.dtype(header.dtype).kind == "f"
+        if nodata is None:
+            return cls(False, None, np.nan if is_float and header.nodata == "none" else 0.0)
+        return cls(False, nodata, nodata)
+
+    def usable(self, values: NDArray[Any], shown: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Of the shape of `values`, or one that spreads to it. The alpha band averages all its pixels."""
+        conditions = [np.isfinite(values)] if values.dtype.kind == "f" else []
+        if not self.is_alpha and shown is not None:
+            conditions.append(shown)
+        if self.nodata is not None and not np.isnan(self.nodata):
+            conditions.append(values != np.asarray(self.nodata).astype(values.dtype))
+        return reduce(np.logical_and, conditions) if conditions else np.ones((), bool)
+
+    def marked(self, mean: NDArray[Any], found: NDArray[np.bool_]) -> NDArray[Any]:
+        """Averages with nodata where none was found; none of a data band is the nodata number by chance."""
+        empty = np.asarray(self.nothing).astype(mean.dtype)
+        if self.nodata is not None and not np.isnan(self.nodata):
+            np.copyto(mean, mean.dtype.type(beside(self.nodata, mean.dtype)), where=is_nodata(mean, self.nodata))
+        if not self.is_alpha:
+            np.copyto(mean, empty, where=~found)
+        return mean
+
+
+def _means(values: NDArray[Any], usable: NDArray[np.bool_], rows: Reduction, cols: Reduction) -> Reduced:
+    """Means of a band (y, x) in its own dtype, integers rounded half up, and where there is one."""
+    weight = cols.total(rows.total(np.broadcast_to(usable, values.shape).astype(np.float64), -2), -1)
+    summed = cols.total(rows.total(np.where(usable, values, 0).astype(np.float64), -2), -1)
+    found = weight > 0
+    mean = summed / np.where(found, weight, 1)
+    return (np.floor(mean + 0.5) if values.dtype.kind in "iu" else mean).astype(values.dtype), found
+
+
+def _even_means(values: NDArray[Any], usable: NDArray[np.bool_]) -> Reduced:
+    """What `_means` gives of two by two pixels."""
+    mean, found = _float_means(values, usable) if values.dtype.kind == "f" else _integer_means(values, usable)
+    return mean.astype(values.dtype), found
 
 
 def _float_means(values: NDArray[Any], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -205,37 +225,3 @@ def _quads(values: NDArray[Any]) -> NDArray[Any]:
     pairs = (pairs >> bits) + low
     total: NDArray[Any] = pairs[..., 0::2, :] + pairs[..., 1::2, :]
     return total
-
-
-def _usable(values: NDArray[Any], mask: NDArray[np.uint8] | None, header: Header) -> NDArray[np.bool_]:
-    """Which pixels of a level count in an average, of the shape of `values` or one that spreads to it.
-
-    All do of the alpha band itself.
-    """
-    bands, nodata = len(header.bands), nodata_tag(header)
-    conditions = [mask > 0] if mask is not None else []
-    if header.alpha is not None:
-        conditions.append(values[-1] > 0)
-    if nodata is not None and not np.isnan(nodata):
-        conditions.append(values[:bands] != np.asarray(nodata).astype(values.dtype))
-    if values.dtype.kind != "f" and not conditions:
-        return np.ones((), bool)
-    usable: NDArray[np.bool_] = np.isfinite(values)
-    for condition in conditions:
-        usable[:bands] &= condition
-    return usable
-
-
-def _mask(found: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.where(found.all(axis=0), np.uint8(255), np.uint8(0))
-
-
-def _marked(stored: NDArray[Any], found: NDArray[np.bool_], header: Header) -> NDArray[Any]:
-    """Averages with nodata where none was found; none of a data band is the nodata number by chance."""
-    bands, nodata, dtype = len(header.bands), nodata_tag(header), stored.dtype
-    nothing = (np.nan if dtype.kind == "f" and header.nodata in ("none", "nan") else 0.0) if nodata is None else nodata
-    empty, data = np.asarray(nothing).astype(dtype), stored[:bands]
-    if nodata is not None and not np.isnan(nodata):
-        np.copyto(data, np.asarray(beside(nodata, dtype)).astype(dtype), where=is_nodata(data, nodata))
-    np.copyto(data, empty, where=~found[:bands])
-    return stored

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
+
+from srcore.storage.raster.gdal import gdal_env
 
 PART = 2**16
 """Integers of 16 bits whose squares add up exactly in float64, in any order; they stay in the cache, too."""
@@ -57,10 +61,6 @@ class Statistics:
         spread = (squares * count - total**2) / count
         return cls(count, seen, float(chosen.min()), float(chosen.max()), total / count, spread)
 
-    def with_block(self, values: NDArray[Any], usable: NDArray[np.bool_]) -> Statistics:
-        """These and one more block."""
-        return self.merged(Statistics.of(values, usable))
-
     def merged(self, other: Statistics) -> Statistics:
         """These and others. As in Chan, Golub, LeVeque 1979: no sum of squares that cancels."""
         count, apart = self.count + other.count, other.mean - self.mean
@@ -86,3 +86,12 @@ class Statistics:
             "STATISTICS_STDDEV": repr(self.std),
             "STATISTICS_VALID_PERCENT": f"{100 * self.count / self.seen:.4g}",
         }
+
+
+def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:
+    """Minimum, maximum, mean, stddev and valid_percent of the first `bands` bands of a product; {} where none."""
+    with gdal_env(), rasterio.open(path, driver="GTiff") as product:
+        tags = [product.tags(index) for index in range(1, bands + 1)]
+    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    keys = {name: f"STATISTICS_{name.upper()}" for name in names}
+    return [{name: float(band[key]) for name, key in keys.items() if key in band} for band in tags]

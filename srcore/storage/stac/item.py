@@ -27,8 +27,7 @@ from referencing import Registry, Resource
 
 from srcore.errors import StoreError
 from srcore.grid import Grid
-from srcore.storage.cog.product import read_statistics
-from srcore.storage.cog.profile import has_gcps, transform_of
+from srcore.storage.cog import read_statistics
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Band, Header
 from srcore.storage.stac.footprint import Footprint, fitted, footprint
@@ -155,7 +154,7 @@ def _plain(item: pystac.Item) -> dict[str, Any]:
 
 
 def _footprint(grid: Grid, header: Header, scale: Sequence[int]) -> Footprint | None:
-    if not has_gcps(header):
+    if not header.lies_by_points:
         return footprint(grid)
     located = fitted(header.grid, header.gcps, header.gcps_crs)
     return footprint(located.scaled(scale))
@@ -163,14 +162,14 @@ def _footprint(grid: Grid, header: Header, scale: Sequence[int]) -> Footprint | 
 
 def _projection(grid: Grid, header: Header, outline: Footprint | None) -> dict[str, Any]:
     """The projection extension's fields, and gsd where the unit is a length."""
-    crs = _crs(header.gcps_crs if has_gcps(header) else grid.crs)
+    crs = _crs(header.gcps_crs if header.lies_by_points else grid.crs)
     found: dict[str, Any] = {"proj:shape": list(grid.shape), "proj:code": None}
     if crs is not None:
         authority = crs.to_authority(min_confidence=100)
         found["proj:code"] = None if authority is None else ":".join(authority)
         found["proj:wkt2"] = crs.to_wkt()
-    if not has_gcps(header):
-        found["proj:transform"] = [float(v) for v in tuple(transform_of(grid))[:6]]
+    if not header.lies_by_points:
+        found["proj:transform"] = [float(v) for v in grid.gdal_affine]
         found["proj:bbox"] = list(grid.bounds())
     metres = _resolution(grid, header)
     if metres is not None:
@@ -190,7 +189,7 @@ def _crs(text: str | None) -> CRS | None:
 def _resolution(grid: Grid, header: Header) -> float | None:
     """The larger side of a pixel in metres; None unless the grid is in a projected CRS."""
     crs = _crs(grid.crs)
-    if crs is None or has_gcps(header) or not crs.is_projected:
+    if crs is None or header.lies_by_points or not crs.is_projected:
         return None
     return float(max(grid.spacing())) * float(crs.axis_info[0].unit_conversion_factor)
 

@@ -1,12 +1,14 @@
-"""The marker of a finished tile: the proof that its shards are written, and who made them."""
+"""The markers of finished tiles: the proof that a tile's shards are written, and who made them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from srcore.errors import StoreError
-from srcore.storage.cog.statistics import Statistics
+from srcore.storage.cog import Statistics
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 
@@ -23,36 +25,66 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Marker:
-    """The proof that one tile's shard is written."""
+class ImageSums:
+    """What is known of a tile's part of an image: of the SR, or of its trust map."""
 
-    tile: int
-    crc32: int
-    """Of its SR."""
-    configuration: str
-    maker: Maker = field(default_factory=Maker)
-    overview: int | None = None
-    """crc32 of its first overview, where it is stored."""
-    again: int | None = None
-    """crc32 of its second one."""
+    crc32: Mapping[str, int]
+    """Of each array that the image has: full, and half and quarter where they are stored."""
     statistics: tuple[Statistics, ...] = ()
     """Of every data band of a raster."""
-    trust: int | None = None
-    """crc32 of its part of the trust map, where there is one."""
-
-    def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
-        write_sealed(path, asdict(self))
 
     @classmethod
-    def load(cls, path: Path, configuration: str) -> Marker | None:
-        """What `save` wrote; None when there is nothing, or the marker of another configuration."""
-        if not path.exists():
+    def from_json(cls, value: Mapping[str, Any]) -> ImageSums:
+        """From plain values."""
+        return cls(dict(value["crc32"]), tuple(Statistics(**band) for band in value["statistics"]))
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The proof that one tile's shards are written."""
+
+    tile: int
+    configuration: str
+    images: Mapping[str, ImageSums]
+    """Of the SR, and of the trust map where there is one, by their names."""
+    maker: Maker = field(default_factory=Maker)
+
+
+@dataclass(frozen=True)
+class Markers:
+    """The markers of a scene, a file each; those of another configuration are none."""
+
+    folder: Path
+    configuration: str
+    scene: str
+
+    def put(self, index: int, images: Mapping[str, ImageSums], maker: Maker) -> None:
+        """Mark a tile as done: whole or not at all."""
+        write_sealed(self._path(index), asdict(Marker(index, self.configuration, images, maker)))
+
+    def get(self, index: int) -> Marker | None:
+        """The marker of a tile; None when there is nothing, or something else."""
+        if not self._path(index).exists():
             return None
         try:
-            value = read_sealed(path)
-            statistics = tuple(Statistics(**band) for band in value["statistics"])
-            marker = cls(**{**value, "statistics": statistics, "maker": Maker(**value["maker"])})
-        except (StoreError, TypeError, KeyError):
+            value = read_sealed(self._path(index))
+            images = {name: ImageSums.from_json(sums) for name, sums in value["images"].items()}
+            marker = Marker(**{**value, "images": images, "maker": Maker(**value["maker"])})
+        except (StoreError, TypeError, KeyError, AttributeError):
             return None  # a torn marker is no marker: the tile is done again
-        return marker if marker.configuration == configuration else None
+        return marker if marker.configuration == self.configuration else None
+
+    def require(self, index: int, image: str) -> ImageSums:
+        """What the marker of a tile says of an image; StoreError TILE_MISSING where there is no such marker."""
+        marker = self.get(index)
+        if marker is None or image not in marker.images:
+            what = f"tile {index} of {self.scene} has no marker"
+            raise StoreError(what, f"none for {image}", "run upscale again", code="TILE_MISSING")
+        return marker.images[image]
+
+    def drop(self, index: int) -> None:
+        """The tile is not done."""
+        self._path(index).unlink(missing_ok=True)
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index}.json"

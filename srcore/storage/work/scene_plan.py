@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from srcore.errors import StoreError
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Stamp
@@ -14,6 +15,9 @@ from srcore.storage.header import Header
 from srcore.tiling import TilePlan
 from srcore.treatment import Treatment
 from srcore.trust import Trust
+
+FORMAT = 2
+"""Of a scratch folder: of plan, arrays and markers. What is of another one is never used, but done again."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class ScenePlan:
         """Write plan.json, whole or not at all."""
         trust = self.treatment.trust
         value = {
+            "format": FORMAT,
             **asdict(self),
             "header": self.header.to_json(),
             "model": str(self.model),
@@ -69,8 +74,10 @@ class ScenePlan:
 
     @classmethod
     def load(cls, path: Path) -> ScenePlan:
-        """The plan that `save` wrote; StoreError when it is not what was written."""
+        """The plan that `save` wrote; StoreError when it is not what was written, or of another version's format."""
         value = read_sealed(path)
+        if (found := value.pop("format", 1)) != FORMAT:
+            raise StoreError(f"{path.name} is of another version of srcore", f"format {found}", "run the scene again")
         folder, name = value["product"]
         return cls(
             **{
@@ -78,7 +85,7 @@ class ScenePlan:
                 "header": Header.from_json(value["header"]),
                 "sources": tuple(Stamp(**source) for source in value["sources"]),
                 "model": Path(value["model"]),
-                "tiles": TilePlan(**{key: tuple(axes) for key, axes in value["tiles"].items()}),
+                "tiles": _tiles(value["tiles"]),
                 "product": ProductPaths(Path(folder), name),
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
@@ -90,3 +97,8 @@ class ScenePlan:
 
 def _trust(value: Mapping[str, Any] | None) -> Trust | None:
     return Trust.model_validate(value) if value else None
+
+
+def _tiles(value: dict[str, Any]) -> TilePlan:
+    axes = {key: tuple(numbers) for key, numbers in value.items() if key != "block"}
+    return TilePlan(**axes, block=value["block"])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rasterio.crs import CRS
 
 from srcore.grid import Grid
-from srcore.storage.cog.product import verify_cog, write_cog
 from srcore.storage.header import Band, GroundControlPoint, Header
 
 UTM32 = CRS.from_epsg(32632).to_wkt()
@@ -23,20 +21,13 @@ POINTS = tuple(
 
 @dataclass(frozen=True)
 class Scene:
-    """The arguments of write_cog and verify_cog."""
+    """What is upscaled: `sr` final values on the SR grid, `valid` and `alpha` on the LR grid."""
 
     header: Header
     scale: tuple[int, int]
     sr: np.ndarray
     valid: np.ndarray
     alpha: np.ndarray | None
-
-    def write(self, path: Path) -> Path:
-        write_cog(path, self.header, self.scale, self.sr, self.valid, self.alpha)
-        return path
-
-    def verify(self, path: Path) -> None:
-        verify_cog(path, self.header, self.scale, self.sr, self.valid, self.alpha)
 
 
 def upsampled(array: np.ndarray, scale: tuple[int, int]) -> np.ndarray:

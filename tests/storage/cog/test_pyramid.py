@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from srcore.storage.cog import pyramid
-from srcore.storage.cog.pixels import DTYPES, Window
+from srcore.storage.cog.product import Rect
 from srcore.storage.cog.pyramid import halve, overview
 from srcore.storage.cog.statistics import Statistics
 from srcore.storage.header import Header
+from srcore.storage.numbers import DTYPES
 from tests.storage.cog.product_cases import make_scene
 
 
@@ -26,11 +27,11 @@ class Held:
     def shape(self) -> tuple[int, int]:
         return self.stored.shape[1], self.stored.shape[2]
 
-    def values(self, window: Window) -> np.ndarray:
-        return self.stored[:, window.rows, window.cols]
+    def band(self, band: int, rect: Rect) -> np.ndarray:
+        return self.stored[band, rect.rows, rect.cols]
 
-    def mask(self, window: Window) -> np.ndarray:
-        return self.usable[window.rows, window.cols]
+    def mask(self, rect: Rect) -> np.ndarray:
+        return self.usable[rect.rows, rect.cols]
 
 
 def level(dtype: str, count: int, shape: tuple[int, int] = (60, 62)) -> Held:
@@ -43,7 +44,7 @@ def level(dtype: str, count: int, shape: tuple[int, int] = (60, 62)) -> Held:
         stored = rng.integers(ends.min, ends.max, (count, *shape), endpoint=True).astype(dtype)
     stored[rng.random(stored.shape) < 0.3] = 7
     stored[-1, rng.random(shape) < 0.3] = 0
-    return Held(stored, np.where(rng.random(shape) < 0.4, 0, 255).astype(np.uint8))
+    return Held(stored, rng.random(shape) >= 0.4)
 
 
 def header_of(dtype: str, nodata: str) -> Header:
@@ -64,14 +65,14 @@ def test_even_sizes_take_the_short_way_to_the_same_numbers(
 ) -> None:
     header = header_of(dtype, nodata)
     finer = level(dtype, 2 + (header.alpha is not None))
-    window = Window(slice(3, 30), slice(5, 31))
-    short = overview(finer, window, header)
-    whole = overview(finer, Window(slice(0, 30), slice(0, 31)), header)
+    rect = Rect(slice(3, 30), slice(5, 31))
+    short = overview(finer, rect, header)
+    whole = overview(finer, Rect(slice(0, 30), slice(0, 31)), header)
     monkeypatch.setattr(pyramid, "_is_even", lambda shape: False)
-    for found, expected in zip(short, overview(finer, window, header), strict=True):
+    for found, expected in zip(short, overview(finer, rect, header), strict=True):
         assert found.dtype == expected.dtype
         assert found.tobytes() == expected.tobytes()
-    np.testing.assert_array_equal(whole[0][:, window.rows, window.cols], short[0])
+    np.testing.assert_array_equal(whole[0][:, rect.rows, rect.cols], short[0])
 
 
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def test_statistics_do_not_depend_on_how_the_scene_is_cut(dtype: str) -> None:
     good = values[usable & np.isfinite(values)].astype(np.float64)
     cut = Statistics()
     for rows in np.array_split(np.arange(64), 5):
-        cut = cut.with_block(values[rows], usable[rows])
+        cut = cut.merged(Statistics.of(values[rows], usable[rows]))
     for found in (Statistics.of(values, usable), cut, Statistics().merged(cut), cut.merged(Statistics())):
         assert (found.count, found.seen) == (good.size, values.size)
         np.testing.assert_allclose(

@@ -20,6 +20,7 @@ from srcore.storage.header import Band, Header
 from srcore.storage.stac.footprint import footprint
 from srcore.storage.stac.item import ProductFacts, acquired, build_item, validate_item, write_item
 from tests.storage.cog.product_cases import POINTS, Scene, make_scene
+from tests.storage.cog.work_cases import make_product
 
 WHEN = datetime(2024, 6, 1, 10, 20, 30, tzinfo=UTC)
 PLAIN = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
@@ -36,7 +37,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def item_of(scene: Scene, folder: Path, **facts: Any) -> dict[str, Any]:
-    product = scene.write(folder / "product.tif")
+    product = make_product(folder, scene)
     item = build_item(product, scene.header, scene.scale, ProductFacts("scene-1", WHEN, **facts))
     write_item(folder / "product.json", item)
     document: dict[str, Any] = json.loads((folder / "product.json").read_text(encoding="utf-8"))
@@ -165,7 +166,7 @@ def test_the_time_of_a_scene_comes_from_its_tags(tags: dict[str, str], expected:
 
 def test_times_are_written_as_utc(tmp_path: Path) -> None:
     scene = make_scene()
-    product = scene.write(tmp_path / "product.tif")
+    product = make_product(tmp_path, scene)
     there = WHEN.astimezone(timezone(timedelta(hours=5)))
     item = build_item(product, scene.header, scene.scale, ProductFacts("x", there))
     assert item.to_dict()["properties"]["datetime"] == "2024-06-01T10:20:30Z"

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from srcore.layout import ProductPaths, Scratch
-from srcore.storage.cog.assemble import assemble_cog
-from srcore.storage.cog.encoded import Encoded
-from srcore.storage.cog.verify import verify_assembled
+from srcore.storage.cog import Encoded, verify_cog, write_cog
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
-from srcore.tiling import TilePlan
+from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles
+from srcore.treatment import Treatment
 from tests.storage.cog.product_cases import Scene
 
 
@@ -26,21 +25,30 @@ class Work:
 
     @property
     def encoded(self) -> Encoded:
-        found = self.store.encoded()
-        assert found is not None
-        return found
+        return self.store.encoded()
 
-    def assemble(self, path: Path) -> Path:
-        assemble_cog(path, self.encoded)
+    def write(self, path: Path) -> Path:
+        write_cog(path, self.encoded)
         return path
 
     def verify(self, path: Path) -> None:
-        verify_assembled(path, self.encoded)
+        verify_cog(path, self.encoded)
 
 
-def make_work(folder: Path, scene: Scene, core: int = 256) -> Work:
+def make_work(folder: Path, scene: Scene, tile: int = 32, block: int = 64) -> Work:
     """Store the scene as INGEST and UPSCALE do."""
-    tiles = TilePlan(scene.header.grid.shape, (core, core), (0, 0), scene.scale)
+    shape = scene.header.grid.shape
+    tiles = asked_tiles(TilePlan(shape, shape, (0, 0), scene.scale, block=block), tile)
+    return stored(folder, scene, tiles)
+
+
+def make_default_work(folder: Path, scene: Scene) -> Work:
+    """The same with blocks as they are published."""
+    return make_work(folder, scene, tile=256, block=BLOCK_HR)
+
+
+def stored(folder: Path, scene: Scene, tiles: TilePlan) -> Work:
+    """The scene in a work store that is cut in this way."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = ScenePlan(
         dataset="",
@@ -53,6 +61,7 @@ def make_work(folder: Path, scene: Scene, core: int = 256) -> Work:
         precision="auto",
         device="auto",
         backend="auto",
+        treatment=Treatment(),
         product=ProductPaths(folder, "scene.tif"),
         scratch=Scratch(folder),
         configuration="now",
@@ -66,6 +75,11 @@ def make_work(folder: Path, scene: Scene, core: int = 256) -> Work:
         here = (slice(None), *tile.core)
         alpha = None if scene.alpha is None else scene.alpha[tile.core]
         values = np.zeros((len(scene.sr), *tiles.tile_shape), scene.sr.dtype)
-        sums = store.write_tile(tile, values, scene.valid[here], alpha)
+        sums = store.lr.write(tile, values, scene.valid[here], alpha)
         store.write_sr(tile, scene.sr[(slice(None), *tiles.window_hr(tile))], sums)
     return Work(scene, store)
+
+
+def make_product(folder: Path, scene: Scene) -> Path:
+    """The product of the scene: folder/product.tif."""
+    return make_work(folder / "work", scene).write(folder / "product.tif")

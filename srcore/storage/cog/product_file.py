@@ -9,9 +9,8 @@ from pathlib import Path
 
 from srcore.storage.cog.compare import different
 from srcore.storage.cog.layout import FRAME, Image, Places, TileKey, head, order
-from srcore.storage.cog.levels import TiledLevel
-from srcore.storage.cog.pixels import ProductPixels
-from srcore.storage.cog.pyramid import level_shapes
+from srcore.storage.cog.levels import MASK, TiledLevel
+from srcore.storage.cog.product import Product
 
 
 class ProductFile:
@@ -60,16 +59,12 @@ class ProductTiles:
         self._image, self._mask = own[False], own.get(True, -1)
 
     def tile(self, band: int, row: int, col: int) -> bytes:
-        """The bytes of a tile of a band (from 0; alpha is the last)."""
-        return self.file.tile(TileKey(self._image, band, row, col))
-
-    def mask_tile(self, row: int, col: int) -> bytes:
-        """The bytes of a tile of the mask."""
-        return self.file.tile(TileKey(self._mask, 0, row, col))
+        """The bytes of a tile of a band (from 0; alpha is the last) or of the MASK."""
+        return self.file.tile(
+            TileKey(self._mask, 0, row, col) if band == MASK else TileKey(self._image, band, row, col)
+        )
 
 
-def product_levels(file: ProductFile, pixels: ProductPixels) -> list[TiledLevel]:
+def product_levels(file: ProductFile, product: Product) -> list[TiledLevel]:
     """The levels of the product, the full resolution first, decoded as a reader of the file would."""
-    height, width = pixels.grid.shape
-    shapes = [(height, width), *level_shapes(pixels.grid.shape)]
-    return [TiledLevel(shape, pixels, ProductTiles(file, number)) for number, shape in enumerate(shapes)]
+    return [TiledLevel(shape, product, ProductTiles(file, number)) for number, shape in enumerate(product.shapes)]
