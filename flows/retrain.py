@@ -26,12 +26,14 @@ from srcore.catalog import load_catalog
 from srcore.errors import SRError
 from srcore.progress import Progress
 from srcore.run.scene import StageCall, plain
+from srcore.storage.archive.ownership import is_round, refuse_links
 from srcore.storage.disk.leases import held
 
 if TYPE_CHECKING:
     from srcore.training.promote import Decision
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 STEPS = ("collect", "fit", "evaluate", "promote")
 
@@ -48,6 +50,7 @@ def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *
     before = None if force else promote.decided(work)
     if before is not None:
         return before
+    refuse_links(work.places.root.parent, work.places.retraining)
     with held(work.places.retraining / "lease.json"):
         _sweep(work.places.retraining, keep=None if force else work.folder)
         call("collect", partial(promote.collect, work))
@@ -58,10 +61,12 @@ def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *
 
 
 def _sweep(folder: Path, keep: Path | None) -> None:
-    """Remove what interrupted rounds on other pairs left. Call it with the lease."""
+    """Remove what interrupted rounds on other pairs left, and nothing else. Call it with the lease."""
     for entry in folder.iterdir():
-        if entry.is_dir() and entry != keep:
+        if entry != keep and is_round(entry):
             shutil.rmtree(entry, ignore_errors=True)
+        elif entry.is_dir() and entry != keep:
+            log.warning("%s is left as it is: srcore did not make it", entry)
 
 
 def run_step(step: str, dataset: str, function: Callable[[Progress], T]) -> T | State[Any]:

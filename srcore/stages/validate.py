@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.checkpoints import read_spec
 from srcore.checks import Check, Report
 from srcore.checks.blocks import MARGIN_PX, Block, average_down
 from srcore.checks.denoise import noise_check
@@ -131,7 +132,12 @@ def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _generator(plan: ScenePlan) -> Generate | None:
-    """The scene's generator for the self-test; None where the test would cost too much of the run."""
+    """The scene's generator for the self-test; None where the test would cost too much of the run, or cannot be made.
+
+    The test looks at single slices: a generator that couples them has nothing to say to one.
+    """
+    if len(read_spec(plan.model).scale) > 2:
+        return None
     if self_test_pixels(plan.tiles.halo[-1], plan.tiles.scale[-1]) > SELF_TEST_SHARE * prod(plan.tiles.shape):
         return None
 

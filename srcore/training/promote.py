@@ -20,6 +20,7 @@ from srcore.progress import Progress
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import Model, resolve
 from srcore.report.evaluation import Evaluation, evaluation_page
+from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training.config import TrainConfig, parse_config, recipe_document
@@ -166,6 +167,7 @@ def collect(work: Round, progress: Progress) -> int:
     """Write the pairs, unless an interrupted run did; gives their number."""
     done = work.folder / "pairs.json"
     if not done.exists():
+        mark_round(work.folder)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         collect_pairs(work.entry, work.pairs, read_spec(work.champion.folder).scale, work.folder / "pairs", progress)
         write_sealed(done, {"pairs": len(work.pairs)})

@@ -17,8 +17,9 @@ from pathlib import Path
 from srcore.errors import PlanError, StoreError
 from srcore.layout import PLAN, PUBLISHING, ProductPaths
 from srcore.storage.archive.publish import interrupted, published_names
-from srcore.storage.disk.records import read_sealed
+from srcore.storage.disk.records import read_sealed, write_sealed
 
+ROUND = "round.json"
 _UNFINISHED_PLAN = re.compile(rf"\.{re.escape(PLAN)}\.[0-9a-f]{{8}}\.part")
 
 
@@ -77,6 +78,21 @@ def is_ours(folder: Path) -> bool:
         return Path(str(read_sealed(folder / PLAN)["scratch"])).parts[-2:] == folder.parts[-2:]
     except (StoreError, KeyError):
         return all(_UNFINISHED_PLAN.fullmatch(entry.name) for entry in folder.iterdir())
+
+
+def mark_round(folder: Path) -> None:
+    """Say in the folder of a retraining that srcore made it."""
+    write_sealed(folder / ROUND, {"round": folder.name})
+
+
+def is_round(folder: Path) -> bool:
+    """True for the folder of a retraining: the sealed mark in it names it. False for a link, and for a stranger's."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    try:
+        return bool(read_sealed(folder / ROUND)["round"] == folder.name)
+    except (StoreError, KeyError):
+        return False
 
 
 def remove_ours(folder: Path) -> bool:

@@ -184,3 +184,18 @@ def test_a_folder_is_ours_by_the_plan_in_it_and_goes_with_the_plan_last(tmp_path
     assert remove_ours(folder)
     assert not folder.exists()
     assert other.exists()
+
+
+def test_what_lies_beside_a_retraining_stays(tmp_path: Path) -> None:
+    from flows.retrain import _sweep
+    from srcore.storage.archive.ownership import mark_round
+
+    ended, current, mine, linked = (tmp_path / ".retrain" / name for name in ("ended", "current", "mine", "linked"))
+    for folder in (ended, current):
+        mark_round(folder)
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years")
+    os.symlink(ended, linked)
+    _sweep(tmp_path / ".retrain", keep=current)
+    assert sorted(path.name for path in (tmp_path / ".retrain").iterdir()) == ["current", "linked", "mine"]
+    assert (mine / "thesis.txt").read_text() == "years"
