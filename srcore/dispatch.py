@@ -296,7 +296,7 @@ def close_cluster(close: Callable[[], object]) -> None:
     try:
         close()
     except TimeoutError as error:  # they are daemons of this process, and end with it
-        log.warning("the workers did not end in time: %s", error or "no answer")
+        log.warning("the workers did not end in time: %s", str(error) or "no answer")
 
 
 def refuse_open_scheduler(workers: Workers) -> None:
