@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.arrays import (
+from srcore.checkpoints import Spec
+from srcore.errors import PlanError, SourceError
+from srcore.job import Job
+from srcore.memory.arrays import (
     COMPUTING,
     ArrayPlan,
     ArrayReader,
@@ -31,9 +34,6 @@ from srcore.arrays import (
     through,
     tile_block,
 )
-from srcore.checkpoints import Spec
-from srcore.errors import PlanError, SourceError
-from srcore.job import Job
 from srcore.radiometry import percentile_normalisation
 from srcore.stages.ingest import sample_step, undeclared_of
 from srcore.storage.cut import cut_window
