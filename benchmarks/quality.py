@@ -22,6 +22,7 @@ from rich.table import Column, Table
 from srcore.checkpoints import builtin_names, locate, read_spec
 from srcore.engine import Engine
 from srcore.engine.backends import Precision, installed
+from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, Form, super_resolved
 from srcore.metrics import crop_border, luma, psnr, ssim
 from srcore.radiometry import percentile_normalisation, quantise
 from srcore.report.figures import Point, pareto_figure, standalone
@@ -30,7 +31,6 @@ from srcore.training.config import data_folder
 from srcore.training.judge.compare import Candidate, estimate, speed
 from srcore.training.judge.evaluate import Score, enlarge_planes, evaluate, sensor_means, shrink_planes
 from srcore.weights import load_generator
-from srcore.whole import NETWORK_ALONE, PUBLISHED, Form, super_resolved
 
 TRAINING = Path("trainset/train")
 VALIDATION = Path("trainset/val")

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks.quality import PHOTOGRAPHS, SETS, score_photographs, table_of
 from srcore.checkpoints import Architecture, Spec
+from srcore.memory.whole import open_whole
 from srcore.metrics import luma
 from srcore.models import Generator
 from srcore.storage.whole_images import write_bands
@@ -28,7 +29,6 @@ from srcore.training.data.batches import Geometry
 from srcore.training.fit.loop import train
 from srcore.training.judge.evaluate import sensor_means
 from srcore.weights import build, load_generator
-from srcore.whole import open_whole
 
 PHOTOGRAPHS_TO_TRAIN_ON = Path("data/train")
 ARCHITECTURES = {

@@ -275,9 +275,8 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         "distributed.worker.memory.target": False,  # tiles are small and results are numbers: nothing to spill
         "distributed.worker.memory.spill": False,
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
+    with dask.config.set(settings):
+        local = LocalCluster(
             n_workers=workers.resolved,
             threads_per_worker=1,
             processes=True,
@@ -285,9 +284,19 @@ def cluster(workers: Workers) -> Iterator[Workers]:
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
             memory_limit=0,
-        ) as local,
-    ):
-        yield Workers(workers.resolved, local.scheduler_address)
+        )
+        try:
+            yield Workers(workers.resolved, local.scheduler_address)
+        finally:
+            close_cluster(partial(local.__exit__, None, None, None))
+
+
+def close_cluster(close: Callable[[], object]) -> None:
+    """End a local cluster. On a busy machine a worker may take longer to die than Dask waits: that fails no run."""
+    try:
+        close()
+    except TimeoutError as error:  # they are daemons of this process, and end with it
+        log.warning("the workers did not end in time: %s", str(error) or "no answer")
 
 
 def refuse_open_scheduler(workers: Workers) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.dispatch import Workers, each, refuse_open_scheduler, run_tiles
+from srcore.dispatch import Workers, close_cluster, each, refuse_open_scheduler, run_tiles
 from srcore.errors import PlanError, SourceError, TileError
 
 
@@ -90,3 +90,11 @@ def test_an_open_scheduler_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1"])
 def test_loopback_and_tls_are_not_open(address: str) -> None:
     refuse_open_scheduler(Workers(scheduler=address))
+
+
+def test_workers_that_are_slow_to_end_fail_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    def too_slow() -> None:
+        raise TimeoutError
+
+    close_cluster(too_slow)
+    assert "the workers did not end in time: no answer" in caplog.text

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from srcore.checkpoints import Spec
+    from srcore.memory.whole import Form
     from srcore.models import Generator
     from srcore.progress import Progress
     from srcore.registry.mlflow_store import Version
     from srcore.report.evaluation import Evaluation
-    from srcore.whole import Form
 
 log = logging.getLogger(__name__)
 
@@ -286,7 +286,7 @@ def evaluate(
 def _form(dataset: str | None, catalog: Path | None, *, alone: bool) -> Form:
     """What is judged: what a dataset, or one with no settings, publishes; or the network alone."""
     from srcore.catalog import load_catalog
-    from srcore.whole import NETWORK_ALONE, PUBLISHED, form_of
+    from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, form_of
 
     if alone and dataset is not None:
         raise typer.BadParameter("--network-alone and --dataset exclude each other")

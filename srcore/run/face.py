@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checkpoints import Spec, read_spec
-from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS
+from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SourceError
+from srcore.run.bare import device_of, is_of, super_resolve_bare
 from srcore.run.direct import DEFAULT_MODEL, array_job, direct_job
 from srcore.settings import load_settings
 
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
     from srcore.checks import Report
     from srcore.engine import Engine
-    from srcore.job import Job
     from srcore.limits import Changes
     from srcore.run.product import Product
 
 FILES_ONLY: Mapping[str, Any] = {
     "output": None,
+    "alpha": "auto",
     "trust": False,
     "validate": True,
     "overwrite": False,
@@ -37,8 +36,6 @@ FILES_ONLY: Mapping[str, Any] = {
     "scheduler": None,
 }
 """What has no meaning without a file, and how it says nothing."""
-FEW = 4
-"""Channels of a picture at most, where they come last."""
 
 Pathlike = str | os.PathLike[str]
 
@@ -75,6 +72,7 @@ class Computing(TypedDict, total=False):
 class Publishing(Generating, total=False):
     """What `upscale` can be asked for, of a file."""
 
+    alpha: AlphaRule
     trust: bool
     validate: bool
     overwrite: bool
@@ -103,6 +101,7 @@ def upscale(
     denoise: float = 0.0,
     sharpen: float = 0.0,
     tile: int | None = None,
+    alpha: AlphaRule = "auto",
     trust: bool = False,
     validate: bool = True,
     overwrite: bool = False,
@@ -126,8 +125,8 @@ def upscale(
     model: built-in name, checkpoint folder or NAME@champion. bands: names, or numbers from 1, in the wanted order.
     scale: refuse a model of another one. device: auto, cpu, cuda. precision: auto, float32, bfloat16, int8 (files).
     back_projection: steps that make the SR, averaged down, give the LR back. denoise, sharpen: as in `srcore upscale`.
-    tile: core of a tile in LR pixels. For files: trust makes a map of how far each pixel may be off; validate=False
-    lets no check stop the product.
+    tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
+    values tell), trust makes a map of how far each pixel may be off, validate=False lets no check stop the product.
 
     >>> import srcore, xarray, numpy as np
     >>> from srcore.samples import make_large
@@ -143,8 +142,8 @@ def upscale(
     wishes = _wishes(nodata, scale, device, precision, backend)
     wishes |= {"back_projection": back_projection, "denoise": denoise, "sharpen": sharpen, "tile": tile}
     wishes |= {"model": os.fspath(model), "bands": _names(bands)}
-    files: dict[str, Any] = {"output": output, "trust": trust, "validate": validate, "overwrite": overwrite}
-    files |= {"workers": workers, "scheduler": scheduler}
+    files: dict[str, Any] = {"output": output, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
+    files |= {"alpha": alpha, "trust": trust, "validate": validate}
     if isinstance(source, str | os.PathLike):
         return _upscale_file(os.fspath(source), wishes, files)
     return _upscale_labelled(source, wishes, files)
@@ -165,6 +164,7 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
         source,
         Path(files["output"]),
         **wishes,
+        alpha=files["alpha"],
         validate=files["validate"],
         overwrite=files["overwrite"],
         outputs=(*OUTPUTS, "trust") if files["trust"] else OUTPUTS,
@@ -175,17 +175,19 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
 
 
 def _upscale_labelled(source: Any, wishes: dict[str, Any], files: dict[str, Any]) -> Any:
-    if _package(source) != "xarray":
+    if not is_of(source, "xarray"):
         what = "give a path, an xarray.DataArray or Dataset; for NumPy and torch: srcore.super_resolve"
-        raise SourceError("the source cannot be read", type(source).__name__, what)
+        raise SourceError("the source cannot be read", type(source).__name__, what, code="NOT_SUPPORTED")
     unused = [name for name, value in files.items() if value != FILES_ONLY[name]]
     if unused:
-        raise PlanError("an array is given back, not published", f"{unused[0]} is set", "leave it out, or give a path")
+        do = "leave it out, or give a path"
+        raise PlanError("an array is given back, not published", f"{unused[0]} is set", do, code="BAD_SETTING")
     try:
         import rioxarray  # noqa: F401  gives arrays their .rio
         import xarray
     except ImportError as missing:
-        raise SourceError("labelled arrays need rioxarray", str(missing), "pip install 'srcore[xarray]'") from missing
+        do = "pip install 'srcore[xarray]'"
+        raise SourceError("labelled arrays need rioxarray", str(missing), do, code="NOT_INSTALLED") from missing
     from srcore.run.labelled import super_resolve_dataset, super_resolve_labelled
 
     job = array_job(**wishes)
@@ -230,55 +232,11 @@ def super_resolve(
     from srcore.engine import Engine
 
     engine = model if isinstance(model, Engine) else None
-    there = _device_of(array) if device is None else device
+    there = device_of(array) if device is None else device
     wishes = _wishes(nodata, None, there, precision, backend)
     wishes |= {"back_projection": back_projection, "denoise": denoise, "sharpen": sharpen, "tile": tile}
     job = array_job(model=DEFAULT_MODEL if engine else os.fspath(cast(Pathlike, model)), **wishes)
-    return _super_resolved(array, job, engine)
-
-
-def _super_resolved(array: Any, job: Job, engine: Engine | None) -> Any:
-    from srcore.run.lazy import super_resolve_values
-
-    spec = engine.spec if engine else read_spec(job.model.folder)
-    values = _values(array)
-    bands = _with_bands(values, spec)
-    found = super_resolve_values(bands, job.treatment.nodata, job, spec, engine)
-    found = found if values.ndim == bands.ndim else found[0]
-    if _package(array) != "torch":
-        return found
-    import torch
-
-    return torch.from_numpy(found).to(array.device)
-
-
-def _values(array: Any) -> Any:
-    """What indexes as NumPy does: itself, or a tensor's numbers; SourceError for what says more than numbers do."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise SourceError("masked arrays are not read", "a mask", "fill it, and name the number: nodata=...")
-    package = _package(array)
-    if package == "xarray":
-        raise SourceError("the array has labels", type(array).__name__, "use srcore.upscale, which keeps them")
-    if package == "dask":
-        return array
-    if package != "torch":
-        return np.asarray(array)
-    try:
-        return array.detach().cpu().numpy()
-    except TypeError as error:
-        raise SourceError("the tensor cannot be read", str(error), "convert it: .float()") from error
-
-
-def _with_bands(values: Any, spec: Spec) -> Any:
-    """(C, Y, X) or (C, Z, Y, X) of what may have no bands; SourceError for what has another number of axes."""
-    own = len(spec.scale)
-    if values.ndim not in (own, own + 1, 4):
-        wanted = "(Y, X), (C, Y, X) or (C, Z, Y, X)" if own == 2 else "(Z, Y, X) or (C, Z, Y, X)"
-        raise SourceError(f"{spec.name} does not take such an array", f"shape {values.shape}", f"give {wanted}")
-    if own == 2 and values.ndim == 3 and values.shape[2] <= FEW < min(values.shape[:2]):
-        do = "put channels first: np.moveaxis(array, -1, 0)"
-        raise SourceError("the channels seem to come last", f"shape {values.shape}", do)
-    return values[None] if values.ndim == own else values
+    return super_resolve_bare(array, job, engine)
 
 
 def validate(sr: Pathlike, lr: Pathlike, hr: Pathlike | None = None, *, limits: Changes | None = None) -> Report:
@@ -328,10 +286,12 @@ def _wishes(
     """Fields of a job; PlanError for a word that none of them knows."""
     chosen = backend or load_settings().backend
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
-        raise PlanError("the device is not known", repr(device), "give auto, cpu or cuda")
+        raise PlanError("the device is not known", repr(device), "give auto, cpu or cuda", code="BAD_SETTING")
     for name, word, known in (("precision", precision, PRECISIONS), ("backend", chosen, BACKENDS)):
         if word not in known:
-            raise PlanError(f"the {name} is not known", repr(word), f"give one of {', '.join(known)}")
+            raise PlanError(
+                f"the {name} is not known", repr(word), f"give one of {', '.join(known)}", code="BAD_SETTING"
+            )
     wanted = (scale,) if isinstance(scale, int) else None if scale is None else tuple(scale)
     return {"nodata": nodata, "scale": wanted, "device": device, "precision": precision, "backend": chosen}
 
@@ -349,13 +309,3 @@ def _where(workers: int | None, scheduler: str | None) -> Workers:
     if workers is not None or scheduler is not None:
         return Workers(workers or 0, scheduler)
     return Workers(settings.workers or 0, settings.scheduler)
-
-
-def _device_of(array: Any) -> str:
-    """A tensor on a GPU is computed there."""
-    device = getattr(array, "device", None) if _package(array) == "torch" else None
-    return str(device) if device is not None and device.type == "cuda" else "auto"
-
-
-def _package(value: Any) -> str:
-    return type(value).__module__.partition(".")[0]

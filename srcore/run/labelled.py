@@ -10,7 +10,6 @@ module imports them when it is called.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from srcore.checkpoints import Spec, read_spec
 from srcore.errors import SourceError
 from srcore.job import Job
-from srcore.run.lazy import stacked, super_resolve_values
+from srcore.run.lazy import stacked, super_resolve_values, tell
 from srcore.run.placed import find_place, lost_coordinates, placed
 from srcore.storage.raster.words import UNTRUE
 
@@ -58,21 +57,20 @@ def super_resolve_dataset(source: Dataset, job: Job) -> Dataset:
     names = list(source.data_vars) if job.bands is None else list(job.bands)
     missing = [name for name in names if name not in source.data_vars]
     if missing:
-        raise SourceError(
-            f"the Dataset has no band {missing[0]!r}", ", ".join(map(str, source.data_vars)), "name one of these"
-        )
+        found = ", ".join(map(str, source.data_vars))
+        raise SourceError(f"the Dataset has no band {missing[0]!r}", found, "name one of these", code="BAD_SETTING")
     kept = source[names]
     planes = [name for name in names if _has_plane(kept[name])]
     if not planes:
         raise SourceError("no variable of the Dataset has rows and columns", ", ".join(map(str, names)), "give one")
     own = replace(job, bands=None)
     if read_spec(job.model.folder).bands == "any":
-        found = {name: super_resolve_labelled(kept[name], own) for name in planes}
+        bands = {name: super_resolve_labelled(kept[name], own) for name in planes}
     else:
-        found = _together(kept[planes], own)
+        bands = _together(kept[planes], own)
     # Variables without a place keep theirs; coordinates come with the SR.
     rest = kept.drop_vars(planes)
-    result = next(iter(found.values())).to_dataset(name=planes[0]).assign(found)
+    result = next(iter(bands.values())).to_dataset(name=planes[0]).assign(bands)
     result = result.assign({name: rest[name].variable for name in names if name not in planes})
     return result[names].assign_attrs(source.attrs)
 
@@ -92,12 +90,12 @@ def _together(bands: Dataset, job: Job) -> dict[Any, DataArray]:
             "the bands of the Dataset differ", ", ".join(sorted(dtypes | nodata)), "give one dtype and one nodata"
         )
     first = next(iter(bands.data_vars.values()))
-    stacked = bands.to_dataarray(dim="band").assign_attrs(first.attrs)
+    stacked = bands.to_dataarray(dim="variable").assign_attrs(first.attrs)
     stacked.encoding = dict(first.encoding)
     found = super_resolve_labelled(stacked, job)
     result = {}
     for index, (name, band) in enumerate(bands.data_vars.items()):
-        result[name] = found.isel(band=index, drop=True).rename(name)
+        result[name] = found.isel(variable=index, drop=True).rename(name)
         result[name].attrs = _true_attrs(band.attrs, [])
     return result
 
@@ -120,8 +118,7 @@ def super_resolve_labelled(source: DataArray, job: Job) -> DataArray:
     attrs = _true_attrs(chosen.attrs, dropped)
     result = placed(chosen, values, axes.order, place.scaled(spec.scale), attrs).transpose(*source.dims)
     result.encoding = {name: value for name, value in chosen.encoding.items() if name in KEPT_ENCODING}
-    if dropped:
-        warnings.warn(f"srcore: left out of the SR: {', '.join(dropped)}", UserWarning, stacklevel=4)
+    tell([f"left out of the SR: {', '.join(dropped)}"] if dropped else [])
     wanted = job.treatment.nodata
     return result if wanted is None else _with_nodata(result, wanted)
 
@@ -191,11 +188,13 @@ def _chosen(source: DataArray, axes: Axes, wanted: Sequence[str] | None) -> Data
     if wanted is None:
         return source
     if axes.band is None:
-        raise SourceError("bands are named, and the array has none", ", ".join(map(str, source.dims)), "leave them out")
+        found = ", ".join(map(str, source.dims))
+        raise SourceError("bands are named, and the array has none", found, "leave them out", code="BAD_SETTING")
     names = _band_names(source, axes.band)
     index = [_find(name, names) for name in wanted]
     if len(set(index)) < len(index) or not index:
-        raise SourceError("bands are named more than once, or none is", ", ".join(wanted), "name each band once")
+        found = ", ".join(wanted)
+        raise SourceError("bands are named more than once, or none is", found, "name each once", code="BAD_SETTING")
     chosen = source.isel({axes.band: index})
     for name in PER_BAND:
         value = source.attrs.get(name)
@@ -219,7 +218,7 @@ def _find(wanted: str, names: Sequence[tuple[str, ...]]) -> int:
         if len(found) == 1:
             return found[0]
     there = ", ".join(" or ".join(dict.fromkeys(filter(None, name))) for name in names)
-    raise SourceError(f"band {wanted!r} is not in the array", there, "name one of these")
+    raise SourceError(f"band {wanted!r} is not in the array", there, "name one of these", code="BAD_SETTING")
 
 
 def _true_attrs(attrs: dict[Any, Any], dropped: list[str]) -> dict[Any, Any]:

@@ -8,13 +8,17 @@ no more. In the same graph they would hold every chunk of the input in memory un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.arrays import (
+from srcore.checkpoints import Spec
+from srcore.errors import PlanError, SourceError
+from srcore.job import Job
+from srcore.memory.arrays import (
     COMPUTING,
     ArrayPlan,
     ArrayReader,
@@ -30,11 +34,8 @@ from srcore.arrays import (
     through,
     tile_block,
 )
-from srcore.checkpoints import Spec
-from srcore.errors import PlanError, SourceError
-from srcore.job import Job
 from srcore.radiometry import percentile_normalisation
-from srcore.stages.ingest import sample_step
+from srcore.stages.ingest import sample_step, undeclared_of
 from srcore.storage.cut import cut_window
 from srcore.storage.header import Header
 
@@ -53,11 +54,24 @@ def super_resolve_values(values: Any, nodata: float | None, job: Job, spec: Spec
     if not hasattr(values, "dask"):
         reader = ArrayReader(values, header)
         plan = plan_array(reader, lay_out_array(header, job, spec), job.treatment, spec)
+        tell(plan.flags)
         return joined_tiles(reader, plan, engine or engine_of(choose_engine(plan, job)))
     if engine is not None:
-        raise PlanError("an array in chunks is computed elsewhere", "an engine of this process", "name its model")
+        raise PlanError(
+            "an array in chunks is computed elsewhere",
+            "an engine of this process",
+            "name its model",
+            code="BAD_SETTING",
+        )
     plan = plan_lazy(values, header, job, spec)
+    tell(plan.flags)
     return lazily_super_resolved(values, plan, choose_engine(plan, job))
+
+
+def tell(flags: Iterable[str]) -> None:
+    """What a user should know of an array, which goes no way past a report: a warning each."""
+    for flag in flags:
+        warnings.warn(f"srcore: {flag}", UserWarning, stacklevel=2)
 
 
 def stacked(slices: Sequence[Any]) -> Any:
@@ -75,18 +89,33 @@ def plan_lazy(values: Array, header: Header, job: Job, spec: Spec) -> ArrayPlan:
     PlanError for denoising, which needs to see every tile before the first is computed.
     """
     if np.isnan(values.shape).any():
-        raise SourceError("the chunks of the array have no known size", "", "call compute_chunk_sizes() on it first")
+        raise SourceError(
+            "the chunks of the array have no known size", "", "call compute_chunk_sizes()", code="NOT_SUPPORTED"
+        )
     if job.treatment.denoise:
         wish = f"denoise {job.treatment.denoise:g}"
-        raise PlanError("an array in chunks is not denoised", wish, "load it (.load()), or give a path")
+        raise PlanError(
+            "an array in chunks is not denoised", wish, "load it (.load()), or give a path", code="BAD_SETTING"
+        )
     tiles = lay_out_array(header, job, spec)
-    normalisation = no_normalisation(header)
+    normalisation, flags = no_normalisation(header), tuple[str, ...]()
     if spec.normalise != "none":
         step = sample_step(tiles.shape)
         sample = np.asarray(values[(slice(None), *(slice(None, None, step) for _ in tiles.shape))])
-        found, valid = ArrayReader(sample, header).read(tuple(slice(0, size) for size in sample.shape[1:]))
-        normalisation = percentile_normalisation([band[known] for band, known in zip(found, valid, strict=True)])
-    return ArrayPlan(header, tiles, block_facts(header, job.treatment, normalisation), spec.halo_for(len(tiles.shape)))
+        usable, flags = _usable(sample, header)
+        normalisation = percentile_normalisation(usable)
+    facts = block_facts(header, job.treatment, normalisation)
+    return ArrayPlan(header, tiles, facts, spec.halo_for(len(tiles.shape)), flags=flags)
+
+
+def _usable(sample: NDArray[Any], header: Header) -> tuple[list[NDArray[Any]], tuple[str, ...]]:
+    """The valid numbers of every band of a sample (C, *shape), and what a user should know of them."""
+    seen = array_header(sample.shape, sample.dtype, header.bands[0].hidden)
+    window, undeclared = tuple(slice(0, size) for size in seen.grid.shape), undeclared_of(seen)
+    values, valid = ArrayReader(sample, seen).read(window)
+    undeclared.add(window, values, valid)
+    usable = [band[known] for band, known in zip(values, valid, strict=True)]
+    return usable, undeclared.flags([[band] for band in usable])
 
 
 def lazily_super_resolved(values: Array, plan: ArrayPlan, chosen: Chosen) -> Array:

@@ -97,5 +97,6 @@ class Product:
             **{name: str(path) for name, path in files.items() if path},
             "receipt": str(self.paths.receipt),
             "model": f"{self.receipt.model} ({self.receipt.model_digest[:12]})",
+            **({"notes": "; ".join(self.receipt.flags)} if self.receipt.flags else {}),
             "checks": f"{passed} of {len(checks)} passed{': ' + told if told else ''}",
         }

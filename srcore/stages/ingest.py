@@ -49,7 +49,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    sampler, undeclared = Sampler(plan.tiles, len(plan.header.bands)), _undeclared(plan.header)
+    sampler, undeclared = Sampler(plan.tiles, len(plan.header.bands)), undeclared_of(plan.header)
     sums = []
     with open_scene(plan.header) as reader:
         # of the scene, before the first tile: every tile is denoised by the same numbers
@@ -85,7 +85,8 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     return result
 
 
-def _undeclared(header: Header) -> Undeclared:
+def undeclared_of(header: Header) -> Undeclared:
+    """What looks out for numbers of a scene that mean something which its header does not say."""
     declared = any(band.hidden is not None or band.mask is not None for band in header.bands)
     return Undeclared(header.grid.shape, [band.name for band in header.bands], header.dtype, declared=declared)
 

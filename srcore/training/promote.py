@@ -16,6 +16,7 @@ from srcore.catalog import Catalog, Dataset, Retrain
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import CatalogError, StoreError
 from srcore.layout import DatasetPaths
+from srcore.memory.whole import form_of
 from srcore.progress import Progress
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import Model, resolve
@@ -28,7 +29,6 @@ from srcore.training.data.collect import Pair, find_pairs
 from srcore.training.data.collect import collect as collect_pairs
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import evaluate_candidates, load_candidates
-from srcore.whole import form_of
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 import rasterio
 import rioxarray
+import torch
 import xarray as xr
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 import srcore
+from srcore.checkpoints import Architecture
 from srcore.errors import GridError, PlanError, SourceError, SRError
+from srcore.weights import build, describe, save_checkpoint
 
 FAST, PLAIN = "srcore-x2-fast", "bicubic-x2"
 
@@ -55,6 +58,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("uint8", {}, {"denoise": 1.0}),
     ("float32", {"nodata": float("nan")}, {"back_projection": 0}),
     ("float32", {"nodata": -9999}, {}),
+    ("float32", {"nodata": -3.4e38}, {}),
 ]
 
 
@@ -214,6 +218,20 @@ def test_a_nodata_number_is_told_of_the_result() -> None:
 
 
 @pytest.mark.parametrize("lazy", [False, True])
+def test_numbers_that_look_like_nodata_are_told(lazy: bool) -> None:
+    source = small("y", "x").astype("float32")
+    source[:4, :20] = -9999
+    source = source.chunk() if lazy else source
+    with pytest.warns(UserWarning, match="srcore: -9999 in band 1 looks like nodata and is data here"):
+        srcore.upscale(source, model=FAST)
+    sr = srcore.upscale(source, model=FAST, nodata=-9999)
+    assert (sr.values == -9999).sum() == 4 * 4 * 20
+    with pytest.raises(SourceError, match="looks like nodata") as caught:
+        srcore.upscale(source * np.float32(1e30), model=FAST)
+    assert caught.value.code == "UNDECLARED"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
 def test_a_dataset_gives_its_bands(lazy: bool) -> None:
     one, two = small("y", "x").rename("red"), (small("y", "x") // 2).astype("int16").rename("nir")
     source = xr.Dataset({"red": one, "nir": two, "sun": 41.0}, attrs={"title": "field"}).rio.write_crs(32632)
@@ -227,6 +245,29 @@ def test_a_dataset_gives_its_bands(lazy: bool) -> None:
     assert list(srcore.upscale(source, model=PLAIN, bands=["nir"]).data_vars) == ["nir"]
     with pytest.raises(SourceError, match="no band 'blue'; found red, nir"):
         srcore.upscale(source, model=PLAIN, bands=["blue"])
+
+
+def test_bands_that_a_generator_sees_together_are_given_together(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(name="edsr", params={"width": 4, "blocks": 1, "bands": 2})
+    spec = describe("pair", architecture)
+    save_checkpoint(tmp_path / "pair", spec, build(spec), "")
+    red, nir = small("y", "x", y=30) // 3, small("y", "x", y=30)
+    both = srcore.super_resolve(np.stack([red, nir]), model=tmp_path / "pair")
+    for lazy in (False, True):
+        source = xr.Dataset({"red": red.assign_attrs(units="DN"), "nir": nir, "sun": 41.0})
+        sr = srcore.upscale(source.chunk() if lazy else source, model=tmp_path / "pair")
+        np.testing.assert_array_equal(np.stack([sr.red, sr.nir]), both)
+        assert (list(sr), sr.red.dims, sr.red.attrs, sr.nir.attrs) == (
+            ["red", "nir", "sun"],
+            ("y", "x"),
+            {"units": "DN"},
+            {},
+        )
+    with pytest.raises(SourceError, match="the bands of the Dataset differ; found None, int16, uint8"):
+        srcore.upscale(xr.Dataset({"red": red, "nir": nir.astype("int16")}), model=tmp_path / "pair")
+    with pytest.raises(PlanError, match="takes 2 bands; found 1"):
+        srcore.upscale(red, model=tmp_path / "pair")
 
 
 def test_the_transform_follows_the_coordinates_of_what_was_cut(

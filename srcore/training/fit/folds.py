@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from srcore.errors import CatalogError, StoreError
+from srcore.memory.whole import PUBLISHED, open_whole
 from srcore.report.choosing import Fold, Folds, PlaceFigures, folds_page
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
@@ -27,7 +28,6 @@ from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import estimate
 from srcore.training.judge.evaluate import Score, score
 from srcore.weights import load_generator
-from srcore.whole import PUBLISHED, open_whole
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from srcore.checkpoints import Spec, locate
 from srcore.errors import CheckpointError, TrainingError
+from srcore.memory.whole import PUBLISHED, open_whole
 from srcore.models import Generator
 from srcore.storage.disk.files import store_error
 from srcore.training.config import TrainConfig, data_folder
@@ -27,7 +28,6 @@ from srcore.training.fit.state import load_state, save_state
 from srcore.training.fit.validation import Validation
 from srcore.training.judge.evaluate import evaluate, score, sensor_means
 from srcore.weights import build, describe, load_generator, save_checkpoint
-from srcore.whole import PUBLISHED, open_whole
 
 try:
     import lightning.pytorch as lightning

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from srcore.checkpoints import Spec
 from srcore.engine import Engine, numbers_of, open_engine, self_ensemble_spread
 from srcore.errors import CheckpointError, SourceError
+from srcore.memory.whole import PUBLISHED
 from srcore.radiometry import Normalisation, fill_invalid, percentile_normalisation
 from srcore.storage.whole_images import images_below, read_bands
 from srcore.training.judge.evaluate import shrink_planes
 from srcore.trust import Trust, conformal_factor
-from srcore.whole import PUBLISHED
 
 SIDE_PX = 384
 """HR pixels on each side of what is looked at of a plane: its middle."""

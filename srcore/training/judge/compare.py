@@ -20,13 +20,13 @@ from srcore.engine import Engine, choose_precision
 from srcore.engine.backends import Precision, installed
 from srcore.engine.choice import Case, Trial, measure
 from srcore.errors import CheckpointError
+from srcore.memory.whole import PUBLISHED, Form, open_whole
 from srcore.models import Generator
 from srcore.progress import Progress, silent
 from srcore.radiometry import fill_invalid
 from srcore.report.evaluation import NAMES, Estimate, Evaluation, Figures, Method, SceneFigures, Speed
 from srcore.training.judge.evaluate import ImagePair, image_pair, images_in, interpolated, mean_quality, restored
 from srcore.weights import load_generator
-from srcore.whole import PUBLISHED, Form, open_whole
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999

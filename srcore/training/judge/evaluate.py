@@ -1,7 +1,7 @@
 """Scores of a generator against bicubic: an HR image is shrunk, brought back and compared.
 
-It is brought back by the way that products take (`srcore.whole`), in the form that a dataset publishes where nobody
-asks for the network alone.
+It is brought back by the way that products take (`srcore.memory.whole`), in the form that a dataset publishes where
+nobody asks for the network alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from srcore.engine import Engine
 from srcore.errors import SourceError
+from srcore.memory.whole import PUBLISHED, Form, open_whole, super_resolved
 from srcore.metrics import crop_border, psnr, ssim
 from srcore.radiometry import HIGH, LOW, fill_invalid, nearest, quantise
 from srcore.storage.whole_images import Image, Masked, images_below, read_image
@@ -28,7 +29,6 @@ from srcore.training.data.pairs import measured_lr
 from srcore.training.data.resize import enlarge, shrink
 from srcore.treatment import Treatment
 from srcore.weights import load_generator
-from srcore.whole import PUBLISHED, Form, open_whole, super_resolved
 
 
 @dataclass(frozen=True)

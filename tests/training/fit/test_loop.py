@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srcore.checkpoints import SPEC, WEIGHTS, read_spec
 from srcore.errors import CheckpointError, StoreError, TrainingError
+from srcore.memory.whole import PUBLISHED
 from srcore.models import Edsr
 from srcore.training.config import TrainConfig
 from srcore.training.data import batches
@@ -28,7 +29,6 @@ from srcore.training.fit.core import learning_rate
 from srcore.training.fit.loop import train
 from srcore.training.judge.evaluate import evaluate
 from srcore.weights import load_generator
-from srcore.whole import PUBLISHED
 
 WIDE = {"name": "edsr", "params": {"scale": 2, "width": 16, "blocks": 1, "bias": False}}
 

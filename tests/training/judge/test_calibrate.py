@@ -14,10 +14,10 @@ from flows.cli import app
 from srcore.checkpoints import locate, read_spec
 from srcore.engine import open_engine
 from srcore.errors import CheckpointError, SourceError
+from srcore.memory.whole import super_resolved
 from srcore.radiometry import quantise
 from srcore.storage.whole_images import Image
 from srcore.training.judge.calibrate import calibrate, left_out, published_numbers
-from srcore.whole import super_resolved
 from tests.training.conftest import Write
 
 

@@ -14,12 +14,12 @@ import torch
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture
 from srcore.errors import CheckpointError, SourceError
+from srcore.memory.whole import NETWORK_ALONE, Form, open_whole
 from srcore.report.evaluation import evaluation_page
 from srcore.training.judge.compare import estimate, evaluate_candidates, load_candidates, speed
 from srcore.training.judge.evaluate import evaluate, score
 from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
-from srcore.whole import NETWORK_ALONE, Form, open_whole
 
 Write = Callable[..., Path]
 

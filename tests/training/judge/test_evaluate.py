@@ -15,10 +15,10 @@ from scipy import ndimage
 from benchmarks.quality import PHOTOGRAPHS, score_photographs, table_of
 from srcore.checkpoints import Architecture, Spec
 from srcore.errors import SourceError
+from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, open_whole
 from srcore.training.config import data_folder
 from srcore.training.judge.evaluate import Score, evaluate, image_pair, restored, score, sensor_means
 from srcore.weights import build, describe, load_generator, save_checkpoint
-from srcore.whole import NETWORK_ALONE, PUBLISHED, open_whole
 
 
 @pytest.fixture

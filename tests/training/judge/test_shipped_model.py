@@ -7,10 +7,10 @@ import pytest
 from benchmarks.quality import PHOTOGRAPHS, score_photographs
 from srcore.checkpoints import builtin_names, locate, read_spec
 from srcore.errors import SourceError
+from srcore.memory.whole import open_whole
 from srcore.training.config import RECIPES, data_folder, read_config
 from srcore.training.judge.evaluate import sensor_means
 from srcore.weights import load_generator
-from srcore.whole import open_whole
 
 SHIPPED = [name for name in builtin_names() if read_spec(locate(name)).weights_sha256]
 

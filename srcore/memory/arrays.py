@@ -25,9 +25,10 @@ from srcore.errors import CheckpointError, PlanError, SourceError
 from srcore.filters import noise_deviation
 from srcore.grid import Grid
 from srcore.job import Job
+from srcore.nodata import is_nodata
 from srcore.radiometry import Normalisation
 from srcore.settings import load_settings
-from srcore.stages.ingest import Sampler, core_inside, noise_windows
+from srcore.stages.ingest import Sampler, core_inside, noise_windows, undeclared_of
 from srcore.stages.plan import lay_out
 from srcore.stages.upscale import proved
 from srcore.storage.cut import cut
@@ -65,10 +66,8 @@ class ArrayReader:
         if self._valid is not None:
             return values, self._valid[here]
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
-        nodata = self.header.bands[0].nodata
-        if nodata is not None and not np.isnan(nodata):
-            valid &= values != values.dtype.type(nodata)
-        return values, valid
+        nodata = self.header.bands[0].hidden
+        return values, valid if nodata is None else valid & ~is_nodata(values, nodata)
 
     def read_alpha(self, window: tuple[slice, ...]) -> NDArray[Any]:
         """Arrays have no alpha band: raises SourceError."""
@@ -97,6 +96,8 @@ class ArrayPlan:
     """The generator's, on every axis; what `tiles.halo` has beyond it is for the steps behind the generator."""
     noise: tuple[float, ...] = ()
     """Deviation of the noise to take out of each band, in DN; () for none."""
+    flags: tuple[str, ...] = ()
+    """What a user should know: numbers that look like nodata."""
 
 
 def array_header(shape: Sequence[int], dtype: Any, nodata: float | None) -> Header:
@@ -106,10 +107,12 @@ def array_header(shape: Sequence[int], dtype: Any, nodata: float | None) -> Head
     """
     bands, name = shape[0], np.dtype(dtype).name
     if name not in DTYPES:
-        raise SourceError("the data type has no super-resolution", name, f"convert it to one of {', '.join(DTYPES)}")
+        do = f"convert it to one of {', '.join(DTYPES)}"
+        raise SourceError("the data type has no super-resolution", name, do, code="NOT_SUPPORTED")
     fitted = None if nodata is None else fit_nodata(nodata, name)
     if nodata is not None and fitted is None:
-        raise SourceError(f"nodata {nodata:g} does not fit the pixels", name, f"give a number that {name} can hold")
+        do = f"give a number that {name} can hold"
+        raise SourceError(f"nodata {nodata:g} does not fit the pixels", name, do, code="BAD_SETTING")
     axes = len(shape) - 1
     if min(shape) < 1:
         raise SourceError("the array is empty", f"shape {tuple(shape)}", "give one with pixels")
@@ -118,7 +121,7 @@ def array_header(shape: Sequence[int], dtype: Any, nodata: float | None) -> Head
         format="array",
         grid=Grid(tuple(shape[1:]), still),
         dtype=name,
-        bands=tuple(Band("", index + 1, f"band {index + 1}", fitted) for index in range(bands)),
+        bands=tuple(Band("", index + 1, f"band {index + 1}", fitted, hidden=fitted) for index in range(bands)),
         nodata=nodata_form(name, [fitted]),
     )
 
@@ -127,14 +130,16 @@ def lay_out_array(header: Header, job: Job, spec: Spec) -> TilePlan:
     """The tiles of an array under a job's wishes; PlanError when they cannot be met."""
     job.treatment.check()
     if job.precision == "int8":
-        raise PlanError("int8 is calibrated on a scene's files", "an array", "use another precision, or give a path")
+        do = "use another precision, or give a path"
+        raise PlanError("int8 is calibrated on a scene's files", "an array", do, code="BAD_SETTING")
     return lay_out(spec, header, job)
 
 
 def plan_array(reader: ArrayReader, tiles: TilePlan, treatment: Treatment, spec: Spec) -> ArrayPlan:
     """The plan of an array that can be read at will: looks at it tile by tile for its statistics.
 
-    PlanError when the SR does not fit in memory.
+    PlanError NO_MEMORY when the SR does not fit in memory, SourceError UNDECLARED for numbers that nothing can be
+    computed with.
     """
     header, denoise = reader.header, treatment.denoise
     _check_memory(header, tiles)
@@ -142,20 +147,18 @@ def plan_array(reader: ArrayReader, tiles: TilePlan, treatment: Treatment, spec:
     facts = block_facts(header, treatment, no_normalisation(header))
     bare = ArrayPlan(header, tiles, facts, spec.halo_for(len(tiles.shape)))
     plan = replace(bare, noise=tuple(denoise * band for band in found))
-    if spec.normalise == "none":
-        return plan
-    sampler = Sampler(tiles, len(header.bands))
+    sampler, undeclared = Sampler(tiles, len(header.bands)), undeclared_of(header)
     for tile in tiles:
-        sampler.add(tile, *_core(plan, reader, tile))
-    return replace(plan, facts=block_facts(header, treatment, sampler.spread()))
+        values, valid = reader.read(tile.core)
+        undeclared.add(tile.core, values, valid)
+        sampler.add(tile, _denoised(plan, reader, tile) if plan.noise else values, valid)
+    plan = replace(plan, flags=undeclared.flags(sampler.samples))
+    return plan if spec.normalise == "none" else replace(plan, facts=block_facts(header, treatment, sampler.spread()))
 
 
-def _core(plan: ArrayPlan, reader: ArrayReader, tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """What a tile owns of the LR, denoised where it is to be."""
-    if not any(plan.noise):
-        return reader.read(tile.core)
-    found, core = cut(reader, plan.tiles, tile, plan.noise), core_inside(plan.tiles, tile)
-    return found.values[core], found.valid[core]
+def _denoised(plan: ArrayPlan, reader: ArrayReader, tile: Tile) -> NDArray[Any]:
+    """What a tile owns of the LR, as its generator sees it."""
+    return cut(reader, plan.tiles, tile, plan.noise).values[core_inside(plan.tiles, tile)]
 
 
 def _check_memory(header: Header, tiles: TilePlan) -> None:
@@ -166,7 +169,7 @@ def _check_memory(header: Header, tiles: TilePlan) -> None:
             "the SR does not fit in memory",
             f"{needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB free",
             "give an array in chunks (Dask), or a path",
-            code="TOO_LARGE",
+            code="NO_MEMORY",
         )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from srcore.arrays import ArrayReader, array_header, joined_tiles, plan_array
 from srcore.catalog import Dataset
 from srcore.checkpoints import Spec
 from srcore.engine import Engine, choose_precision
+from srcore.memory.arrays import ArrayReader, array_header, joined_tiles, plan_array
 from srcore.models import Generator
 from srcore.stages.plan import tile_plan
 from srcore.storage.numbers import nodata_form

@@ -15,12 +15,12 @@ from srcore.catalog import Dataset
 from srcore.checkpoints import Architecture, Spec, locate
 from srcore.dispatch import Workers
 from srcore.engine import Engine
+from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, Form, form_of, open_whole, super_resolved
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.storage.whole_images import Image, read_image
 from srcore.treatment import Treatment
 from srcore.weights import build, load_generator, save_checkpoint
-from srcore.whole import NETWORK_ALONE, PUBLISHED, Form, form_of, open_whole, super_resolved
 
 Land = Callable[..., np.ndarray]
 Write = Callable[..., Path]
