@@ -65,7 +65,7 @@ def validate_pair(
         if str(sr_path) not in str(error):
             raise
         return Report((unreadable(error),))
-    return Report((*(overview_checks(sr_path, limits) if lr.kind == "raster" else []), *suite.checks()))
+    return Report((*(overview_checks(sr_path, limits) if sr.format == "raster" else []), *suite.checks()))
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:

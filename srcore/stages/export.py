@@ -37,7 +37,7 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
         store.check_masks(tile, ingested.sums[tile.index])
     targets = {"sr": staged.data, "trust": staged.trust}
     for place, name in enumerate(store.images):
-        _write(store, name, targets[name], _part(progress, place, len(store.images)))
+        WRITERS[plan.form.name](store, name, targets[name], _part(progress, place, len(store.images)))
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
@@ -47,13 +47,15 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in staged.files if path.exists()}
 
 
-def _write(store: TileStore, name: str, target: Path, progress: Progress) -> None:
-    """The file of an image, read back: the first half of the bar and the second."""
-    if store.plan.header.kind == "raster":  # what its markers vouch for is compared with the product itself
-        encoded = store.encoded(name)
-        cog.write_cog(target, encoded, _part(progress, 0, 2))
-        cog.verify_cog(target, encoded, _part(progress, 1, 2))
-        return
+def _write_cog(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The file of an image, read back: what its markers vouch for is compared with the product itself."""
+    encoded = store.encoded(name)
+    cog.write_cog(target, encoded, _part(progress, 0, 2))
+    cog.verify_cog(target, encoded, _part(progress, 1, 2))
+
+
+def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The file of an image, read back; what its markers vouch for is compared first."""
     image, scale = store.images[name], store.plan.tiles.scale
     for tile in store.plan.tiles:
         image.check(tile, store.markers.require(tile.index, name))
@@ -61,6 +63,10 @@ def _write(store: TileStore, name: str, target: Path, progress: Progress) -> Non
     progress(1, 2)
     nifti.verify_nifti(target, image.form.header, scale, image.full)
     progress(2, 2)
+
+
+WRITERS = {"cog": _write_cog, "nifti": _write_nifti}
+"""By the name of the product's format; the first half of the bar writes, the second reads back."""
 
 
 def _part(progress: Progress, place: int, of: int) -> Progress:

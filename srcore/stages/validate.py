@@ -76,7 +76,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     except SourceError as error:
         return [unreadable(error)]
     checks = [
-        *file_checks(staged, limits, cog=plan.header.kind == "raster", stac="stac" in plan.outputs),
+        *file_checks(staged, limits, cog=plan.form.name == "cog", stac="stac" in plan.outputs),
         *suite.checks(_generator(plan)),
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]

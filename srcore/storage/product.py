@@ -19,11 +19,19 @@ class ProductFormat:
     endings: tuple[str, ...]
     """Of file names; the first one is the archive's."""
     media_type: str
+    title: str
 
 
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 PRODUCT_FORMATS = (
-    ProductFormat("cog", "raster", (".tif", ".tiff"), "image/tiff; application=geotiff; profile=cloud-optimized"),
-    ProductFormat("nifti", "volume", (".nii.gz", ".nii"), "application/octet-stream"),
+    ProductFormat(
+        "cog",
+        "raster",
+        (".tif", ".tiff"),
+        "image/tiff; application=geotiff; profile=cloud-optimized",
+        "Super-resolved image",
+    ),
+    ProductFormat("nifti", "volume", (".nii.gz", ".nii"), "application/octet-stream", "Super-resolved volume (NIfTI)"),
 )
 
 

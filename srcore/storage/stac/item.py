@@ -30,6 +30,7 @@ from srcore.grid import Grid
 from srcore.storage.cog import read_statistics
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Band, Header
+from srcore.storage.product import product_format
 from srcore.storage.stac.footprint import Footprint, fitted, footprint
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -197,13 +198,12 @@ def _resolution(grid: Grid, header: Header) -> float | None:
 def _data_asset(product: Path, header: Header, grid: Grid, facts: ProductFacts) -> pystac.Asset:
     digest = facts.sha256 or sha256_file(product)
     fields = {"file:size": product.stat().st_size, "file:checksum": SHA2_256 + digest}
-    if header.kind == "volume":
-        kind = "application/gzip" if product.suffix.lower() == ".gz" else "application/octet-stream"
-        return pystac.Asset(f"./{product.name}", "Super-resolved volume (NIfTI)", None, kind, ["data"], fields)
-    statistics = read_statistics(product, len(header.bands))
-    resolution = _resolution(grid, header)
-    fields["bands"] = [_band(b, header, s, resolution) for b, s in zip(header.bands, statistics, strict=True)]
-    return pystac.Asset(f"./{product.name}", "Super-resolved image", None, pystac.MediaType.COG, ["data"], fields)
+    form = product_format(product.name, header.kind)
+    if form.name == "cog":
+        statistics, resolution = read_statistics(product, len(header.bands)), _resolution(grid, header)
+        fields["bands"] = [_band(b, header, s, resolution) for b, s in zip(header.bands, statistics, strict=True)]
+    media_type = "application/gzip" if product.suffix.lower() == ".gz" else form.media_type
+    return pystac.Asset(f"./{product.name}", form.title, None, media_type, ["data"], fields)
 
 
 def _band(band: Band, header: Header, statistics: dict[str, float], resolution: float | None) -> dict[str, Any]:
@@ -237,8 +237,8 @@ def _trust_asset(path: Path, header: Header) -> pystac.Asset:
     fields = {"file:size": path.stat().st_size, "file:checksum": SHA2_256 + sha256_file(path), "nodata": "nan"}
     fields["bands"] = [{"name": band.name, "data_type": "float32"} for band in header.bands]
     text = "For each pixel and band, the half width in DN of the interval that holds the true value"
-    kind = pystac.MediaType.COG if header.kind == "raster" else "application/octet-stream"
-    return pystac.Asset(f"./{path.name}", "Trust map", text, kind, ["uncertainty"], fields)
+    media_type = product_format(path.name, header.kind).media_type
+    return pystac.Asset(f"./{path.name}", "Trust map", text, media_type, ["uncertainty"], fields)
 
 
 def _quicklook_asset(path: Path) -> pystac.Asset:

@@ -12,6 +12,7 @@ from srcore.layout import ProductPaths, Scratch
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Stamp
 from srcore.storage.header import Header
+from srcore.storage.product import ProductFormat, product_format
 from srcore.tiling import TilePlan
 from srcore.treatment import Treatment
 from srcore.trust import Trust
@@ -56,6 +57,11 @@ class ScenePlan:
     model_reference: str = ""
     """What stood for the model where a registry was asked, and which version that was."""
     model_version: str = ""
+
+    @property
+    def form(self) -> ProductFormat:
+        """What the product is written as: its name says it."""
+        return product_format(self.product.name, self.header.kind)
 
     def save(self) -> None:
         """Write plan.json, whole or not at all."""

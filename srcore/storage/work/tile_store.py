@@ -41,7 +41,7 @@ class TileStore:
         self.markers = Markers(plan.scratch.done, plan.configuration, plan.scene)
 
     def _image(self, name: str, header: Header) -> SrImage:
-        form = (Blocks if header.kind == "raster" else Plain)(header, self.plan.tiles)
+        form = (Blocks if self.plan.form.name == "cog" else Plain)(header, self.plan.tiles)
         return SrImage(self.plan.scratch.sr, name, self.plan.scene, form)
 
     def create(self) -> None:
