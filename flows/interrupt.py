@@ -6,10 +6,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from srcore.progress import Progress
-from srcore.run.scene import StageCall
+
+if TYPE_CHECKING:
+    from srcore.run.scene import StageCall
 
 INTERRUPTED = 130
 

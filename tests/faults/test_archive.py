@@ -99,14 +99,16 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
 ) -> None:
     away, restless = "s42", "s47"
 
-    def run_one(job: Any, workers: Workers, call: Any = srcore.run.scene.plain, until: str = "publish") -> Any:
+    def run_one(
+        job: Any, workers: Workers, call: Any = srcore.run.scene.plain, until: str = "publish", **more: Any
+    ) -> Any:
         def wrapped(name: str, stage: Any) -> Any:
             result = call(name, stage)
             if job.scene == restless and name == "upscale":
                 archive.write_scene(job.paths[0], seed=99, shape=SHAPE)
             return result
 
-        return run_scene(job, workers, wrapped, until)
+        return run_scene(job, workers, wrapped, until, **more)
 
     monkeypatch.setattr(srcore.run.scene, "run_scene", run_one)
     command = ["run", archive.DATASET, "--catalog", str(fifty), "--workers", "0", "--json"]

@@ -71,7 +71,7 @@ def write(path: Path, values: np.ndarray, **options: object) -> None:
 
 BAD_FILES = {
     "missing": (lambda path, values: None, "cannot be read"),
-    "text": (make_text, "not a raster"),
+    "text": (make_text, "not a file that srcore reads"),
     "truncated": (make_truncated, "cut short"),
     "complex": (make_complex, "complex"),
     "palette": (make_palette, "gdal_translate -expand rgb"),

@@ -41,9 +41,9 @@ main()
 def test_an_interrupted_run_says_how_to_go_on(
     number: int, srcore: Srcore, tmp_path: Path, write_raster: Callable[..., Path], landscape: Callable[..., np.ndarray]
 ) -> None:
-    source = write_raster(landscape(1, (96, 96)))
+    source = write_raster(landscape(1, (768, 768)))
     command = ["upscale", str(source), str(tmp_path / "sr.tif"), "--model", "bicubic-x2", "--workers", "0"]
-    command += ["--tile", "32"]
+    command += ["--tile", "256"]
     with subprocess.Popen(
         [sys.executable, "-c", SLOW, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

@@ -62,7 +62,7 @@ def test_a_better_challenger_is_promoted_and_used(archive: Callable[..., Path], 
     assert after.parameters["model_reference"] == "tiny@champion"
     assert (before.parameters["model_version"], after.parameters["model_version"]) == ("1", "2")
     states = scene_states(load_catalog(catalog), "drawn")
-    assert {(state.job.reference, state.job.version) for state in states} == {("tiny@champion", "2")}
+    assert {(state.job.model.registered, state.job.model.version) for state in states} == {("tiny@champion", "2")}
     page = Path(decision.page).read_text()
     assert "Promoted:" in page
     assert "challenger over champion" in page
@@ -137,7 +137,7 @@ def test_the_rule(gains: dict[str, list[float]], promoted: bool, why: str) -> No
     ]
     methods = [Method("bicubic"), Method("champion", "x"), Method("challenger", "y")]
     settings = promote.Retrain(at_least_db=0.05, at_most_worse_db=0.1)
-    found = judge(summarised("", "", methods, scenes), settings)
+    found = judge(summarised(("", "", ""), methods, scenes), settings)
     assert (found[0], why in found[1]) == (promoted, True), found
 
 

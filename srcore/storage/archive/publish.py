@@ -163,14 +163,17 @@ def _output(path: Path, verified: Mapping[str, str]) -> Output:
 def published_names(product: ProductPaths) -> set[str]:
     """Names of the files that the receipt of a product speaks of, its own included; none without one.
 
-    A damaged receipt in the product's own folder of an archive speaks of all that a product can have.
+    In an archive, where a product has a folder of its own, a receipt that is damaged or lost speaks of all that a
+    product can have: only so the archive heals.
     """
     try:
         receipt = Receipt.load(product.receipt)
     except StoreError:
-        alone = product.folder.name == product.stem and product.folder.parent.name == "products"
-        return {path.name for path in (*product.files, product.receipt)} if alone else set()
-    return {product.receipt.name, *(output.name for output in receipt.outputs)} if receipt else set()
+        receipt = None
+    if receipt is not None:
+        return {product.receipt.name, *(output.name for output in receipt.outputs)}
+    alone = product.folder.name == product.stem and product.folder.parent.name == "products"
+    return {path.name for path in (*product.files, product.receipt)} if alone else set()
 
 
 def interrupted(scratch: Path) -> set[str]:

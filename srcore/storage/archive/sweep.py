@@ -29,8 +29,10 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
         if entry.is_dir() or entry.is_symlink():
             if entry.name != keep and not remove_ours(entry):
                 log.warning("%s is left as it is: srcore did not make it", entry)
-        # the lease on a take-over whose taker ended in the middle of it
-        elif entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry)):
+        # a record that a run was writing when it ended
+        elif entry.name.startswith(f".{PUBLISHING}.") or (
+            entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry))
+        ):
             _unlink(entry)
     # Temporaries of this product alone: beside the output of `srcore upscale` lie the user's own files.
     names = {path.name for path in (*product.files, product.receipt)}
