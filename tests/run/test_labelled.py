@@ -111,18 +111,18 @@ def test_a_lazy_array_reads_for_a_tile_what_the_tile_sees() -> None:
 
     def block(block_info: Any = None) -> np.ndarray:
         read.append(block_info[None]["chunk-location"])
-        return np.random.default_rng(read[-1]).integers(1, 99, (1, 32, 32), "uint16")
+        return np.random.default_rng(read[-1]).integers(1, 99, (1, 256, 256), "uint16")
 
     values = da.map_blocks(
-        block, chunks=((1,), (32,) * 8, (32,) * 8), dtype="uint16", meta=np.empty((0, 0, 0), "uint16")
+        block, chunks=((1,), (256,) * 8, (256,) * 8), dtype="uint16", meta=np.empty((0, 0, 0), "uint16")
     )
     with dask.config.set(scheduler="synchronous"):
-        sr = srcore.upscale(xr.DataArray(values, dims=("band", "y", "x")), model=FAST, tile=32)
+        sr = srcore.upscale(xr.DataArray(values, dims=("band", "y", "x")), model=FAST, tile=256)
         assert len(read) == 64  # once for the normalisation
         read.clear()
-        assert sr.isel(y=slice(0, 64), x=slice(64, 128)).values.shape == (1, 64, 64)
+        assert sr.isel(y=slice(0, 512), x=slice(512, 1024)).values.shape == (1, 512, 512)
     assert set(read) == {(0, row, col) for row in (0, 1) for col in (0, 1, 2)}
-    assert sr.data.chunks == ((1,), (64,) * 8, (64,) * 8)
+    assert sr.data.chunks == ((1,), (512,) * 8, (512,) * 8)
 
 
 @pytest.mark.parametrize("ascending", [False, True])
