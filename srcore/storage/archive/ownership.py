@@ -16,7 +16,7 @@ from pathlib import Path
 
 from srcore.errors import PlanError, StoreError
 from srcore.layout import PLAN, PUBLISHING, ProductPaths
-from srcore.storage.archive.publish import interrupted, published_names
+from srcore.storage.archive.publish import interrupted, own_names
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ROUND = "round.json"
@@ -46,7 +46,7 @@ def refuse_strangers(
     What is ours is replaced with `overwrite`, and where the last run ended while it published.
     """
     begun = interrupted(scratch)
-    ours = begun | published_names(product)
+    ours = begun | own_names(product)
     replace = overwrite or (bool(begun) and not os.path.lexists(product.receipt))
     for path in written:
         if not os.path.lexists(path):

@@ -101,7 +101,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         fsync_folder(product.folder.parent)  # the folder's own name: a power cut must not take it, and all in it, back
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
-        own = published_names(product) | interrupted(scratch.publishing.parent)
+        own = own_names(product) | interrupted(scratch.publishing.parent)
         replaced = own & {path.name for path in product.files}
         _refuse_new_strangers(product, new - replaced)
         # From here on what stands under these names without a receipt is known to be ours.
@@ -163,15 +163,25 @@ def _output(path: Path, verified: Mapping[str, str]) -> Output:
 def published_names(product: ProductPaths) -> set[str]:
     """Names of the files that the receipt of a product speaks of, its own included; none without one.
 
-    In an archive, where a product has a folder of its own, a receipt that is damaged or lost speaks of all that a
-    product can have: only so the archive heals.
+    A damaged receipt in the product's own folder of an archive speaks of all that a product can have.
     """
     try:
         receipt = Receipt.load(product.receipt)
     except StoreError:
-        receipt = None
-    if receipt is not None:
-        return {product.receipt.name, *(output.name for output in receipt.outputs)}
+        return _all_names(product)
+    return {product.receipt.name, *(output.name for output in receipt.outputs)} if receipt else set()
+
+
+def own_names(product: ProductPaths) -> set[str]:
+    """Names that a new product may replace: those of the receipt or, where an archive lost it, all of a product's.
+
+    Only so does an archive heal; a folder that the user chose is not ours without a receipt.
+    """
+    return published_names(product) or _all_names(product)
+
+
+def _all_names(product: ProductPaths) -> set[str]:
+    """All that a product can have, where it has a folder of its own in an archive; none elsewhere."""
     alone = product.folder.name == product.stem and product.folder.parent.name == "products"
     return {path.name for path in (*product.files, product.receipt)} if alone else set()
 
