@@ -23,7 +23,8 @@ from tests.conftest import ROOT
 Srcore = Callable[..., tuple[int, str, str]]
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
 from flows.cli import main
 from srcore.storage.work.tile_store import TileStore
 write = TileStore.write_sr
