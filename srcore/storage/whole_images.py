@@ -22,6 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from srcore.storage.disk.files import store_error
 from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.scene import open_scene, read_header
+from srcore.treatment import Treatment
 
 Masked: TypeAlias = "ma.MaskedArray[tuple[int, ...], np.dtype[Any]]"
 
@@ -62,12 +63,14 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def read_image(path: Path, roots: Sequence[Path] | None = None) -> Image:
+def read_image(path: Path, roots: Sequence[Path] | None = None, treatment: Treatment | None = None) -> Image:
     """All of an image. `roots`: folders that it may lie in, links followed; None: any.
 
-    SourceError or GridError for what the pipeline would refuse, in the same words.
+    `treatment` says what the files do not: the number for 'nothing here', and what alpha means. SourceError or
+    GridError for what the pipeline would refuse, in the same words.
     """
-    header = read_header([path], roots=roots)
+    told = treatment or Treatment()
+    header = read_header([path], None, None, told.nodata, roots, told.alpha)
     with open_scene(header) as reader:
         values, valid = reader.read(tuple(slice(0, size) for size in header.grid.shape))
     return Image(values, valid, header.nodata_numbers)

@@ -150,5 +150,5 @@ def test_the_forms_differ_and_say_what_they_are(landscape: Land) -> None:
 
 def test_a_dataset_says_its_form() -> None:
     entry = Dataset(kind="raster", source="./*.tif", model="srcore-x2", back_projection=3, denoise=0.5, sharpen=0.2)
-    assert form_of(entry) == Form(Treatment(back_projection=3, denoise=0.5, sharpen=0.2), "auto")
+    assert form_of(entry) == Form(Treatment(back_projection=3, denoise=0.5, sharpen=0.2))
     assert form_of(Dataset(kind="raster", source="./*.tif", model="srcore-x2")) == PUBLISHED

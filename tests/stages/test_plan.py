@@ -312,3 +312,13 @@ def test_a_plan_that_cannot_be_saved_says_where(source: Path) -> None:
     with pytest.raises(PlanError) as caught:
         save_plan(plan)
     assert (caught.value.code, caught.value.retryable) == ("NOT_WRITABLE", True)
+
+
+def test_a_true_hr_lies_in_its_folder(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "hr").mkdir()
+    (tmp_path / "hr" / "a.tif").symlink_to(source)
+    job = replace(job_of(source), hr=tmp_path / "hr" / "a.tif")
+    assert plan_scene(job, 1).hr == tmp_path / "hr" / "a.tif"
+    with pytest.raises(SourceError, match="lies outside the folders that may be read") as told:
+        plan_scene(replace(job, hr_roots=(tmp_path / "hr",)), 1)
+    assert told.value.code == "OUTSIDE"

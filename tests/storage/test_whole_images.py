@@ -101,13 +101,13 @@ def test_the_content_says_what_a_file_is(tmp_path: Path, name: str) -> None:
     assert [path.name for path in images_below(tmp_path, axes=3)] == ["v.tif"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("broken.tif", "a file that srcore reads"), ("broken.nii.gz", "a")])
-def test_what_is_no_image_is_refused_and_never_left_out(tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize("name", ["broken.tif", "broken.nii.gz"])
+def test_what_is_no_image_is_refused_and_never_left_out(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not an image at all")
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(SourceError, match=rf"not {kind}.*found first bytes 6e 6f"):
+    with pytest.raises(SourceError, match="not a file that srcore reads; found first bytes 6e 6f"):
         read_bands(tmp_path / name)
-    with pytest.raises(SourceError, match=f"not {kind}"):
+    with pytest.raises(SourceError, match="not a file that srcore reads"):
         images_below(tmp_path, axes=3)
     assert [path.name for path in images_below(tmp_path)] == [name]
     with pytest.raises(SourceError, match="cannot be read; found no such file"):

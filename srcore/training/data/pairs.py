@@ -16,6 +16,7 @@ from srcore.radiometry import percentile_normalisation
 from srcore.storage.whole_images import Image, Masked, is_image, read_bands, read_image
 from srcore.training.config import Source
 from srcore.training.data.batches import Geometry, Plane
+from srcore.treatment import Treatment
 
 
 def images_of(source: Source, folder: Path) -> list[Path]:
@@ -111,13 +112,15 @@ def _split(
                 yield hr[own, z], None if lr is None else lr[own, z], offset, scale
 
 
-def measured_lr(path: Path, folder: Path, hr: Sequence[int], own: Sequence[int]) -> Image:
+def measured_lr(
+    path: Path, folder: Path, hr: Sequence[int], own: Sequence[int], treatment: Treatment | None = None
+) -> Image:
     """The LR of the same name in `folder`; SourceError unless it is `own` times smaller than the HR of `path`, whose
     shape is `hr`."""
     twin = folder / path.name
     if not twin.is_file():
         raise SourceError(f"{path.name} has no LR of the same name", str(folder), "add it, or leave the HR out")
-    lr = read_image(twin, [folder])
+    lr = read_image(twin, [folder], treatment)
     scales = (1,) * (len(hr) - 1 - len(own)) + tuple(own)
     wanted = (hr[0], *(n // s for n, s in zip(hr[1:], scales, strict=True)))
     fits = all(n % s == 0 for n, s in zip(hr[1:], scales, strict=True)) and lr.values.shape == wanted

@@ -77,7 +77,7 @@ def evaluate_candidates(
     paths = images_in(data, candidates[0].generator.axes)
     scenes = []
     for index, path in enumerate(paths):
-        pair = image_pair(path, engines[candidates[0].name], lr, data)
+        pair = image_pair(path, engines[candidates[0].name], form.treatment, lr, data)
         scenes.append(_scene(path, pair, engines, form, plain))
         progress(index + 1, len(paths))
     methods = [Method(plain), *(_method(one, engines[one.name].precision, timed) for one in candidates)]

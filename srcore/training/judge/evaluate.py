@@ -88,7 +88,7 @@ def score(
 ) -> Score:
     """Of one image below `root`; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
     scales = engine.spec.scale
-    pair = image_pair(path, engine, lr_folder, root)
+    pair = image_pair(path, engine, form.treatment, lr_folder, root)
     figures = [
         *mean_quality(pair, restored(engine, pair.lr, form.treatment), scales),
         *mean_quality(pair, interpolated(pair.lr, scales), scales),
@@ -96,9 +96,11 @@ def score(
     return Score(path.name, path.name.split("_")[0], len(pair.hr), *figures)
 
 
-def image_pair(path: Path, engine: Engine, lr_folder: Path | None = None, root: Path | None = None) -> ImagePair:
+def image_pair(
+    path: Path, engine: Engine, treatment: Treatment, lr_folder: Path | None = None, root: Path | None = None
+) -> ImagePair:
     """The HR in `path` with its LR, made or measured; SourceError when they, or model and bands, do not fit."""
-    spec, image = engine.spec, read_image(path, None if root is None else [root])
+    spec, image = engine.spec, read_image(path, None if root is None else [root], treatment)
     if spec.bands != "any" and len(image.values) != spec.bands:
         raise SourceError(
             f"{path.name} does not have the model's bands",
@@ -107,7 +109,7 @@ def image_pair(path: Path, engine: Engine, lr_folder: Path | None = None, root: 
         )
     hr = fill_invalid(image.values, image.valid)
     if lr_folder is not None:
-        return ImagePair(hr, measured_lr(path, lr_folder, hr.shape, spec.scale))
+        return ImagePair(hr, measured_lr(path, lr_folder, hr.shape, spec.scale, treatment))
     hr = whole_pixels(hr, spec.scale)
     lr = np.stack([reduced(band, spec.scale) for band in hr])
     return ImagePair(hr, Image(lr, np.ones(lr.shape, np.bool_), image.nodata))

@@ -15,9 +15,10 @@ from scipy import ndimage
 from benchmarks.quality import PHOTOGRAPHS, score_photographs, table_of
 from srcore.checkpoints import Architecture, Spec
 from srcore.errors import SourceError
-from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, open_whole
+from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, Form, open_whole
 from srcore.training.config import data_folder
 from srcore.training.judge.evaluate import Score, evaluate, image_pair, restored, score, sensor_means
+from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
 
@@ -126,9 +127,14 @@ def test_an_lr_with_holes_is_judged_as_it_is_published(
         path = write_raster(tmp_path / f"hr{number}" / "s2_a.tif", texture)
         write_raster(tmp_path / f"lr{number}" / "s2_a.tif", holed, nodata=number)
         engine = open_whole(*load_generator(bicubic))
-        pair = image_pair(path, engine, tmp_path / f"lr{number}")
+        pair = image_pair(path, engine, PUBLISHED.treatment, tmp_path / f"lr{number}")
         sr = restored(engine, pair.lr, PUBLISHED.treatment)
         assert not {0, 65535} & {*np.unique(sr)}
         assert (np.abs(sr[:, :40, :60].astype(float) - texture[:, :40, :60]).max() > 1000).all()
         rows[number] = score(path, engine, tmp_path / f"lr{number}")
     assert rows[0] == rows[65535]
+    # A number that only the dataset knows means the same.
+    write_raster(tmp_path / "lr7" / "s2_a.tif", holed)
+    named = Form(Treatment(nodata=65535))
+    assert score(tmp_path / "hr0" / "s2_a.tif", engine, tmp_path / "lr7", form=named) == rows[0]
+    assert score(tmp_path / "hr0" / "s2_a.tif", engine, tmp_path / "lr7").psnr < rows[0].psnr - 3
