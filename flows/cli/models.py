@@ -250,7 +250,7 @@ def evaluate(
         typer.Option("--network-alone", help="Without back-projection: the network's own numbers, for research."),
     ] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Judge what this dataset of the catalog publishes: its filters, its steps.")
+        str | None, typer.Option(help="Judge what this dataset of the catalog publishes: its steps, filters, nodata.")
     ] = None,
     catalog: CatalogOption = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with plots here (.html).")] = None,

@@ -140,10 +140,8 @@ def test_the_forms_differ_and_say_what_they_are(landscape: Land) -> None:
     assert off[0] < 0.6 * off[1]
     assert str(PUBLISHED) == "as published: 1 step of back-projection, no filters"
     assert str(Form(Treatment(back_projection=0))) == "as published: no steps of back-projection, no filters"
-    assert (
-        str(Form(Treatment(back_projection=2, denoise=1.0, sharpen=0.1)))
-        == "as published: 2 steps of back-projection, denoise 1, sharpen 0.1"
-    )
+    filtered = Form(Treatment(back_projection=2, denoise=1.0, sharpen=0.1))
+    assert str(filtered) == "as published: 2 steps of back-projection, denoise 1, sharpen 0.1"
     assert str(Form(precision="int8")).startswith("as published but for int8:")
     assert str(NETWORK_ALONE) == "of the network alone, which is not what is published"
 
