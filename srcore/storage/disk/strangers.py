@@ -72,7 +72,7 @@ def stranger(path: Path, head: bytes) -> SourceError:
     text = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")
     for pattern, what, do in _PATTERNS:
         if pattern.match(text) or pattern.match(head):
-            way = do.format(name=path.name, folder=path.parent.name or "FOLDER")
+            way = do.format(name=path.name, folder=path.parent)
             return SourceError(f"{path}: not a file that srcore reads", what, way, code="NOT_SUPPORTED")
     if not head:
         return SourceError(f"{path}: the file is empty", "0 bytes", "fetch the file again", code="TRUNCATED")
@@ -95,7 +95,7 @@ def folder_kind(path: Path) -> tuple[str, str]:
     except OSError as error:
         return (error.strerror or str(error)).lower(), "check its permissions"
     what, do = _kind(path, names)
-    return what, do if do == UNKNOWN_FOLDER else do.format(name=path.name, folder=path.name)
+    return what, do if do == UNKNOWN_FOLDER else do.format(name=path.name, folder=path)
 
 
 def _kind(path: Path, names: list[str]) -> tuple[str, str]:
