@@ -16,6 +16,7 @@ import os
 import re
 from dataclasses import fields
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -24,7 +25,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from srcore.checkpoints import CHAMPION
-from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
+from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
@@ -146,6 +147,11 @@ class Dataset(BaseModel):
     alpha: AlphaRule = "auto"
     """What a band means that is called alpha: mask hides the others where it is 0; data is a band like any other, as
     near infrared behind red, green, blue; auto: its values tell, and what they do not tell is refused."""
+    values: ValuesRule | dict[str, ValuesRule] = "auto"
+    """What the numbers are, of all bands or of each by its name: continuous; categorical, bits or circular (angles), of
+    which each SR pixel is the LR pixel that it lies in; auto: what the file says, and what they look like."""
+    valid_range: tuple[float | None, float | None] | None = None
+    """[least, greatest] stored number that the SR may have; null: no end, as in [0, null]."""
     model: Annotated[str, AfterValidator(_model)]
     """Built-in name, checkpoint folder, or a model of the registry as NAME@champion."""
     schedule: Annotated[str | None, AfterValidator(_cron)] = None
@@ -245,6 +251,14 @@ class Dataset(BaseModel):
     def _check_alpha(cls, value: str, info: ValidationInfo) -> str:
         if value != "auto":
             _only_raster("alpha", info)
+        return value
+
+    @field_validator("valid_range")
+    @classmethod
+    def _check_range(cls, value: tuple[float | None, float | None] | None) -> tuple[float | None, float | None] | None:
+        ends = [end for end in value or () if end is not None]
+        if value is not None and (not ends or ends != sorted(set(ends)) or not all(map(isfinite, ends))):
+            raise ValueError("[least, greatest] is needed, of which one may be null")
         return value
 
     @field_validator("timezone")

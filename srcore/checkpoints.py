@@ -110,6 +110,11 @@ class Spec(BaseModel):
         """Halo on every axis of a scene; 0 across slices."""
         return _leading(0, axes, self.halo, self.name)
 
+    def halo_around(self, axes: int, margin_px: int) -> tuple[int, ...]:
+        """Halo on every axis of a scene, with what steps behind the generator need more on the generator's own axes."""
+        coupled, margin, halo = len(self.halo), self.margin_for(margin_px), self.halo_for(axes)
+        return (*halo[:-coupled], *(h + margin for h in halo[-coupled:]))
+
 
 def _leading(value: int, axes: int, own: tuple[int, ...], name: str) -> tuple[int, ...]:
     if len(own) > axes:

@@ -5,11 +5,32 @@ Numbers and words only, so that `srcore --help` knows them without numpy or torc
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 AlphaRule = Literal["auto", "mask", "data"]
 """What a band that is called alpha means: by its values, a mask of the others, or data like any other."""
 ALPHA_RULES: tuple[AlphaRule, ...] = get_args(AlphaRule)
+ValuesRule = Literal["auto", "continuous", "categorical", "bits", "circular"]
+"""What the numbers of a band are: auto, by what the file says and what they look like; amounts, which have a number
+between any two; classes; bits of flags; angles, whose end is their beginning."""
+VALUES_RULES: tuple[ValuesRule, ...] = get_args(ValuesRule)
+Range = tuple[float | None, float | None]
+"""Least and greatest number, both allowed; None: no end."""
+
+
+class Told(TypedDict, total=False):
+    """What a user says of the numbers in files, for the readers of headers."""
+
+    nodata: float | None
+    """In place of the files' own numbers."""
+    alpha: AlphaRule
+    """What a band means that is called so."""
+    values: ValuesRule | dict[str, ValuesRule]
+    """What the numbers are, of all bands or by their names."""
+    valid_range: Range | None
+    """Ends that the numbers of all bands keep to."""
+
+
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 BACKENDS = ("auto", "eager", "fused", "compile", "openvino", "graphs")

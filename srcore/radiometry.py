@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.nodata import APART, is_nodata
+
 CACHED_NUMBERS = 2**16
 """Numbers that `to_native` works on at a time: their float64 stay in the processor's cache."""
 
@@ -89,6 +91,31 @@ def _around(invalid: NDArray[np.bool_]) -> tuple[slice, ...]:
         hit = np.flatnonzero(invalid.any(axis=tuple(other for other in range(invalid.ndim) if other != axis)))
         box.append(slice(max(0, int(hit[0]) - 1), int(hit[-1]) + 2))
     return tuple(box)
+
+
+def native_range(
+    valid_range: tuple[float | None, float | None], dtype: np.dtype[Any], nodata: float | None
+) -> tuple[float, float] | None:
+    """Least and greatest number of `dtype` within a range that a valid pixel can have; None where it has no end.
+
+    Without the number for 'nothing here' where that is an end. The first is greater than the second where no number is
+    left.
+    """
+    if valid_range == (None, None):
+        return None
+    least, most = (end if end is not None else sign * np.inf for end, sign in zip(valid_range, (-1, 1), strict=True))
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        least, most = max(np.ceil(least), limits.min), min(np.floor(most), limits.max)
+        return float(least + (least == nodata)), float(most - (most == nodata))
+    low, high = dtype.type(least), dtype.type(most)
+    low, high = np.nextafter(low, dtype.type(np.inf)) if low < least else low, high
+    high = np.nextafter(high, dtype.type(-np.inf)) if high > most else high
+    if nodata is None or np.isnan(nodata):
+        return float(low), float(high)
+    apart = dtype.type(max(abs(nodata) * APART, np.finfo(dtype).tiny))
+    near = is_nodata(np.array([low, high], dtype), nodata)
+    return float(low + apart if near[0] else low), float(high - apart if near[1] else high)
 
 
 def quantise(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

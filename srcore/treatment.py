@@ -11,7 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from srcore.choices import ALPHA_RULES, BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
+from srcore.choices import (
+    ALPHA_RULES,
+    BACK_PROJECTION,
+    MAX_BACK_PROJECTION,
+    MAX_DENOISE,
+    MAX_SHARPEN,
+    VALUES_RULES,
+    AlphaRule,
+    Range,
+    Told,
+    ValuesRule,
+)
 from srcore.errors import PlanError
 from srcore.filters import SHARPEN_PX
 from srcore.trust import Trust
@@ -28,6 +39,11 @@ class Treatment:
     """DN for 'nothing here' that the user names; None: what the files say."""
     alpha: AlphaRule = "auto"
     """What a band means that is called alpha; auto: its values tell."""
+    values: ValuesRule | dict[str, ValuesRule] = "auto"
+    """What the numbers are, of all bands or by their names; auto: what the files say and what they look like. All but
+    continuous ones are repeated and never go through the generator."""
+    valid_range: Range | None = None
+    """Least and greatest stored number that the SR may have, in all bands that are continuous; None: no end."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -36,6 +52,11 @@ class Treatment:
     """Amount of sharpening of the SR; 0: none."""
     trust: Trust | None = None
     """The generator's calibration, where a map of how far each pixel may be off is made."""
+
+    @property
+    def of_files(self) -> Told:
+        """What it says of the files themselves, for the readers of headers."""
+        return {"nodata": self.nodata, "alpha": self.alpha, "values": self.values, "valid_range": self.valid_range}
 
     @property
     def margin_px(self) -> int:
@@ -57,6 +78,14 @@ class Treatment:
         if self.alpha not in ALPHA_RULES:
             known = f"give one of {', '.join(ALPHA_RULES)}"
             raise PlanError("what alpha means is not known", repr(self.alpha), known, code="BAD_SETTING")
+        for rule in self.values.values() if isinstance(self.values, dict) else (self.values,):
+            if rule not in VALUES_RULES:
+                known = f"give one of {', '.join(VALUES_RULES)}"
+                raise PlanError("what the numbers are is not known", repr(rule), known, code="BAD_SETTING")
+        low, high = self.valid_range or (None, None)
+        if low is not None and high is not None and not low < high:
+            what, do = f"from {low:g} to {high:g}", "give the least number, then the greatest"
+            raise PlanError("the valid range holds no numbers", what, do, code="BAD_SETTING")
         for name, amount, most in (
             ("denoise", self.denoise, MAX_DENOISE),
             ("sharpen", self.sharpen, MAX_SHARPEN),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from srcore.choices import ValuesRule
     from srcore.dispatch import Workers
 
 
@@ -62,6 +63,34 @@ def check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
     """Bad usage when `value` is not one of `known`."""
     if value not in known:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=option)
+
+
+def values_rule(text: str) -> ValuesRule | dict[str, ValuesRule]:
+    """What --values says: one word for all bands, or BAND=WORD by commas."""
+    from srcore.choices import VALUES_RULES
+
+    known = {word: word for word in VALUES_RULES}
+    parts = [part.rpartition("=") for part in text.split(",")]
+    for _, _, word in parts:
+        check_choice("--values", word, VALUES_RULES)
+    if len(parts) == 1 and not parts[0][1]:
+        return known[text]  # type: ignore[index]  # it was checked
+    if any(not name for name, _, _ in parts):
+        raise typer.BadParameter(f"{text!r} is neither a word nor BAND=WORD by commas", param_hint="--values")
+    return {name: known[word] for name, _, word in parts}  # type: ignore[index]  # as above
+
+
+def number_range(text: str | None) -> tuple[float | None, float | None] | None:
+    """What --valid-range says: LEAST,GREATEST, of which one may be left out."""
+    if text is None:
+        return None
+    try:
+        least, greatest = (float(part) if part.strip() else None for part in text.split(","))
+    except ValueError:
+        least = greatest = None
+    if least is None and greatest is None:
+        raise typer.BadParameter(f"{text!r} is no LEAST,GREATEST, as in 0,1 or 0,", param_hint="--valid-range")
+    return least, greatest
 
 
 def print_json(value: Any) -> None:

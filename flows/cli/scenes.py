@@ -20,8 +20,10 @@ from flows.cli.options import (
     chosen_backend,
     chosen_catalog,
     chosen_workers,
+    number_range,
     out,
     print_json,
+    values_rule,
 )
 from flows.interrupt import Reached, interruptible
 from srcore.choices import (
@@ -56,6 +58,16 @@ def upscale(
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
     alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
+    values: Annotated[
+        str,
+        typer.Option(
+            help="What the numbers are: continuous, categorical, bits, circular, or auto: what they look like. "
+            "Of single bands as SCL=categorical,QA=bits."
+        ),
+    ] = "auto",
+    valid_range: Annotated[
+        str | None, typer.Option(metavar="LEAST,GREATEST", help="Ends that the SR keeps to, as 0,1 or 0, (no end).")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
@@ -110,6 +122,8 @@ def upscale(
         bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata,
         alpha=alpha,
+        values=values_rule(values),
+        valid_range=number_range(valid_range),
         device=device,
         precision=precision,
         backend=chosen_backend(backend),

@@ -7,7 +7,7 @@ generator band by band, the way back, rounding and nodata.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -60,10 +60,10 @@ class Engine:
         self._stream: Stream | None = None
 
     def can_stream(self, facts: BlockFacts) -> bool:
-        """True on a GPU, where every band of every slice goes through alone, cores may begin anywhere and the SR is
-        not sharpened."""
+        """True on a GPU, where every band of every slice goes through alone, cores may begin anywhere, and the SR is
+        neither sharpened nor kept within ends."""
         planar = self.spec.bands == "any" and len(self.spec.scale) == 2 and self.spec.core_multiple == 1
-        return self.device.type == "cuda" and planar and can_stream(facts.dtype) and not facts.treatment.sharpen
+        return self.device.type == "cuda" and planar and can_stream(facts.dtype) and facts.is_plain
 
     def stream(self, numbers: Numbers) -> Stream:
         """The way through the device and back; kept, with its pinned buffers, while `numbers` stay the same."""
@@ -101,6 +101,27 @@ class BlockFacts:
     """The number for 'nothing here' per band; None where a mask, alpha or nothing says so."""
     treatment: Treatment = field(default_factory=lambda: Treatment(back_projection=0))
     """What follows the generator; it needs its `margin_px` more around the core."""
+    copied: tuple[bool, ...] = ()
+    """Per band whether its pixels are repeated, and no generator sees them; (): none."""
+    ranges: tuple[tuple[float, float] | None, ...] = ()
+    """Per band the least and the greatest number of a valid pixel, where it has ends; (): none."""
+
+    @property
+    def is_plain(self) -> bool:
+        """True where all bands go through the generator, and nothing follows but back-projection."""
+        return not (self.treatment.sharpen or any(self.copied) or any(self.ranges))
+
+    def of(self, bands: Sequence[int]) -> BlockFacts:
+        """The same of these bands alone, which no one copies."""
+
+        def chosen(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(values[band] for band in bands) if values else ()
+
+        offset, scale = chosen(self.normalisation.offset), chosen(self.normalisation.scale)
+        normalisation = Normalisation(offset, scale)
+        return replace(
+            self, normalisation=normalisation, nodata=chosen(self.nodata), copied=(), ranges=chosen(self.ranges)
+        )
 
 
 def super_resolve(
@@ -117,11 +138,35 @@ def super_resolve(
     the generator's plus its margin, and `around` is the validity of the tile without the generator's halo;
     None where all is valid.
     """
+    if any(facts.copied):
+        return _with_copies(engine, tile, valid, facts, around)
     if engine.can_stream(facts):
         return next(super_resolve_stream(engine, [Block(tile, valid, around)], facts))
     network = facts.normalisation.apply(tile)
     numbers = numbers_of(engine, network, around, facts.treatment)
     return _native(engine, numbers, valid, facts)
+
+
+def _with_copies(
+    engine: Engine,
+    tile: NDArray[Any],
+    valid: NDArray[np.bool_],
+    facts: BlockFacts,
+    around: NDArray[np.bool_] | None,
+) -> NDArray[Any]:
+    """What `super_resolve` gives where some bands, or all, are copied."""
+    axes = tile.ndim - 1
+    halo = engine.spec.halo_around(axes, facts.treatment.margin_px)
+    core = tile[(slice(None), *(slice(h, h + n) for h, n in zip(halo, valid.shape[1:], strict=True)))]
+    sr: NDArray[Any] = radiometry.nearest(core, engine.spec.scale_for(axes)).copy()
+    hidden = ~radiometry.nearest(valid, engine.spec.scale_for(axes))
+    for band, nodata in enumerate(facts.nodata):
+        sr[band][hidden[band]] = 0 if nodata is None else nodata
+    seen = [band for band, copied in enumerate(facts.copied) if not copied]
+    if seen:
+        known = None if around is None else around[seen]
+        sr[seen] = super_resolve(engine, tile[seen], valid[seen], facts.of(seen), known)
+    return sr
 
 
 def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
@@ -170,6 +215,9 @@ def _native(engine: Engine, numbers: NDArray[np.float32], valid: NDArray[np.bool
     """Network values (C, *core * scale) as DN in the native dtype, nodata in place."""
     block = radiometry.to_native(_clipped(engine, numbers, valid), facts.normalisation, np.dtype(facts.dtype))
     scale = engine.spec.scale_for(block.ndim - 1)
+    for band, ends in enumerate(facts.ranges):
+        if ends is not None:
+            np.clip(block[band], *np.array(ends, block.dtype), out=block[band])
     for band, nodata in enumerate(facts.nodata):
         if nodata is not None:
             block[band] = keep_off(block[band], nodata)

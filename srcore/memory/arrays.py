@@ -182,7 +182,7 @@ def block_facts(header: Header, treatment: Treatment, normalisation: Normalisati
     """What the engine has to know of an array's numbers."""
     from srcore.engine import BlockFacts
 
-    return BlockFacts(normalisation, header.dtype, header.nodata_numbers, treatment)
+    return BlockFacts(normalisation, header.dtype, header.nodata_numbers, treatment, header.copied, header.ranges)
 
 
 def choose_engine(plan: ArrayPlan, job: Job) -> Chosen:

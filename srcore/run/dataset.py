@@ -130,9 +130,8 @@ def _sources(job: Job) -> tuple[Path, ...]:
     """The files that a run would read now: a mask that arrived beside a scene makes it due, statistics do not."""
     if job.files == job.paths:
         return job.paths
-    treatment = job.treatment
     try:
-        return read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha).paths
+        return read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **job.treatment.of_files).paths
     except SRError:
         return job.files  # due: the run says what is wrong
 

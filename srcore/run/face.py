@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from numpy.typing import NDArray
 
-from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule
+from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Range, ValuesRule
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SourceError
 from srcore.run.bare import device_of, is_of, super_resolve_bare
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FILES_ONLY: Mapping[str, Any] = {
     "output": None,
     "alpha": "auto",
+    "values": "auto",
+    "valid_range": None,
     "trust": False,
     "validate": True,
     "overwrite": False,
@@ -73,6 +75,8 @@ class Publishing(Generating, total=False):
     """What `upscale` can be asked for, of a file."""
 
     alpha: AlphaRule
+    values: ValuesRule | dict[str, ValuesRule]
+    valid_range: Range | None
     trust: bool
     validate: bool
     overwrite: bool
@@ -102,6 +106,8 @@ def upscale(
     sharpen: float = 0.0,
     tile: int | None = None,
     alpha: AlphaRule = "auto",
+    values: ValuesRule | dict[str, ValuesRule] = "auto",
+    valid_range: Range | None = None,
     trust: bool = False,
     validate: bool = True,
     overwrite: bool = False,
@@ -125,8 +131,12 @@ def upscale(
     model: built-in name, checkpoint folder or NAME@champion. bands: names, or numbers from 1, in the wanted order.
     scale: refuse a model of another one. device: auto, cpu, cuda. precision: auto, float32, bfloat16, int8 (files).
     back_projection: steps that make the SR, averaged down, give the LR back. denoise, sharpen: as in `srcore upscale`.
-    tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
-    values tell), trust makes a map of how far each pixel may be off, validate=False lets no check stop the product.
+    tile: core of a tile in LR pixels.
+
+    For files: alpha says what a band of that name means (mask, data, or auto: its values tell); values what the numbers
+    are (continuous, categorical, bits, circular, or auto; of single bands as {"SCL": "categorical"}); valid_range the
+    ends that the SR keeps to, as (0, None) for what is never negative; trust makes a map of how far each pixel may be
+    off; validate=False lets no check stop the product.
 
     >>> import srcore, xarray, numpy as np
     >>> from srcore.samples import make_large
@@ -143,7 +153,7 @@ def upscale(
     wishes |= {"back_projection": back_projection, "denoise": denoise, "sharpen": sharpen, "tile": tile}
     wishes |= {"model": os.fspath(model), "bands": _names(bands)}
     files: dict[str, Any] = {"output": output, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
-    files |= {"alpha": alpha, "trust": trust, "validate": validate}
+    files |= {"alpha": alpha, "values": values, "valid_range": valid_range, "trust": trust, "validate": validate}
     if isinstance(source, str | os.PathLike):
         return _upscale_file(os.fspath(source), wishes, files)
     return _upscale_labelled(source, wishes, files)
@@ -165,6 +175,8 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
         Path(files["output"]),
         **wishes,
         alpha=files["alpha"],
+        values=files["values"],
+        valid_range=files["valid_range"],
         validate=files["validate"],
         overwrite=files["overwrite"],
         outputs=(*OUTPUTS, "trust") if files["trust"] else OUTPUTS,

@@ -51,8 +51,9 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         real_file(job.hr, job.hr_roots)
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
-    header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha)
+    header = read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **treatment.of_files)
     product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
+    _check_numbers(job, header)
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
@@ -95,6 +96,26 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     return plan
 
 
+def _check_numbers(job: Job, header: Header) -> None:
+    """PlanError where the wishes for the numbers cannot be met."""
+    copied = [band.name for band in header.bands if band.is_copied]
+    if copied and "trust" in job.outputs:
+        raise PlanError(
+            "a trust map tells of numbers that the generator made",
+            f"{', '.join(copied)} never go through it",
+            "leave them out of the bands, or the trust map",
+            code="NOT_CALIBRATED",
+        )
+    for band, ends in zip(header.bands, header.ranges, strict=True):
+        if ends is not None and ends[0] > ends[1]:
+            raise PlanError(
+                f"no number of band {band.name} can lie in the valid range",
+                f"{header.dtype} from {band.valid_range[0]} to {band.valid_range[1]}",
+                "give the range in stored numbers, or leave it out",
+                code="BAD_SETTING",
+            )
+
+
 def _times(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
 
@@ -129,12 +150,11 @@ def tile_plan(
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
-    if spec.bands != "any" and spec.bands != len(header.bands):
-        raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{len(header.bands)}", "choose the bands")
+    seen = header.copied.count(False)
+    if spec.bands != "any" and seen and spec.bands != seen:
+        raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{seen}", "choose the bands")
     coupled = len(spec.halo)
-    own_halo = spec.halo_for(len(shape))
-    margin = spec.margin_for(treatment.margin_px)
-    halo = (*own_halo[:-coupled], *(h + margin for h in own_halo[-coupled:]))
+    halo = spec.halo_around(len(shape), treatment.margin_px)
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
     whole = TilePlan(shape, shape, halo, own, multiple, block)
     if tile is not None:

@@ -167,9 +167,8 @@ class _Scene:
         from srcore.engine import BlockFacts
 
         header = self.plan.header
-        nodata = header.nodata_numbers
-        plan, normalisation = self.plan, self.ingested.normalisation
-        return BlockFacts(normalisation, header.dtype, nodata, plan.treatment)
+        nodata, treatment = header.nodata_numbers, self.plan.treatment
+        return BlockFacts(self.ingested.normalisation, header.dtype, nodata, treatment, header.copied, header.ranges)
 
     def read(self, index: int) -> Block:
         """The tile and its validity, without what lies beyond the scene's edge."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
+import numpy as np
+
+from srcore.choices import AlphaRule, Range, Told, ValuesRule
 from srcore.grid import Grid
+from srcore.radiometry import native_range
 
 NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
@@ -16,6 +21,39 @@ Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
 Kind = Literal["raster", "volume"]
+
+Values = Literal["continuous", "categorical", "bits", "circular"]
+"""What the numbers of a band are; of all but the first none lies between two others."""
+
+
+class Wishes(Told, total=False):
+    """Fields of a Wish, as the readers of headers take them."""
+
+    bands: Sequence[str] | None
+    roots: Sequence[Path] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the user says of the files of a scene."""
+
+    bands: Sequence[str] | None = None
+    """Names (descriptions in the file) or 1-based numbers, in the wanted order; None: all data bands."""
+    nodata: float | None = None
+    """In place of the files' own numbers."""
+    alpha: AlphaRule = "auto"
+    """What a band means that is called so."""
+    values: ValuesRule | dict[str, ValuesRule] = "auto"
+    """What the numbers are, of all bands or by their names."""
+    valid_range: Range | None = None
+    """Ends that the numbers of all bands keep to."""
+    roots: Sequence[Path] | None = None
+    """Folders that may be read; None: any."""
+
+    @classmethod
+    def of(cls, **wishes: Unpack[Wishes]) -> Wish:
+        """Where nothing is said, nothing is wished."""
+        return cls(**wishes)
 
 
 @dataclass(frozen=True)
@@ -50,6 +88,17 @@ class Band:
     """Number that hides pixels in the band's own file; NaN and Inf always do."""
     mask: Mask | None = None
     """What hides pixels besides."""
+    values: Values = "continuous"
+    """What its numbers are."""
+    valid_range: Range = (None, None)
+    """Ends that its numbers keep to."""
+    palette: tuple[tuple[int, int, int, int], ...] = ()
+    """Colour of each number from 0, in red, green, blue and opacity, where the file has a table of them."""
+
+    @property
+    def is_copied(self) -> bool:
+        """True where each SR pixel is the LR pixel that it lies in: no number lies between two classes."""
+        return self.values != "continuous"
 
 
 @dataclass(frozen=True)
@@ -101,6 +150,18 @@ class Header:
         return tuple(float("nan") if self.nodata == "nan" else band.nodata for band in self.bands)
 
     @property
+    def copied(self) -> tuple[bool, ...]:
+        """Per band whether no generator sees it."""
+        return tuple(band.is_copied for band in self.bands)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float] | None, ...]:
+        """Per band the least and the greatest number that a valid pixel may have; None where it has no end."""
+        dtype = np.dtype(self.dtype)
+        each = zip(self.bands, self.nodata_numbers, strict=True)
+        return tuple(native_range(band.valid_range, dtype, nodata) for band, nodata in each)
+
+    @property
     def rasters(self) -> tuple[Path, ...]:
         """The files that hold bands, each once, in band order."""
         bands = self.bands if self.alpha is None else (*self.bands, self.alpha)
@@ -140,4 +201,12 @@ class Header:
 
 
 def _band(value: dict[str, Any]) -> Band:
-    return Band(**{**value, "mask": Mask(**value["mask"]) if value["mask"] else None})
+    mask, palette = value["mask"], value["palette"]
+    return Band(
+        **{
+            **value,
+            "mask": Mask(**mask) if mask else None,
+            "valid_range": tuple(value["valid_range"]),
+            "palette": tuple(tuple(colour) for colour in palette),
+        }
+    )

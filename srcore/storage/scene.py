@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
-from srcore.storage.header import Header, Kind
+from srcore.storage.header import Header, Kind, Wishes
 from srcore.storage.nifti.header import is_nifti, read_nifti_header
 from srcore.storage.nifti.volume import open_nifti
 from srcore.storage.raster.header import read_raster_header
@@ -35,14 +35,7 @@ class SceneReader(Protocol):
 class HeaderReader(Protocol):
     """What a format gives of a scene before a pixel is read."""
 
-    def __call__(
-        self,
-        paths: Sequence[Path],
-        bands: Sequence[str] | None = None,
-        nodata: float | None = None,
-        roots: Sequence[Path] | None = None,
-        alpha: AlphaRule = "auto",
-    ) -> Header: ...
+    def __call__(self, paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header: ...
 
 
 @dataclass(frozen=True)
@@ -62,25 +55,18 @@ FORMATS = (
 )
 
 
-def read_header(
-    paths: Sequence[Path],
-    kind: Kind | None = None,
-    bands: Sequence[str] | None = None,
-    nodata: float | None = None,
-    roots: Sequence[Path] | None = None,
-    alpha: AlphaRule = "auto",
-) -> Header:
+def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpack[Wishes]) -> Header:
     """The header of a scene and what lies beside its files, by the reader that its first file needs.
 
-    `kind`: what the scene should be; None: whatever it is. Raises SourceError, WRONG_KIND for the other kind, or
-    GridError for what cannot be processed.
+    `kind`: what the scene should be; None: whatever it is. `wishes`: fields of a `Wish`. Raises SourceError,
+    WRONG_KIND for the other kind, or GridError for what cannot be processed.
     """
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
     refuse_folder(paths[0])
-    first = real_file(paths[0], roots)
+    first = real_file(paths[0], wishes.get("roots"))
     found = next(one for one in FORMATS if one.is_of(first))
-    header = found.read_header(paths, bands, nodata, roots, alpha)
+    header = found.read_header(paths, **wishes)
     if kind is not None and header.kind != kind:
         raise SourceError(
             f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"
@@ -99,7 +85,7 @@ def hr_header(path: Path, lr: Header, sr: Header) -> Header:
     header = read_header([path], lr.kind, alpha=alpha)
     names = {band.name for band in header.bands}
     if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
-        header = read_header([path], lr.kind, [band.name for band in lr.bands], alpha=alpha)
+        header = read_header([path], lr.kind, bands=[band.name for band in lr.bands], alpha=alpha)
     if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
         found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
         wanted = f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}"

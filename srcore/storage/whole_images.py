@@ -69,8 +69,7 @@ def read_image(path: Path, roots: Sequence[Path] | None = None, treatment: Treat
     `treatment` says what the files do not: the number for 'nothing here', and what alpha means. SourceError or
     GridError for what the pipeline would refuse, in the same words.
     """
-    told = treatment or Treatment()
-    header = read_header([path], None, None, told.nodata, roots, told.alpha)
+    header = read_header([path], roots=roots, **(treatment or Treatment()).of_files)
     with open_scene(header) as reader:
         values, valid = reader.read(tuple(slice(0, size) for size in header.grid.shape))
     return Image(values, valid, header.nodata_numbers)

@@ -19,6 +19,7 @@ from srcore.storage.cog.levels import TiledLevel
 from srcore.storage.cog.product import Product, Rect, block_rect
 from srcore.storage.cog.profile import (
     band_tags,
+    colour_table,
     colours,
     control_points,
     dataset_tags,
@@ -111,6 +112,10 @@ def _words(opened: DatasetReader, product: Product, statistics: Sequence[Statist
     for found, expected in zip(opened.colorinterp, colours(header), strict=True):
         if expected != ColorInterp.undefined:
             yield "a band's colour", found, expected
+    if header.bands[0].palette:
+        found = {number: colour[:3] for number, colour in opened.colormap(1).items()}
+        lost = [number for number, colour in colour_table(header).items() if found.get(number) != colour]
+        yield "the table of colours", lost, []
     yield "a tag", {"AREA_OR_POINT": "Area", **opened.tags()}, dataset_tags(header)
     for index, tags in enumerate(band_tags(header, statistics), 1):
         yield f"a tag of band {index}", opened.tags(index), tags

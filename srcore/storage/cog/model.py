@@ -18,7 +18,15 @@ import rasterio.shutil
 from rasterio.io import DatasetWriter, MemoryFile
 
 from srcore.storage.cog.product import Product
-from srcore.storage.cog.profile import band_tags, colours, dataset_tags, georeference, nodata_tag, product_bands
+from srcore.storage.cog.profile import (
+    band_tags,
+    colour_table,
+    colours,
+    dataset_tags,
+    georeference,
+    nodata_tag,
+    product_bands,
+)
 from srcore.storage.cog.statistics import Statistics
 from srcore.storage.raster.directories import SUBFILE_TYPE, Field, directories
 from srcore.storage.raster.gdal import gdal_env
@@ -84,6 +92,8 @@ def written_by_gdal(product: Product, statistics: Sequence[Statistics], shape: t
         with base.open(**profile, **georeference(product)) as target:
             # before the first pixel: GDAL cannot turn a band into an alpha band of a file that has data
             target.colorinterp = colours(header)
+            if header.bands[0].palette:
+                target.write_colormap(1, colour_table(header))
             target.write(np.zeros((product.count, *shape), header.dtype))
             if product.is_masked:
                 target.write_mask(np.ones(shape, bool))

@@ -52,6 +52,11 @@ def colours(header: Header) -> tuple[ColorInterp, ...]:
     return data if header.alpha is None else (*data, ColorInterp.alpha)
 
 
+def colour_table(header: Header) -> dict[int, tuple[int, int, int]]:
+    """Red, green and blue of every number of the product's one band, where it has a palette: TIFF knows no opacity."""
+    return {number: colour[:3] for number, colour in enumerate(header.bands[0].palette)}
+
+
 def dataset_tags(header: Header) -> dict[str, str]:
     """Tags of the whole product."""
     return {**header.tags, "AREA_OR_POINT": header.area_or_point}

@@ -1,5 +1,7 @@
 """Overviews: each pixel the average of the usable pixels beneath it, exactly, whatever the size of the scene.
 
+Of bands that are classes, bits or angles it is the first usable one: there is no average of two classes.
+
 An overview pixel covers n / ceil(n / 2) pixels of the finer level on each axis: two, or a little less on an axis of
 odd length, so that the first and the last of the finer pixels it touches may count in part. The averages stay where
 they belong in the world (GDAL >= 3.1 does the same):
@@ -97,7 +99,10 @@ def overview(finer: Level, rect: Rect, header: Header) -> Reduced:
         rule = _Rule.of(header, band)
         values = alpha if alpha is not None and rule.is_alpha else finer.band(band, beneath)
         usable = rule.usable(values, shown)
-        mean, has_mean = _even_means(values, usable) if is_even else _means(values, usable, rows, cols)
+        if rule.is_copied:
+            mean, has_mean = _firsts(values, usable, rows, cols)
+        else:
+            mean, has_mean = _even_means(values, usable) if is_even else _means(values, usable, rows, cols)
         averages.append(rule.marked(mean, has_mean))
         found &= has_mean
     return np.stack(averages), found
@@ -124,7 +129,8 @@ def halve(values: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) 
         shown = _shown(None if mask is None else mask[rows], alpha)
         for band, rule in enumerate(rules):
             piece = values[band, rows]
-            mean, has_mean = _even_means(piece, rule.usable(piece, shown))
+            usable = rule.usable(piece, shown)
+            mean, has_mean = _even_firsts(piece, usable) if rule.is_copied else _even_means(piece, usable)
             reduced[band, half_rows] = rule.marked(mean, has_mean)
             found[half_rows] &= has_mean
     return reduced, found
@@ -145,15 +151,18 @@ class _Rule:
     nodata: float | None
     """The number for 'nothing here' that pixels are compared with."""
     nothing: float
+    is_copied: bool = False
+    """No average of its numbers means anything."""
 
     @classmethod
     def of(cls, header: Header, band: int) -> _Rule:
         if band >= len(header.bands):
             return cls(True, None, 0.0)
         nodata, is_float = nodata_tag(header), np.dtype(header.dtype).kind == "f"
+        copied = header.bands[band].is_copied
         if nodata is None:
-            return cls(False, None, np.nan if is_float and header.nodata == "none" else 0.0)
-        return cls(False, nodata, nodata)
+            return cls(False, None, np.nan if is_float and header.nodata == "none" else 0.0, copied)
+        return cls(False, nodata, nodata, copied)
 
     def usable(self, values: NDArray[Any], shown: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Of the shape of `values`, or one that spreads to it. The alpha band averages all its pixels."""
@@ -172,6 +181,26 @@ class _Rule:
         if not self.is_alpha:
             np.copyto(mean, empty, where=~found)
         return mean
+
+
+def _even_firsts(values: NDArray[Any], usable: NDArray[np.bool_]) -> Reduced:
+    """What `_firsts` gives of two by two pixels."""
+    rows, cols = (reduction(size, slice(0, size // 2)) for size in values.shape)
+    return _firsts(values, usable, rows, cols)
+
+
+def _firsts(values: NDArray[Any], usable: NDArray[np.bool_], rows: Reduction, cols: Reduction) -> Reduced:
+    """Of a band (y, x) the first usable pixel beneath, row by row, and where there is one."""
+    usable = np.broadcast_to(usable, values.shape)
+    found = np.zeros((len(rows.index), len(cols.index)), bool)
+    first = np.zeros(found.shape, values.dtype)
+    for row, covers_row in zip(rows.index.T, rows.weight.T > 0, strict=True):
+        for col, covers_col in zip(cols.index.T, cols.weight.T > 0, strict=True):
+            here = np.ix_(row, col)
+            taken = usable[here] & covers_row[:, None] & covers_col & ~found
+            first[taken] = values[here][taken]
+            found |= taken
+    return first, found
 
 
 def _means(values: NDArray[Any], usable: NDArray[np.bool_], rows: Reduction, cols: Reduction) -> Reduced:

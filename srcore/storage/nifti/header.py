@@ -12,10 +12,11 @@ import gzip
 import logging
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 import nibabel
 import numpy as np
@@ -23,12 +24,13 @@ from nibabel import imageglobals
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from srcore.choices import AlphaRule
+from srcore.choices import ValuesRule
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Band, Header, Values, Wish, Wishes
+from srcore.storage.meaning import copied_flags, look_like_classes, told_values
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
 ENDINGS = (".nii.gz", ".nii")
@@ -37,6 +39,8 @@ PIECE = 2**20
 """Bytes unpacked at a time."""
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
+LOOKED_AT = 2**26
+"""Bytes that are unpacked to see whether voxels are classes; a slice or two is enough where they are not."""
 LABEL_INTENT = 1002
 TEXT = ("descrip", "aux_file", "db_name", "intent_name")
 HEADERS: dict[int, Any] = {1: nibabel.Nifti1Header, 2: nibabel.Nifti2Header}
@@ -45,19 +49,19 @@ HEADERS: dict[int, Any] = {1: nibabel.Nifti1Header, 2: nibabel.Nifti2Header}
 
 def read_nifti_header(
     paths: Sequence[Path],
-    bands: Sequence[str] | None = None,
-    nodata: float | None = None,
-    roots: Sequence[Path] | None = None,
-    alpha: AlphaRule = "auto",
+    **wishes: Unpack[Wishes],
 ) -> Header:
     """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
 
-    `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. `alpha` is for
-    rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real numbers.
+    Of the fields of a `Wish`, `bands` is at most one name, and `nodata` a stored number that means 'nothing here'; NaN
+    always does. `alpha` is for rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real
+    numbers.
     """
+    wish = Wish.of(**wishes)
+    nodata = wish.nodata
     if len(paths) != 1:
         raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")
-    path = real_file(paths[0], roots)
+    path = real_file(paths[0], wish.roots)
     head = parse_nifti(path)
     shape, dtype = volume_shape(path, head), _dtype(path, head)
     if nodata is not None and fit_nodata(nodata, dtype) is None:
@@ -69,8 +73,10 @@ def read_nifti_header(
         )
     tag = None if nodata is None else fit_nodata(nodata, dtype)
     slope, inter = _slope(path, head)
-    band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
+    band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=None, colour="gray")
     _refuse_cut(path, head, shape, dtype)
+    values = _values(path, head, told_values(wish.values, band.name, "1"))
+    band = replace(band, values=values, valid_range=wish.valid_range or (None, None))
     return Header(
         format="nifti",
         grid=_corner_grid(path, shape, head.get_best_affine()),
@@ -78,8 +84,31 @@ def read_nifti_header(
         bands=(band,),
         nodata=nodata_form(dtype, [tag]),
         extra=_extra(head),
-        flags=_flags(path, head),
+        flags=(*_flags(path, head), *copied_flags([band])),
     )
+
+
+def _values(path: Path, head: Any, rule: ValuesRule) -> Values:
+    """What the voxels are: as the user says, by the header's intent, else by a look at the first of them."""
+    if rule != "auto":
+        return rule
+    if head["intent_code"] == LABEL_INTENT:
+        return "categorical"
+    return "categorical" if look_like_classes(_first_slices(path, head)) else "continuous"
+
+
+def _first_slices(path: Path, head: Any) -> Iterator[NDArray[Any]]:
+    """Slices (y, x) from the first one on, up to LOOKED_AT bytes; NaN and Inf in them mean nothing."""
+    z, y, x = volume_shape(path, head)
+    dtype = head.get_data_dtype()
+    size = y * x * dtype.itemsize
+    with open_unpacked(path) as file:
+        take(file, int(head.get_data_offset()), path)
+        for _ in range(min(z, max(1, LOOKED_AT // size))):
+            data = take(file, size, path)
+            if len(data) < size:
+                return  # cut short: whoever reads all of it says so
+            yield np.frombuffer(data, dtype).reshape(y, x).astype(dtype.newbyteorder("="))
 
 
 def is_nifti(path: Path) -> bool:
@@ -239,8 +268,6 @@ def _flags(path: Path, head: Any) -> tuple[str, ...]:
         flags.append("dropped text of the header, which may name a patient")
     if head.get_data_offset() > head.single_vox_offset:
         flags.append("dropped header extensions")
-    if head["intent_code"] == LABEL_INTENT:
-        flags.append("a label map: its numbers are classes")
     return tuple(flags)
 
 

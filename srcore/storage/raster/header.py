@@ -10,18 +10,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from srcore.choices import AlphaRule
 from srcore.errors import SourceError
 from srcore.storage.disk.real_file import real_file
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Band, Header, Wish, Wishes
 from srcore.storage.numbers import DTYPES
 from srcore.storage.raster.alpha import alpha_band
 from srcore.storage.raster.bands import joined, selected
 from srcore.storage.raster.beside import find_beside, sidecar
+from srcore.storage.raster.contents import bits_range, find_values, palette, with_told_values
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
-from srcore.storage.raster.open_file import OpenFile, Wish
+from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.pam import Pam, read_pam
 from srcore.storage.raster.place import find_place
 from srcore.storage.raster.validity import Rule, find_rules, in_one_form, with_user_number
@@ -30,25 +30,21 @@ from srcore.storage.raster.words import text, true_tags
 
 def read_raster_header(
     paths: Sequence[Path],
-    bands: Sequence[str] | None = None,
-    nodata: float | None = None,
-    roots: Sequence[Path] | None = None,
-    alpha: AlphaRule = "auto",
+    **wishes: Unpack[Wishes],
 ) -> Header:
-    """The header of one raster scene.
+    """The header of one raster scene, as the fields of a `Wish` ask for it.
 
-    `bands`: names (descriptions in the file) or 1-based numbers, in the wanted order; for several files of one band
-    each, their names in the order of the files. None: all data bands. `nodata` overrides the files' tags. `alpha`:
-    what a band means that is called so. Raises SourceError or GridError for what srcore cannot carry to another scale.
+    Of several files of one band each, `bands` are their names in the order of the files. Raises SourceError or
+    GridError for what srcore cannot carry to another scale.
     """
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
-    wish = Wish(tuple(bands) if bands is not None else None, nodata, alpha, tuple(roots) if roots is not None else None)
+    wish = Wish.of(**wishes)
     with gdal_env():
         headers = [_read_file(Path(path), wish) for path in paths]
     header = headers[0] if len(headers) == 1 else joined(headers)
-    header = selected(header, bands, several=len(headers) > 1)
-    return in_one_form(header if nodata is None else with_user_number(header, nodata))
+    header = with_told_values(selected(header, wish.bands, several=len(headers) > 1), wish)
+    return in_one_form(header if wish.nodata is None else with_user_number(header, wish.nodata))
 
 
 def _read_file(path: Path, wish: Wish) -> Header:
@@ -102,13 +98,6 @@ def _refuse_pixels(file: OpenFile) -> None:
     path, dataset = file.path, file.dataset
     if dataset.count == 0:
         raise SourceError(f"{path}: the file has no band", "0 bands", "give a file with pixels")
-    if any(file.colour(index) == "palette" for index in dataset.indexes):
-        raise SourceError(
-            f"{path}: pixels are indices of a colour table",
-            "a palette",
-            "expand it: gdal_translate -expand rgb IN OUT",
-            code="NOT_SUPPORTED",
-        )
     dtypes = sorted(set(dataset.dtypes))
     if len(dtypes) > 1:
         raise SourceError(
@@ -146,8 +135,11 @@ def _band(file: OpenFile, index: int, name: str | None, rule: Rule) -> Band:
         mask=rule[1],
     )
     band = words.applied(band)
-    # A band that GDAL calls alpha and that is data must not hide others in the product.
-    return replace(band, colour="undefined") if band.colour == "alpha" else band
+    values, ends = find_values(file, band), bits_range(file, index)
+    band = replace(band, values=values, valid_range=ends, palette=palette(file, index))
+    # What GDAL calls alpha and is data must not hide others in the product; and indices without colours show nothing.
+    lost = band.colour == "alpha" or (band.colour == "palette" and not band.palette)
+    return replace(band, colour="undefined") if lost else band
 
 
 def _note_words(file: OpenFile, tags: dict[str, str]) -> None:
@@ -160,8 +152,8 @@ def _note_words(file: OpenFile, tags: dict[str, str]) -> None:
     if set(pam.tags) & set(tags) or any(words.tags for words in pam.bands.values() if _true(words.tags)):
         known.append("tags")
     file.use(beside, *known)
-    if pam.has_classes and beside is not None:
-        file.flag(f"{beside.name} names classes or colours: its numbers may be classes")
+    if any(words.has_classes for words in pam.bands.values()) and beside is not None:
+        file.flag(f"{beside.name} names classes or their colours: they are not kept")
 
 
 def _true(tags: dict[str, str]) -> bool:

@@ -7,23 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from srcore.choices import AlphaRule
 from srcore.errors import printable
+from srcore.storage.header import Wish
 from srcore.storage.raster.beside import Beside
 from srcore.storage.raster.pam import Pam
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user says of the files of a scene."""
-
-    bands: tuple[str, ...] | None = None
-    """Names or numbers; None: all data bands."""
-    nodata: float | None = None
-    """In place of the files' own numbers."""
-    alpha: AlphaRule = "auto"
-    roots: tuple[Path, ...] | None = None
-    """Folders that may be read; None: any."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ class BandWords:
     name: str | None = None
     colour: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    has_classes: bool = False
+    """Names of classes, their colours, or a table of what they are."""
 
     def applied(self, band: Band) -> Band:
         """The band with these words in place of its file's, as GDAL lets them win."""
@@ -72,8 +74,6 @@ class Pam:
     has_rpc: bool = False
     has_arrays: bool = False
     """Place by geolocation arrays in other files."""
-    has_classes: bool = False
-    """A colour table or names of classes."""
 
     def band(self, index: int) -> BandWords:
         """What is said of a band."""
@@ -122,7 +122,6 @@ def _read(path: Path, root: Element) -> Pam:
         bands={index: words for index, words in bands.items() if index > 0},
         has_rpc="RPC" in domains,
         has_arrays="GEOLOCATION" in domains,
-        has_classes=any(root.find(f"PAMRasterBand/{name}") is not None for name in ("ColorTable", "CategoryNames")),
     )
 
 
@@ -138,7 +137,14 @@ def _band(one: Element) -> BandWords:
         name=text_of(one, "Description") or None,
         colour=colour if colour not in ("", "undefined") else None,
         tags=_items(next((item for item in one.findall("Metadata") if not item.get("domain")), None)),
+        has_classes=_has_classes(one),
     )
+
+
+def _has_classes(one: Element) -> bool:
+    table = one.find("GDALRasterAttributeTable")
+    named = any(one.find(name) is not None for name in ("ColorTable", "CategoryNames"))
+    return named or (table is not None and table.get("tableType", "thematic") == "thematic")
 
 
 def _stored(nodata: Element) -> float:

@@ -46,6 +46,8 @@ class Ingested:
     """Root mean square of what denoising took out of the valid pixels of each band, in DN."""
     flags: tuple[str, ...] = ()
     """What the pixels showed that a user should know, beside the header's flags."""
+    ends: tuple[tuple[float, float] | None, ...] = ()
+    """Least and greatest valid number of each band; None where nothing is valid."""
 
     def save(self, scratch: Scratch) -> None:
         """Write ingest.json, whole or not at all."""
@@ -66,6 +68,7 @@ class Ingested:
                 tuple(value["noise"]),
                 tuple(value["removed"]),
                 tuple(value["flags"]),
+                tuple(None if ends is None else (ends[0], ends[1]) for ends in value["ends"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError):
             return None  # damaged, or written by a version with other fields: the scene is ingested again

@@ -137,7 +137,7 @@ def collect(entry: Dataset, pairs: Sequence[Pair], scale: Sequence[int], folder:
 
 
 def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> None:
-    lr = read_header(pair.paths, entry.kind, pair.bands, entry.nodata, pair.roots, entry.alpha)
+    lr = read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
     name = f"{pair.scene}{archive_ending(entry.kind)}"
     with ExitStack() as stack:
         reader = stack.enter_context(open_scene(lr))
@@ -159,7 +159,7 @@ def fitting_hr(pair: Pair, lr: Header, scale: Sequence[int]) -> Header:
     hr = read_header(paths, lr.kind, roots=pair.hr_roots)
     names = {band.name for band in hr.bands}
     if len(hr.bands) != len(lr.bands) and all(band.name in names for band in lr.bands):
-        hr = read_header(paths, lr.kind, [band.name for band in lr.bands], roots=pair.hr_roots)
+        hr = read_header(paths, lr.kind, bands=[band.name for band in lr.bands], roots=pair.hr_roots)
     own = (1,) * (len(lr.grid.shape) - len(scale)) + tuple(scale)
     wanted = tuple(size * factor for size, factor in zip(lr.grid.shape, own, strict=True))
     if hr.grid.shape != wanted or len(hr.bands) != len(lr.bands):

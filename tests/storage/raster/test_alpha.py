@@ -62,12 +62,12 @@ def test_the_user_decides(write, between: float, alpha: AlphaRule, expected: tup
 def test_a_band_that_is_named_is_data(write) -> None:
     path = write(alpha_of(0))
     for bands in (["1", "2", "3", "4"], ["4"]):
-        header = read_raster_header([path], bands)
+        header = read_raster_header([path], bands=bands)
         assert header.alpha is None
         assert [band.colour for band in header.bands][-1] == "undefined"
         assert any("band 4 is called alpha and is named" in flag for flag in header.flags)
     with pytest.raises(SourceError, match="band 4 is the mask"):
-        read_raster_header([path], ["1", "4"], alpha="mask")
+        read_raster_header([path], bands=["1", "4"], alpha="mask")
 
 
 def test_bands_without_it_keep_their_pixels(write) -> None:
