@@ -109,8 +109,8 @@ def native_range(
         least, most = max(np.ceil(least), limits.min), min(np.floor(most), limits.max)
         return float(least + (least == nodata)), float(most - (most == nodata))
     low, high = dtype.type(least), dtype.type(most)
-    low, high = np.nextafter(low, dtype.type(np.inf)) if low < least else low, high
-    high = np.nextafter(high, dtype.type(-np.inf)) if high > most else high
+    low = np.nextafter(low, dtype.type(np.inf)) if float(low) < least else low
+    high = np.nextafter(high, dtype.type(-np.inf)) if float(high) > most else high
     if nodata is None or np.isnan(nodata):
         return float(low), float(high)
     apart = dtype.type(max(abs(nodata) * APART, np.finfo(dtype).tiny))

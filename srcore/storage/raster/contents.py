@@ -49,7 +49,7 @@ def _says_classes(file: OpenFile, band: Band) -> bool:
     tags = {**file.dataset.tags(), **file.dataset.tags(band.index), **file.pam.tags, **band.tags}
     thematic = str(tags.get("LAYER_TYPE", "")).lower() == "thematic"
     words = file.pam.band(band.index)
-    return thematic or words.has_classes or band.colour == "palette" or _bits(file, band.index) == 1
+    return thematic or words.has_classes or file.colour(band.index) == "palette" or _bits(file, band.index) == 1
 
 
 def _by_names(file: OpenFile, band: Band) -> Values | None:

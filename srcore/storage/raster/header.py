@@ -78,6 +78,8 @@ def _header(file: OpenFile) -> Header:
     _note_words(file, kept)
     if dataset.subdatasets:
         file.flag(f"the file holds {len(dataset.subdatasets)} pages: the first is used")
+    # The last thing that is asked of it: GDAL would tell of a block that cannot be decoded at the next question, too.
+    bands = {i: replace(band, values=find_values(file, band)) for i, band in bands.items()}
     return Header(
         format="raster",
         grid=place.grid,
@@ -135,8 +137,7 @@ def _band(file: OpenFile, index: int, name: str | None, rule: Rule) -> Band:
         mask=rule[1],
     )
     band = words.applied(band)
-    values, ends = find_values(file, band), bits_range(file, index)
-    band = replace(band, values=values, valid_range=ends, palette=palette(file, index))
+    band = replace(band, valid_range=bits_range(file, index), palette=palette(file, index))
     # What GDAL calls alpha and is data must not hide others in the product; and indices without colours show nothing.
     lost = band.colour == "alpha" or (band.colour == "palette" and not band.palette)
     return replace(band, colour="undefined") if lost else band

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from srcore.storage.cog import pyramid
 from srcore.storage.cog.product import Rect
-from srcore.storage.cog.pyramid import halve, overview
+from srcore.storage.cog.pyramid import halve, overview, reduction
 from srcore.storage.cog.statistics import Statistics
 from srcore.storage.header import Header
 from srcore.storage.numbers import DTYPES
@@ -101,3 +101,31 @@ def test_statistics_do_not_depend_on_how_the_scene_is_cut(dtype: str) -> None:
             [good.min(), good.max(), good.mean(), good.std()],
             rtol=1e-13,
         )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", "none"), ("uint8", "tag"), ("int16", "mask"), ("float32", "nan")]
+)
+@pytest.mark.parametrize("shape", [(60, 62), (61, 62), (60, 63), (7, 5)])
+def test_classes_have_no_average(dtype: str, nodata: str, shape: tuple[int, int]) -> None:
+    """Each overview pixel is one of those beneath it, usable where any is; the fast way gives the same."""
+    held = level(dtype, 2, shape)
+    header = header_of(dtype, nodata)
+    header = replace(header, bands=tuple(replace(band, values="categorical") for band in header.bands))
+    whole = Rect(*(slice(0, -(-size // 2)) for size in shape))
+    values, mask = overview(held, whole, header)
+    nothing = {"none": 0, "tag": 7, "mask": 0, "nan": np.nan}[nodata]
+    for band, row, col in np.ndindex(values.shape):
+        rows, cols = reduction(shape[0], slice(row, row + 1)), reduction(shape[1], slice(col, col + 1))
+        beneath = held.stored[band, rows.source, cols.source]
+        usable = np.isfinite(beneath) if beneath.dtype.kind == "f" else np.ones(beneath.shape, bool)
+        if nodata == "tag":
+            usable &= beneath != 7
+        if nodata == "mask":
+            usable &= held.usable[rows.source, cols.source]
+        expected = beneath[usable][0] if usable.any() else nothing
+        np.testing.assert_array_equal(values[band, row, col], expected)
+    if not any(size % 2 for size in shape):
+        fast, fast_mask = halve(held.stored, held.usable if nodata == "mask" else None, header)
+        np.testing.assert_array_equal(fast, values)
+        np.testing.assert_array_equal(fast_mask, mask)

@@ -389,8 +389,9 @@ def test_palette(write_raster) -> None:
     path = write_raster(numbers(1, dtype="uint8"), photometric="palette")
     with gdal_env(), rasterio.open(path, "r+") as dataset:
         dataset.write_colormap(1, {i: (i, i, i, 255) for i in range(256)})
+    assert read_raster_header([path]).copied == (True,)
     with pytest.raises(SourceError, match="gdal_translate -expand rgb"):
-        read_raster_header([path])
+        read_raster_header([path], values="continuous")
 
 
 RPCS = RPC(
