@@ -35,6 +35,14 @@ def test_a_calibration_holds_only_for_what_it_was_made_with() -> None:
         assert caught.value.code == "NOT_CALIBRATED"
 
 
+def test_what_numbers_are_and_their_ends_stand_in_a_digest_only_where_they_are_said() -> None:
+    assert Treatment(values="auto", valid_range=None).changed() == {}
+    told = Treatment(values={"QA": "bits"}, valid_range=(0, None))
+    told.check()
+    assert told.changed() == {"values": {"QA": "bits"}, "valid_range": (0, None)}
+    assert told.of_files == {"nodata": None, "alpha": "auto", **told.changed()}
+
+
 def test_what_alpha_means_is_one_of_three() -> None:
     for alpha in ("auto", "mask", "data"):
         Treatment(alpha=alpha).check()

@@ -14,6 +14,7 @@ from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog
 from srcore.storage.disk.files import sha256_file, write_atomic
+from srcore.storage.header import Header
 from srcore.storage.nifti import volume as nifti
 from srcore.storage.scene import open_scene
 from srcore.storage.stac import item as stac
@@ -103,5 +104,12 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
             "srcore:model": plan.model.name,
             "srcore:model_digest": plan.model_digest,
             **{f"srcore:{name}": amount for name, amount in plan.treatment.filters().items()},
+            **({"srcore:values": values} if (values := _copied(plan.header)) else {}),
+            **({"srcore:valid_range": ends} if (ends := plan.treatment.valid_range) else {}),
         },
     )
+
+
+def _copied(header: Header) -> dict[str, str]:
+    """What the bands are that no generator saw, by name."""
+    return {band.name: band.values for band in header.bands if band.is_copied}

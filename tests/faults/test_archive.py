@@ -53,10 +53,10 @@ def complex_numbers(path: Path) -> None:
     rewrite(path, lambda profile: profile.update(nodata=None), np.ones((1, *SHAPE), np.complex64))
 
 
-def palette(path: Path) -> None:
-    rewrite(path, lambda profile: profile.update(photometric="palette"), np.ones((1, *SHAPE), np.uint8))
-    with rasterio.open(path, "r+") as target:
-        target.write_colormap(1, {number: (number, number, number, 255) for number in range(256)})
+def alpha_that_is_none(path: Path) -> None:
+    values = np.zeros((4, *SHAPE), np.uint8)
+    values[3, : SHAPE[0] // 5] = np.arange(SHAPE[1]) % 250 + 3
+    rewrite(path, lambda profile: profile.update(photometric="RGB", alpha="YES", nodata=None), values)
 
 
 def flipped_bit(path: Path) -> None:
@@ -75,7 +75,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "cut at a half": (lambda path: cut(path, 0.5), {"TRUNCATED"}),
     "a bit flipped": (flipped_bit, {"DAMAGED"}),
     "complex numbers": (complex_numbers, {"NOT_SUPPORTED"}),
-    "a palette": (palette, {"NOT_SUPPORTED"}),
+    "alpha that is none": (alpha_that_is_none, {"ALPHA"}),
     "out of its folder": (swap_for_link, {"OUTSIDE"}),
     "a link to nothing": (lambda path: (path.unlink(), path.symlink_to("nothing")), {"NOT_READABLE"}),
     "changes while it is read": (lambda path: None, {"SOURCE_CHANGED"}),

@@ -31,12 +31,6 @@ def make_complex(path: Path, values: np.ndarray) -> None:
     write(path, values.astype("complex64"))
 
 
-def make_palette(path: Path, values: np.ndarray) -> None:
-    write(path, values.astype("uint8"), photometric="palette")
-    with rasterio.open(path, "r+") as target:
-        target.write_colormap(1, {i: (i, i, i, 255) for i in range(256)})
-
-
 def make_rpc_only(path: Path, values: np.ndarray) -> None:
     ones = [1.0] * 20
     model = RPC(
@@ -74,7 +68,6 @@ BAD_FILES = {
     "text": (make_text, "not a file that srcore reads"),
     "truncated": (make_truncated, "cut short"),
     "complex": (make_complex, "complex"),
-    "palette": (make_palette, "gdal_translate -expand rgb"),
     "rpc": (make_rpc_only, "RPCs"),
 }
 BAD_USES = {
@@ -82,6 +75,11 @@ BAD_USES = {
     "model": (["--model", "nope"], "unknown model 'nope'"),
     "scale": (["--scale", "3"], "does not have the scale; found 3"),
     "device": (["--device", "tpu"], "not one of auto, cpu, cuda"),
+    "numbers": (["--values", "classes"], "not one of auto, continuous, categorical, bits, circular"),
+    "numbers of a band": (["--values", "B9=bits"], "values names a band that is not there: B9"),
+    "range": (["--valid-range", "low,high"], "no LEAST,GREATEST"),
+    "empty range": (["--valid-range", "5,5"], "the valid range holds no numbers"),
+    "range of another dtype": (["--valid-range", "70000,80000"], "no number of band band 1 can lie in the valid range"),
     "stage": (["--until", "lunch"], "not one of plan"),
 }
 

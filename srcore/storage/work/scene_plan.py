@@ -96,13 +96,18 @@ class ScenePlan:
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
                 "hr": Path(value["hr"]) if value["hr"] else None,
-                "treatment": Treatment(**{**value["treatment"], "trust": _trust(value["treatment"]["trust"])}),
+                "treatment": _treatment(value["treatment"]),
             }
         )
 
 
-def _trust(value: Mapping[str, Any] | None) -> Trust | None:
-    return Trust.model_validate(value) if value else None
+def _treatment(value: Mapping[str, Any]) -> Treatment:
+    ends, trust = value["valid_range"], value["trust"]
+    told = {
+        "valid_range": None if ends is None else tuple(ends),
+        "trust": Trust.model_validate(trust) if trust else None,
+    }
+    return Treatment(**{**value, **told})
 
 
 def _tiles(value: dict[str, Any]) -> TilePlan:
