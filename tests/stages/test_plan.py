@@ -288,8 +288,8 @@ def test_a_scene_of_the_other_kind_is_refused(source: Path, volume: Path) -> Non
 def test_a_source_that_changes_while_its_header_is_read_is_refused(
     source: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def meanwhile(*args: Any) -> Any:
-        header = read_header(*args)
+    def meanwhile(*args: Any, **wishes: Any) -> Any:
+        header = read_header(*args, **wishes)
         if change == "grows":
             with source.open("ab") as file:
                 file.write(b"more")

@@ -37,10 +37,8 @@ def find_values(file: OpenFile, band: Band) -> Values:
     rule = file.wish.values
     if isinstance(rule, str) and rule != "auto":
         return rule
-    if _says_classes(file, band):
-        return "categorical"
     try:
-        return _by_names(file, band) or _by_a_look(file, band)
+        return "categorical" if _says_classes(file, band) else _by_names(file, band) or _by_a_look(file, band)
     except GDAL_ERRORS:
         return "continuous"  # INGEST reads all of it, and says which rows cannot be decoded
 

@@ -102,12 +102,9 @@ class ScenePlan:
 
 
 def _treatment(value: Mapping[str, Any]) -> Treatment:
-    ends, trust = value["valid_range"], value["trust"]
-    told = {
-        "valid_range": None if ends is None else tuple(ends),
-        "trust": Trust.model_validate(trust) if trust else None,
-    }
-    return Treatment(**{**value, **told})
+    ends = None if value["valid_range"] is None else tuple(value["valid_range"])
+    trust = Trust.model_validate(value["trust"]) if value["trust"] else None
+    return Treatment(**{**value, "valid_range": ends, "trust": trust})
 
 
 def _tiles(value: dict[str, Any]) -> TilePlan:
