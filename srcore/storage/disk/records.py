@@ -1,4 +1,7 @@
-"""Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed."""
+"""Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed.
+
+Their numbers are finite: JSON knows no others, and what Python writes for them no other program reads.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,10 @@ from srcore.storage.disk.files import hidden_beside, write_atomic
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON document, whole or not at all."""
+    """Write a JSON document, whole or not at all; StoreError for NaN or an infinity in it."""
+    data = json_bytes(value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json_bytes(value))
+    write_atomic(path, data)
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -74,5 +79,22 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """A JSON document as it is stored."""
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    """A JSON document as it is stored; StoreError for NaN or an infinity in it."""
+    try:
+        return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        found = _not_finite(value) or str(error)
+        raise StoreError("a record holds a number that JSON does not know", found, "report it: a fault here") from error
+
+
+def _not_finite(value: Any, where: str = "") -> str:
+    """Which number of a document is not finite; empty when all are."""
+    if isinstance(value, float):
+        return "" if isfinite(value) else f"{where.lstrip('.')} is {value}"
+    if isinstance(value, Mapping):
+        parts = [_not_finite(one, f"{where}.{key}") for key, one in value.items()]
+    elif isinstance(value, list | tuple):
+        parts = [_not_finite(one, f"{where}[{index}]") for index, one in enumerate(value)]
+    else:
+        return ""
+    return next(filter(None, parts), "")
