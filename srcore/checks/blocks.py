@@ -76,6 +76,20 @@ class Block:
         return self._known(total / np.prod(self.scale, dtype=self.work))
 
     @cached_property
+    def averaged_bicubic(self) -> NDArray[Any]:
+        """Bicubic SR averaged down (C, *core): one fixed 5 x 5 kernel on the LR, a column and a row."""
+        values = shrunk(self.around, MARGIN_PX - BICUBIC_PX).astype(self.work, copy=False)
+        size = 2 * BICUBIC_PX + 1
+        for axis in (-2, -1):
+            kernel = cubic_weights(self.scale[axis]).mean(dim=0).numpy().astype(self.work)
+            length = values.shape[axis] - 2 * BICUBIC_PX
+            taps = [values[..., k : k + length] if axis == -1 else values[..., k : k + length, :] for k in range(size)]
+            values = kernel[0] * taps[0]
+            for weight, tap in zip(kernel[1:], taps[1:], strict=True):
+                values += weight * tap
+        return values
+
+    @cached_property
     def low(self) -> NDArray[Any]:
         """Least SR pixel in each LR pixel (C, *core)."""
         return self._known(over_pixels(self.sr, self.scale, np.minimum).astype(self.work))

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, shrunk, sum_of_squares
+from srcore.checks.blocks import Block, sum_of_squares
 from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
-from srcore.models.blocks import cubic_weights
 
 
 class ConsistencyCheck:
@@ -31,7 +30,7 @@ class ConsistencyCheck:
         self.ours += sum_of_squares(difference)
         self.count += block.counts
         if self.compared:
-            theirs = averaged_bicubic(block) - block.lr
+            theirs = block.averaged_bicubic - block.lr
             self.bicubic += sum_of_squares(theirs if block.whole else np.where(block.valid, theirs, 0))
 
     def checks(self, limits: Mapping[str, Limit], bands: Sequence[BandSpread], why_not: str) -> list[Check]:
@@ -64,17 +63,3 @@ class ConsistencyCheck:
             "RMSE(mean of SR, LR) over RMSE(mean of bicubic, LR), worst band",
             "the model changes the radiometry",
         )
-
-
-def averaged_bicubic(block: Block) -> NDArray[Any]:
-    """Bicubic SR of a block, averaged down (C, *core): one fixed 5 x 5 kernel on the LR, a column and a row."""
-    values = shrunk(block.around, MARGIN_PX - BICUBIC_PX).astype(block.work, copy=False)
-    size = 2 * BICUBIC_PX + 1
-    for axis in (-2, -1):
-        kernel = cubic_weights(block.scale[axis]).mean(dim=0).numpy().astype(block.work)
-        length = values.shape[axis] - 2 * BICUBIC_PX
-        taps = [values[..., k : k + length] if axis == -1 else values[..., k : k + length, :] for k in range(size)]
-        values = kernel[0] * taps[0]
-        for weight, tap in zip(kernel[1:], taps[1:], strict=True):
-            values += weight * tap
-    return values

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import Block
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, shrunk
 from srcore.limits import Limit
 
 BY_CHANCE = 20
@@ -19,18 +20,27 @@ ULPS = 64
 
 
 def clipped_by(block: Block, ends: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-    """LR pixels (C, *core) whose mean the dtype may have moved: an SR pixel is at its end, which the LR around comes
-    as near to as it varies there."""
+    """LR pixels (C, *core) whose mean the dtype may have moved: an SR pixel in them is at its end, which the LR around
+    comes as near to as it varies there; and those that the same curve goes through, whose other half was not cut."""
     clipped = np.zeros(block.lr.shape, np.bool_)
     for band, (low, high) in enumerate(ends):
         least, most = block.low[band], block.high[band]
         if least.min(initial=high) <= low or most.max(initial=low) >= high:
             near_low, near_high = (values[band] for values in block.near)
             reach = near_high - near_low
-            clipped[band] = ((least <= low) & (near_low - reach <= low)) | (
-                (most >= high) & (near_high + reach >= high)
-            )
+            at_low = (least <= low) & (near_low - reach <= low)
+            at_high = (most >= high) & (near_high + reach >= high)
+            clipped[band] = _reached(at_low | at_high, block.around[band], (low, high))
     return clipped
+
+
+def _reached(at_end: NDArray[np.bool_], around: NDArray[Any], ends: tuple[float, float]) -> NDArray[np.bool_]:
+    """`at_end` (*core) and all within bicubic's reach of it in a slice; beyond the block the LR alone says what is at
+    an end."""
+    wide = shrunk((around <= ends[0]) | (around >= ends[1]), MARGIN_PX - BICUBIC_PX)
+    shrunk(wide, BICUBIC_PX)[...] = at_end
+    size = (1,) * (wide.ndim - 2) + (2 * BICUBIC_PX + 1,) * 2
+    return np.asarray(shrunk(ndimage.maximum_filter(wide, size), BICUBIC_PX))
 
 
 class EndsCheck:
@@ -53,8 +63,8 @@ class EndsCheck:
             if not lr.size:
                 continue
             up, down = self.piles[band]
-            up.add(most, block.near[1][band][seen])
-            down.add(least, block.near[0][band][seen])
+            up.add(most, lr, block.near[1][band][seen])
+            down.add(least, lr, block.near[0][band][seen])
             if least.min() <= low or most.max() >= high:
                 at_end = np.count_nonzero((lr <= low) | (lr >= high)), np.count_nonzero((least <= low) | (most >= high))
                 self.saturated[:, band] += at_end
@@ -94,30 +104,35 @@ class EndsCheck:
 
 class Pile:
     """How many values are equal to the greatest (`sign` 1) or the least (-1) of all, inside the ends of the dtype,
-    beyond what is no pile: a roof or a lake that has this number in the LR too, and as many as hold the whole number
-    before it."""
+    beyond what is no pile: an extreme that the LR does not reach, a roof or a lake that has this number in the LR too,
+    and as many as hold the whole number before it."""
 
     def __init__(self, sign: int, ends: tuple[float, float], step: float) -> None:
         self.sign, self.ends, self.step = sign, ends, step
-        self.extreme = -np.inf
+        self.extreme = self.lr = -np.inf
         self.apart = self.number = self.before = 0
         """At the extreme where the LR is not, at the extreme, and a step before it."""
 
-    def add(self, values: NDArray[Any], near: NDArray[Any]) -> None:
-        """Take values and the LR's own extremes around them into account."""
+    def add(self, values: NDArray[Any], lr: NDArray[Any], near: NDArray[Any]) -> None:
+        """Take values of the SR, the LR, and the LR's own extremes around them into account."""
         outwards = self.sign * values
+        self.lr = max(self.lr, float((self.sign * lr).max()))
         extreme = float(outwards.max())
         if extreme > self.extreme:
             self.before = self.number if self.step and extreme - self.step == self.extreme else 0
             self.extreme, self.apart, self.number = extreme, 0, 0
         at = outwards == self.extreme
-        same = max(self.step, ULPS * float(np.finfo(np.float32).eps) * abs(self.extreme))
         self.number += int(np.count_nonzero(at))
-        self.apart += int(np.count_nonzero(np.abs(near[at] - self.sign * self.extreme) > same))
+        self.apart += int(np.count_nonzero(np.abs(near[at] - self.sign * self.extreme) > self._same))
         if self.step:
             self.before += int(np.count_nonzero(outwards == self.extreme - self.step))
 
+    @property
+    def _same(self) -> float:
+        """Difference up to which two numbers are one."""
+        return max(self.step, ULPS * float(np.finfo(np.float32).eps) * abs(self.extreme))
+
     def found(self) -> int:
-        """The number; 0 when the extreme is an end of the dtype."""
+        """The number; 0 when the extreme is an end of the dtype, or beyond all of the LR: then nothing was cut off."""
         at_end = self.extreme >= self.ends[1] if self.sign > 0 else -self.extreme <= self.ends[0]
-        return 0 if at_end else self.apart - self.before
+        return 0 if at_end or self.extreme > self.lr + self._same else self.apart - self.before

@@ -1,16 +1,18 @@
 """Seams: jumps between neighbouring SR columns and rows, where tiles meet against elsewhere.
 
-The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is averaged along
-each border and divided by the mean range of the four LR pixels across it, which have the roads and shores of the scene
-but no tiles. The quotient, over its median at the borders of LR pixels around, is 1 where no seam is.
+The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is divided place by
+place by the range of the LR pixels around, which have the roads and shores of the scene but no tiles. The mean along a
+border, over its median at the borders of LR pixels around, is 1 where no seam is.
 
-What the LR explains is no seam. Where LR pixels differ, no jump counts for more than they differ by; and where they
-differ more than around, a shore lies along the border, and the quotient is divided by how much more.
+What the LR explains is no seam: one bright pixel counts for one place, however bright it is; places where nothing is
+to be seen do not count; and where the LR itself varies more along a border than around, a shore lies there, and the
+quotient is divided by how much more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,28 +21,33 @@ from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import MARGIN_PX, Block, middle_slice
-from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
 
 ROW_STEP = 9
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
 NEIGHBOURS = 12
 """LR pixels on each side that a border is compared with."""
-LEAST = 12
-"""Jumps behind a mean, at least."""
+LEAST, LEAST_AROUND = 12, 6
+"""Places behind a mean, and borders behind a median, at least."""
 EXPLAINED = 1.5
 """LR ranges that a jump counts for at most: a line of one SR pixel makes that much."""
-USUAL = 0.25
-"""Of the usual jump: keeps a border on which the LR happens to be smooth from looking like a seam."""
+STEPS = 2
+"""Jumps of the LR itself that are added to its range: a wall that stands on a border is no seam."""
+SMALL = 0.01
+"""LR ranges that are added to both sides of a quotient: between smooth borders there is little to compare."""
+ULPS = 64
+"""Roundings of float32 below which floats do not differ."""
 
 Profile = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""(C, n) each, for the border before every LR pixel: sums of jumps, sums of ranges, and how many they are."""
+"""(C, n) each, for the border before every LR pixel: sums of jumps in ranges, sums of ranges, and of how many."""
 
 
 class SeamCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, shape: Sequence[int], scale: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], scale: Sequence[int], step: float) -> None:
+        self.step = step
+        """Smallest difference of two numbers of the dtype: 1 for integers, 0 for floats."""
         self.scale = tuple(scale[-2:])
         self.shape = tuple(shape[-2:])
         self.strips: dict[tuple[int, int], Profile] = {}
@@ -84,39 +91,50 @@ class SeamCheck:
         seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1] & np.isfinite(jumps)
         across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
         first = (start + int(at[0])) // factor
-        ranges = _range_across(around[:, across].astype(block.work), first - along.start + MARGIN_PX, len(at))
-        jumps = np.where(ranges > 0, np.minimum(jumps, EXPLAINED * ranges), jumps)
+        ranges, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
+        seen &= (ranges > floor) | (jumps > 2 * floor)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            quotients = np.fmin(jumps / (ranges + floor), EXPLAINED)
         window = slice(first, first + len(at))
         strip = self._strip(axis, block.core[-1 - axis].start, len(values))
-        for total, part in zip(strip, (np.where(seen, jumps, 0), np.where(seen, ranges, 0), seen), strict=True):
+        for total, part in zip(strip, (np.where(seen, quotients, 0), np.where(seen, ranges, 0), seen), strict=True):
             total[:, window] += part.sum(axis=1, dtype=np.float64)
+
+    def _around(
+        self, around: NDArray[Any], across: NDArray[np.int64], first: int, count: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Range of the LR pixels around `count` borders (C, across, count), with STEPS times their own jump, and what
+        is no difference there; the first border lies before pixel `first` of the last axis."""
+        pixels = np.stack([around[:, across + k] for k in (-1, 0, 1)]).astype(np.float64)
+        parts = [slice(first + k, first + k + count) for k in range(-MARGIN_PX, MARGIN_PX)]
+        low = reduce(np.minimum, (pixels.min(axis=0)[..., part] for part in parts))
+        high = reduce(np.maximum, (pixels.max(axis=0)[..., part] for part in parts))
+        steps = _jump(*(pixels[1][..., part] for part in parts[1:-1]))
+        rounding = ULPS * float(np.finfo(np.float32).eps) * np.maximum(np.abs(low), np.abs(high))
+        return high - low + STEPS * steps, np.full(low.shape, self.step) if self.step else rounding
 
     def _strip(self, axis: int, across: int, bands: int) -> Profile:
         if (axis, across) not in self.strips:
-            jumps, ranges, numbers = np.zeros((3, bands, self.shape[axis]))
-            self.strips[axis, across] = (jumps, ranges, numbers)
+            quotients, ranges, numbers = np.zeros((3, bands, self.shape[axis]))
+            self.strips[axis, across] = (quotients, ranges, numbers)
         return self.strips[axis, across]
 
-    def checks(
-        self, limits: Mapping[str, Limit], bands: Sequence[BandSpread], cores: Sequence[int] | None
-    ) -> list[Check]:
+    def checks(self, limits: Mapping[str, Limit], cores: Sequence[int] | None) -> list[Check]:
         """The greatest ratio at a border of tiles of `cores` LR pixels; of whole columns, when that is not known."""
-        steps = np.array([[band.resolution] for band in bands])
-        found = [self._worst(axis, steps, None if cores is None else cores[axis - 2]) for axis in (0, 1)]
+        found = [self._worst(axis, None if cores is None else cores[axis - 2]) for axis in (0, 1)]
         ratios = [ratio for ratio in found if ratio is not None]
         if not ratios:
-            return [abstain("seams.step", "no border of tiles inside the scene, or too few valid pixels along it")]
-        basis = "mean jump across a border over the LR's range there, relative to the borders around, worst border"
+            return [abstain("seams.step", "no border of tiles inside the scene, or too little to see along it")]
+        basis = "mean jump across a border in ranges of the LR there, relative to the borders around, worst border"
         return [judge(limits, "seams.step", max(ratios), "x elsewhere", basis, "the tiles do not fit each other")]
 
-    def _worst(self, axis: int, steps: NDArray[np.float64], core: int | None) -> float | None:
+    def _worst(self, axis: int, core: int | None) -> float | None:
         """The greatest ratio of the axis; None when there is no border, or too little along it."""
         found = [np.zeros(0)]
         for profile in self._profiles(axis, whole=core is None):
-            ratios = _ratios(*profile, steps)[:, core :: core or 1]
+            ratios = _ratios(*profile)[:, core :: core or 1]
             # A seam goes through all bands; what only one of them has was there before.
-            seen = np.isfinite(ratios).all(axis=0)
-            found.append(np.median(ratios[:, seen], axis=0))
+            found.append(np.nanmedian(ratios[:, np.isfinite(ratios).any(axis=0)], axis=0))
         values = np.concatenate(found)
         return float(values.max()) if values.size else None
 
@@ -126,43 +144,29 @@ class SeamCheck:
         if not whole or not strips:
             return strips
         # Where borders are is not known: whole columns, so that chance has less to say.
-        jumps, ranges, numbers = (np.sum(parts, axis=0) for parts in zip(*strips, strict=True))
-        return [(jumps, ranges, numbers)]
+        quotients, ranges, numbers = (np.sum(parts, axis=0) for parts in zip(*strips, strict=True))
+        return [(quotients, ranges, numbers)]
 
 
 def _ratios(
-    jumps: NDArray[np.float64],
-    ranges: NDArray[np.float64],
-    numbers: NDArray[np.float64],
-    steps: NDArray[np.float64],
+    quotients: NDArray[np.float64], ranges: NDArray[np.float64], numbers: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """How much more the SR jumps at a border than around, beyond what the LR explains (C, n); NaN where too little is
-    seen. `steps` (C, 1): resolution of the bands."""
+    seen there or around."""
     enough = numbers >= max(LEAST, 0.25 * numbers.max(initial=0))
-    ours, theirs = jumps / np.fmax(numbers, 1), ranges / np.fmax(numbers, 1)
-    usual_jump = np.array(
-        [[np.median(band[seen]) if seen.any() else 0.0] for band, seen in zip(ours, enough, strict=True)]
-    )
-    floor = steps + USUAL * usual_jump + np.finfo(np.float64).tiny
-    quotient, size = (ours + floor) / (theirs + floor), theirs + floor
-    return np.where(enough, _over_around(quotient, enough) / np.maximum(1, _over_around(size, enough)), np.nan)
+    seen = ndimage.convolve1d(enough.astype(np.int64), np.ones(2 * NEIGHBOURS + 1), axis=1, mode="constant")
+    more = _over_around(quotients / np.fmax(numbers, 1), enough, SMALL)
+    larger = _over_around(ranges / np.fmax(numbers, 1), enough, float(np.finfo(np.float64).tiny))
+    inside = np.arange(enough.shape[1]) >= MARGIN_PX
+    inside &= inside[::-1]  # nearer to the scene's edge every tool has its own way
+    return np.where(enough & inside & (seen > LEAST_AROUND), more / np.maximum(1, larger), np.nan)
 
 
-def _over_around(values: NDArray[np.float64], enough: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(C, n) over the median of NEIGHBOURS on both sides."""
-    usual = float(np.median(values[enough])) if enough.any() else 1.0
+def _over_around(values: NDArray[np.float64], enough: NDArray[np.bool_], floor: float) -> NDArray[np.float64]:
+    """(C, n) over the median of NEIGHBOURS on both sides, `floor` added to both."""
+    usual = np.array([[np.median(band[seen]) if seen.any() else 0] for band, seen in zip(values, enough, strict=True)])
     around = ndimage.median_filter(np.where(enough, values, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
-    return np.asarray(values / around)
-
-
-def _range_across(around: NDArray[Any], first: int, count: int) -> NDArray[Any]:
-    """Greatest less least of the two LR pixels on each side of `count` borders (C, across, count), the first of which
-    lies before pixel `first` of the last axis."""
-    pixels = [around[..., first + k : first + k + count] for k in (-2, -1, 0, 1)]
-    low, high = pixels[0], pixels[0]
-    for one in pixels[1:]:
-        low, high = np.minimum(low, one), np.maximum(high, one)
-    return np.asarray(high - low)
+    return np.asarray((values + floor) / (around + floor))
 
 
 def _jump(before: NDArray[Any], left: NDArray[Any], right: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:

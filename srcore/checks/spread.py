@@ -99,14 +99,14 @@ class Spread:
 
     def _band(self, band: int) -> BandSpread:
         lr = self.sample(band)[0]
-        if not self.count[band] or not lr.size:
+        if not self.count[band]:
             return BandSpread(self.whole, 0, 0.0, 0.0, 0.0, 0.0, self._resolution(0.0, 0.0), 0.0)
         count = int(self.count[band])
         mean, square = self.sums[band] / count, self.squares[band] / count
         deviation = float(np.sqrt(max(square - mean**2, 0.0)))
-        low, high = np.percentile(lr.astype(np.float64), (2, 98))
+        low, high = np.percentile(lr.astype(np.float64), (2, 98)) if lr.size else (0.0, 0.0)
         span = max(float(high - low), deviation)
-        mode = float(np.unique(lr, return_counts=True)[1].max() / lr.size)
+        mode = float(np.unique(lr, return_counts=True)[1].max() / lr.size) if lr.size else 1.0
         most = float(self.most[band])
         resolution = self._resolution(most, span)
         return BandSpread(self.whole, count, float(self.pivot[band] + mean), deviation, span, most, resolution, mode)

@@ -90,9 +90,9 @@ class Suite:
         self.radiometry = RadiometryCheck(scene.ends, self.spread)
         self.ends = EndsCheck(scene.ends, scene.step)
         self.consistency = ConsistencyCheck(scene.bands, planar)
-        self.spectral = SpectralCheck(scene.bands)
+        self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)
-        self.seams = SeamCheck(scene.lr.shape, scene.scale)
+        self.seams = SeamCheck(scene.lr.shape, scene.scale, scene.step)
         self.sampler = PatchSampler(scene.lr.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
@@ -141,7 +141,7 @@ class Suite:
         patches = self.sampler.patches()
         return [
             *registration_checks(patches, bands, limits),
-            *self.seams.checks(limits, bands, scene.core if scene.tiled else None),
+            *self.seams.checks(limits, scene.core if scene.tiled else None),
             *detail_checks(patches, self.range, bands, limits),
             *wald_checks(patches, generate, bands, limits),
             *lpips_checks(patches, limits),

@@ -1,6 +1,6 @@
 """Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed.
 
-Their numbers are finite: JSON knows no others, and what Python writes for them no other program reads.
+Numbers of what others may read are finite: JSON knows no others. Sealed records are read by us alone, and hold any.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from srcore.storage.disk.files import hidden_beside, write_atomic
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all; StoreError for NaN or an infinity in it."""
-    data = json_bytes(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data)
+    _write(path, json_bytes(value))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON document with the sha256 of its content, whole or not at all."""
-    write_json(path, {**value, "seal": _seal(value)})
+    _write(path, _text({**value, "seal": _seal(value)}, allow_nan=True))
 
 
 def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
@@ -81,20 +78,15 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
 def json_bytes(value: Mapping[str, Any]) -> bytes:
     """A JSON document as it is stored; StoreError for NaN or an infinity in it."""
     try:
-        return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+        return _text(value, allow_nan=False)
     except ValueError as error:
-        found = _not_finite(value) or str(error)
-        raise StoreError("a record holds a number that JSON does not know", found, "report it: a fault here") from error
+        raise StoreError("a record holds a number that JSON does not know", str(error), "report it: a fault") from error
 
 
-def _not_finite(value: Any, where: str = "") -> str:
-    """Which number of a document is not finite; empty when all are."""
-    if isinstance(value, float):
-        return "" if isfinite(value) else f"{where.lstrip('.')} is {value}"
-    if isinstance(value, Mapping):
-        parts = [_not_finite(one, f"{where}.{key}") for key, one in value.items()]
-    elif isinstance(value, list | tuple):
-        parts = [_not_finite(one, f"{where}[{index}]") for index, one in enumerate(value)]
-    else:
-        return ""
-    return next(filter(None, parts), "")
+def _text(value: Mapping[str, Any], *, allow_nan: bool) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=allow_nan) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
