@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from srcore.checks import Check, abstain, judge
@@ -23,6 +24,8 @@ from srcore.limits import Limit
 
 UPSAMPLE = 100
 """Shifts are found to 1/100 LR pixel."""
+SOFTER_PX = 0.7
+"""Deviation of a Gaussian, in LR pixels: what aliases in an average stands still when the SR moves."""
 LEAST_TEXTURE = 2.0
 """Mean LR gradient in resolutions of the band below which a patch has nothing to hold on to."""
 LEAST_LIKENESS = 0.5
@@ -96,6 +99,7 @@ def _shift(patch: Patch, band: int, bands: Sequence[BandSpread]) -> tuple[float,
     length = np.sqrt((ours**2).sum() * (theirs**2).sum())
     if not (ours * theirs).sum() >= LEAST_LIKENESS * length > 0:
         return None
+    ours, theirs = (ndimage.gaussian_filter(one, SOFTER_PX, mode="nearest") for one in (ours, theirs))
     window = np.hanning(len(ours) + 2)[1:-1]
     shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
         theirs * window[:, None] * window, ours * window[:, None] * window, upsample_factor=UPSAMPLE, normalization=None
