@@ -23,8 +23,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from srcore.errors import SourceError
 
 PLAN = "plan.json"
 PUBLISHING = "publishing.json"
@@ -37,6 +40,18 @@ def safe_id(name: str) -> str:
         return name
     stub = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40] or "scene"
     return f"{stub}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def band_files(source: Path, bands: Sequence[str] | None) -> tuple[Path, ...]:
+    """The files of a scene: with '{band}' in `source` one for each of `bands`, else the one that it names.
+
+    SourceError when '{band}' has no bands to stand for.
+    """
+    if "{band}" not in str(source):
+        return (source,)
+    if not bands:
+        raise SourceError(f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4", code="BAD_SETTING")
+    return tuple(Path(str(source).replace("{band}", band)) for band in bands)
 
 
 @dataclass(frozen=True)

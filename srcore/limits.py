@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from srcore.errors import CatalogError
 
-VERSION = 1
+VERSION = 2
 """Of the table below; every report names it."""
 
 

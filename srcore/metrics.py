@@ -53,7 +53,7 @@ def spectral_angle(truth: NDArray[Any], test: NDArray[Any]) -> float:
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()) if cosine.size else 0.0
 
 
-def ergas(truth: NDArray[Any], test: NDArray[Any], scale: int) -> float:
+def ergas(truth: NDArray[Any], test: NDArray[Any], scale: float) -> float:
     """Relative dimensionless error of synthesis (Wald 2000) of images (C, Y, X): 0 when they are equal.
 
     100 / scale times the root of the mean over the bands of (RMSE / mean of the band) squared.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,26 +14,32 @@ if TYPE_CHECKING:
 
 
 def validate(
-    product: Annotated[Path, typer.Argument(metavar="SR", help="The product: a raster or NIfTI volume of any tool.")],
-    lr: Annotated[Path, typer.Option("--lr", help="What it was made from.")],
+    product: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SR", help="The product: a raster or NIfTI volume of any tool; '{band}' joins one file a band."
+        ),
+    ],
+    lr: Annotated[Path, typer.Option("--lr", help="What it was made from; '{band}' joins one file a band.")],
     hr: Annotated[Path | None, typer.Option("--hr", help="The true HR, where it is known.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands of the LR by name or number, comma-separated.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Take the limits of this dataset of the catalog.")] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check SR against its LR; exit 3 when a gate is not passed."""
+    """Check SR against its LR, at any whole scale on each axis; exit 3 when a gate is not passed."""
     from srcore.catalog import load_catalog
     from srcore.checks.pair import validate_pair
-    from srcore.limits import VERSION, with_changes
+    from srcore.limits import with_changes
 
     changes = {}
     if dataset is not None:
         entry = load_catalog(chosen_catalog(catalog)).dataset(dataset)
         changes = {name: change.model_dump(exclude_unset=True) for name, change in entry.checks.items()}
-    report = validate_pair(product, lr, with_changes(changes), hr)
+    names = tuple(bands.split(",")) if bands else None
+    report = validate_pair(product, lr, with_changes(changes), hr, bands=names)
     if as_json:
-        checks = [asdict(check) for check in report.checks]
-        print_json({"verdict": report.verdict, "limits": VERSION, "checks": checks})
+        print_json(report.to_json())
     else:
         _print(report)
     if report.failed_gates:
@@ -46,18 +51,27 @@ def _print(report: Report) -> None:
 
     table = Table("check", "", "value", "limit", "what was compared")
     for check in report.checks:
-        mark = "" if check.kind == "INFO" else "ok" if check.passed else check.kind
         table.add_row(
             check.id,
-            mark,
+            _mark(check),
             _value(check),
             "" if check.limit is None else str(check.limit),
             check.basis if check.passed else f"{check.basis}: {check.hint}",
         )
     out.print(table)
+    if report.not_measured:
+        out.print(f"{len(report.not_measured)} of {len(report.checks)} checks not measured: no basis for them here")
     out.print(report.verdict)
 
 
+def _mark(check: Check) -> str:
+    if check.state == "not measured":
+        return check.state
+    return "" if check.kind == "INFO" else "ok" if check.passed else check.kind
+
+
 def _value(check: Check) -> str:
+    if check.state == "not measured":
+        return ""
     value = check.value if isinstance(check.value, str) else f"{check.value:.4g}"
     return f"{value} {check.unit}".strip()

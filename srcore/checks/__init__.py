@@ -1,17 +1,21 @@
 """Checks of a product against its LR, one family a file. Findings, not exceptions: all are collected.
 
 `suite.Suite` takes the scene block by block and runs every family; `pair` does so for two files of any origin.
+A check that has no basis in a scene says so and stops nothing; one that comes to no finite number where it has a limit
+is not passed. Neither gives NaN or infinity as a value: a report is JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from math import isfinite, isnan
+from typing import Any, Literal
 
-from srcore.limits import Limit
+from srcore.limits import VERSION, Limit
 
 Kind = Literal["GATE", "WARN", "INFO"]
+State = Literal["measured", "not measured"]
 Verdict = Literal["published", "degraded", "quarantined"]
 
 
@@ -24,12 +28,14 @@ class Check:
     """GATE stops the product, WARN is told, INFO is a figure."""
     passed: bool
     value: float | str
+    """Finite; words where there is no number."""
     unit: str = ""
     limit: float | str | None = None
     basis: str = ""
-    """What was compared with what."""
+    """What was compared with what; why nothing was, where it was not measured."""
     hint: str = ""
     """What to look at when it does not pass."""
+    state: State = "measured"
 
 
 @dataclass(frozen=True)
@@ -49,21 +55,42 @@ class Report:
         """Gates that were not passed."""
         return [check for check in self.checks if check.kind == "GATE" and not check.passed]
 
+    @property
+    def not_measured(self) -> list[Check]:
+        """Checks that had nothing to say here."""
+        return [check for check in self.checks if check.state == "not measured"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json: finite numbers and words."""
+        return {
+            "verdict": self.verdict,
+            "limits": VERSION,
+            "not_measured": len(self.not_measured),
+            "checks": [asdict(check) for check in self.checks],
+        }
+
 
 def judge(
     limits: Mapping[str, Limit], name: str, value: float, unit: str, basis: str, hint: str = "", *, of: str = ""
 ) -> Check:
-    """A value against its limits, those of `of` if given: the gate when it is crossed or alone, else the warning."""
-    limit = limits.get(of or name, Limit())
+    """A value against its limits, those of `of` if given: the gate when it is crossed or alone, else the warning.
+
+    A value that is not finite passes no limit, and is no figure.
+    """
+    value, limit = float(value), limits.get(of or name, Limit())
     kind: Kind = "INFO"
     bound = None
     if limit.gate is not None and (limit.warn is None or limit.worse(value, limit.gate)):
         kind, bound = "GATE", limit.gate
     elif limit.warn is not None:
         kind, bound = "WARN", limit.warn
-    return Check(name, kind, not limit.worse(value, bound), value, unit, bound, basis, hint)
+    if isfinite(value):
+        return Check(name, kind, not limit.worse(value, bound), value, unit, bound, basis, hint)
+    if bound is None:
+        return abstain(name, f"{basis}: no finite number came out")
+    return Check(name, kind, False, "not a number" if isnan(value) else "infinite", unit, bound, basis, hint)
 
 
 def abstain(name: str, reason: str) -> Check:
     """A check that has nothing to say here, and why."""
-    return Check(name, "INFO", True, "not measured", "", None, reason)
+    return Check(name, "INFO", True, "not measured", basis=reason, state="not measured")

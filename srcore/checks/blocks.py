@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from srcore.models.blocks import CubicUpsample
+from srcore.models.blocks import CubicUpsample, cubic_weights
 from srcore.radiometry import nearest
 from srcore.tiling import Window
 
@@ -19,6 +19,8 @@ MARGIN_PX = 3
 """LR pixels around a block, on the axes of a slice: what bicubic needs to know a pixel beside the block too."""
 BICUBIC_PX = CubicUpsample.margin_px
 """LR pixels around what bicubic enlarges."""
+HUGE = 1e30
+"""From here on sums of a few float32 may leave float32."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,41 @@ class Block:
 
     @cached_property
     def work(self) -> np.dtype[Any]:
-        """float32 where it holds every number of the dtype and sums of a few, else float64."""
-        small = self.sr.dtype.itemsize <= 2 or self.sr.dtype == np.float32
-        return np.dtype(np.float32 if small else np.float64)
+        """float32 where it holds every number of the block and sums of a few, else float64."""
+        if self.sr.dtype == np.float32:
+            return np.dtype(np.float64 if np.abs(self.around).max(initial=0) > HUGE else np.float32)
+        return np.dtype(np.float32 if self.sr.dtype.itemsize <= 2 else np.float64)
 
     @property
     def bicubic(self) -> NDArray[np.float64]:
-        """(C, *core * scale), of the LR; computed at every call."""
-        return bicubic(shrunk(self.around, MARGIN_PX - BICUBIC_PX), self.scale[-1])
+        """(C, *core * scale), of the LR, where slices stay what they are; computed at every call."""
+        return bicubic(shrunk(self.around, MARGIN_PX - BICUBIC_PX), self.scale[-2:])
+
+    @cached_property
+    def near(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Least and greatest LR pixel of the 3 x 3 around each (C, *core), in its own slice."""
+        around = shrunk(self.around, MARGIN_PX - 1).astype(self.work, copy=False)
+        return over_3x3(around, np.minimum), over_3x3(around, np.maximum)
 
     @cached_property
     def averaged(self) -> NDArray[Any]:
         """Mean of the SR pixels in each LR pixel (C, *core); the LR itself where that is invalid."""
         total = over_pixels(self.sr.astype(self.work, copy=False), self.scale, np.add)
         return self._known(total / np.prod(self.scale, dtype=self.work))
+
+    @cached_property
+    def averaged_bicubic(self) -> NDArray[Any]:
+        """Bicubic SR averaged down (C, *core): one fixed 5 x 5 kernel on the LR, a column and a row."""
+        values = shrunk(self.around, MARGIN_PX - BICUBIC_PX).astype(self.work, copy=False)
+        size = 2 * BICUBIC_PX + 1
+        for axis in (-2, -1):
+            kernel = cubic_weights(self.scale[axis]).mean(dim=0).numpy().astype(self.work)
+            length = values.shape[axis] - 2 * BICUBIC_PX
+            taps = [values[..., k : k + length] if axis == -1 else values[..., k : k + length, :] for k in range(size)]
+            values = kernel[0] * taps[0]
+            for weight, tap in zip(kernel[1:], taps[1:], strict=True):
+                values += weight * tap
+        return values
 
     @cached_property
     def low(self) -> NDArray[Any]:
@@ -108,13 +131,17 @@ def middle_slice(values: NDArray[Any]) -> NDArray[Any]:
     return values if values.ndim == 3 else values[:, values.shape[1] // 2]
 
 
-def bicubic(around: NDArray[Any], scale: int) -> NDArray[np.float64]:
-    """Bicubic SR (..., y * s, x * s) of an LR with BICUBIC_PX more on each side (..., y + 4, x + 4)."""
-    upsample = CubicUpsample(scale).double()
-    slices = torch.from_numpy(np.ascontiguousarray(around, np.float64)).reshape(-1, 1, *around.shape[-2:])
-    with torch.inference_mode():
-        up = upsample(slices)
-    return up.reshape(*around.shape[:-2], *up.shape[-2:]).numpy()  # type: ignore[no-any-return]
+def bicubic(around: NDArray[Any], scale: int | Sequence[int]) -> NDArray[np.float64]:
+    """Bicubic SR (..., y * s, x * s) of an LR with BICUBIC_PX more on each side (..., y + 4, x + 4).
+
+    `scale` is one number for both axes, or one each.
+    """
+    values = np.asarray(around, np.float64)
+    for axis, factor in zip((-2, -1), (scale, scale) if isinstance(scale, int) else scale, strict=True):
+        along = np.moveaxis(values, axis, -1)
+        phases = sliding_window_view(along, 2 * BICUBIC_PX + 1, axis=-1) @ cubic_weights(factor).numpy().T
+        values = np.moveaxis(phases.reshape(*along.shape[:-1], -1), -1, axis)
+    return np.ascontiguousarray(values)
 
 
 def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -126,6 +153,12 @@ def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:
 def average_down(sr: NDArray[Any], scale: Sequence[int]) -> NDArray[np.float64]:
     """Mean of the SR pixels (C, *n * scale) in each LR pixel: (C, *n)."""
     return np.asarray(over_pixels(sr.astype(np.float64), scale, np.add) / np.prod(scale))
+
+
+def over_3x3(values: NDArray[Any], operation: np.ufunc) -> NDArray[Any]:
+    """(..., y + 2, x + 2) to (..., y, x)"""
+    rows = operation(operation(values[..., :-2, :], values[..., 1:-1, :]), values[..., 2:, :])
+    return np.asarray(operation(operation(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:]))
 
 
 def over_pixels(values: NDArray[Any], scale: Sequence[int], operation: np.ufunc) -> NDArray[Any]:

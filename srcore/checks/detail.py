@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, average_down, bicubic, shrunk
+from srcore.checks.blocks import BICUBIC_PX, Block, average_down, bicubic
 from srcore.checks.patches import Patch
+from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
 
 BEYOND = 0.5
 """An SR pixel is beyond its neighbourhood when it leaves the LR's 3 x 3 range by more than this share of it."""
-FLOOR_STEPS = 4.0
-"""Range below which a neighbourhood counts as so wide, in steps of the dtype."""
+FLOOR_STEPS, FLOOR_ULPS = 4.0, 64.0
+"""Range below which a neighbourhood counts as so wide, in steps of whole numbers, or in roundings of float32."""
 
 
 class RangeCheck:
@@ -28,12 +29,17 @@ class RangeCheck:
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
-        near = shrunk(block.around, MARGIN_PX - 1).astype(block.work, copy=False)
-        low, high = _over_3x3(near, np.minimum), _over_3x3(near, np.maximum)
-        allowed = BEYOND * np.maximum(high - low, max(FLOOR_STEPS * self.step, 1e-9))
+        low, high = block.near
+        allowed = BEYOND * np.maximum(high - low, self._floor(low, high))
         beyond = (block.high > high + allowed) | (block.low < low - allowed)
         self.beyond += int(np.count_nonzero(beyond & block.valid))
         self.count += int(np.count_nonzero(block.valid))
+
+    def _floor(self, low: NDArray[Any], high: NDArray[Any]) -> Any:
+        """Range below which a neighbourhood counts as so wide."""
+        if self.step:
+            return FLOOR_STEPS * self.step
+        return FLOOR_ULPS * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))
 
     @property
     def share(self) -> float:
@@ -41,14 +47,8 @@ class RangeCheck:
         return self.beyond / max(self.count, 1)
 
 
-def _over_3x3(values: NDArray[Any], operation: np.ufunc) -> NDArray[Any]:
-    """(..., y + 2, x + 2) to (..., y, x)"""
-    rows = operation(operation(values[..., :-2, :], values[..., 1:-1, :]), values[..., 2:, :])
-    return np.asarray(operation(operation(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:]))
-
-
 def detail_checks(
-    patches: Sequence[Patch], beyond: RangeCheck, step: float, limits: Mapping[str, Limit]
+    patches: Sequence[Patch], beyond: RangeCheck, bands: Sequence[BandSpread], limits: Mapping[str, Limit]
 ) -> list[Check]:
     """Detail of the SR over detail of bicubic in the least and in the most detailed band, and values out of range."""
     checks = [
@@ -62,30 +62,28 @@ def detail_checks(
         ),
     ]
     if not patches:
-        return [*checks, abstain("detail.least", "no patch of valid pixels")]
+        return [*checks, *(abstain(f"detail.{name}", "no patch of valid pixels") for name in ("least", "most"))]
     sums = np.array([[_energy(patch.sr, patch.scale), _energy(patch.bicubic, patch.scale)] for patch in patches])
     ours, theirs = np.sqrt(sums.mean(axis=0))  # (B,) each
-    ratio = ours / np.maximum(np.hypot(theirs, step / 12**0.5), 1e-12)
+    steps = np.array([bands[band].resolution for band in patches[0].bands])
+    known = np.isfinite(ours) & np.isfinite(theirs) & (theirs > steps)
+    if not known.any():  # a flat band has no detail to lose
+        why = "bicubic has no detail here to compare with"
+        return [*checks, *(abstain(f"detail.{name}", why) for name in ("least", "most"))]
+    ratio = (ours / np.hypot(theirs, steps / 12**0.5))[known]
     basis = "RMS of what is beyond the SR's own average, over bicubic's"
-    least = judge(limits, "detail.least", float(ratio.min()), "x bicubic", f"{basis}, least band", "the SR is blurred")
-    if float(theirs.min()) < step:  # a flat band has no detail to lose
-        least = judge({}, "detail.least", float(ratio.min()), "x bicubic", f"{basis}, least band")
+    least, most = float(ratio.min()), float(ratio.max())
+    blurred, made_up = "the SR is blurred", "texture that the LR does not hint at"
     return [
         *checks,
-        least,
-        judge(
-            limits,
-            "detail.most",
-            float(ratio.max()),
-            "x bicubic",
-            f"{basis}, most detailed band",
-            "texture that the LR does not hint at",
-        ),
+        judge(limits, "detail.least", least, "x bicubic", f"{basis}, least band", blurred),
+        judge(limits, "detail.most", most, "x bicubic", f"{basis}, most detailed band", made_up),
     ]
 
 
-def _energy(sr: NDArray[Any], scale: int) -> NDArray[np.float64]:
+def _energy(sr: NDArray[Any], scale: tuple[int, int]) -> NDArray[np.float64]:
     """Mean square (B,) of an SR (B, Y * s, X * s) minus bicubic of its own average: what no LR pixel decides."""
-    own = average_down(sr, (scale, scale))
-    high = shrunk(sr, BICUBIC_PX * scale) - bicubic(own, scale)
+    own = average_down(sr, scale)
+    rows, columns = (slice(BICUBIC_PX * factor, -BICUBIC_PX * factor) for factor in scale)
+    high = sr[:, rows, columns] - bicubic(own, scale)
     return np.asarray((high**2).mean(axis=(1, 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, nan
 
 import numpy as np
 
@@ -26,8 +27,10 @@ def drift_checks(
     """
     found = []
     for check in checks:
-        past = np.array([one[check.id] for one in history if isinstance(one.get(check.id), (int, float))])
-        if check.id not in FIGURES or isinstance(check.value, str) or len(past) < LEAST:
+        if check.id not in FIGURES or isinstance(check.value, str):
+            continue
+        past = np.array([one[check.id] for one in history if isfinite(one.get(check.id, nan))])
+        if len(past) < LEAST:
             continue
         middle = float(np.median(past))
         spread = max(1.4826 * float(np.median(np.abs(past - middle))), 0.02 * abs(middle), 1e-9)

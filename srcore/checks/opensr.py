@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from srcore.checks import Check, judge
+from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import average_down
 from srcore.checks.patches import Patch
 from srcore.limits import Limit
@@ -60,11 +60,11 @@ class OpenSr:
 
 def compare(lr: NDArray[Any], sr: NDArray[Any], hr: NDArray[Any]) -> OpenSr:
     """The figures of sr (C, Y, X) against lr (C, Y / s, X / s) and hr (C, Y, X)."""
-    scale = sr.shape[-1] // lr.shape[-1]
+    scale = tuple(fine // coarse for fine, coarse in zip(sr.shape[1:], lr.shape[1:], strict=True))
     low, high = np.percentile(hr, (2, 98), axis=(1, 2))
-    span = np.maximum(high - low, 1e-12)[:, None, None]
+    span = np.where(high > low, high - low, 1.0)[:, None, None]
     lr, sr, hr = (np.asarray(values, np.float64) / span for values in (lr, sr, hr))
-    averaged = average_down(sr, (scale, scale))
+    averaged = average_down(sr, scale)
     enlarged = np.stack([ndimage.zoom(band, scale, order=1, mode="grid-mirror", grid_mode=True) for band in lr])
     harmonised = _harmonised(sr, hr)
     cut = (slice(None), slice(BORDER_PX, -BORDER_PX), slice(BORDER_PX, -BORDER_PX))
@@ -119,9 +119,10 @@ def _shift(truth: NDArray[Any], moved: NDArray[Any]) -> tuple[float, float]:
 
 def opensr_checks(patches: Sequence[Patch], limits: Mapping[str, Limit]) -> list[Check]:
     """Mean figures of the patches whose HR is known; none without."""
-    known = [patch for patch in patches if patch.hr is not None and patch.hr.shape[-1] > 3 * BORDER_PX]
+    given = [patch for patch in patches if patch.hr is not None and min(patch.hr.shape[1:]) > 3 * BORDER_PX]
+    known = [patch for patch in given if np.isfinite(patch.sr).all()]
     if not known:
-        return []
+        return [abstain("opensr.improvement", "no patch with numbers alone")] if given else []
     rows = [astuple(compare(patch.lr, patch.sr, patch.hr)) for patch in known if patch.hr is not None]
     figures = OpenSr(*np.mean(rows, axis=0))
     basis = f"opensr-test (Aybar et al. 2024) on {len(known)} patches against the true HR"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,15 +15,18 @@ from srcore.checks.geometry import corner_shift_px, crs_name, same_crs
 from srcore.checks.suite import Scene, Suite
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.layout import band_files
 from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.storage.cut import cut
 from srcore.storage.header import Header
-from srcore.storage.scene import SceneReader, hr_header, open_scene, read_header
+from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
 from srcore.tiling import TilePlan
 
 CORE_PX = 512
 """LR pixels along a block."""
+SLICES = 8
+"""Slices of a volume in a block."""
 DISJOINT = 0.5
 """Share of the scene by which corners may lie apart; beyond, the two show different places."""
 
@@ -34,38 +37,50 @@ def validate_pair(
     limits: Mapping[str, Limit],
     hr_path: Path | None = None,
     progress: Progress = silent,
+    bands: Sequence[str] | None = None,
 ) -> Report:
     """Every check that two files (and the true HR) allow.
 
-    SourceError or GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size
-    that is no whole multiple, another place, other bands, nodata that only the LR has.
+    `bands`: names or numbers of the LR's bands; with '{band}' in a path, each is a file of its own. SourceError or
+    GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size that is no whole
+    multiple on every axis, another place, other bands, nodata that only the LR has.
     """
-    lr = read_header([lr_path])
+    lr = read_header(band_files(lr_path, bands), bands=bands)
+    sr_files = band_files(sr_path, bands)
     try:
-        sr = read_header([sr_path], lr.kind, alpha="auto" if lr.alpha is None else "mask")
+        sr = header_like(sr_files, lr, bands)
     except SourceError as error:
         if error.code != "TRUNCATED":
             raise
         return Report((unreadable(error),))
     scale = comparable(lr, sr)
-    shape = lr.grid.shape
-    core = (*(min(8, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
-    tiles = TilePlan(shape, core, (0,) * (len(shape) - 2) + (MARGIN_PX,) * 2, scale)
-    scene = Scene(
-        lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, tuple(band.nodata for band in sr.bands)
-    )
-    suite = Suite(scene, limits)
+    hr = hr_header(band_files(hr_path, bands), lr, sr) if hr_path else None
+    suite = Suite(_scene(lr, sr, scale), limits)
     try:
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
-            hr = stack.enter_context(open_scene(hr_header(hr_path, lr, sr))) if hr_path else None
-            for block in _blocks(tiles, readers[0], readers[1], progress):
-                suite.add(block, hr.read(block.window_hr) if hr is not None else None)
+            truth = stack.enter_context(open_scene(hr)) if hr else None
+            for block in _blocks(_tiles(lr, scale), readers[0], readers[1], progress):
+                suite.add(block, truth.read(block.window_hr) if truth is not None else None)
     except SourceError as error:
-        if str(sr_path) not in str(error):
+        if not any(str(path) in str(error) for path in sr_files):
             raise
         return Report((unreadable(error),))
-    return Report((*(overview_checks(sr_path, limits) if sr.format == "raster" else []), *suite.checks()))
+    overviews = [check for path in sr_files if sr.format == "raster" for check in overview_checks(path, limits)]
+    return Report((*overviews, *suite.checks()))
+
+
+def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
+    """Blocks of the scene with the margin of the checks."""
+    shape = lr.grid.shape
+    core = (*(min(SLICES, n) for n in shape[:-2]), *(min(CORE_PX, n) for n in shape[-2:]))
+    return TilePlan(shape, core, (0,) * (len(shape) - 2) + (MARGIN_PX,) * 2, scale)
+
+
+def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
+    nodata = tuple(band.nodata for band in sr.bands)
+    core = _tiles(lr, scale).core
+    return Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata)
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:
@@ -99,15 +114,14 @@ def comparable(lr: Header, sr: Header) -> tuple[int, ...]:
 
 def _scale(lr: Grid, sr: Grid) -> tuple[int, ...]:
     whole = len(lr.shape) == len(sr.shape) and all(b % a == 0 for a, b in zip(lr.shape, sr.shape, strict=True))
-    scale = tuple(b // a for a, b in zip(lr.shape, sr.shape, strict=True)) if whole else ()
-    if not whole or scale[-1] != scale[-2] or any(s != 1 for s in scale[:-2]):
+    if not whole:
         raise GridError(
             "the size of the SR is no whole multiple of the LR's",
             f"{' x '.join(map(str, sr.shape))} and {' x '.join(map(str, lr.shape))}",
-            "crop to a whole multiple, the same on rows and columns",
+            "crop to a whole multiple on every axis",
             code="NOT_A_MULTIPLE",
         )
-    return scale
+    return tuple(b // a for a, b in zip(lr.shape, sr.shape, strict=True))
 
 
 def _round(grid: Grid) -> str:

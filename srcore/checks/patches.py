@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, bicubic, middle_slice, shrunk
+from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, average_down, bicubic, middle_slice, shrunk
 
 CELLS = 4
 """The scene is divided into CELLS x CELLS; each gives its most textured patch."""
@@ -32,8 +32,9 @@ class Patch:
     around: NDArray[Any]
     """LR (B, side + 4, side + 4)"""
     sr: NDArray[Any]
-    """(B, side * s, side * s)"""
-    scale: int
+    """(B, side * s, side * s), as all that is fine"""
+    scale: tuple[int, int]
+    """Of rows and columns."""
     texture: float
     hr: NDArray[Any] | None = None
     """The true HR (B, side * s, side * s), where it is known and valid."""
@@ -42,6 +43,11 @@ class Patch:
     def lr(self) -> NDArray[Any]:
         """(B, side, side)"""
         return shrunk(self.around, BICUBIC_PX)
+
+    @cached_property
+    def averaged(self) -> NDArray[np.float64]:
+        """Mean of the SR pixels in each LR pixel (B, side, side)."""
+        return average_down(self.sr, self.scale)
 
     @cached_property
     def bicubic(self) -> NDArray[np.float64]:
@@ -73,16 +79,17 @@ class PatchSampler:
     def _offer(self, block: Block, start: tuple[int, int], hr: tuple[NDArray[Any], NDArray[np.bool_]] | None) -> None:
         around, sr, sr_valid = (middle_slice(v) for v in (block.around, block.sr, block.sr_valid))
         around = shrunk(around, MARGIN_PX - BICUBIC_PX)
-        side, scale = self.side, block.scale[-1]
+        side, scale = self.side, (block.scale[-2], block.scale[-1])
         centre = [(w.start + s + side / 2) / n for w, s, n in zip(block.core[-2:], start, self.shape, strict=True)]
         cell = (int(centre[0] * CELLS), int(centre[1] * CELLS))
         y, x = start
         size = side + 2 * BICUBIC_PX
         lr = around[list(self.bands), y : y + size, x : x + size].astype(np.float64)
-        texture = float(np.abs(np.diff(lr, axis=-1)).mean() + np.abs(np.diff(lr, axis=-2)).mean())
+        texture = texture_of(lr)
         if not np.isfinite(texture) or (cell in self.best and self.best[cell].texture >= texture):
             return
-        window = (list(self.bands), slice(y * scale, (y + side) * scale), slice(x * scale, (x + side) * scale))
+        rows, columns = (slice(a * s, (a + side) * s) for a, s in zip(start, scale, strict=True))
+        window = (list(self.bands), rows, columns)
         values, seen = sr[window].astype(np.float64), sr_valid[window]
         if not seen.all():
             values = np.where(seen, values, bicubic(lr, scale))
@@ -94,6 +101,11 @@ class PatchSampler:
     def patches(self) -> list[Patch]:
         """The patches, in raster order of their cells."""
         return [self.best[cell] for cell in sorted(self.best)]
+
+
+def texture_of(values: NDArray[Any]) -> float:
+    """Mean gradient along both axes of (..., y, x)."""
+    return float(np.abs(np.diff(values, axis=-1)).mean() + np.abs(np.diff(values, axis=-2)).mean())
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -31,7 +31,8 @@ def lpips_checks(patches: Sequence[Patch], limits: Mapping[str, Limit]) -> list[
     pairs = [(patch, patch.hr) for patch in patches if patch.hr is not None and min(patch.hr.shape[1:]) >= SMALLEST_PX]
     if not pairs:
         return []
-    if missing := _missing():
+    missing = _missing() if all(np.isfinite(patch.sr).all() for patch, _ in pairs) else "the SR has NaN or Inf"
+    if missing:
         return [abstain("reference.lpips", missing)]
     rows = [[distance(image, hr) for image in (patch.sr, patch.bicubic)] for patch, hr in pairs]
     ours, bicubic = (float(value) for value in np.mean(rows, axis=0))

@@ -1,9 +1,10 @@
 """Registration: the SR lies where the LR lies.
 
-SR and bicubic of the LR are compared by cross-correlation of patches that are spread over the scene: Hann window,
-no spectral normalisation (it would weigh the frequencies that only one of the two has), peak refined by a matrix
-DFT (Guizar-Sicairos et al. 2008). A shift that grows over the scene, as `align_corners` makes it, is found by a
-straight line through the patches, read at the scene's corners.
+The SR averaged down and the LR are compared by cross-correlation of patches that are spread over the scene: at the
+LR's size, because where in an LR pixel a point lies no LR can tell; Hann window, no spectral normalisation (it would
+weigh the frequencies that only one of the two has), peak refined by a matrix DFT (Guizar-Sicairos et al. 2008). A
+shift that grows over the scene, as `align_corners` makes it, is found by a straight line through the patches, read at
+the scene's corners.
 """
 
 from __future__ import annotations
@@ -13,32 +14,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.patches import Patch
+from srcore.checks.patches import Patch, texture_of
+from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
 
-UPSAMPLE = 50
-"""Shifts are found to 1/50 SR pixel."""
+UPSAMPLE = 100
+"""Shifts are found to 1/100 LR pixel."""
+SOFTER_PX = 0.7
+"""Deviation of a Gaussian, in LR pixels: what aliases in an average stands still when the SR moves."""
 LEAST_TEXTURE = 2.0
-"""Mean LR gradient in steps of the dtype below which a patch has nothing to hold on to."""
+"""Mean LR gradient in resolutions of the band below which a patch has nothing to hold on to."""
 LEAST_LIKENESS = 0.5
-"""Correlation of SR and bicubic below which a patch says nothing of where it lies."""
+"""Correlation of averaged SR and LR below which a patch says nothing of where it lies."""
 
 
-def registration_checks(patches: Sequence[Patch], step: float, limits: Mapping[str, Limit]) -> list[Check]:
+def registration_checks(
+    patches: Sequence[Patch], bands: Sequence[BandSpread], limits: Mapping[str, Limit]
+) -> list[Check]:
     """Median shift of the quadrants, and the shift at the corners of the scene."""
-    found = [
-        _shift(patch, turn % len(patch.bands))
-        for turn, patch in enumerate(patches)
-        if patch.texture >= LEAST_TEXTURE * step
-    ]
-    rows = [(patch.at, shift) for patch, shift in zip(patches, found, strict=False) if shift is not None]
+    found = [(patch.at, _shift(patch, turn % len(patch.bands), bands)) for turn, patch in enumerate(patches)]
+    rows = [(at, shift) for at, shift in found if shift is not None]
     if not rows:
         return [abstain("registration.shift", "no patch with enough valid texture")]
     at, shifts = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    basis = "cross-correlation of SR and bicubic, median of the patches of a quadrant, worst quadrant"
+    basis = "cross-correlation of averaged SR and LR, median of the patches of a quadrant, worst quadrant"
     checks = [
         judge(
             limits,
@@ -86,15 +89,19 @@ def _at_corners(at: NDArray[Any], shifts: NDArray[Any]) -> float:
     return float(max(ends))
 
 
-def _shift(patch: Patch, band: int) -> tuple[float, float] | None:
-    """Rows and columns that one band of the SR lies beside bicubic, in SR pixels."""
-    ours, theirs = patch.sr[band], patch.bicubic[band]
-    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
-    size = np.sqrt((ours**2).sum() * (theirs**2).sum())
-    if not size > 0 or (ours * theirs).sum() / size < LEAST_LIKENESS:
+def _shift(patch: Patch, band: int, bands: Sequence[BandSpread]) -> tuple[float, float] | None:
+    """Rows and columns that one band of the SR lies beside the LR, in SR pixels; None where the patch does not say."""
+    ours, theirs = patch.averaged[band], patch.lr[band]
+    size = float(np.abs(theirs - theirs.mean()).max())
+    if not 0 < size < np.inf or texture_of(theirs) < LEAST_TEXTURE * bands[patch.bands[band]].resolution:
         return None
+    ours, theirs = (ours - ours.mean()) / size, (theirs - theirs.mean()) / size
+    length = np.sqrt((ours**2).sum() * (theirs**2).sum())
+    if not (ours * theirs).sum() >= LEAST_LIKENESS * length > 0:
+        return None
+    ours, theirs = (ndimage.gaussian_filter(one, SOFTER_PX, mode="nearest") for one in (ours, theirs))
     window = np.hanning(len(ours) + 2)[1:-1]
     shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
         theirs * window[:, None] * window, ours * window[:, None] * window, upsample_factor=UPSAMPLE, normalization=None
     )[0]
-    return float(-shift[0]), float(-shift[1])
+    return float(-shift[0]) * patch.scale[0], float(-shift[1]) * patch.scale[1]

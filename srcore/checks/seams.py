@@ -1,13 +1,18 @@
 """Seams: jumps between neighbouring SR columns and rows, where tiles meet against elsewhere.
 
-The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is averaged along
-each border, for the SR and for bicubic, which knows the roads and shores of the LR but no tiles. Their quotient is
-divided by its median over the borders of LR pixels around: 1 is no seam.
+The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is divided place by
+place by the range of the LR pixels around, which have the roads and shores of the scene but no tiles. The mean along a
+border, over its median at the borders of LR pixels around, is 1 where no seam is.
+
+What the LR explains is no seam: one bright pixel counts for one place, however bright it is; places where nothing is
+to be seen do not count; and where the LR itself varies more along a border than around, a shore lies there, and the
+quotient is divided by how much more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,141 +20,154 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
-from srcore.checks.blocks import BICUBIC_PX, MARGIN_PX, Block, middle_slice
+from srcore.checks.blocks import MARGIN_PX, Block, middle_slice
 from srcore.limits import Limit
-from srcore.models.blocks import cubic_weights
 
 ROW_STEP = 9
 """Every so many SR rows are looked at across columns, and columns across rows: odd, to see all phases."""
 NEIGHBOURS = 12
 """LR pixels on each side that a border is compared with."""
-LEAST = 12
-"""Jumps behind a mean, at least."""
+LEAST, LEAST_AROUND = 12, 6
+"""Places behind a mean, and borders behind a median, at least."""
+EXPLAINED = 1.5
+"""LR ranges that a jump counts for at most: a line of one SR pixel makes that much."""
+STEPS = 2
+"""Jumps of the LR itself that are added to its range: a wall that stands on a border is no seam."""
+SMALL = 0.01
+"""LR ranges that are added to both sides of a quotient: between smooth borders there is little to compare."""
+ULPS = 64
+"""Roundings of float32 below which floats do not differ."""
+
+Profile = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""(C, n) each, for the border before every LR pixel: sums of jumps in ranges, sums of ranges, and of how many."""
 
 
 class SeamCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
     def __init__(self, shape: Sequence[int], scale: Sequence[int], step: float) -> None:
-        self.scale = tuple(scale[-2:])
         self.step = step
+        """Smallest difference of two numbers of the dtype: 1 for integers, 0 for floats."""
+        self.scale = tuple(scale[-2:])
         self.shape = tuple(shape[-2:])
-        self.strips: dict[tuple[str, int, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-        """('sr' or 'bicubic', axis, start of the block across it): sums and numbers of the jumps before LR pixels."""
+        self.strips: dict[tuple[int, int], Profile] = {}
+        """By axis and start of the block across it."""
         self.left: tuple[tuple[Any, ...], NDArray[Any], NDArray[np.bool_]] | None = None
         self.above: dict[int, tuple[int, NDArray[Any], NDArray[np.bool_]]] = {}
 
     def add(self, block: Block) -> None:
         """Take a block into account; band after band, the middle slice of a volume."""
-        self._add_bicubic(block)
         values, valid = middle_slice(block.sr), middle_slice(block.sr_valid)
+        around = middle_slice(block.around)
         rows, cols = (slice(w.start * s, w.stop * s) for w, s in zip(block.core[-2:], self.scale, strict=True))
         thin, thin_valid = values[:, ::ROW_STEP], valid[:, ::ROW_STEP]
         key = (rows.start, cols.start)
         if self.left is not None and self.left[0] == key:
             thin = np.concatenate([self.left[1], thin], axis=2)
             thin_valid = np.concatenate([self.left[2], thin_valid], axis=2)
-        self._add_sr(1, block.core[-2].start, cols.stop - thin.shape[2], thin, thin_valid)
+        self._add_borders(1, block, around, thin, thin_valid)
         self.left = ((rows.start, cols.stop), thin[..., -3:].copy(), thin_valid[..., -3:].copy())
         thin, thin_valid = values[..., ::ROW_STEP], valid[..., ::ROW_STEP]
         kept = self.above.get(cols.start)
         tail = (rows.stop, thin[:, -3:].copy(), thin_valid[:, -3:].copy())
         if kept is not None and kept[0] == rows.start:
             thin, thin_valid = np.concatenate([kept[1], thin], axis=1), np.concatenate([kept[2], thin_valid], axis=1)
-        self._add_sr(
-            0, block.core[-1].start, rows.stop - thin.shape[1], thin.transpose(0, 2, 1), thin_valid.transpose(0, 2, 1)
-        )
+        turned = (one.transpose(0, 2, 1) for one in (around, thin, thin_valid))
+        self._add_borders(0, block, *turned)
         self.above[cols.start] = tail
 
-    def _add_bicubic(self, block: Block) -> None:
-        around, seen = middle_slice(block.around).astype(block.work), middle_slice(block.valid)
-        rows, cols = block.core[-2:]
-        inner = slice(MARGIN_PX, -MARGIN_PX)
-        for axis, values, valid, along, across in (
-            (1, around[:, inner], seen, cols, rows),
-            (0, around[..., inner].transpose(0, 2, 1), seen.transpose(0, 2, 1), rows, cols),
-        ):
-            self._sum("bicubic", axis, across.start, along.start, _bicubic_jumps(values, self.scale[axis]), valid)
-
-    def _add_sr(self, axis: int, strip: int, start: int, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Jumps along the last axis of (C, across, along), whose first index is `start` of the SR."""
-        factor = self.scale[axis]
+    def _add_borders(
+        self, axis: int, block: Block, around: NDArray[Any], values: NDArray[Any], valid: NDArray[np.bool_]
+    ) -> None:
+        """Borders along the last axis of the SR (C, across, along), which ends where the block does, thinned across;
+        `around` is the LR with MARGIN_PX on all sides, turned alike."""
+        along, factor = block.core[axis - 2], self.scale[axis]
+        start = along.stop * factor - values.shape[2]
         at = np.arange(-(-(start + 2) // factor) * factor, start + values.shape[2] - 1, factor) - start
         if not at.size:
             return
-        exact: NDArray[Any] = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
+        exact: NDArray[Any] = values.astype(block.work, copy=False)
         jumps = _jump(*(exact[..., at + k] for k in (-2, -1, 0, 1)))
-        seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1]
-        self._sum("sr", axis, strip, (start + int(at[0])) // factor, jumps, seen)
+        seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1] & np.isfinite(jumps)
+        across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
+        first = (start + int(at[0])) // factor
+        ranges, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
+        seen &= (ranges > floor) | (jumps > 2 * floor)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            quotients = np.fmin(jumps / (ranges + floor), EXPLAINED)
+        window = slice(first, first + len(at))
+        strip = self._strip(axis, block.core[-1 - axis].start, len(values))
+        for total, part in zip(strip, (np.where(seen, quotients, 0), np.where(seen, ranges, 0), seen), strict=True):
+            total[:, window] += part.sum(axis=1, dtype=np.float64)
 
-    def _sum(self, of: str, axis: int, strip: int, start: int, jumps: NDArray[Any], seen: NDArray[np.bool_]) -> None:
-        seen = seen & np.isfinite(jumps)
-        zeros = np.zeros((len(jumps), self.shape[axis]))
-        sums, numbers = self.strips.setdefault((of, axis, strip), (zeros, zeros.copy()))
-        window = slice(start, start + jumps.shape[2])
-        sums[:, window] += np.where(seen, jumps, 0).sum(axis=1, dtype=np.float64)
-        numbers[:, window] += seen.sum(axis=1)
+    def _around(
+        self, around: NDArray[Any], across: NDArray[np.int64], first: int, count: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Range of the LR pixels around `count` borders (C, across, count), with STEPS times their own jump, and what
+        is no difference there; the first border lies before pixel `first` of the last axis."""
+        pixels = np.stack([around[:, across + k] for k in (-1, 0, 1)]).astype(np.float64)
+        parts = [slice(first + k, first + k + count) for k in range(-MARGIN_PX, MARGIN_PX)]
+        low = reduce(np.minimum, (pixels.min(axis=0)[..., part] for part in parts))
+        high = reduce(np.maximum, (pixels.max(axis=0)[..., part] for part in parts))
+        steps = _jump(*(pixels[1][..., part] for part in parts[1:-1]))
+        rounding = ULPS * float(np.finfo(np.float32).eps) * np.maximum(np.abs(low), np.abs(high))
+        return high - low + STEPS * steps, np.full(low.shape, self.step) if self.step else rounding
+
+    def _strip(self, axis: int, across: int, bands: int) -> Profile:
+        if (axis, across) not in self.strips:
+            quotients, ranges, numbers = np.zeros((3, bands, self.shape[axis]))
+            self.strips[axis, across] = (quotients, ranges, numbers)
+        return self.strips[axis, across]
 
     def checks(self, limits: Mapping[str, Limit], cores: Sequence[int] | None) -> list[Check]:
         """The greatest ratio at a border of tiles of `cores` LR pixels; of whole columns, when that is not known."""
         found = [self._worst(axis, None if cores is None else cores[axis - 2]) for axis in (0, 1)]
         ratios = [ratio for ratio in found if ratio is not None]
         if not ratios:
-            return [abstain("seams.step", "no border of tiles inside the scene, or too few valid pixels along it")]
-        basis = "mean jump across a border over the mean around it, worst border"
+            return [abstain("seams.step", "no border of tiles inside the scene, or too little to see along it")]
+        basis = "mean jump across a border in ranges of the LR there, relative to the borders around, worst border"
         return [judge(limits, "seams.step", max(ratios), "x elsewhere", basis, "the tiles do not fit each other")]
 
     def _worst(self, axis: int, core: int | None) -> float | None:
         """The greatest ratio of the axis; None when there is no border, or too little along it."""
         found = [np.zeros(0)]
-        for profiles in self._profiles(axis, whole=core is None):
-            ratios = self._ratios(*profiles)[:, core :: core or 1]
+        for profile in self._profiles(axis, whole=core is None):
+            ratios = _ratios(*profile)[:, core :: core or 1]
             # A seam goes through all bands; what only one of them has was there before.
-            seen = np.isfinite(ratios).all(axis=0)
-            found.append(np.median(ratios[:, seen], axis=0))
+            found.append(np.nanmedian(ratios[:, np.isfinite(ratios).any(axis=0)], axis=0))
         values = np.concatenate(found)
         return float(values.max()) if values.size else None
 
-    def _profiles(self, axis: int, whole: bool) -> list[tuple[NDArray[Any], ...]]:
-        """Sums and numbers of SR and bicubic along every strip, or along the whole scene."""
-        strips: list[tuple[NDArray[Any], ...]] = [
-            (*pair, *self.strips[("bicubic", axis, strip)])
-            for (of, one, strip), pair in sorted(self.strips.items())
-            if (of, one) == ("sr", axis)
-        ]
+    def _profiles(self, axis: int, whole: bool) -> list[Profile]:
+        """Along every strip, or along the whole scene."""
+        strips = [profile for (of, _), profile in sorted(self.strips.items()) if of == axis]
         if not whole or not strips:
             return strips
         # Where borders are is not known: whole columns, so that chance has less to say.
-        return [tuple(np.sum(parts, axis=0) for parts in zip(*strips, strict=True))]
+        quotients, ranges, numbers = (np.sum(parts, axis=0) for parts in zip(*strips, strict=True))
+        return [(quotients, ranges, numbers)]
 
-    def _ratios(self, *profiles: NDArray[Any]) -> NDArray[Any]:
-        """Quotient of the mean jumps of SR and bicubic over its median around, (C, n); NaN where too little is seen."""
-        sums, numbers, their_sums, their_numbers = profiles
-        enough = (numbers >= max(LEAST, 0.25 * numbers.max(initial=0))) & (their_numbers > 0)
-        ours, theirs = sums / np.fmax(numbers, 1), their_sums / np.fmax(their_numbers, 1)
-        # Half a step is what rounding makes of a smooth surface; half of the usual jump keeps a border on which
-        # bicubic happens to be smooth from looking like a seam.
-        floor = 0.5 * self.step + 0.5 * np.median(theirs, axis=1, keepdims=True) + 1e-30
-        quotient = (ours + floor) / (theirs + floor)
-        usual = float(np.median(quotient[enough])) if enough.any() else 1.0
-        around = ndimage.median_filter(np.where(enough, quotient, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
-        ratio: NDArray[Any] = np.where(enough, quotient / around, np.nan)
-        return ratio
+
+def _ratios(
+    quotients: NDArray[np.float64], ranges: NDArray[np.float64], numbers: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How much more the SR jumps at a border than around, beyond what the LR explains (C, n); NaN where too little is
+    seen there or around."""
+    enough = numbers >= max(LEAST, 0.25 * numbers.max(initial=0))
+    seen = ndimage.convolve1d(enough.astype(np.int64), np.ones(2 * NEIGHBOURS + 1), axis=1, mode="constant")
+    more = _over_around(quotients / np.fmax(numbers, 1), enough, SMALL)
+    larger = _over_around(ranges / np.fmax(numbers, 1), enough, float(np.finfo(np.float64).tiny))
+    inside = np.arange(enough.shape[1]) >= MARGIN_PX
+    inside &= inside[::-1]  # nearer to the scene's edge every tool has its own way
+    return np.where(enough & inside & (seen > LEAST_AROUND), more / np.maximum(1, larger), np.nan)
+
+
+def _over_around(values: NDArray[np.float64], enough: NDArray[np.bool_], floor: float) -> NDArray[np.float64]:
+    """(C, n) over the median of NEIGHBOURS on both sides, `floor` added to both."""
+    usual = np.array([[np.median(band[seen]) if seen.any() else 0] for band, seen in zip(values, enough, strict=True)])
+    around = ndimage.median_filter(np.where(enough, values, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
+    return np.asarray((values + floor) / (around + floor))
 
 
 def _jump(before: NDArray[Any], left: NDArray[Any], right: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.abs(1.5 * (right - left) - 0.5 * (after - before)))
-
-
-def _bicubic_jumps(values: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Jumps (C, across, n) before every LR pixel of (C, across, n + 6), enlarged by bicubic along the last axis."""
-    weights = cubic_weights(scale).numpy().astype(values.dtype)
-    count = values.shape[2] - 2 * MARGIN_PX
-
-    def at(place: int) -> NDArray[Any]:
-        pixel, k = divmod(place, scale)
-        start = MARGIN_PX + pixel - BICUBIC_PX
-        taps = [weight * values[..., start + t : start + t + count] for t, weight in enumerate(weights[k]) if weight]
-        return np.asarray(sum(taps[1:], taps[0]))
-
-    return _jump(at(-2), at(-1), at(0), at(1))

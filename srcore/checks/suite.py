@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks import Check
+from srcore.checks import Check, abstain
 from srcore.checks.blocks import Block
 from srcore.checks.consistency import ConsistencyCheck
 from srcore.checks.detail import RangeCheck, detail_checks
+from srcore.checks.ends import EndsCheck
 from srcore.checks.geometry import check_grid
 from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
@@ -22,10 +23,14 @@ from srcore.checks.reference import ReferenceCheck
 from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
 from srcore.checks.spectral import SpectralCheck
+from srcore.checks.spread import Spread
 from srcore.checks.trust import TrustCheck
 from srcore.checks.wald import Generate, wald_checks
 from srcore.grid import Grid
 from srcore.limits import Limit
+
+IN_PLANE = ("registration.shift", "seams.step", "detail.beyond", "detail.least", "detail.most", "wald.gain")
+"""What compares rows and columns of one slice, as `consistency.ratio` does."""
 
 
 @dataclass(frozen=True)
@@ -65,50 +70,80 @@ class Scene:
         """Smallest difference of two numbers of the dtype: 1 for integers, 0 for floats."""
         return 1.0 if np.issubdtype(np.dtype(self.dtype), np.integer) else 0.0
 
+    @property
+    def no_plane(self) -> str:
+        """Why the yardsticks of a slice, bicubic along rows and columns, are none here; empty where they are."""
+        if any(factor > 1 for factor in self.scale[:-2]):
+            return "slices of the SR lie between those of the LR: a yardstick of rows and columns says nothing"
+        if all(factor == 1 for factor in self.scale):
+            return "the SR has the LR's size: there is no detail to compare"
+        return ""
+
 
 class Suite:
     """`add` every block in raster order, then `checks`."""
 
     def __init__(self, scene: Scene, limits: Mapping[str, Limit]) -> None:
         self.scene, self.limits = scene, limits
-        self.radiometry = RadiometryCheck(scene.ends, scene.step)
-        self.consistency = ConsistencyCheck(scene.bands, scene.step)
-        self.spectral = SpectralCheck(scene.bands)
+        planar = not scene.no_plane
+        self.spread = Spread(scene.bands, np.dtype(scene.dtype))
+        self.radiometry = RadiometryCheck(scene.ends, self.spread)
+        self.ends = EndsCheck(scene.ends, scene.step)
+        self.consistency = ConsistencyCheck(scene.bands, planar)
+        self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)
         self.seams = SeamCheck(scene.lr.shape, scene.scale, scene.step)
         self.sampler = PatchSampler(scene.lr.shape, scene.core, scene.bands)
-        self.reference = ReferenceCheck(scene.bands)
+        self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""
-        self.radiometry.add(block)
-        if block.trust is not None:
-            self.trust.add(block, block.trust, hr)
-        if not block.valid.any():
-            return
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum that leaves float64 is seen, and said
+            self.radiometry.add(block)
+            if block.trust is not None:
+                self.trust.add(block, block.trust, hr)
+            if hr is not None:
+                self.reference.add(block, *hr)
+            if block.valid.any():
+                self._add_valid(block, hr)
+
+    def _add_valid(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None) -> None:
+        self.spread.add(block)
+        self.ends.add(block)
         self.consistency.add(block)
         self.spectral.add(block)
-        self.range.add(block)
-        self.seams.add(block)
-        self.sampler.add(block, hr)
-        if hr is not None:
-            self.reference.add(block, *hr)
+        if not self.scene.no_plane:
+            self.range.add(block)
+            self.seams.add(block)
+            self.sampler.add(block, hr)
 
-    def checks(self, generate: Generate | None = None) -> list[Check]:
-        """What was found; `generate` runs the scene's generator for the self-test."""
-        scene, limits, patches = self.scene, self.limits, self.sampler.patches()
+    def checks(self, generate: Generate | str = "no generator at hand") -> list[Check]:
+        """What was found; `generate` runs the scene's generator for the self-test, or says why there is none."""
+        scene, limits = self.scene, self.limits
+        with np.errstate(over="ignore", invalid="ignore"):
+            bands = self.spread.bands
+            return [
+                *check_grid(scene.lr.scaled(scene.scale), scene.sr, limits),
+                *self.radiometry.checks(limits, scene.dtype, scene.found_dtype),
+                *self.ends.checks(limits),
+                *self.consistency.checks(limits, bands, scene.no_plane),
+                *self.spectral.checks(limits, bands),
+                *self._in_plane(generate),
+                *self.reference.checks(limits, bands, scene.no_plane),
+                *([] if scene.coverage is None else self.trust.checks(limits, bands, scene.coverage)),
+            ]
+
+    def _in_plane(self, generate: Generate | str) -> list[Check]:
+        scene, limits, bands = self.scene, self.limits, self.spread.bands
+        if scene.no_plane:
+            return [abstain(name, scene.no_plane) for name in IN_PLANE]
+        patches = self.sampler.patches()
         return [
-            *check_grid(scene.lr.scaled(scene.scale), scene.sr, limits),
-            *self.radiometry.checks(limits, scene.dtype, scene.found_dtype),
-            *self.consistency.checks(limits),
-            *self.spectral.checks(limits),
-            *registration_checks(patches, scene.step, limits),
+            *registration_checks(patches, bands, limits),
             *self.seams.checks(limits, scene.core if scene.tiled else None),
-            *detail_checks(patches, self.range, scene.step, limits),
-            *wald_checks(patches, generate, limits),
-            *self.reference.checks(limits, self.radiometry.spans()),
+            *detail_checks(patches, self.range, bands, limits),
+            *wald_checks(patches, generate, bands, limits),
             *lpips_checks(patches, limits),
             *opensr_checks(patches, limits),
-            *([] if scene.coverage is None else self.trust.checks(limits, self.radiometry.spans(), scene.coverage)),
         ]

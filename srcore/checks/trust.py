@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check, judge
 from srcore.checks.blocks import Block
+from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
 from srcore.radiometry import nearest
 
@@ -38,12 +39,14 @@ class TrustCheck:
             self.held += int(np.count_nonzero((off <= wide) & seen))
             self.compared += int(np.count_nonzero(seen))
 
-    def checks(self, limits: Mapping[str, Limit], span: Sequence[float], promised: float) -> list[Check]:
-        """`span` of the LR's bands in DN; `promised` is the coverage that the model was calibrated for."""
+    def checks(self, limits: Mapping[str, Limit], bands: Sequence[BandSpread], promised: float) -> list[Check]:
+        """`bands` of the LR; `promised` is the coverage that the model was calibrated for."""
         where = "half widths that are missing, or stand where nothing is valid"
         found = [judge(limits, "trust.mask", self.misplaced, "px", where, "the trust map is not of this product")]
-        if self.count.any():
-            mean = self.wide[self.count > 0] / self.count[self.count > 0] / np.array(span)[self.count > 0]
+        yard = np.array([band.yardstick for band in bands])
+        seen = (self.count > 0) & (yard > 0)
+        if seen.any():
+            mean = self.wide[seen] / self.count[seen] / yard[seen]
             basis = f"mean half width of the {promised:.0%} interval over the span of the band"
             found.append(judge(limits, "trust.width", float(mean.mean()), "", basis))
         if self.compared:

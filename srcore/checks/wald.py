@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import BICUBIC_PX, average_down, bicubic
 from srcore.checks.patches import SIDE_PX, Patch
+from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
-from srcore.metrics import ergas, psnr, spectral_angle, ssim
+from srcore.metrics import ergas, spectral_angle, ssim
 
 PATCHES = 4
 """Patches that are tried, at most: the generator has to run on them."""
@@ -30,17 +31,25 @@ def self_test_pixels(halo: int, scale: int) -> int:
     return PATCHES * (SIDE_PX // scale + 2 * halo) ** 2
 
 
-def wald_checks(patches: Sequence[Patch], generate: Generate | None, limits: Mapping[str, Limit]) -> list[Check]:
-    """PSNR, SSIM, spectral angle and ERGAS of the generator one scale lower, and the gain over bicubic."""
+def wald_checks(
+    patches: Sequence[Patch], generate: Generate | str, bands: Sequence[BandSpread], limits: Mapping[str, Limit]
+) -> list[Check]:
+    """PSNR, SSIM, spectral angle and ERGAS of the generator one scale lower, and the gain over bicubic.
+
+    `generate` may say instead why there is no generator to ask.
+    """
+    if isinstance(generate, str):
+        return [abstain("wald.gain", generate)]
     chosen = sorted(patches, key=lambda patch: -patch.texture)[:PATCHES]
-    chosen = [patch for patch in chosen if patch.lr.shape[-1] // patch.scale >= 16]
-    if generate is None or not chosen:
-        return [abstain("wald.gain", "no generator at hand" if generate is None else "no patch large enough")]
-    rows = np.array([_figures(patch, generate) for patch in chosen]).mean(axis=0)
-    (gain, psnr_, ssim_, angle, ergas_), basis = rows, f"LR made coarser and brought back, {len(chosen)} patches"
+    chosen = [patch for patch in chosen if patch.lr.shape[-1] // max(patch.scale) >= 16 and patch.texture > 0]
+    if not chosen:
+        return [abstain("wald.gain", "no patch large enough, and with texture")]
+    steps = np.array([bands[band].resolution for band in chosen[0].bands])
+    rows = np.array([_figures(patch, generate, float(np.median(steps))) for patch in chosen]).mean(axis=0)
+    (gain, psnr, ssim_, angle, ergas_), basis = rows, f"LR made coarser and brought back, {len(chosen)} patches"
     checks = [
         judge(limits, "wald.gain", float(gain), "dB", f"PSNR over bicubic's, {basis}", "bicubic would do better here"),
-        judge(limits, "wald.psnr", float(psnr_), "dB", basis),
+        judge(limits, "wald.psnr", float(psnr), "dB", basis),
         judge(limits, "wald.ssim", float(ssim_), "", basis),
         judge(limits, "wald.ergas", float(ergas_), "", basis),
     ]
@@ -49,16 +58,23 @@ def wald_checks(patches: Sequence[Patch], generate: Generate | None, limits: Map
     return checks
 
 
-def _figures(patch: Patch, generate: Generate) -> tuple[float, ...]:
+def _figures(patch: Patch, generate: Generate, step: float) -> tuple[float, ...]:
     scale = patch.scale
-    side = patch.lr.shape[-1] // scale * scale
-    truth = patch.lr[:, :side, :side]
-    coarse = average_down(truth, (scale, scale))
+    rows, columns = (patch.lr.shape[-1] // factor * factor for factor in scale)
+    truth = patch.lr[:, :rows, :columns]
+    coarse = average_down(truth, scale)
     padded = np.pad(coarse, [(0, 0), (BICUBIC_PX, BICUBIC_PX), (BICUBIC_PX, BICUBIC_PX)], mode="reflect")
     ours, theirs = generate(coarse), bicubic(padded, scale)
-    cut = (slice(None), slice(scale, -scale), slice(scale, -scale))
+    cut = (slice(None), *(slice(factor, -factor) for factor in scale))
     truth, ours, theirs = truth[cut], ours[cut], theirs[cut]
-    span = max(float(np.ptp(np.percentile(truth, (2, 98)))), 1e-12)
-    ours_db, theirs_db = psnr(truth, ours, span), psnr(truth, theirs, span)
+    span = float(np.ptp(np.percentile(truth, (2, 98)))) or float(np.ptp(truth)) or 1.0
+    ours_db, theirs_db = (_decibels(truth, test, span, step) for test in (ours, theirs))
     likeness = np.mean([ssim(a, b, span) for a, b in zip(truth, ours, strict=True)])
-    return ours_db - theirs_db, ours_db, float(likeness), spectral_angle(truth, ours), ergas(truth, ours, scale)
+    by = float(np.sqrt(scale[0] * scale[1]))
+    return ours_db - theirs_db, ours_db, float(likeness), spectral_angle(truth, ours), ergas(truth, ours, by)
+
+
+def _decibels(truth: NDArray[Any], test: NDArray[Any], span: float, step: float) -> float:
+    """PSNR; what rounding leaves counts as an error, so that two that are exact are alike."""
+    error = float(np.mean((truth - test) ** 2)) / span**2 + (step / span) ** 2 / 12
+    return -10 * float(np.log10(max(error, np.finfo(np.float64).tiny)))

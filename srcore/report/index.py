@@ -50,8 +50,8 @@ class Product:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Values of its checks by their ids."""
-        return {check["id"]: check["value"] for check in self.receipt.checks}
+        """Values of its checks by their ids, where they are numbers: not every check is measured everywhere."""
+        return {check["id"]: check["value"] for check in self.receipt.checks if isinstance(check["value"], int | float)}
 
     @property
     def seconds(self) -> float:

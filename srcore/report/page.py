@@ -27,6 +27,8 @@ from srcore.report.words import VERDICTS, family, in_words
 from srcore.storage.archive.publish import Receipt
 
 TEMPLATES = Path(__file__).parent / "templates"
+NOT_MEASURED = "not measured"
+"""State of a check that had nothing to say."""
 MAX_HISTOGRAMS = 16
 """Bands drawn; hundreds would make a page that no phone shows."""
 
@@ -112,17 +114,26 @@ def _keys(facts: ReportFacts) -> list[Key]:
     checks = {check["id"]: check for check in facts.receipt.checks}
     failed = [check for check in checks.values() if not check["passed"]]
     judged = [check for check in checks.values() if check["kind"] != "INFO"]
+    silent = [check for check in checks.values() if check["state"] == NOT_MEASURED]
     scale = " x ".join(str(factor) for factor in facts.receipt.parameters["scale"])
     keys = [
         Key(f"{len(judged) - len(failed)} of {len(judged)}", "checks passed", not failed),
         Key(scale, f"finer: {facts.shapes[0]} to {facts.shapes[1]}"),
     ]
-    if gain := checks.get("reference.gain"):
+    if silent:
+        keys.append(Key(str(len(silent)), "not measured: no basis for them here"))
+    if gain := _measured(checks, "reference.gain"):
         keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
-    if ratio := checks.get("consistency.ratio"):
+    if ratio := _measured(checks, "consistency.ratio"):
         keys.append(Key(f"{number(ratio['value'])} x", "of bicubic's own difference from the input", ratio["passed"]))
     seconds = sum(facts.receipt.seconds.values())
     return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]
+
+
+def _measured(checks: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """A check whose value is a number."""
+    check = checks.get(name)
+    return check if check is not None and isinstance(check["value"], int | float) else None
 
 
 @cache

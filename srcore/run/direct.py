@@ -7,9 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from srcore.errors import SourceError
 from srcore.job import Job
-from srcore.layout import ProductPaths, safe_id
+from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
@@ -25,17 +24,9 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
     every name in `bands` is a file of one band; SourceError when no bands are named.
     """
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
-    if "{band}" in source:
-        if not bands:
-            raise SourceError(
-                f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4", code="BAD_SETTING"
-            )
-        sources = [source.replace("{band}", band) for band in bands]
-    else:
-        sources = [source]
     treatment = _treatment(options)
     return Job(
-        paths=tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in sources),
+        paths=tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands)),
         model=resolve(options.pop("model", DEFAULT_MODEL)),
         treatment=treatment,
         product=product,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -24,7 +23,7 @@ from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths
-from srcore.limits import SHARPENED, VERSION, with_changes
+from srcore.limits import SHARPENED, with_changes
 from srcore.progress import Progress, silent
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
@@ -52,8 +51,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     )
     report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
-        checks = [asdict(check) for check in report.checks]
-        write_json(staged.report, {"verdict": report.verdict, "limits": VERSION, "checks": checks})
+        write_json(staged.report, report.to_json())
         evidence.evidence().save(plan.scratch.evidence)
     return report
 
@@ -66,7 +64,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         found = read_header([staged.data], plan.header.kind, alpha="mask")
         suite = Suite(_scene(plan, found), limits)
         with ExitStack() as stack:
-            hr = stack.enter_context(open_scene(hr_header(plan.hr, plan.header, found))) if plan.hr else None
+            hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
             for block in _blocks(plan, found, ingested, progress):
                 suite.add(block, hr.read(block.window_hr) if hr is not None else None)
                 evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
@@ -77,7 +75,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         return [unreadable(error)]
     checks = [
         *file_checks(staged, limits, cog=plan.form.name == "cog", stac="stac" in plan.outputs),
-        *suite.checks(_generator(plan)),
+        *suite.checks(_self_test(plan)),
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
@@ -131,15 +129,12 @@ def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
     return np.pad(inside, [(0, 0)] * (inside.ndim - 2) + [(missing, missing)] * 2, mode="edge")
 
 
-def _generator(plan: ScenePlan) -> Generate | None:
-    """The scene's generator for the self-test; None where the test would cost too much of the run, or cannot be made.
-
-    The test looks at single slices: a generator that couples them has nothing to say to one.
-    """
+def _self_test(plan: ScenePlan) -> Generate | str:
+    """The scene's generator for the self-test, or why it is left out."""
     if len(read_spec(plan.model).scale) > 2:
-        return None
+        return "the generator couples slices: a patch of one slice is no input for it"
     if self_test_pixels(plan.tiles.halo[-1], plan.tiles.scale[-1]) > SELF_TEST_SHARE * prod(plan.tiles.shape):
-        return None
+        return f"the scene is small: the self-test would cost more than {SELF_TEST_SHARE:.0%} of it"
 
     def generate(lr: NDArray[Any]) -> NDArray[Any]:
         return plain_sr(_engine(plan.model, plan.device, plan.precision), lr)

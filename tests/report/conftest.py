@@ -97,6 +97,7 @@ def check(name: str, kind: str = "GATE", passed: bool = True, value: Any = 0.0, 
         "limit": limit,
         "basis": f"basis of {name}",
         "hint": f"hint of {name}",
+        "state": "measured",
     }
 
 

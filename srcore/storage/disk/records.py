@@ -1,4 +1,7 @@
-"""Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed."""
+"""Records: small JSON documents that are there whole or not at all; sealed ones also say when a bit of them changed.
+
+Numbers of what others may read are finite: JSON knows no others. Sealed records are read by us alone, and hold any.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,13 @@ from srcore.storage.disk.files import hidden_beside, write_atomic
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON document, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json_bytes(value))
+    """Write a JSON document, whole or not at all; StoreError for NaN or an infinity in it."""
+    _write(path, json_bytes(value))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON document with the sha256 of its content, whole or not at all."""
-    write_json(path, {**value, "seal": _seal(value)})
+    _write(path, _text({**value, "seal": _seal(value)}, allow_nan=True))
 
 
 def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
@@ -74,5 +76,17 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """A JSON document as it is stored."""
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    """A JSON document as it is stored; StoreError for NaN or an infinity in it."""
+    try:
+        return _text(value, allow_nan=False)
+    except ValueError as error:
+        raise StoreError("a record holds a number that JSON does not know", str(error), "report it: a fault") from error
+
+
+def _text(value: Mapping[str, Any], *, allow_nan: bool) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=allow_nan) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)

@@ -24,6 +24,7 @@ from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open
 from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.pam import Pam, read_pam
 from srcore.storage.raster.place import find_place
+from srcore.storage.raster.tiff import check_tiff
 from srcore.storage.raster.validity import Rule, find_rules, in_one_form, with_user_number
 from srcore.storage.raster.words import text, true_tags
 
@@ -65,6 +66,7 @@ def _header(file: OpenFile) -> Header:
     dataset = file.dataset
     _refuse_pixels(file)
     place = find_place(file)
+    _note_claims(file)
     names = text(lambda: dataset.descriptions, [None] * dataset.count, file.flags)
     hides = alpha_band(file, names)
     rules = find_rules(file)
@@ -94,6 +96,12 @@ def _header(file: OpenFile) -> Header:
         beside=tuple(os.path.realpath(path) for path in file.used),
         flags=file.told(),
     )
+
+
+def _note_claims(file: OpenFile) -> None:
+    overstated = check_tiff(file.path) if file.dataset.driver == "GTiff" else 0
+    if overstated:
+        file.flag(f"the length of {overstated} block{'s' * (overstated > 1)} goes beyond the file's end; no pixel does")
 
 
 def _refuse_pixels(file: OpenFile) -> None:

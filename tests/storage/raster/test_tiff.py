@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from srcore.errors import SourceError
+from srcore.storage.raster.directories import STRIP_BYTE_COUNTS, directories
 from srcore.storage.raster.tiff import MAX_BLOCKS, check_tiff
+from srcore.storage.scene import open_scene, read_header
 
 Entry = tuple[int, int, int, int]
 
@@ -16,7 +20,7 @@ Entry = tuple[int, int, int, int]
 def page(*blocks: tuple[int, int], more: tuple[Entry, ...] = (), drop: int = 0) -> list[Entry]:
     """Entries of a one-strip page; `blocks`: the offset and the length of its strip."""
     (offset, length), *_ = blocks
-    entries = [(256, 3, 1, 4), (257, 3, 1, 4), (273, 4, 1, offset), (278, 3, 1, 4), (279, 4, 1, length), *more]
+    entries = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (273, 4, 1, offset), (278, 3, 1, 4), (279, 4, 1, length), *more]
     return sorted(entry for entry in entries if entry[0] != drop)
 
 
@@ -45,11 +49,42 @@ def test_whole_and_cut(tmp_path: Path, order: str, big: bool) -> None:
     path = tiff(tmp_path / "a.tif", page((8, 16)), order=order, big=big)
     check_tiff(path)
     size = path.stat().st_size
-    check_tiff(tiff(path, page((size - 16, 16)), order=order, big=big))
-    for offset, length in ((size - 15, 16), (size + 1, 1), (8, size), (2**32 - 1, 2**32 - 1)):
+    assert check_tiff(tiff(path, page((size - 16, 16)), order=order, big=big)) == 0
+    for offset, length in ((size - 15, 16), (size + 1, 1), (size - 15, size), (2**32 - 1, 2**32 - 1)):
         with pytest.raises(SourceError) as caught:
             check_tiff(tiff(path, page((offset, length)), order=order, big=big))
         assert caught.value.code == "TRUNCATED"
+
+
+@pytest.mark.parametrize("length", [17, 5000, 2**32 - 1])
+def test_a_length_beyond_the_end_is_no_cut_where_all_pixels_are_there(tmp_path: Path, length: int) -> None:
+    path = tiff(tmp_path / "a.tif", page((8, 16)))
+    size = path.stat().st_size
+    assert check_tiff(tiff(path, page((size - 16, length)))) == 1
+    for more in (((259, 3, 1, 5),), ((262, 3, 1, 6),), ((277, 3, 1, 2),)):  # compressed, shared colours, two samples
+        moved = size + 12 * len(more)
+        with pytest.raises(SourceError) as caught:
+            check_tiff(tiff(path, page((moved - 16, length), more=more)))
+        assert caught.value.code == "TRUNCATED"
+
+
+def test_the_last_strip_has_fewer_rows_than_the_others(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    pixels = np.random.default_rng(0).integers(1, 60000, (1, 64, 80)).astype(np.uint16)
+    path = write_raster(pixels, driver="GTiff", blockysize=30, tiled=False)
+    whole = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        fields, order = next(directories(file, path, len(whole)))
+        counts = fields[STRIP_BYTE_COUNTS]
+    last = struct.Struct(order + {2: "H", 4: "I"}[counts.width])
+    last.pack_into(whole, counts.offset + 2 * counts.width, 4800)
+    path.write_bytes(whole)
+    header = read_header([path])
+    assert "the length of 1 block goes beyond the file's end; no pixel does" in header.flags
+    with open_scene(header) as scene:
+        np.testing.assert_array_equal(scene.read((slice(0, 64), slice(0, 80)))[0], pixels)
+    path.write_bytes(whole[:-2])
+    with pytest.raises(SourceError, match="cut short"):
+        read_header([path])
 
 
 def test_holes_of_a_sparse_file_are_whole(tmp_path: Path) -> None:

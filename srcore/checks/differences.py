@@ -1,0 +1,92 @@
+"""Differences of averaged SR and LR: their mean over the scene and over each cell, beyond what chance explains.
+
+A mean of a few pixels, or of many among which a few differ, says little of a bias. So what is judged is
+
+    |mean of SR - LR| - CHANCE x its standard error - rounding        and 0 where that is negative
+
+The standard error comes from groups of GROUP_PX x GROUP_PX pixels, within which differences are alike. A bias is the
+same in all groups: its standard error is 0, and all of it is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.checks.spread import BandSpread
+
+CELL_PX = 64
+"""LR pixels along a side of the smallest area that is looked at for itself."""
+GROUP_PX = 8
+CHANCE = 3.0
+MOST_BY_CHANCE = 0.05
+"""Of the reference: more is no chance, however few pixels there are."""
+LEAST_SHARE = 0.5
+"""Of a cell's pixels: below it the cell is not looked at."""
+
+Sums = NDArray[np.float64]
+"""(6, C, ...): of groups, their sum s and number n: s, n, s^2, s n, n^2, and groups."""
+
+
+class Differences:
+    """Collects block by block: `add` every block, then ask."""
+
+    def __init__(self, bands: int) -> None:
+        self.whole = np.zeros((6, bands))
+        self.cells: list[tuple[Sums, NDArray[np.float64]]] = []
+        """Sums of every cell, and the share of its pixels that count."""
+
+    def add(self, difference: NDArray[Any], counted: NDArray[np.bool_]) -> None:
+        """`difference` (C, *core): averaged SR - LR; only `counted` pixels are looked at."""
+        s = over_squares(np.where(counted, difference, 0).astype(np.float64, copy=False), GROUP_PX, np.add)
+        n = over_squares(counted.astype(np.float64), GROUP_PX, np.add)
+        groups = np.stack([s, n, s * s, s * n, n * n, (n > 0).astype(np.float64)])
+        cells = np.stack([over_squares(one, CELL_PX // GROUP_PX, np.add) for one in groups])
+        size = cells_of(np.ones((1, *difference.shape[1:]), np.float32), np.add)
+        self.whole += cells.sum(axis=(2, 3))
+        self.cells.append((cells, cells[1] / size))
+
+    def mean_shift(self, bands: Sequence[BandSpread]) -> float:
+        """The largest judged mean of a band, over the larger of |mean| and deviation of its LR."""
+        reference = np.array([max(abs(band.mean), band.deviation) for band in bands])
+        return _worst(self.whole, bands, reference)
+
+    def worst_cell(self, bands: Sequence[BandSpread]) -> float:
+        """The largest judged mean of a cell that is at least half there, over the yardstick of its band."""
+        yard = np.array([band.yardstick for band in bands])
+        return max(
+            (_worst(np.where(share > LEAST_SHARE, sums, 0), bands, yard[:, None, None]) for sums, share in self.cells),
+            default=0.0,
+        )
+
+
+def _worst(sums: Sums, bands: Sequence[BandSpread], reference: NDArray[np.float64]) -> float:
+    s, n, ss, sn, nn, groups = sums
+    count = np.maximum(n, 1)
+    mean = s / count
+    scatter = np.maximum(ss - 2 * mean * sn + mean**2 * nn, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(groups > 1, np.sqrt(scatter * groups / np.maximum(groups - 1, 1)) / count, np.inf)
+    rounding = np.array([band.resolution * (band.mode / 2 if band.whole else 1) for band in bands])
+    chance = np.minimum(CHANCE * error, MOST_BY_CHANCE * reference)
+    beyond = np.abs(mean) - chance - rounding.reshape(-1, *(1,) * (mean.ndim - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.where((beyond > 0) & (n > 0), beyond / reference, 0.0).max(initial=0.0))
+
+
+def cells_of(values: NDArray[Any], operation: np.ufunc) -> NDArray[Any]:
+    """(C, ..., y, x) to (C, ny, nx): `operation` over cells of CELL_PX, and over the slices of a volume."""
+    return over_squares(values, CELL_PX, operation)
+
+
+def over_squares(values: NDArray[Any], side_px: int, operation: np.ufunc) -> NDArray[Any]:
+    """(C, ..., y, x) to (C, ny, nx): `operation` over squares of `side_px`, and over the slices of a volume."""
+    starts = [np.arange(0, size, side_px) for size in values.shape[-2:]]
+    rows = operation.reduceat(values, starts[0], axis=-2)
+    cells = operation.reduceat(rows, starts[1], axis=-1)
+    while cells.ndim > 3:
+        cells = operation.reduce(cells, axis=1)
+    return np.asarray(cells)
