@@ -93,6 +93,33 @@ def _around(invalid: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(box)
 
 
+class Extent:
+    """`add` every part of a scene: between which ends the valid numbers of each band lie, and how many leave theirs."""
+
+    def __init__(self, bands: int, ranges: Sequence[tuple[float, float] | None] = ()) -> None:
+        self.ranges = tuple(ranges) or (None,) * bands
+        self.least, self.most = [np.inf] * bands, [-np.inf] * bands
+        self.outside, self.valid = [0] * bands, [0] * bands
+
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Take values (C, ...) and their validity into account."""
+        for band, ends in enumerate(self.ranges):
+            found = values[band] if valid[band].all() else values[band][valid[band]]
+            if not found.size:
+                continue
+            least, most = float(found.min()), float(found.max())
+            self.least[band], self.most[band] = min(self.least[band], least), max(self.most[band], most)
+            self.valid[band] += found.size
+            if ends is not None and (least < ends[0] or most > ends[1]):
+                self.outside[band] += int(np.count_nonzero((found < ends[0]) | (found > ends[1])))
+
+    @property
+    def ends(self) -> tuple[tuple[float, float] | None, ...]:
+        """Least and greatest valid number of each band; None where nothing is valid."""
+        each = zip(self.least, self.most, strict=True)
+        return tuple((least, most) if least <= most else None for least, most in each)
+
+
 def native_range(
     valid_range: tuple[float | None, float | None], dtype: np.dtype[Any], nodata: float | None
 ) -> tuple[float, float] | None:

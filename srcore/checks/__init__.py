@@ -37,6 +37,12 @@ class Check:
     """What to look at when it does not pass."""
     state: State = "measured"
 
+    @property
+    def told(self) -> str:
+        """The finding in a line."""
+        value, limit = (f"{one:.4g}" if isinstance(one, float) else one for one in (self.value, self.limit))
+        return f"{self.id} is {value} {self.unit}, its limit {limit}: {self.hint or self.basis}"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -54,6 +60,11 @@ class Report:
     def failed_gates(self) -> list[Check]:
         """Gates that were not passed."""
         return [check for check in self.checks if check.kind == "GATE" and not check.passed]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is told and stops nothing, a line each."""
+        return tuple(check.told for check in self.checks if check.kind == "WARN" and not check.passed)
 
     @property
     def not_measured(self) -> list[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,13 @@ class Block:
     scale: tuple[int, ...]
     trust: NDArray[np.float32] | None = None
     """(C, *core * scale) half widths in DN, where a trust map was made."""
+
+    def of(self, bands: Sequence[int]) -> Block:
+        """The same of these bands alone."""
+        if len(bands) == len(self.sr):
+            return self
+        each = ("around", "valid", "sr", "sr_valid")
+        return replace(self, **{name: getattr(self, name)[list(bands)] for name in each})
 
     @property
     def window_hr(self) -> Window:

@@ -46,9 +46,11 @@ def _reached(at_end: NDArray[np.bool_], around: NDArray[Any], ends: tuple[float,
 class EndsCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, ends: Sequence[tuple[float, float]], step: float) -> None:
+    def __init__(self, ends: Sequence[tuple[float, float]], step: float, kept: Sequence[bool] = ()) -> None:
         self.ends = ends
         """Least and greatest number that a valid pixel of each band can have."""
+        self.kept = tuple(kept) or (False,) * len(ends)
+        """Of each band whether those are the ends of its own range, and not of the dtype."""
         self.valid = np.zeros(len(ends), np.int64)
         self.saturated = np.zeros((2, len(ends)))
         """LR pixels at an end of the dtype, in the LR and in any SR pixel."""
@@ -65,7 +67,7 @@ class EndsCheck:
             up, down = self.piles[band]
             up.add(most, lr, block.near[1][band][seen])
             down.add(least, lr, block.near[0][band][seen])
-            if least.min() <= low or most.max() >= high:
+            if not self.kept[band] and (least.min() <= low or most.max() >= high):
                 at_end = np.count_nonzero((lr <= low) | (lr >= high)), np.count_nonzero((least <= low) | (most >= high))
                 self.saturated[:, band] += at_end
 

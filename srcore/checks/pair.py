@@ -18,6 +18,7 @@ from srcore.grid import Grid
 from srcore.layout import band_files
 from srcore.limits import Limit
 from srcore.progress import Progress, silent
+from srcore.radiometry import Extent
 from srcore.storage.cut import cut
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
@@ -79,8 +80,17 @@ def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
 
 def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
     nodata = tuple(band.nodata for band in sr.bands)
-    core = _tiles(lr, scale).core
-    return Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata)
+    core, kept = _tiles(lr, scale).core, (lr.copied, lr.ranges, _own_ends(lr, scale))
+    return Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata, *kept)
+
+
+def _own_ends(lr: Header, scale: tuple[int, ...]) -> tuple[tuple[float, float] | None, ...]:
+    """Least and greatest valid number of each band."""
+    extent = Extent(len(lr.bands))
+    with open_scene(lr) as reader:
+        for tile in _tiles(lr, scale):
+            extent.add(*reader.read(tile.core))
+    return extent.ends
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:

@@ -54,19 +54,9 @@ class RadiometryCheck:
         for band, *cell in np.argwhere((got == 0) & (reach > 0)):
             self.flat.append((int(band), float(reach[(band, *cell)])))
 
-    def checks(self, limits: Mapping[str, Limit], expected_dtype: str, found_dtype: str) -> list[Check]:
+    def checks(self, limits: Mapping[str, Limit]) -> list[Check]:
         """What was found."""
         return [
-            Check(
-                "values.dtype",
-                "GATE",
-                found_dtype == expected_dtype,
-                found_dtype,
-                "",
-                expected_dtype,
-                "dtype of the source",
-                "the product was written in another dtype",
-            ),
             judge(
                 limits,
                 "scene.empty",
@@ -144,6 +134,12 @@ class RadiometryCheck:
             "distribution of the averaged SR against the LR's, at its quantiles",
             "tails were cut, or the contrast changed",
         )
+
+
+def dtype_check(expected: str, found: str) -> Check:
+    """Whether the SR has the dtype of its source."""
+    hint = "the product was written in another dtype"
+    return Check("values.dtype", "GATE", found == expected, found, "", expected, "dtype of the source", hint)
 
 
 def distribution_shift(sample: NDArray[Any], same: float) -> float:

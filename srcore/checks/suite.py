@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from srcore.checks.consistency import ConsistencyCheck
 from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.ends import EndsCheck
 from srcore.checks.geometry import check_grid
+from srcore.checks.kept import KeptCheck
 from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
 from srcore.checks.perceptual import lpips_checks
-from srcore.checks.radiometry import RadiometryCheck
+from srcore.checks.radiometry import RadiometryCheck, dtype_check
 from srcore.checks.reference import ReferenceCheck
 from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
@@ -52,18 +53,42 @@ class Scene:
 
     nodata: tuple[float | None, ...] = ()
     """Of each band."""
+    copied: tuple[bool, ...] = ()
+    """Of each band whether it is classes, bits or angles, which no other check looks at; (): none is."""
+    ranges: tuple[tuple[float, float] | None, ...] = ()
+    """Of each band the ends that its numbers keep to; (): none has such."""
+    own: tuple[tuple[float, float] | None, ...] = ()
+    """Of each band the least and the greatest valid number of the LR; (): not known."""
     coverage: float | None = None
     """What a trust map promises, where there is one."""
 
     @property
     def ends(self) -> list[tuple[float, float]]:
         """Least and greatest number that a valid pixel of each band can have."""
+        ranges = self.ranges or (None,) * self.bands
+        return [own if kept is None else kept for own, kept in zip(self._of_dtype(), ranges, strict=True)]
+
+    def _of_dtype(self) -> list[tuple[float, float]]:
         dtype = np.dtype(self.dtype)
         if not np.issubdtype(dtype, np.integer):
             return [(-np.inf, np.inf)] * self.bands
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
         nodata = self.nodata or (None,) * self.bands
         return [(low + (number == low), high - (number == high)) for number in nodata]
+
+    @property
+    def seen(self) -> list[int]:
+        """The bands that are amounts."""
+        return [band for band in range(self.bands) if not (self.copied and self.copied[band])]
+
+    def of_seen(self) -> Scene:
+        """The same of those bands alone."""
+        chosen: dict[str, Any] = {
+            name: tuple(values[band] for band in self.seen)
+            for name in ("nodata", "ranges", "own")
+            if (values := getattr(self, name))
+        }
+        return replace(self, bands=len(self.seen), copied=(), **chosen)
 
     @property
     def step(self) -> float:
@@ -84,11 +109,15 @@ class Suite:
     """`add` every block in raster order, then `checks`."""
 
     def __init__(self, scene: Scene, limits: Mapping[str, Limit]) -> None:
-        self.scene, self.limits = scene, limits
+        self.limits, self.seen = limits, scene.seen
+        none = (None,) * scene.bands
+        copied = scene.copied or (False,) * scene.bands
+        self.kept = KeptCheck(copied, scene.ranges or none, scene.own or none)
+        self.scene = scene = scene.of_seen()
         planar = not scene.no_plane
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
         self.radiometry = RadiometryCheck(scene.ends, self.spread)
-        self.ends = EndsCheck(scene.ends, scene.step)
+        self.ends = EndsCheck(scene.ends, scene.step, [ends is not None for ends in scene.ranges])
         self.consistency = ConsistencyCheck(scene.bands, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)
@@ -99,6 +128,11 @@ class Suite:
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""
+        self.kept.add(block)
+        if not self.seen:
+            return
+        if len(self.seen) < len(block.sr):
+            block, hr = block.of(self.seen), None if hr is None else (hr[0][self.seen], hr[1][self.seen])
         with np.errstate(over="ignore", invalid="ignore"):  # a sum that leaves float64 is seen, and said
             self.radiometry.add(block)
             if block.trust is not None:
@@ -121,11 +155,16 @@ class Suite:
     def checks(self, generate: Generate | str = "no generator at hand") -> list[Check]:
         """What was found; `generate` runs the scene's generator for the self-test, or says why there is none."""
         scene, limits = self.scene, self.limits
+        grid = check_grid(scene.lr.scaled(scene.scale), scene.sr, limits)
+        same, kept = [*grid, dtype_check(scene.dtype, scene.found_dtype)], self.kept.checks(limits)
+        if not self.seen:
+            return [*same, *kept]
         with np.errstate(over="ignore", invalid="ignore"):
             bands = self.spread.bands
             return [
-                *check_grid(scene.lr.scaled(scene.scale), scene.sr, limits),
-                *self.radiometry.checks(limits, scene.dtype, scene.found_dtype),
+                *same,
+                *self.radiometry.checks(limits),
+                *kept,
                 *self.ends.checks(limits),
                 *self.consistency.checks(limits, bands, scene.no_plane),
                 *self.spectral.checks(limits, bands),

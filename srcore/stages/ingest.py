@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
-from srcore.radiometry import Normalisation, percentile_normalisation
+from srcore.radiometry import Extent, Normalisation, percentile_normalisation
 from srcore.storage.cut import cut
 from srcore.storage.disk.watch import changed, identify
 from srcore.storage.header import Header
@@ -50,7 +50,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         raise changed(plan.scene, "after it was planned")
     store.create()
     sampler, undeclared = Sampler(plan.tiles, len(plan.header.bands)), undeclared_of(plan.header)
-    extent = Extent(plan.header.ranges)
+    extent = Extent(len(plan.header.bands), plan.header.ranges)
     sums = []
     with open_scene(plan.header) as reader:
         # of the scene, before the first tile: every tile is denoised by the same numbers
@@ -81,7 +81,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         store.layout(),
         noise,
         sampler.removed() if noise else (),
-        (*undeclared.flags(sampler.samples), *extent.flags(plan.header)),
+        (*undeclared.flags(sampler.samples), *_beyond_range(plan.header, extent)),
         extent.ends,
     )
     result.save(plan.scratch)
@@ -92,6 +92,17 @@ def undeclared_of(header: Header) -> Undeclared:
     """What looks out for numbers of a scene that mean something which its header does not say."""
     declared = any(band.hidden is not None or band.mask is not None for band in header.bands)
     return Undeclared(header.grid.shape, [band.name for band in header.bands], header.dtype, declared=declared)
+
+
+def _beyond_range(header: Header, extent: Extent) -> tuple[str, ...]:
+    """What a user should know of bands that do not keep to their valid range."""
+    told = zip(header.bands, header.ranges, extent.outside, extent.valid, strict=True)
+    return tuple(
+        f"{100 * outside / valid:.3g} % of {band.name} lies beyond its valid range, {ends[0]:g} to {ends[1]:g}, "
+        "which the SR keeps to"
+        for band, ends, outside, valid in told
+        if ends is not None and outside
+    )
 
 
 def _noise(reader: SceneReader, plan: ScenePlan) -> tuple[float, ...]:
@@ -125,43 +136,6 @@ def sample_step(shape: Sequence[int]) -> int:
     """Every which pixel along each axis of a scene decides its normalisation."""
     pixels = float(np.prod(shape, dtype=np.float64))
     return max(1, ceil(float((pixels / SAMPLES) ** (1 / len(shape)))))
-
-
-class Extent:
-    """`add` every core of a scene: between which ends the valid numbers of each band lie, and how many break theirs."""
-
-    def __init__(self, ranges: Sequence[tuple[float, float] | None]) -> None:
-        self.ranges = ranges
-        self.least, self.most = [np.inf] * len(ranges), [-np.inf] * len(ranges)
-        self.outside, self.valid = [0] * len(ranges), [0] * len(ranges)
-
-    def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Take the values (C, *core) and their validity into account."""
-        for band, ends in enumerate(self.ranges):
-            found = values[band] if valid[band].all() else values[band][valid[band]]
-            if not found.size:
-                continue
-            least, most = float(found.min()), float(found.max())
-            self.least[band], self.most[band] = min(self.least[band], least), max(self.most[band], most)
-            self.valid[band] += found.size
-            if ends is not None and (least < ends[0] or most > ends[1]):
-                self.outside[band] += int(np.count_nonzero((found < ends[0]) | (found > ends[1])))
-
-    @property
-    def ends(self) -> tuple[tuple[float, float] | None, ...]:
-        """Least and greatest valid number of each band; None where nothing is valid."""
-        each = zip(self.least, self.most, strict=True)
-        return tuple((least, most) if least <= most else None for least, most in each)
-
-    def flags(self, header: Header) -> tuple[str, ...]:
-        """What a user should know of bands that do not keep to their range."""
-        told = zip(header.bands, self.ranges, self.outside, self.valid, strict=True)
-        return tuple(
-            f"{100 * outside / valid:.3g} % of {band.name} lies beyond its valid range, {ends[0]:g} to {ends[1]:g}, "
-            "which the SR keeps to"
-            for band, ends, outside, valid in told
-            if ends is not None and outside
-        )
 
 
 class Sampler:

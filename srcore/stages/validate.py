@@ -62,7 +62,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     try:
         # what the file says of itself, not what the plan meant to write; but alpha of a product of ours always hides
         found = read_header([staged.data], plan.header.kind, alpha="mask")
-        suite = Suite(_scene(plan, found), limits)
+        suite = Suite(_scene(plan, found, ingested), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
             for block in _blocks(plan, found, ingested, progress):
@@ -81,7 +81,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
 
 
-def _scene(plan: ScenePlan, found: Header) -> Scene:
+def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
     tiles, header = plan.tiles, plan.header
     nodata = tuple(band.nodata for band in header.bands)
     coverage = plan.treatment.trust.coverage if plan.treatment.trust else None
@@ -95,6 +95,9 @@ def _scene(plan: ScenePlan, found: Header) -> Scene:
         tiles.core,
         True,
         nodata,
+        header.copied,
+        header.ranges,
+        ingested.ends,
         coverage,
     )
 

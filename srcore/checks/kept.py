@@ -1,0 +1,83 @@
+"""What must be kept exactly, classes and the ends of a range; and what an SR leaves that nobody named: the LR's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcore.checks import Check, abstain, judge
+from srcore.checks.blocks import Block
+from srcore.limits import Limit
+from srcore.radiometry import nearest
+
+Ends = tuple[float, float]
+
+
+class KeptCheck:
+    """Collects block by block, of all bands: `add` every block, then `checks`."""
+
+    def __init__(self, copied: Sequence[bool], ranges: Sequence[Ends | None], own: Sequence[Ends | None]) -> None:
+        self.copied, self.ranges, self.own = copied, ranges, own
+        """`own`: least and greatest valid number of each band of the LR; None where nothing is valid."""
+        self.changed = self.outside = 0
+        self.valid, self.beyond, self.signs = (np.zeros(len(copied), np.int64) for _ in range(3))
+
+    def add(self, block: Block) -> None:
+        """Take a block of all bands into account."""
+        for band, is_copied in enumerate(self.copied):
+            if is_copied:
+                self._add_copied(block, band)
+                continue
+            seen = block.sr_valid[band]
+            values = block.sr[band] if seen.all() else block.sr[band][seen]
+            if not values.size:
+                continue
+            self.valid[band] += values.size
+            if (ends := self.ranges[band]) is not None:
+                self.outside += _outside(values, ends)
+            if (own := self.own[band]) is not None:
+                self.beyond[band] += _outside(values, own)
+                if (own[0] >= 0 > values.min()) or (own[1] <= 0 < values.max()):
+                    self.signs[band] += int(np.count_nonzero(values < 0 if own[0] >= 0 else values > 0))
+
+    def _add_copied(self, block: Block, band: int) -> None:
+        one = slice(band, band + 1)
+        expected, shown = nearest(block.lr[one], block.scale), nearest(block.valid[one], block.scale)
+        wrong = (shown != block.sr_valid[one]) | (shown & (expected != block.sr[one]))
+        self.changed += int(np.count_nonzero(wrong))
+
+    def checks(self, limits: Mapping[str, Limit]) -> list[Check]:
+        """What was kept, and what was left."""
+        found = []
+        if any(self.copied):
+            basis = "classes, bits and angles: each SR pixel is the LR pixel that it lies in"
+            hint = "numbers between two classes mean nothing; values: continuous, if they are amounts"
+            found.append(judge(limits, "values.copied", float(self.changed), "px", basis, hint))
+        if any(ends is not None for ends in self.ranges):
+            basis, hint = "the ends of the valid range", "the SR holds numbers that cannot be"
+            found.append(judge(limits, "values.range", float(self.outside), "px", basis, hint))
+        return [*found, *self._own(limits)]
+
+    def _own(self, limits: Mapping[str, Limit]) -> list[Check]:
+        """SR beyond the ends that the LR itself has, in the worst band."""
+        if not self.valid.any():
+            return []
+        if all(own is None for own in self.own):
+            return [abstain("values.beyond", "the LR's own ends are not known")]
+        share, sign = (float((count / np.maximum(self.valid, 1)).max()) for count in (self.beyond, self.signs))
+        give = "if they cannot be, say so: --valid-range LEAST,GREATEST (valid_range: in the catalog)"
+        return [
+            judge(
+                limits, "values.beyond", share, "of the pixels", "SR beyond the LR's least and greatest number", give
+            ),
+            judge(limits, "values.sign", sign, "of the pixels", "SR of a sign that no pixel of the LR has", give),
+        ]
+
+
+def _outside(values: NDArray[Any], ends: Ends) -> int:
+    if values.min() >= ends[0] and values.max() <= ends[1]:
+        return 0
+    return int(np.count_nonzero((values < ends[0]) | (values > ends[1])))
