@@ -15,6 +15,11 @@ from srcore.radiometry import nearest
 
 Ends = tuple[float, float]
 
+BOUNDED: tuple[Ends, ...] = ((0.0, 1.0), (-1.0, 1.0), (0.0, 100.0))
+"""Ends of shares, indices and percent."""
+REACHED = 0.01
+"""Part of such a range within which the LR comes to both of its ends, where it is in it."""
+
 
 class KeptCheck:
     """Collects block by block, of all bands: `add` every block, then `checks`."""
@@ -23,7 +28,9 @@ class KeptCheck:
         self.copied, self.ranges, self.own = copied, ranges, own
         """`own`: least and greatest valid number of each band of the LR; None where nothing is valid."""
         self.changed = self.outside = 0
-        self.valid, self.beyond, self.signs = (np.zeros(len(copied), np.int64) for _ in range(3))
+        self.valid, self.beyond, self.signs, self.unbound = (np.zeros(len(copied), np.int64) for _ in range(4))
+        self.bounds = [None if ends is None else _bounds(ends) for ends in own]
+        """Of each band the range of shares, indices or percent that its LR fills."""
 
     def add(self, block: Block) -> None:
         """Take a block of all bands into account."""
@@ -40,6 +47,8 @@ class KeptCheck:
                 self.outside += _outside(values, ends)
             if (own := self.own[band]) is not None:
                 self.beyond[band] += _outside(values, own)
+                if (bounds := self.bounds[band]) is not None:
+                    self.unbound[band] += _outside(values, bounds)
                 if (own[0] >= 0 > values.min()) or (own[1] <= 0 < values.max()):
                     self.signs[band] += int(np.count_nonzero(values < 0 if own[0] >= 0 else values > 0))
 
@@ -67,14 +76,32 @@ class KeptCheck:
             return []
         if all(own is None for own in self.own):
             return [abstain("values.beyond", "the LR's own ends are not known")]
-        share, sign = (float((count / np.maximum(self.valid, 1)).max()) for count in (self.beyond, self.signs))
+        counts = (self.beyond, self.signs, self.unbound)
+        share, sign, unbound = (float((count / np.maximum(self.valid, 1)).max()) for count in counts)
         give = "if they cannot be, say so: --valid-range LEAST,GREATEST (valid_range: in the catalog)"
         return [
             judge(
                 limits, "values.beyond", share, "of the pixels", "SR beyond the LR's least and greatest number", give
             ),
             judge(limits, "values.sign", sign, "of the pixels", "SR of a sign that no pixel of the LR has", give),
+            judge(
+                limits,
+                "values.bounded",
+                unbound,
+                "of the pixels",
+                "SR beyond what the LR fills: 0 to 1, -1 to 1, 0 to 100",
+                give,
+            ),
         ]
+
+
+def _bounds(own: Ends) -> Ends | None:
+    """The range of BOUNDED that an LR of these ends fills."""
+    for least, most in BOUNDED:
+        near = REACHED * (most - least)
+        if least <= own[0] <= least + near and most - near <= own[1] <= most:
+            return least, most
+    return None
 
 
 def _outside(values: NDArray[Any], ends: Ends) -> int:

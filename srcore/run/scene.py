@@ -256,5 +256,5 @@ def _receipt(
         computing_s=round(upscaled.computing_s, 3),
         code_version=__version__,
         format=FORMAT,
-        flags=(*plan.header.flags, *ingested.flags),
+        flags=(*plan.header.flags, *ingested.flags, *report.warnings),
     )
