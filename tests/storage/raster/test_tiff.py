@@ -20,7 +20,15 @@ Entry = tuple[int, int, int, int]
 def page(*blocks: tuple[int, int], more: tuple[Entry, ...] = (), drop: int = 0) -> list[Entry]:
     """Entries of a one-strip page; `blocks`: the offset and the length of its strip."""
     (offset, length), *_ = blocks
-    entries = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (273, 4, 1, offset), (278, 3, 1, 4), (279, 4, 1, length), *more]
+    entries = [
+        (256, 3, 1, 4),
+        (257, 3, 1, 4),
+        (258, 3, 1, 8),
+        (273, 4, 1, offset),
+        (278, 3, 1, 4),
+        (279, 4, 1, length),
+        *more,
+    ]
     return sorted(entry for entry in entries if entry[0] != drop)
 
 
