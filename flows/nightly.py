@@ -158,7 +158,7 @@ def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
         "scene": outcome.scene,
         "result": outcome.result,
         "code": outcome.code,
-        "message": outcome.message,
+        "message": outcome.message or outcome.unmeasured,
         "seconds": round(outcome.seconds, 1),
     }
 

@@ -266,6 +266,7 @@ CODES: dict[str, Code] = {
     ),
     # SR beside LR: srcore validate
     "OTHER_CRS": Code("SR and LR have different CRS.", "Warp one to the other's grid."),
+    "OTHER_PLACE": Code("One of SR and LR lies by control points, the other does not.", "Warp both to one grid."),
     "DISJOINT": Code("SR and LR show different places.", "Give files of one scene."),
     "NO_NODATA": Code("The LR has nodata, and the SR does not say what is.", "Write the SR with the nodata of its LR."),
     "NOT_A_MULTIPLE": Code(

@@ -36,6 +36,7 @@ class Limit:
 LIMITS: dict[str, Limit] = {
     "grid.corners": Limit(gate=1e-6),
     "grid.corners_volume": Limit(gate=1e-4),  # NIfTI keeps its affine in 32-bit floats
+    "grid.points": Limit(gate=1e-6),
     "mask.equal": Limit(gate=0),
     "values.finite": Limit(gate=0),
     "values.flat": Limit(gate=0),

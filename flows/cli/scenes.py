@@ -146,7 +146,7 @@ def upscale(
         told = f"written although {failed} was not passed" if failed else receipt.verdict
         for written in receipt.outputs:
             out.print(f"{told}: {job.product.folder / written.name}")
-        for flag in receipt.flags:
+        for flag in (*receipt.flags, *filter(None, [receipt.unmeasured])):
             typer.echo(f"note: {flag}")
     if receipt is not None and receipt.verdict == "quarantined":
         raise typer.Exit(UNGUARDED)
@@ -346,7 +346,9 @@ def _print_outcomes(dataset: str, outcomes: list[Outcome]) -> None:
     elif scenes:
         table = Table("scene", "result", "seconds", "note")
         for outcome in scenes:
-            table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
+            table.add_row(
+                outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message or outcome.unmeasured
+            )
         out.print(table)
     for outcome in outcomes:
         if not outcome.scene:

@@ -11,7 +11,7 @@ import numpy as np
 from srcore.checks import Report
 from srcore.checks.blocks import MARGIN_PX, Block
 from srcore.checks.file import overview_checks, unreadable
-from srcore.checks.geometry import corner_shift_px, crs_name, same_crs
+from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
@@ -81,7 +81,7 @@ def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
 def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
     nodata = tuple(band.nodata for band in sr.bands)
     core, kept = _tiles(lr, scale).core, (lr.copied, lr.ranges, _own_ends(lr, scale))
-    return Scene(lr.grid, sr.grid, scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata, *kept)
+    return Scene(place_of(lr), place_of(sr), scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata, *kept)
 
 
 def _own_ends(lr: Header, scale: tuple[int, ...]) -> tuple[tuple[float, float] | None, ...]:
@@ -98,14 +98,23 @@ def comparable(lr: Header, sr: Header) -> tuple[int, ...]:
     if len(lr.bands) != len(sr.bands):
         raise GridError("SR and LR have different bands", f"{len(sr.bands)} and {len(lr.bands)}", "give the same bands")
     scale = _scale(lr.grid, sr.grid)
-    if (lr.grid.crs is None) != (sr.grid.crs is None) or not same_crs(lr.grid, sr.grid):
+    ours, theirs = place_of(lr), place_of(sr)
+    if (ours.crs is None) != (theirs.crs is None) or not same_crs(ours.crs, theirs.crs):
         raise GridError(
             "SR and LR have different CRS",
-            f"{crs_name(sr.grid)} and {crs_name(lr.grid)}",
+            f"{crs_name(theirs.crs)} and {crs_name(ours.crs)}",
             "warp one to the other's grid",
             code="OTHER_CRS",
         )
-    if corner_shift_px(lr.grid.scaled(scale), sr.grid) > DISJOINT * max(sr.grid.shape):
+    if bool(ours.points) != bool(theirs.points):
+        by = {True: "control points", False: "an affine, or nothing"}
+        raise GridError(
+            "SR and LR say in different ways where they lie",
+            f"the SR by {by[bool(theirs.points)]}, the LR by {by[bool(ours.points)]}",
+            "warp both to one grid",
+            code="OTHER_PLACE",
+        )
+    if not ours.points and corner_shift_px(lr.grid.scaled(scale), sr.grid) > DISJOINT * max(sr.grid.shape):
         raise GridError(
             "SR and LR show different places",
             f"bounds {_round(sr.grid)} and {_round(lr.grid)}",

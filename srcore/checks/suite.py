@@ -14,7 +14,7 @@ from srcore.checks.blocks import Block
 from srcore.checks.consistency import ConsistencyCheck
 from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.ends import EndsCheck
-from srcore.checks.geometry import check_grid
+from srcore.checks.geometry import Place, check_place
 from srcore.checks.kept import KeptCheck
 from srcore.checks.opensr import opensr_checks
 from srcore.checks.patches import PatchSampler
@@ -27,7 +27,6 @@ from srcore.checks.spectral import SpectralCheck
 from srcore.checks.spread import Spread
 from srcore.checks.trust import TrustCheck
 from srcore.checks.wald import Generate, wald_checks
-from srcore.grid import Grid
 from srcore.limits import Limit
 
 IN_PLANE = ("registration.shift", "seams.step", "detail.beyond", "detail.least", "detail.most", "wald.gain")
@@ -38,8 +37,8 @@ IN_PLANE = ("registration.shift", "seams.step", "detail.beyond", "detail.least",
 class Scene:
     """What is known of LR and SR before a pixel is read."""
 
-    lr: Grid
-    sr: Grid
+    lr: Place
+    sr: Place
     scale: tuple[int, ...]
     bands: int
     dtype: str
@@ -121,8 +120,8 @@ class Suite:
         self.consistency = ConsistencyCheck(scene.bands, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)
-        self.seams = SeamCheck(scene.lr.shape, scene.scale, scene.step)
-        self.sampler = PatchSampler(scene.lr.shape, scene.core, scene.bands)
+        self.seams = SeamCheck(scene.lr.grid.shape, scene.scale, scene.step)
+        self.sampler = PatchSampler(scene.lr.grid.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
 
@@ -155,8 +154,8 @@ class Suite:
     def checks(self, generate: Generate | str = "no generator at hand") -> list[Check]:
         """What was found; `generate` runs the scene's generator for the self-test, or says why there is none."""
         scene, limits = self.scene, self.limits
-        grid = check_grid(scene.lr.scaled(scene.scale), scene.sr, limits)
-        same, kept = [*grid, dtype_check(scene.dtype, scene.found_dtype)], self.kept.checks(limits)
+        place = check_place(scene.lr.scaled(scene.scale), scene.sr, limits)
+        same, kept = [*place, dtype_check(scene.dtype, scene.found_dtype)], self.kept.checks(limits)
         if not self.seen:
             return [*same, *kept]
         with np.errstate(over="ignore", invalid="ignore"):

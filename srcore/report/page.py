@@ -114,7 +114,7 @@ def _keys(facts: ReportFacts) -> list[Key]:
     checks = {check["id"]: check for check in facts.receipt.checks}
     failed = [check for check in checks.values() if not check["passed"]]
     judged = [check for check in checks.values() if check["kind"] != "INFO"]
-    silent = [check for check in checks.values() if check["state"] == NOT_MEASURED]
+    silent = [check for check in checks.values() if check.get("state") == NOT_MEASURED]
     scale = " x ".join(str(factor) for factor in facts.receipt.parameters["scale"])
     keys = [
         Key(f"{len(judged) - len(failed)} of {len(judged)}", "checks passed", not failed),

@@ -11,6 +11,7 @@ WORDS = {
     "grid.shape": "Is the product exactly as many times larger than the input as it should be?",
     "grid.crs": "Is the product in the same coordinate system as the input?",
     "grid.corners": "Does the product cover the same ground, corner on corner?",
+    "grid.points": "Do the control points lie on the same things as in the input?",
     "values.dtype": "Are the numbers stored the way the input stores them?",
     "mask.equal": "Is 'nothing here' at exactly the same ground as in the input?",
     "values.finite": "Is there a real number in every valid pixel?",

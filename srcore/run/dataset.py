@@ -180,6 +180,11 @@ class Outcome:
     """It failed so before, and nothing changed about it: said, and no reason to call somebody."""
 
     @property
+    def unmeasured(self) -> str:
+        """How many checks had no basis in the scene, of a product that this run made."""
+        return self.receipt.unmeasured if self.receipt is not None and self.result != "up to date" else ""
+
+    @property
     def fails(self) -> bool:
         """True when the night fails by it."""
         return not (self.ok or self.old)

@@ -89,7 +89,7 @@ class Product:
 
     def _facts(self) -> dict[str, str]:
         checks = self.report.checks
-        passed = sum(check.passed for check in checks)
+        passed, silent = sum(check.passed for check in checks), len(self.report.not_measured)
         told = "; ".join(f"{check.id} {check.value} (limit {check.limit})" for check in self.warnings)
         files = {"stac": self.stac, "quicklook": self.quicklook, "report": self.page, "trust": self.trust}
         return {
@@ -98,5 +98,6 @@ class Product:
             "receipt": str(self.paths.receipt),
             "model": f"{self.receipt.model} ({self.receipt.model_digest[:12]})",
             **({"notes": "; ".join(self.receipt.flags)} if self.receipt.flags else {}),
-            "checks": f"{passed} of {len(checks)} passed{': ' + told if told else ''}",
+            "checks": f"{passed - silent} of {len(checks)} passed{f', {silent} not measured' if silent else ''}"
+            f"{': ' + told if told else ''}",
         }

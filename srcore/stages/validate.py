@@ -18,6 +18,7 @@ from srcore.checks.blocks import MARGIN_PX, Block, average_down
 from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
+from srcore.checks.geometry import place_of
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
@@ -86,8 +87,8 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
     nodata = tuple(band.nodata for band in header.bands)
     coverage = plan.treatment.trust.coverage if plan.treatment.trust else None
     return Scene(
-        header.grid,
-        found.grid,
+        place_of(header),
+        place_of(found),
         tiles.scale,
         len(header.bands),
         header.dtype,

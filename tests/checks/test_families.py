@@ -11,6 +11,7 @@ from scipy import ndimage
 from srcore.checks import Check, Report, judge
 from srcore.checks.blocks import MARGIN_PX, Block, bicubic, over_pixels
 from srcore.checks.drift import drift_checks
+from srcore.checks.geometry import Place
 from srcore.checks.spread import BandSpread
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.wald import wald_checks
@@ -40,7 +41,7 @@ def blocks(lr: np.ndarray, sr: np.ndarray, valid: np.ndarray, core: int) -> Iter
 
 def suite_of(lr: np.ndarray, sr: np.ndarray, core: int, valid: np.ndarray | None = None) -> dict[str, Check]:
     grid = Grid(lr.shape[1:], IDENTITY, None)
-    scene = Scene(grid, grid.scaled((2, 2)), (2, 2), len(lr), "uint16", "uint16", (core, core), True)
+    scene = Scene(Place(grid), Place(grid.scaled((2, 2))), (2, 2), len(lr), "uint16", "uint16", (core, core), True)
     suite = Suite(scene, LIMITS)
     for block in blocks(lr, sr, np.ones(lr.shape, bool) if valid is None else valid, core):
         suite.add(block)

@@ -62,6 +62,12 @@ class Receipt:
     format: int = 1
     """Of `configuration` and of this record; 1 where a receipt does not say it."""
 
+    @property
+    def unmeasured(self) -> str:
+        """'2 of 30 checks not measured', those that had no basis in the scene; empty when all had one."""
+        silent = sum(check.get("state", "measured") != "measured" for check in self.checks)
+        return f"{silent} of {len(self.checks)} checks not measured" if silent else ""
+
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""
         write_json(path, asdict(self))

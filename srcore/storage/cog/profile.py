@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
@@ -18,7 +19,7 @@ from srcore.storage.header import Band, Header
 def georeference(product: Product) -> dict[str, Any]:
     """Where the product lies, as rasterio's keywords: control points and their CRS, or an affine and a CRS."""
     if product.header.lies_by_points:
-        return {"gcps": control_points(product), "crs": product.header.gcps_crs}
+        return {"gcps": control_points(product), "crs": product.header.gcps_crs or CRS()}
     return {"crs": product.grid.crs, "transform": Affine(*product.grid.gdal_affine)}
 
 

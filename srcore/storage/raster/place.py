@@ -25,6 +25,8 @@ from srcore.storage.raster.pam import Affine
 from srcore.storage.raster.world import read_prj, read_world
 
 NOWHERE: Affine = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+MAX_POINTS = 10922
+"""Control points that a GeoTIFF holds: GDAL leaves all of them out when they are more."""
 HFA = b"EHFA_HEADER_TAG"
 """Of an Erdas .aux; other programs have files of that name, too."""
 
@@ -56,6 +58,7 @@ def find_place(file: OpenFile) -> Place:
     if affine is not None and points:
         file.flag(f"dropped {len(points)} ground control points: the affine places the product")
         points = ()
+    _refuse_points(file.path, points)
     if crs is None and not points and file.beside.crs is not None:
         crs = read_prj(sidecar(file.beside.crs, file.roots))
         file.use(file.beside.crs, "CRS")
@@ -78,6 +81,14 @@ def _points(file: OpenFile) -> tuple[tuple[GroundControlPoint, ...], str | None]
         return file.pam.points, file.pam.points_crs
     points, crs = file.dataset.gcps
     return tuple(GroundControlPoint(p.row, p.col, p.x, p.y, p.z or 0.0, p.id or "") for p in points), _wkt(crs)
+
+
+def _refuse_points(path: Path, points: tuple[GroundControlPoint, ...]) -> None:
+    if len(points) > MAX_POINTS:
+        do = f"keep at most {MAX_POINTS}, or warp the raster: gdalwarp -tps IN OUT"
+        raise GridError(f"{path}: more ground control points than a GeoTIFF holds", f"{len(points)}", do)
+    if not np.isfinite([(p.row, p.col, p.x, p.y, p.z) for p in points]).all():
+        raise GridError(f"{path}: its ground control points cannot be kept", "NaN or Inf", "georeference it again")
 
 
 def _kept(path: Path, affine: Affine) -> Affine:
