@@ -27,7 +27,7 @@ from srcore.checkpoints import CHAMPION
 from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.documents import read_document
 from srcore.errors import CatalogError
-from srcore.layout import SAFE_ID
+from srcore.layout import SAFE_ID, check_date
 from srcore.limits import LIMITS, LimitChange
 from srcore.treatment import Treatment
 
@@ -91,6 +91,12 @@ def _glob(value: str) -> str:
     return _template(value)
 
 
+def _date(value: str) -> str:
+    """A date, or a pattern of names that finds one."""
+    check_date(value)
+    return value
+
+
 def _cron(value: str | None) -> str | None:
     """Five fields that come due."""
     if value is None:
@@ -146,6 +152,9 @@ class Dataset(BaseModel):
     alpha: AlphaRule = "auto"
     """What a band means that is called alpha: mask hides the others where it is 0; data is a band like any other, as
     near infrared behind red, green, blue; auto: its values tell, and what they do not tell is refused."""
+    date: Annotated[str, AfterValidator(_date)] | None = None
+    """When its scenes were taken (2023-06-02), or where their names say it: scene_YYYYMMDD_*.tif, YYYY-MM-DD/*, with MM
+    and DD or DDD, the day's number, and maybe hh, mm, ss; in UTC. None: what tags and names of known products say."""
     model: Annotated[str, AfterValidator(_model)]
     """Built-in name, checkpoint folder, or a model of the registry as NAME@champion."""
     schedule: Annotated[str | None, AfterValidator(_cron)] = None
@@ -238,6 +247,13 @@ class Dataset(BaseModel):
     def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None:
             _only_raster("nodata", info)
+        return value
+
+    @field_validator("date")
+    @classmethod
+    def _check_date(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            _only_raster("date", info)
         return value
 
     @field_validator("alpha")

@@ -14,6 +14,7 @@ from typing import Any
 from srcore.choices import ALPHA_RULES, BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule
 from srcore.errors import PlanError
 from srcore.filters import SHARPEN_PX
+from srcore.layout import check_date
 from srcore.trust import Trust
 
 BACK_PROJECTION_PX = 1
@@ -28,6 +29,8 @@ class Treatment:
     """DN for 'nothing here' that the user names; None: what the files say."""
     alpha: AlphaRule = "auto"
     """What a band means that is called alpha; auto: its values tell."""
+    date: str | None = None
+    """When its scenes were taken, or where their names say it (`srcore.layout.dates_by`); None: what the files say."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -57,6 +60,8 @@ class Treatment:
         if self.alpha not in ALPHA_RULES:
             known = f"give one of {', '.join(ALPHA_RULES)}"
             raise PlanError("what alpha means is not known", repr(self.alpha), known, code="BAD_SETTING")
+        if self.date is not None:
+            _check_date(self.date)
         for name, amount, most in (
             ("denoise", self.denoise, MAX_DENOISE),
             ("sharpen", self.sharpen, MAX_SHARPEN),
@@ -91,3 +96,12 @@ class Treatment:
                 code="NOT_CALIBRATED",
             )
         return replace(self, trust=trust)
+
+
+def _check_date(text: str) -> None:
+    try:
+        check_date(text)
+    except ValueError as error:
+        raise PlanError(
+            f"the date cannot be used: {error}", repr(text[:60]), "see docs/sources.md", code="BAD_SETTING"
+        ) from error

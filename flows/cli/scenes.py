@@ -56,6 +56,9 @@ def upscale(
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
     alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
+    date: Annotated[
+        str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
@@ -110,6 +113,7 @@ def upscale(
         bands=tuple(bands.split(",")) if bands else None,
         nodata=nodata,
         alpha=alpha,
+        date=date,
         device=device,
         precision=precision,
         backend=chosen_backend(backend),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FILES_ONLY: Mapping[str, Any] = {
     "output": None,
     "alpha": "auto",
+    "date": None,
     "trust": False,
     "validate": True,
     "overwrite": False,
@@ -73,6 +74,7 @@ class Publishing(Generating, total=False):
     """What `upscale` can be asked for, of a file."""
 
     alpha: AlphaRule
+    date: str | None
     trust: bool
     validate: bool
     overwrite: bool
@@ -102,6 +104,7 @@ def upscale(
     sharpen: float = 0.0,
     tile: int | None = None,
     alpha: AlphaRule = "auto",
+    date: str | None = None,
     trust: bool = False,
     validate: bool = True,
     overwrite: bool = False,
@@ -126,7 +129,8 @@ def upscale(
     scale: refuse a model of another one. device: auto, cpu, cuda. precision: auto, float32, bfloat16, int8 (files).
     back_projection: steps that make the SR, averaged down, give the LR back. denoise, sharpen: as in `srcore upscale`.
     tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
-    values tell), trust makes a map of how far each pixel may be off, validate=False lets no check stop the product.
+    values tell), date when the scene was taken (or where its name says so: "*_YYYYMMDD.tif"), trust makes a map of how
+    far each pixel may be off, validate=False lets no check stop the product.
 
     >>> import srcore, xarray, numpy as np
     >>> from srcore.samples import make_large
@@ -143,7 +147,7 @@ def upscale(
     wishes |= {"back_projection": back_projection, "denoise": denoise, "sharpen": sharpen, "tile": tile}
     wishes |= {"model": os.fspath(model), "bands": _names(bands)}
     files: dict[str, Any] = {"output": output, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
-    files |= {"alpha": alpha, "trust": trust, "validate": validate}
+    files |= {"alpha": alpha, "date": date, "trust": trust, "validate": validate}
     if isinstance(source, str | os.PathLike):
         return _upscale_file(os.fspath(source), wishes, files)
     return _upscale_labelled(source, wishes, files)
@@ -165,6 +169,7 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
         Path(files["output"]),
         **wishes,
         alpha=files["alpha"],
+        date=files["date"],
         validate=files["validate"],
         overwrite=files["overwrite"],
         outputs=(*OUTPUTS, "trust") if files["trust"] else OUTPUTS,

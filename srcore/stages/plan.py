@@ -19,6 +19,7 @@ from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
+from srcore.storage.dates.taken import dated
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
@@ -52,6 +53,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
     header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha)
+    header = dated(header, treatment.date)
     product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)

@@ -50,6 +50,8 @@ class Band:
     """Number that hides pixels in the band's own file; NaN and Inf always do."""
     mask: Mask | None = None
     """What hides pixels besides."""
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags in domains of their own, that stay true at another scale."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class GroundControlPoint:
     y: float
     z: float
     id: str = ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """When a scene was taken: the first and the last second in UTC, as STAC writes them."""
+
+    first: str
+    last: str
+    source: str = ""
+    """What says it; empty: nothing does, and it was taken at some time in between."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,12 @@ class Header:
     area_or_point: Literal["Area", "Point"] = "Area"
     tags: dict[str, str] = field(default_factory=dict)
     """Dataset tags that stay true at another scale."""
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The same in domains of their own."""
+    white_is_zero: bool = False
+    """The greatest number is drawn black: a grey raster of one band, as scanned film is."""
+    taken: Taken | None = None
+    """When the scene was taken, where that was asked for (`storage.dates`)."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What a format needs to be written back, for example a NIfTI header's codes and units."""
     beside: tuple[str, ...] = ()
@@ -133,6 +151,7 @@ class Header:
                 "bands": tuple(_band(band) for band in value["bands"]),
                 "alpha": _band(value["alpha"]) if value["alpha"] else None,
                 "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
+                "taken": Taken(**value["taken"]) if value.get("taken") else None,
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
             }
