@@ -22,6 +22,7 @@ from srcore.storage.cog.profile import (
     colours,
     control_points,
     dataset_tags,
+    domains,
     nodata_tag,
     product_bands,
     same_number,
@@ -111,6 +112,10 @@ def _words(opened: DatasetReader, product: Product, statistics: Sequence[Statist
     for found, expected in zip(opened.colorinterp, colours(header), strict=True):
         if expected != ColorInterp.undefined:
             yield "a band's colour", found, expected
+    yield "what is white", "MINISWHITE" in opened.tags(ns="IMAGE_STRUCTURE"), header.white_is_zero
     yield "a tag", {"AREA_OR_POINT": "Area", **opened.tags()}, dataset_tags(header)
     for index, tags in enumerate(band_tags(header, statistics), 1):
         yield f"a tag of band {index}", opened.tags(index), tags
+    for index, found in enumerate(domains(header)):
+        for domain, tags in found.items():
+            yield f"a tag of {domain}", opened.tags(index, ns=domain), tags

@@ -29,6 +29,7 @@ from srcore.grid import Grid
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header
+from srcore.storage.nifti.placing import place_flags, refuse_sizes
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
 ENDINGS = (".nii.gz", ".nii")
@@ -60,6 +61,7 @@ def read_nifti_header(
     path = real_file(paths[0], roots)
     head = parse_nifti(path)
     shape, dtype = volume_shape(path, head), _dtype(path, head)
+    refuse_sizes(path, _as_stored(path, head), head)
     if nodata is not None and fit_nodata(nodata, dtype) is None:
         raise SourceError(
             f"nodata {nodata:g} does not fit the voxels",
@@ -120,6 +122,12 @@ def parse_nifti(path: Path) -> Any:
             f"{path}: its header is damaged", f"voxels from byte {offset}", "fetch it again", code="DAMAGED"
         )
     return head
+
+
+def _as_stored(path: Path, head: Any) -> Any:
+    """The header as the file has it: nibabel mends what it takes for mistakes."""
+    with open_unpacked(path) as file:
+        return type(head)(take(file, head.template_dtype.itemsize, path), check=False)
 
 
 def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
@@ -232,9 +240,9 @@ def plain_extra(grid: Grid) -> dict[str, Any]:
 
 
 def _flags(path: Path, head: Any) -> tuple[str, ...]:
-    flags = []
-    if head["qform_code"] == 0 and head["sform_code"] == 0:
-        flags.append("no qform or sform: placed by its voxel sizes alone")
+    flags = [*place_flags(_as_stored(path, head), head)]
+    if len(head.get_data_shape()) > 3:
+        flags.append(f"{len(head.get_data_shape())}-D with one volume: read as 3-D, and so is the product")
     if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
         flags.append("dropped text of the header, which may name a patient")
     if head.get_data_offset() > head.single_vox_offset:

@@ -65,7 +65,7 @@ def has_mask(path: Path) -> bool:
         for fields, order in directories(file, path, os.path.getsize(path)):
             kind = fields.get(SUBFILE_TYPE)
             if kind is not None and kind.width == 4 and kind.count == 1:
-                bits = int(_numbers(file, order, kind, slice(0, 1))[0])
+                bits = int(numbers(file, order, kind, slice(0, 1))[0])
                 if bits & MASK_BIT and not bits & OVERVIEW_BIT:
                     return True
     return False
@@ -78,7 +78,7 @@ def _check_count(file: BinaryIO, path: Path, order: str, fields: dict[int, Field
         field = fields.get(tag)
         if field is None or field.width not in (2, 4, 8) or not field.count:
             return otherwise
-        return int(_numbers(file, order, field, slice(0, 1))[0])
+        return int(numbers(file, order, field, slice(0, 1))[0])
 
     width, height = number(WIDTH, 1), number(HEIGHT, 1)
     across, down = number(TILE_WIDTH, width), number(TILE_HEIGHT, number(ROWS_PER_STRIP, height))
@@ -104,7 +104,7 @@ def _check_blocks(file: BinaryIO, path: Path, size: int, order: str, offsets: Fi
     blocks = min(offsets.count, counts.count)
     for first in range(0, blocks, PIECE):
         piece = slice(first, min(first + PIECE, blocks))
-        start, length = _numbers(file, order, offsets, piece), _numbers(file, order, counts, piece)
+        start, length = numbers(file, order, offsets, piece), numbers(file, order, counts, piece)
         # A block at 0, or of length 0, is a hole of a sparse file. Written so that no sum can overflow.
         beyond = (start > 0) & (length > size - np.minimum(start, size))
         if beyond.any():
@@ -112,7 +112,8 @@ def _check_blocks(file: BinaryIO, path: Path, size: int, order: str, offsets: Fi
             raise truncated(path, size, int(start[where]) + int(length[where]))
 
 
-def _numbers(file: BinaryIO, order: str, field: Field, piece: slice) -> NDArray[np.uint64]:
+def numbers(file: BinaryIO, order: str, field: Field, piece: slice) -> NDArray[np.uint64]:
+    """The numbers of a tag, or a piece of them."""
     file.seek(field.offset + piece.start * field.width)
     data = file.read((piece.stop - piece.start) * field.width)
     return np.frombuffer(data, f"{order}u{field.width}").astype(np.uint64)

@@ -199,7 +199,8 @@ def test_a_volume_has_no_date() -> None:
         header, grid=Grid((2, 3, 4), ((0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)), None)
     )
     found = dated(volume, None, NOW)
-    assert found.taken is not None and found.taken.source == ""
+    assert found.taken is not None
+    assert found.taken.source == ""
     assert found.flags[-1] == "date unknown: none is kept of a volume"
 
 
@@ -208,5 +209,6 @@ def test_names_that_do_not_agree_say_nothing() -> None:
     one, two = header.bands
     other = replace(two, path=f"/in/{LANDSAT.replace('20230602', '20230603')}")
     found = dated(replace(header, bands=(replace(one, path=f"/in/{LANDSAT}"), other)), None, NOW)
-    assert found.taken is not None and found.taken.source == ""
+    assert found.taken is not None
+    assert found.taken.source == ""
     assert "the names of the files say different dates: none is used" in found.flags

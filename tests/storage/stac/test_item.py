@@ -168,7 +168,8 @@ def test_an_unknown_time_is_null_and_its_stretch_holds_it(tmp_path: Path) -> Non
     document = item_of(scene, tmp_path)
     validate_item(document)
     properties = document["properties"]
-    assert properties["datetime"] is None and "srcore:datetime_by" not in properties
+    assert properties["datetime"] is None
+    assert "srcore:datetime_by" not in properties
     assert (properties["start_datetime"], properties["end_datetime"]) == (unknown.first, unknown.last)
 
 
