@@ -242,13 +242,6 @@ class Dataset(BaseModel):
             raise ValueError("the true HR is one file a scene, without {band}")
         return value
 
-    @field_validator("nodata")
-    @classmethod
-    def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is not None:
-            _only_raster("nodata", info)
-        return value
-
     @field_validator("date")
     @classmethod
     def _check_date(cls, value: str | None, info: ValidationInfo) -> str | None:

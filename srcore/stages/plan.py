@@ -111,6 +111,13 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
             "x".join(map(str, job.scale)),
             f"it does {','.join(map(str, own))}: leave --scale out or take another model",
         )
+    if len(shape) == 3 and any(n == 1 and by > 1 for n, by in zip(shape, own, strict=True)):
+        raise PlanError(
+            f"model {spec.name} would make several slices of one",
+            _times(shape),
+            "take a model that does slices one by one, as srcore-x2",
+            code="NOT_SUPPORTED",
+        )
     tiles = tile_plan(spec, header, job.treatment, job.tile, workers, job.block)
     if job.tile is not None:
         _say_if_coarser(tiles, job.tile, job.scene)

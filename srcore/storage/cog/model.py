@@ -89,7 +89,8 @@ def _value(data: bytes, field: Field) -> Value:
     return Value(field.type, field.count, data[field.offset : field.offset + field.count * field.width])
 
 
-def written_by_gdal(product: Product, statistics: Sequence[Statistics], shape: tuple[int, int], block: int
+def written_by_gdal(
+    product: Product, statistics: Sequence[Statistics], shape: tuple[int, int], block: int
 ) -> tuple[bytes, bytes]:
     """A TIFF of zeros of another shape that says of itself what the product must say, and a COG of it in such blocks."""
     header = product.header

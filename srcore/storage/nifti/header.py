@@ -8,14 +8,12 @@ No text of a header is kept (`descrip`, `aux_file`, `db_name`, `intent_name`, ex
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
-import zlib
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -29,13 +27,12 @@ from srcore.grid import Grid
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header
-from srcore.storage.nifti.placing import place_flags, refuse_sizes
+from srcore.storage.nifti.packed import is_gzip, open_unpacked, take, truncated, unpack
+from srcore.storage.nifti.padding import find_padding
+from srcore.storage.nifti.placing import place_flags, refuse_sizes, slices_first
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
 ENDINGS = (".nii.gz", ".nii")
-GZIP = b"\x1f\x8b"
-PIECE = 2**20
-"""Bytes unpacked at a time."""
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
 LABEL_INTENT = 1002
@@ -50,11 +47,13 @@ def read_nifti_header(
     nodata: float | None = None,
     roots: Sequence[Path] | None = None,
     alpha: AlphaRule = "auto",
+    axes: tuple[int, int, int] | None = None,
 ) -> Header:
     """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
 
     `bands`: at most one name. `nodata`: a stored number that means 'nothing here'; NaN always does. `alpha` is for
-    rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real numbers.
+    rasters: a volume has none. `axes`: which of the file's axes (k, j, i) are (Z, Y, X); None: slices, known by their
+    spacing, come first. Raises SourceError for what is not one 3-D volume of real numbers.
     """
     if len(paths) != 1:
         raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")
@@ -69,18 +68,25 @@ def read_nifti_header(
             f"give a number that {dtype} can hold",
             code="BAD_SETTING",
         )
-    tag = None if nodata is None else fit_nodata(nodata, dtype)
-    slope, inter = _slope(path, head)
-    band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
     _refuse_cut(path, head, shape, dtype)
+    slope, inter = _slope(path, head)
+    padding = find_padding(path, head, shape, (slope, inter)) if nodata is None else None
+    tag = padding if nodata is None else fit_nodata(nodata, dtype)
+    band = Band(str(path), 1, _name(bands), tag, slope, inter, unit=None, colour="gray")
+    order = slices_first(head.get_best_affine()) if axes is None else axes
+    flags = _flags(path, head)
+    if padding is not None:
+        flags += (f"{padding:g} is less than CT measures, and the one such number: padding, nodata in the product",)
+    if order != (0, 1, 2):
+        flags += (f"its slices lie along {'kji'[order[0]]}: worked on as slices, and written as it came",)
     return Header(
         format="nifti",
-        grid=_corner_grid(path, shape, head.get_best_affine()),
+        grid=_corner_grid(path, shape, head.get_best_affine(), order),
         dtype=dtype,
         bands=(band,),
         nodata=nodata_form(dtype, [tag]),
-        extra=_extra(head),
-        flags=_flags(path, head),
+        extra={**_extra(head), "axes": list(order)},
+        flags=flags,
     )
 
 
@@ -194,13 +200,15 @@ def _refuse_cut(path: Path, head: Any, shape: tuple[int, ...], dtype: str) -> No
             unpack(path, declared, None)
 
 
-def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64]) -> Grid:
-    """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k)."""
+def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64], axes: Sequence[int]) -> Grid:
+    """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k); `shape` in the file's order."""
     linear, origin = centred[:3, :3], centred[:3, 3]
     if not np.isfinite(centred).all() or np.linalg.det(linear) == 0:
         raise GridError(f"{path}: its affine cannot be kept", str(centred.tolist()), "set its sform")
     corner = origin - linear @ [0.5, 0.5, 0.5]
-    return Grid(shape, tuple(tuple(map(float, (*row[::-1], o))) for row, o in zip(linear, corner, strict=True)))
+    rows = linear[:, ::-1][:, list(axes)]
+    here = tuple(shape[axis] for axis in axes)
+    return Grid(here, tuple(tuple(map(float, (*row, o))) for row, o in zip(rows, corner, strict=True)))
 
 
 def _extra(head: Any) -> dict[str, Any]:
@@ -236,6 +244,7 @@ def plain_extra(grid: Grid) -> dict[str, Any]:
         "dim_info": 0,
         "intent": [0, 0.0, 0.0, 0.0],
         "display": [0.0, 0.0],
+        "axes": [0, 1, 2],
     }
 
 
@@ -250,48 +259,3 @@ def _flags(path: Path, head: Any) -> tuple[str, ...]:
     if head["intent_code"] == LABEL_INTENT:
         flags.append("a label map: its numbers are classes")
     return tuple(flags)
-
-
-def unpack(path: Path, size: int, target: IO[bytes] | None) -> None:
-    """Unpack `size` bytes of a gzip file to `target` (None: to prove it only), and compare its checksum.
-
-    Raises SourceError for a cut or damaged file, and for one that goes on and on.
-    """
-    with open_unpacked(path) as source:
-        left = size
-        while left:
-            data = take(source, min(PIECE, left), path)
-            if not data:
-                raise truncated(path, f"{size - left} bytes where its header declares {size}")
-            if target is not None:
-                target.write(data)
-            left -= len(data)
-        # gzip compares the checksum at the very end; a tail that goes on is no part of the volume.
-        if len(take(source, PIECE, path)) == PIECE:
-            raise SourceError(
-                f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again", code="DAMAGED"
-            )
-
-
-def take(file: IO[bytes], size: int, path: Path) -> bytes:
-    try:
-        return file.read(size)
-    except EOFError as error:
-        raise truncated(path, "an end within the compressed data") from error
-    except (gzip.BadGzipFile, zlib.error, OSError) as error:
-        raise SourceError(
-            f"{path}: its compressed data is damaged", str(error), "fetch the file again", code="DAMAGED"
-        ) from error
-
-
-def open_unpacked(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
-
-
-def is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == GZIP
-
-
-def truncated(path: Path, found: str) -> SourceError:
-    return SourceError(f"{path}: the file is cut short", found, "fetch the file again", code="TRUNCATED")

@@ -17,6 +17,8 @@ from srcore.errors import GridError
 
 SHEAR = 1e-3
 """Cosine between two axes from which on they are not square to each other; float32 codes leave a thousandth of it."""
+THICK = 1.5
+"""Times the other two: from there on the voxels of an axis are slices."""
 APART = 0.1
 """Of a voxel: by so much qform and sform may place a corner apart and mean the same."""
 
@@ -47,11 +49,24 @@ def place_flags(raw: Any, head: Any) -> Iterator[str]:
     affine = np.asarray(head.get_best_affine(), np.float64)
     if (lean := shear(affine)) > SHEAR:
         degrees = float(np.degrees(np.arcsin(min(1.0, lean))))
-        yield f"its axes are sheared by {degrees:.2g} degrees: ITK and what is built on it open neither source nor product"
+        yield f"its axes are sheared by {degrees:.2g} degrees: ITK opens neither the source nor the product"
     if qform and sform and _apart(head, affine) > APART:
         yield "qform and sform place it differently: the sform is used, and both are kept"
     if sform and np.any(np.asarray(raw["pixdim"], np.float64)[1:4] <= 0):
         yield f"its voxel sizes ({sizes}) cannot be: those of the sform are used"
+
+
+def slices_first(centred: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Which of the file's axes (k, j, i), 0 to 2, are (Z, Y, X): as they are, or with the axis of slices first.
+
+    Slices lie along the axis that is much coarser than both others, wherever a converter put it.
+    """
+    k, j, i = (float(step) for step in np.linalg.norm(centred[:3, 2::-1], axis=0))
+    if i > THICK * max(k, j):
+        return 2, 0, 1
+    if j > THICK * max(k, i):
+        return 1, 0, 2
+    return 0, 1, 2
 
 
 def shear(affine: NDArray[np.float64]) -> float:

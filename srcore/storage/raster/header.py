@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,9 @@ def _domains(file: OpenFile, index: int = 0) -> dict[str, dict[str, str]]:
     """The tags of a band, or of the file (0), in every domain but the common one."""
     dataset, found = file.dataset, {}
     for domain in text(lambda: dataset.tag_namespaces(index), [], file.flags):
-        kept = OWN_DOMAINS.fullmatch(domain)  # what else is in them may be no tags at all
-        found[domain] = text(lambda ns=domain: dataset.tags(index, ns=ns), {}, file.flags) if kept else {}
+        # what else is in them may be no tags at all
+        kept = OWN_DOMAINS.fullmatch(domain) is not None
+        found[domain] = text(partial(dataset.tags, index, ns=domain), {}, file.flags) if kept else {}
     return found
 
 

@@ -27,7 +27,7 @@ OF_THE_GRID = re.compile(
     # the file itself
     r"|FILESIZE|(FILE)?(CHECKSUM|MD5|SHA\d*)(SUM)?"
 )
-"""The same of names in capitals without signs, whole: the size of a pixel, how many there are, where the corners lie."""
+"""The same, of names in capitals without signs: size of a pixel, how many there are, where the corners lie."""
 OWN_DOMAINS = re.compile(r"(?!EXIF$|COLOR_PROFILE$|RPC$|GEOLOCATION$|TIFF$)[A-Za-z][A-Za-z0-9_.-]{0,63}")
 """Domains of tags that are kept: plain words, no documents (xml:, json:) and nothing that GDAL has a meaning for."""
 NO_WORDS = re.compile(
@@ -57,7 +57,12 @@ def true_tags(tags: Mapping[str, str], dropped: list[str]) -> dict[str, str]:
     for name, value in tags.items():
         if name == "AREA_OR_POINT":
             continue
-        if is_untrue(name) or name in NOT_WRITABLE or len(value) > MAX_TAG or (name == "TIFFTAG_IMAGEDESCRIPTION" and LAYOUT.match(value)):
+        if (
+            is_untrue(name)
+            or name in NOT_WRITABLE
+            or len(value) > MAX_TAG
+            or (name == "TIFFTAG_IMAGEDESCRIPTION" and LAYOUT.match(value))
+        ):
             dropped.append("STATISTICS_*" if name.startswith("STATISTICS_") else name)
         else:
             kept[name] = value

@@ -159,7 +159,8 @@ LANDSAT = "LC08_L2SP_193029_20230602_20230607_02_T1_SR_B4.TIF"
         (LANDSAT, {"TIFFTAG_DATETIME": "2024:01:01 00:00:00"}, None, "2023-06-02T00:00:00Z",
          "the name of a Landsat product", None),
         ("a.tif", {"TIFFTAG_DATETIME": "2024:01:01 00:00:00"}, None, "2024-01-01T00:00:00Z", "TIFFTAG_DATETIME",
-         "date 2024-01-01T00:00:00Z by TIFFTAG_DATETIME: when the file was written, maybe not when the scene was taken"),
+         "date "
+         "2024-01-01T00:00:00Z by TIFFTAG_DATETIME: when the file was written, maybe not when the scene was taken"),
         ("a.tif", {"SENSING_TIME": "2023-13-10"}, None, "1858-01-01T00:00:00Z", "",
          "tag SENSING_TIME holds no date that can be: '2023-13-10'"),
         ("a.tif", {"GENERATION_TIME": "2023-01-10T17:17:01Z", "DATE_PRODUCT_GENERATED": "2023-01-10"}, None,
