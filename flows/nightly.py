@@ -159,6 +159,7 @@ def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
         "result": outcome.result,
         "code": outcome.code,
         "message": outcome.message,
+        "notes": "; ".join(outcome.receipt.flags) if outcome.receipt is not None else "",
         "seconds": round(outcome.seconds, 1),
     }
 

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.cli.notes import counted, notes
 from flows.cli.options import (
     CatalogOption,
     JsonOption,
@@ -136,8 +137,8 @@ def upscale(
         told = f"written although {failed} was not passed" if failed else receipt.verdict
         for written in receipt.outputs:
             out.print(f"{told}: {job.product.folder / written.name}")
-        for flag in receipt.flags:
-            typer.echo(f"note: {flag}")
+        for line in notes([("", receipt.flags)]):
+            typer.echo(line)
     if receipt is not None and receipt.verdict == "quarantined":
         raise typer.Exit(UNGUARDED)
 
@@ -242,10 +243,12 @@ def status(
     if as_json:
         print_json(rows)
         return
-    table = Table("dataset", "scene", "state", "reason")
+    table = Table("dataset", "scene", "state", "reason", "notes")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(row["dataset"], row["scene"], row["state"], row["reason"], str(len(row["flags"]) or ""))
     out.print(table)
+    for line in notes((row["scene"], row["flags"]) for row in rows):
+        typer.echo(line)
     for name in names:
         out.print(f"{name}: {_read_again(loaded, name)}")
 
@@ -263,7 +266,7 @@ def _read_again(catalog: Catalog, name: str) -> str:
     return f"{len(reads)} products read again, the last at {last}; {damaged} damaged"
 
 
-def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, str]]:
+def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, Any]]:
     """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
     from srcore.run.dataset import scene_states
     from srcore.run.missing import gone_products, nothing_found
@@ -280,7 +283,11 @@ def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, 
         if not states:
             error = nothing_found(catalog, name)
             rows.append(("", "no scenes", f"{error.code}: {error}"))
-    return [{"dataset": name, "scene": scene, "state": state, "reason": reason} for scene, state, reason in rows]
+    flags = {one.scene: list(one.flags) for one in states}
+    return [
+        {"dataset": name, "scene": scene, "state": state, "reason": reason, "flags": flags.get(scene, [])}
+        for scene, state, reason in rows
+    ]
 
 
 def report(
@@ -336,20 +343,17 @@ def _print_outcomes(dataset: str, outcomes: list[Outcome]) -> None:
     elif scenes:
         table = Table("scene", "result", "seconds", "note")
         for outcome in scenes:
-            table.add_row(outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message)
+            table.add_row(
+                outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message or counted(_flags(outcome))
+            )
         out.print(table)
     for outcome in outcomes:
         if not outcome.scene:
             out.print(f"{dataset}: {outcome.code}: {outcome.message}" if outcome.code else outcome.message)
-    for flag, flagged in _flagged(outcomes).items():
-        of = flagged[0] if len(flagged) == 1 else f"{len(flagged)} scenes"
-        typer.echo(f"note: {of}: {flag}")
+    for line in notes((outcome.scene, _flags(outcome)) for outcome in outcomes):
+        typer.echo(line)
 
 
-def _flagged(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """What a user should know, and of which scenes: an archive says the same of most."""
-    found: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        for flag in outcome.receipt.flags if outcome.receipt is not None else ():
-            found.setdefault(flag, []).append(outcome.scene)
-    return found
+def _flags(outcome: Outcome) -> tuple[str, ...]:
+    """What a user should know of the product that a run made."""
+    return outcome.receipt.flags if outcome.receipt is not None else ()

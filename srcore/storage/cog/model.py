@@ -92,7 +92,7 @@ def _value(data: bytes, field: Field) -> Value:
 def written_by_gdal(
     product: Product, statistics: Sequence[Statistics], shape: tuple[int, int], block: int
 ) -> tuple[bytes, bytes]:
-    """A TIFF of zeros of another shape that says of itself what the product must say, and a COG of it in such blocks."""
+    """A TIFF of zeros of another shape that says of itself what the product must, and a COG of it in such blocks."""
     header = product.header
     profile: dict[str, Any] = {
         "driver": "GTiff",

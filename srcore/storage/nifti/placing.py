@@ -71,7 +71,10 @@ def slices_first(centred: NDArray[np.float64]) -> tuple[int, int, int]:
 
 def shear(affine: NDArray[np.float64]) -> float:
     """The greatest cosine between two axes of a 4 x 4 affine: 0 where they are square to each other."""
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        return 0.0  # no volume: refused by who makes a grid of it
+    axes = affine[:3, :3] / lengths
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 

@@ -25,6 +25,7 @@ from srcore.storage.raster.directories import (
 from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.pieces import exif_of_png
 from srcore.storage.raster.tiff import PIECE, numbers
+from srcore.storage.raster.words import text
 
 UPRIGHT, TURNED = 1, range(2, 9)
 """As ORIENTATION: row 0 is the top and column 0 the left; anything else."""
@@ -106,6 +107,16 @@ def heed_page(file: OpenFile, *, placed: bool) -> Page:
         number = file.dataset.nodatavals[0] if file.pam.band(1).nodata is None else file.pam.band(1).nodata
         told = "0, and data here" if number is None and file.wish.nodata != 0 else "nodata"
         file.flag(f"{page.missing} of {page.blocks} blocks are missing in the file: read as {told}")
+    _flag_bits(file)
     if page.white_is_zero:
         file.flag("0 is white, in the product too; pictures of it here draw its numbers, 0 dark")
     return page
+
+
+def _flag_bits(file: OpenFile) -> None:
+    """A product has whole bytes for a number: that fewer bits were used is told."""
+    bits = text(lambda: file.dataset.tags(1, ns="IMAGE_STRUCTURE"), {}, file.flags).get("NBITS", "")
+    stored = 8 * np.dtype(file.dtype).itemsize
+    if bits.isdecimal() and 1 < int(bits) < stored:
+        most = 2 ** int(bits) - 1
+        file.flag(f"numbers of {bits} bits, 0 to {most}: the product has {stored} bits for them")
