@@ -53,7 +53,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
     header = read_header(job.paths, job.kind, job.bands, treatment.nodata, job.roots, treatment.alpha)
-    header = dated(header, treatment.date)
+    if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
+        header = dated(header, treatment.date)
     product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
