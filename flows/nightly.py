@@ -158,7 +158,8 @@ def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
         "scene": outcome.scene,
         "result": outcome.result,
         "code": outcome.code,
-        "message": outcome.message or outcome.unmeasured,
+        "message": outcome.message,
+        "notes": "; ".join(outcome.notes),
         "seconds": round(outcome.seconds, 1),
     }
 

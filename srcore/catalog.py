@@ -28,7 +28,7 @@ from srcore.checkpoints import CHAMPION
 from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
 from srcore.documents import read_document
 from srcore.errors import CatalogError
-from srcore.layout import SAFE_ID
+from srcore.layout import SAFE_ID, check_date
 from srcore.limits import LIMITS, LimitChange
 from srcore.treatment import Treatment
 
@@ -92,6 +92,12 @@ def _glob(value: str) -> str:
     return _template(value)
 
 
+def _date(value: str) -> str:
+    """A date, or a pattern of names that finds one."""
+    check_date(value)
+    return value
+
+
 def _cron(value: str | None) -> str | None:
     """Five fields that come due."""
     if value is None:
@@ -152,6 +158,9 @@ class Dataset(BaseModel):
     which each SR pixel is the LR pixel that it lies in; auto: what the file says, and what they look like."""
     valid_range: tuple[float | None, float | None] | None = None
     """[least, greatest] stored number that the SR may have; null: no end, as in [0, null]."""
+    date: Annotated[str, AfterValidator(_date)] | None = None
+    """When its scenes were taken (2023-06-02), or where their names say it: scene_YYYYMMDD_*.tif, YYYY-MM-DD/*, with MM
+    and DD or DDD, the day's number, and maybe hh, mm, ss; in UTC. None: what tags and names of known products say."""
     model: Annotated[str, AfterValidator(_model)]
     """Built-in name, checkpoint folder, or a model of the registry as NAME@champion."""
     schedule: Annotated[str | None, AfterValidator(_cron)] = None
@@ -239,11 +248,11 @@ class Dataset(BaseModel):
             raise ValueError("the true HR is one file a scene, without {band}")
         return value
 
-    @field_validator("nodata")
+    @field_validator("date")
     @classmethod
-    def _check_nodata(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _check_date(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
-            _only_raster("nodata", info)
+            _only_raster("date", info)
         return value
 
     @field_validator("alpha")

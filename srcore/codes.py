@@ -82,6 +82,10 @@ CODES: dict[str, Code] = {
         "A file contradicts itself: its header, its compressed data or its overviews cannot be read.",
         "Fetch the file again, or write it again.",
     ),
+    "TURNED": Code(
+        "The file says that its rows and columns are not those of the picture, as a camera held upright does.",
+        "Turn its pixels, or clear its Orientation tag where they lie as they should.",
+    ),
     "TOO_LARGE": Code(
         "A file declares more than srcore ever reads, or far more than its bytes can hold.",
         "Cut it, or rewrite it in tiles.",

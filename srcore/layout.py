@@ -25,6 +25,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from srcore.errors import SourceError
@@ -52,6 +53,58 @@ def band_files(source: Path, bands: Sequence[str] | None) -> tuple[Path, ...]:
     if not bands:
         raise SourceError(f"{source} needs band names", "no --bands", "name them: --bands B2,B3,B4", code="BAD_SETTING")
     return tuple(Path(str(source).replace("{band}", band)) for band in bands)
+
+
+DATE = re.compile(r"(?:YYYY([-_. ]?)MM\1DD|DD([-_. ]?)MM\2YYYY|YYYY[-_. ]?DDD)(?:[T_ -]?hh[-_:.]?mm(?:[-_:.]?ss)?)?")
+"""How a pattern says where a date stands."""
+_DIGITS = {
+    "YYYY": r"(?P<year>\d{4})",
+    "MM": r"(?P<month>\d\d)",
+    "DDD": r"(?P<days>\d{3})",
+    "DD": r"(?P<day>\d\d)",
+    "hh": r"(?P<hour>\d\d)",
+    "mm": r"(?P<minute>\d\d)",
+    "ss": r"(?P<second>\d\d)",
+}
+MAX_STARS = 3
+"""Of a pattern: each multiplies the places that are tried."""
+
+
+def check_date(text: str) -> None:
+    """ValueError unless a text is a date, or says once where one stands in a name (`dates_by`)."""
+    if DATE.search(text) is None:
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            do = "a date, as 2023-06-02, or where it stands in a name, as scene_YYYYMMDD_*.tif or YYYY-MM-DD/*"
+            raise ValueError(f"{do}, is needed") from None
+    elif len(DATE.findall(text)) > 1 or text.count("*") > MAX_STARS:
+        raise ValueError(f"a pattern holds one date, and up to {MAX_STARS} times *")
+
+
+def dates_by(pattern: str, path: str) -> list[dict[str, str]]:
+    """The digits, by what they are, that a pattern of one date finds in a path: none, one or, where it fits twice, two.
+
+    The pattern is a glob of the file's name, and of as many folders above it as it names; capitals count. At a * the
+    digits of the date begin and end, so that no part of a longer number is one.
+    """
+    tail = "/".join(path.split("/")[-1 - pattern.count("/") :])
+    first = re.fullmatch(_by(pattern, "[^/]*?"), tail)
+    last = re.fullmatch(_by(pattern, "[^/]*"), tail)
+    found = [one.groupdict() for one in (first, last) if one is not None]
+    return found[:1] if found[:1] == found[1:] else found
+
+
+def _by(pattern: str, anything: str) -> str:
+    """The pattern as a regular expression; which * is short decides which of several places is found."""
+    date = DATE.search(pattern)
+    assert date is not None, "checked where it was given"
+    before, after = pattern[: date.start()], pattern[date.end() :]
+    digits = re.sub("YYYY|DDD|DD|MM|hh|mm|ss|.", lambda word: _DIGITS.get(word[0], re.escape(word[0])), date[0])
+    start, end = r"(?<!\d)" * before.endswith("*"), r"(?!\d)" * after.startswith("*")
+    wild = {"*": anything, "?": "[^/]"}
+    head, tail = ("".join(wild.get(sign, re.escape(sign)) for sign in part) for part in (before, after))
+    return f"{head}{start}{digits}{end}{tail}"
 
 
 @dataclass(frozen=True)

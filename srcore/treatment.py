@@ -25,6 +25,7 @@ from srcore.choices import (
 )
 from srcore.errors import PlanError
 from srcore.filters import SHARPEN_PX
+from srcore.layout import check_date
 from srcore.trust import Trust
 
 BACK_PROJECTION_PX = 1
@@ -44,6 +45,8 @@ class Treatment:
     continuous ones are repeated and never go through the generator."""
     valid_range: Range | None = None
     """Least and greatest stored number that the SR may have, in all bands that are continuous; None: no end."""
+    date: str | None = None
+    """When its scenes were taken, or where their names say it (`srcore.layout.dates_by`); None: what the files say."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -86,6 +89,8 @@ class Treatment:
         if low is not None and high is not None and not low < high:
             what, do = f"from {low:g} to {high:g}", "give the least number, then the greatest"
             raise PlanError("the valid range holds no numbers", what, do, code="BAD_SETTING")
+        if self.date is not None:
+            _check_date(self.date)
         for name, amount, most in (
             ("denoise", self.denoise, MAX_DENOISE),
             ("sharpen", self.sharpen, MAX_SHARPEN),
@@ -120,3 +125,12 @@ class Treatment:
                 code="NOT_CALIBRATED",
             )
         return replace(self, trust=trust)
+
+
+def _check_date(text: str) -> None:
+    try:
+        check_date(text)
+    except ValueError as error:
+        raise PlanError(
+            f"the date cannot be used: {error}", repr(text[:60]), "see docs/sources.md", code="BAD_SETTING"
+        ) from error

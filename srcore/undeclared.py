@@ -48,6 +48,7 @@ class Undeclared:
         self.alpha = np.zeros(3, np.int64)
         """Pixels of alpha: all, 0, and at the greatest number."""
         self.full = 0.0
+        self.nans = self.infinite = 0
 
     def add(self, window: tuple[slice, ...], values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Take the values (C, *window) and their validity into account."""
@@ -83,6 +84,12 @@ class Undeclared:
             counts[0] += int(np.count_nonzero(same & edge))
             counts[1] += int(np.count_nonzero(same))
 
+    def add_raw(self, stored: NDArray[Any]) -> None:
+        """Count NaN and Inf, which are never data, in values as the file has them."""
+        if stored.dtype.kind == "f":
+            self.nans += int(np.count_nonzero(np.isnan(stored)))
+            self.infinite += int(np.count_nonzero(np.isinf(stored)))
+
     def add_alpha(self, alpha: NDArray[Any]) -> None:
         """Take a part of the alpha band into account."""
         full = float(alpha.max(initial=0))
@@ -107,7 +114,7 @@ class Undeclared:
         found += [
             self._told(number, [], self.framed[number][1]) for number in self.frames if self._is_frame(number, samples)
         ]
-        return (*("; ".join(parts) for parts in found), *self._alpha_flags())
+        return (*("; ".join(parts) for parts in found), *self._alpha_flags(), *self._raw_flags())
 
     def _is_far(self, band: int, number: float) -> bool:
         others = [n for n in self.counts[band] if n != number and abs(n) < HUGE]
@@ -128,13 +135,21 @@ class Undeclared:
         text = str(int(number)) if abs(number) < 1e15 and float(number).is_integer() else f"{number:.9g}"
         names = ", ".join(self.bands[band] for band in bands[:8]) + (" ..." if len(bands) > 8 else "")
         where = f"in {names}" if bands else "around the scene, in all bands"
-        give = f"--nodata {text}" + (f" (nodata: {text} in the catalog)" if len(self.shape) == 2 else "")
+        give = f"--nodata {text} (nodata: {text} in the catalog)"
         do = "set it in a mask beside or inside the file" if self.declared else give
         return (
             f"{text} {where} looks like nodata and is data here",
             f"{100 * count / self.pixels:.3g} % of the pixels",
             do,
         )
+
+    def _raw_flags(self) -> tuple[str, ...]:
+        """Inf is no number that a file declares as nothing; NaN is, of a raster."""
+        if not self.infinite and (not self.nans or len(self.shape) == 2):
+            return ()
+        counts = [f"{count} {name}" for name, count in (("NaN", self.nans), ("Inf", self.infinite)) if count]
+        what = "pixels" if len(self.shape) == 2 else "voxels"
+        return (f"{' and '.join(counts)} among the {what}: nothing is there, in the product either",)
 
     def _alpha_flags(self) -> tuple[str, ...]:
         pixels, empty, full = (int(count) for count in self.alpha)

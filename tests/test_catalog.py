@@ -156,7 +156,7 @@ def test_schema_agrees_with_the_loader(tmp_path: Path) -> None:
         (changed("./incoming/s2/*.tif", '"./a/{tile}.tif"'), "only {scene} and {band} are known"),
         (changed("./incoming/ct/*.nii.gz", '"./a/{scene}_{band}.nii"'), "a source with {band} needs the list of bands"),
         (changed("./incoming/hr", '"./a/{scene}_{band}.tif"'), "one file a scene"),
-        (changed("    model: ./models/mine", "    model: ./models/mine\n    nodata: 3"), "a volume has no nodata"),
+        (changed("    model: ./models/mine", "    model: ./models/mine\n    date: 2023-06-02"), "a volume has no date"),
         (changed("    model: ./models/mine", "    model: ./models/mine\n    alpha: data"), "a volume has no alpha"),
         (changed("nodata: 0", "valid_range: [1, 0]"), "valid_range in datasets.s2-alps: [least, greatest] is needed"),
         (changed("nodata: 0", "valid_range: [null, null]"), "[least, greatest] is needed"),

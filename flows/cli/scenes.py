@@ -7,10 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.cli.notes import counted, notes
 from flows.cli.options import (
     CatalogOption,
     JsonOption,
@@ -68,6 +69,9 @@ def upscale(
     valid_range: Annotated[
         str | None, typer.Option(metavar="LEAST,GREATEST", help="Ends that the SR keeps to, as 0,1 or 0, (no end).")
     ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
@@ -124,6 +128,7 @@ def upscale(
         alpha=alpha,
         values=values_rule(values),
         valid_range=number_range(valid_range),
+        date=date,
         device=device,
         precision=precision,
         backend=chosen_backend(backend),
@@ -146,8 +151,8 @@ def upscale(
         told = f"written although {failed} was not passed" if failed else receipt.verdict
         for written in receipt.outputs:
             out.print(f"{told}: {job.product.folder / written.name}")
-        for flag in (*receipt.flags, *filter(None, [receipt.unmeasured])):
-            typer.echo(f"note: {flag}")
+        for line in notes([("", receipt.notes)]):
+            typer.echo(line)
     if receipt is not None and receipt.verdict == "quarantined":
         raise typer.Exit(UNGUARDED)
 
@@ -252,10 +257,12 @@ def status(
     if as_json:
         print_json(rows)
         return
-    table = Table("dataset", "scene", "state", "reason")
+    table = Table("dataset", "scene", "state", "reason", "notes")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(row["dataset"], row["scene"], row["state"], row["reason"], str(len(row["flags"]) or ""))
     out.print(table)
+    for line in notes((row["scene"], row["flags"]) for row in rows):
+        typer.echo(line)
     for name in names:
         out.print(f"{name}: {_read_again(loaded, name)}")
 
@@ -273,7 +280,7 @@ def _read_again(catalog: Catalog, name: str) -> str:
     return f"{len(reads)} products read again, the last at {last}; {damaged} damaged"
 
 
-def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, str]]:
+def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, Any]]:
     """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
     from srcore.run.dataset import scene_states
     from srcore.run.missing import gone_products, nothing_found
@@ -290,7 +297,11 @@ def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, 
         if not states:
             error = nothing_found(catalog, name)
             rows.append(("", "no scenes", f"{error.code}: {error}"))
-    return [{"dataset": name, "scene": scene, "state": state, "reason": reason} for scene, state, reason in rows]
+    flags = {one.scene: list(one.flags) for one in states}
+    return [
+        {"dataset": name, "scene": scene, "state": state, "reason": reason, "flags": flags.get(scene, [])}
+        for scene, state, reason in rows
+    ]
 
 
 def report(
@@ -347,21 +358,14 @@ def _print_outcomes(dataset: str, outcomes: list[Outcome]) -> None:
         table = Table("scene", "result", "seconds", "note")
         for outcome in scenes:
             table.add_row(
-                outcome.scene, outcome.result, f"{outcome.seconds:.1f}", outcome.message or outcome.unmeasured
+                outcome.scene,
+                outcome.result,
+                f"{outcome.seconds:.1f}",
+                outcome.message or counted(outcome.notes),
             )
         out.print(table)
     for outcome in outcomes:
         if not outcome.scene:
             out.print(f"{dataset}: {outcome.code}: {outcome.message}" if outcome.code else outcome.message)
-    for flag, flagged in _flagged(outcomes).items():
-        of = flagged[0] if len(flagged) == 1 else f"{len(flagged)} scenes"
-        typer.echo(f"note: {of}: {flag}")
-
-
-def _flagged(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """What a user should know, and of which scenes: an archive says the same of most."""
-    found: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        for flag in outcome.receipt.flags if outcome.receipt is not None else ():
-            found.setdefault(flag, []).append(outcome.scene)
-    return found
+    for line in notes((outcome.scene, outcome.notes) for outcome in outcomes):
+        typer.echo(line)

@@ -14,7 +14,7 @@ from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.files import write_atomic
-from srcore.storage.header import Header
+from srcore.storage.header import Header, Taken
 from srcore.storage.work.scene_plan import ScenePlan
 
 if TYPE_CHECKING:
@@ -70,8 +70,16 @@ def _source(header: Header, flags: Sequence[str]) -> Rows:
         ("Values", f"{header.dtype}; 'nothing here': {header.nodata}"),
         ("Coordinates", "none" if header.grid.crs is None else _first_name(header.grid.crs)),
         ("Pixel spacing", " x ".join(f"{step:.6g}" for step in steps)),
+        *([("Taken", _taken(header.taken))] if header.taken else []),
         *(("To know", flag) for flag in flags),
     ]
+
+
+def _taken(taken: Taken) -> str:
+    if not taken.source:
+        return f"unknown: between {taken.first} and {taken.last}"
+    day = taken.first.endswith("T00:00:00Z") and taken.last.endswith("T23:59:59Z")
+    return f"{taken.first[:10] if day else taken.first}, by {taken.source}"
 
 
 def _first_name(crs: str) -> str:

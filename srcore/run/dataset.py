@@ -54,6 +54,8 @@ class SceneState:
     """Published by another version of srcore; up to date all the same, until somebody asks for it."""
     ignored: bool = False
     """In quarantine, and somebody said to leave it there."""
+    flags: tuple[str, ...] = ()
+    """What a user should know of its product."""
 
     @property
     def due(self) -> bool:
@@ -120,7 +122,7 @@ def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> Scene
         else:
             outdated = receipt.format < FORMAT or receipt.code_version != __version__
             told = f"{receipt.verdict}; SOURCE_DAMAGED: {read.source}" if read and read.source else receipt.verdict
-            return SceneState(job.scene, "published", job, told, outdated=outdated)
+            return SceneState(job.scene, "published", job, told, outdated=outdated, flags=receipt.flags)
         return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
     reason = damaged or ("product damaged" if receipt else "")
     return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
@@ -180,9 +182,9 @@ class Outcome:
     """It failed so before, and nothing changed about it: said, and no reason to call somebody."""
 
     @property
-    def unmeasured(self) -> str:
-        """How many checks had no basis in the scene, of a product that this run made."""
-        return self.receipt.unmeasured if self.receipt is not None and self.result != "up to date" else ""
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the product that this run made."""
+        return self.receipt.notes if self.receipt is not None and self.result != "up to date" else ()
 
     @property
     def fails(self) -> bool:

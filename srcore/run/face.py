@@ -31,6 +31,7 @@ FILES_ONLY: Mapping[str, Any] = {
     "alpha": "auto",
     "values": "auto",
     "valid_range": None,
+    "date": None,
     "trust": False,
     "validate": True,
     "overwrite": False,
@@ -77,6 +78,7 @@ class Publishing(Generating, total=False):
     alpha: AlphaRule
     values: ValuesRule | dict[str, ValuesRule]
     valid_range: Range | None
+    date: str | None
     trust: bool
     validate: bool
     overwrite: bool
@@ -108,6 +110,7 @@ def upscale(
     alpha: AlphaRule = "auto",
     values: ValuesRule | dict[str, ValuesRule] = "auto",
     valid_range: Range | None = None,
+    date: str | None = None,
     trust: bool = False,
     validate: bool = True,
     overwrite: bool = False,
@@ -137,6 +140,9 @@ def upscale(
     are (continuous, categorical, bits, circular, or auto; of single bands as {"SCL": "categorical"}); valid_range the
     ends that the SR keeps to, as (0, None) for what is never negative; trust makes a map of how far each pixel may be
     off; validate=False lets no check stop the product.
+    tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
+    values tell), date when the scene was taken (or where its name says so: "*_YYYYMMDD.tif"), trust makes a map of how
+    far each pixel may be off, validate=False lets no check stop the product.
 
     >>> import srcore, xarray, numpy as np
     >>> from srcore.samples import make_large

@@ -19,7 +19,7 @@ from srcore.errors import SourceError
 from srcore.job import Job
 from srcore.run.lazy import stacked, super_resolve_values, tell
 from srcore.run.placed import find_place, lost_coordinates, placed
-from srcore.storage.raster.words import UNTRUE
+from srcore.storage.raster.words import is_untrue
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -223,7 +223,7 @@ def _find(wanted: str, names: Sequence[tuple[str, ...]]) -> int:
 
 def _true_attrs(attrs: dict[Any, Any], dropped: list[str]) -> dict[Any, Any]:
     """The attributes that stay true at another scale; the names of the others go to `dropped`."""
-    untrue = [name for name in attrs if name in OF_PIXELS or UNTRUE.match(str(name))]
+    untrue = [name for name in attrs if name in OF_PIXELS or is_untrue(str(name))]
     dropped += _named("attribute", untrue)
     return {name: value for name, value in attrs.items() if name not in untrue}
 

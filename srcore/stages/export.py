@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from srcore.errors import printable
@@ -92,11 +91,8 @@ def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
 
 
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
-    # A scene that does not say when it was taken gets its file's time: the same at every run.
-    changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in plan.header.paths), UTC)
     return stac.ProductFacts(
         id=plan.scene,
-        when=stac.acquired(plan.header) or changed,
         sources=tuple(printable(path.name) for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,

@@ -62,6 +62,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
             undeclared.add(tile.core, found.plain[core], core_valid)
             extent.add(found.plain[core], core_valid)
+            undeclared.add_raw(found.raw[core])
             alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
             if alpha is not None:
                 undeclared.add_alpha(alpha)

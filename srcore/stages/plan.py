@@ -19,6 +19,7 @@ from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
+from srcore.storage.dates.taken import dated
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
@@ -52,6 +53,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
     header = read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **treatment.of_files)
+    if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
+        header = dated(header, treatment.date)
     product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
     _check_numbers(job, header)
     _check_output(job, header.paths)
@@ -129,6 +132,13 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
             f"model {spec.name} does not have the scale",
             "x".join(map(str, job.scale)),
             f"it does {','.join(map(str, own))}: leave --scale out or take another model",
+        )
+    if len(shape) == 3 and any(n == 1 and by > 1 for n, by in zip(shape, own, strict=True)):
+        raise PlanError(
+            f"model {spec.name} would make several slices of one",
+            _times(shape),
+            "take a model that does slices one by one, as srcore-x2",
+            code="NOT_SUPPORTED",
         )
     tiles = tile_plan(spec, header, job.treatment, job.tile, workers, job.block)
     if job.tile is not None:

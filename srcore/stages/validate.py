@@ -62,7 +62,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     limits = with_changes(SHARPENED if plan.treatment.sharpen else {}, plan.limits)
     try:
         # what the file says of itself, not what the plan meant to write; but alpha of a product of ours always hides
-        found = read_header([staged.data], plan.header.kind, alpha="mask")
+        found = read_header([staged.data], plan.header.kind, alpha="mask", axes=plan.header.axes)
         suite = Suite(_scene(plan, found, ingested), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None

@@ -24,6 +24,8 @@ class Cut:
     valid: NDArray[np.bool_]
     plain: NDArray[Any]
     """The values before they were denoised; the same where they were not."""
+    raw: NDArray[Any]
+    """Floats before nodata was filled: what NaN and Inf there are."""
 
 
 def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Cut:
@@ -34,12 +36,14 @@ def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float]
     its nearest valid pixel at most halo * sqrt(axes) away. What denoising sees is halo, too.
     """
     index, window = tiles.sources(tile), cut_window(tiles, tile, noise)
-    values, valid = reader.read(window)
-    plain = _filled(values, valid, tiles)
+    stored, valid = reader.read(window)
+    plain = _filled(stored, valid, tiles)
     values = quantise(denoised(plain, noise), plain.dtype) if any(noise) else plain
     relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
     tile_plain = np.ascontiguousarray(plain[relative])
-    return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), valid[relative], tile_plain)
+    seen = valid[relative]
+    raw = stored[relative] if stored.dtype.kind == "f" and not seen.all() else tile_plain
+    return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), seen, tile_plain, raw)
 
 
 def cut_window(tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Window:

@@ -31,6 +31,7 @@ class Wishes(Told, total=False):
 
     bands: Sequence[str] | None
     roots: Sequence[Path] | None
+    axes: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class Wish:
     """Ends that the numbers of all bands keep to."""
     roots: Sequence[Path] | None = None
     """Folders that may be read; None: any."""
+    axes: tuple[int, int, int] | None = None
+    """Which axes of a volume's file are (Z, Y, X); None: slices, known by their spacing, come first."""
 
     @classmethod
     def of(cls, **wishes: Unpack[Wishes]) -> Wish:
@@ -94,6 +97,8 @@ class Band:
     """Ends that its numbers keep to."""
     palette: tuple[tuple[int, int, int, int], ...] = ()
     """Colour of each number from 0, in red, green, blue and opacity, where the file has a table of them."""
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags in domains of their own, that stay true at another scale."""
 
     @property
     def is_copied(self) -> bool:
@@ -111,6 +116,16 @@ class GroundControlPoint:
     y: float
     z: float
     id: str = ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """When a scene was taken: the first and the last second in UTC, as STAC writes them."""
+
+    first: str
+    last: str
+    source: str = ""
+    """What says it; empty: nothing does, and it was taken at some time in between."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,12 @@ class Header:
     area_or_point: Literal["Area", "Point"] = "Area"
     tags: dict[str, str] = field(default_factory=dict)
     """Dataset tags that stay true at another scale."""
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The same in domains of their own."""
+    white_is_zero: bool = False
+    """The greatest number is drawn black: a grey raster of one band, as scanned film is."""
+    taken: Taken | None = None
+    """When the scene was taken, where that was asked for (`storage.dates`)."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What a format needs to be written back, for example a NIfTI header's codes and units."""
     beside: tuple[str, ...] = ()
@@ -148,6 +169,12 @@ class Header:
     def nodata_numbers(self) -> tuple[float | None, ...]:
         """Per band the number that is written for 'nothing here'; None where a mask, alpha or nothing says so."""
         return tuple(float("nan") if self.nodata == "nan" else band.nodata for band in self.bands)
+
+    @property
+    def axes(self) -> tuple[int, int, int] | None:
+        """Which axes of a volume's file are (Z, Y, X), so that what is made of it can be read alike."""
+        found = self.extra.get("axes")
+        return None if found is None else (found[0], found[1], found[2])
 
     @property
     def copied(self) -> tuple[bool, ...]:
@@ -194,6 +221,7 @@ class Header:
                 "bands": tuple(_band(band) for band in value["bands"]),
                 "alpha": _band(value["alpha"]) if value["alpha"] else None,
                 "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
+                "taken": Taken(**value["taken"]) if value.get("taken") else None,
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
             }

@@ -83,21 +83,21 @@ def header_like(paths: Sequence[Path], lr: Header, bands: Sequence[str] | None =
     """The header of what was made of `lr`. Where `bands` of it were asked for, the bands of their names, if it has
     such; all bands otherwise."""
     alpha: AlphaRule = "auto" if lr.alpha is None else "mask"
-    header = read_header(paths, lr.kind, bands=bands if len(paths) > 1 else None, alpha=alpha)
+    header = read_header(paths, lr.kind, bands=bands if len(paths) > 1 else None, alpha=alpha, axes=lr.axes)
     wanted, there = [band.name for band in lr.bands], [band.name for band in header.bands]
     if bands is None or len(paths) > 1 or wanted == there or not set(wanted) <= set(there):
         return header
-    return read_header(paths, lr.kind, bands=wanted, alpha=alpha)
+    return read_header(paths, lr.kind, bands=wanted, alpha=alpha, axes=lr.axes)
 
 
 def hr_header(paths: Sequence[Path], lr: Header, sr: Header) -> Header:
     """The header of the true HR; GridError unless it has the bands and the size of the SR."""
     path = paths[0]
     alpha: AlphaRule = "auto" if lr.alpha is None else "mask"
-    header = read_header(paths, lr.kind, alpha=alpha)
+    header = read_header(paths, lr.kind, alpha=alpha, axes=lr.axes)
     names = {band.name for band in header.bands}
     if len(header.bands) != len(sr.bands) and all(band.name in names for band in lr.bands):
-        header = read_header(paths, lr.kind, bands=[band.name for band in lr.bands], alpha=alpha)
+        header = read_header(paths, lr.kind, bands=[band.name for band in lr.bands], alpha=alpha, axes=lr.axes)
     if header.grid.shape != sr.grid.shape or len(header.bands) != len(sr.bands):
         found = f"{len(header.bands)} bands of {' x '.join(map(str, header.grid.shape))}"
         wanted = f"give {len(sr.bands)} bands of {' x '.join(map(str, sr.grid.shape))}"

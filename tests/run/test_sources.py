@@ -69,9 +69,10 @@ def test_a_mask_beside_the_scene_is_in_the_product_and_in_the_receipt(
     assert shown(source).mean() == 0.75
     assert [Path(one.path).name for one in receipt.sources] == ["scene.tif", mask.name]
     flag = "read beside the file: scene.tif.msk (mask)"
-    assert receipt.flags == (flag,)
+    told = [flag, "date unknown: no tag or name says it; see `date`"]
+    assert list(receipt.flags) == told
     item = json.loads((tmp_path / "sr.json").read_text())
-    assert item["properties"]["srcore:flags"] == [flag]
+    assert item["properties"]["srcore:flags"] == told
     assert [link["href"] for link in item["links"] if link["rel"] == "derived_from"] == [
         "./scene.tif",
         f"./{mask.name}",

@@ -63,10 +63,10 @@ class Receipt:
     """Of `configuration` and of this record; 1 where a receipt does not say it."""
 
     @property
-    def unmeasured(self) -> str:
-        """'2 of 30 checks not measured', those that had no basis in the scene; empty when all had one."""
+    def notes(self) -> tuple[str, ...]:
+        """The flags, and '2 of 30 checks not measured', those that had no basis in the scene."""
         silent = sum(check.get("state", "measured") != "measured" for check in self.checks)
-        return f"{silent} of {len(self.checks)} checks not measured" if silent else ""
+        return (*self.flags, *([f"{silent} of {len(self.checks)} checks not measured"] if silent else []))
 
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""

@@ -23,6 +23,7 @@ from srcore.storage.cog.profile import (
     colours,
     control_points,
     dataset_tags,
+    domains,
     nodata_tag,
     product_bands,
     same_number,
@@ -116,6 +117,10 @@ def _words(opened: DatasetReader, product: Product, statistics: Sequence[Statist
         found = {number: colour[:3] for number, colour in opened.colormap(1).items()}
         lost = [number for number, colour in colour_table(header).items() if found.get(number) != colour]
         yield "the table of colours", lost, []
+    yield "what is white", "MINISWHITE" in opened.tags(ns="IMAGE_STRUCTURE"), header.white_is_zero
     yield "a tag", {"AREA_OR_POINT": "Area", **opened.tags()}, dataset_tags(header)
     for index, tags in enumerate(band_tags(header, statistics), 1):
         yield f"a tag of band {index}", opened.tags(index), tags
+    for index, found in enumerate(domains(header)):
+        for domain, tags in found.items():
+            yield f"a tag of {domain}", opened.tags(index, ns=domain), tags

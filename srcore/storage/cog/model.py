@@ -23,12 +23,13 @@ from srcore.storage.cog.profile import (
     colour_table,
     colours,
     dataset_tags,
+    domains,
     georeference,
     nodata_tag,
     product_bands,
 )
 from srcore.storage.cog.statistics import Statistics
-from srcore.storage.raster.directories import SUBFILE_TYPE, Field, directories
+from srcore.storage.raster.directories import OVERVIEW_BIT, PHOTOMETRIC, SHORT, SUBFILE_TYPE, Field, directories
 from srcore.storage.raster.gdal import gdal_env
 from srcore.tiling import TIFF_STEP
 
@@ -41,6 +42,10 @@ COG = {
     "BIGTIFF": "YES",
     "NUM_THREADS": "1",
 }
+
+
+GDAL_METADATA = 42112
+"""Tag of GDAL's own, an XML of all words in all domains."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,15 @@ def model_tags(product: Product, statistics: Sequence[Statistics]) -> dict[int, 
     product has overviews.
     """
     width = TIFF_STEP + 1 if len(product.shapes) > 1 else 1
-    return tags_of(written_by_gdal(product, statistics, (1, width), TIFF_STEP))
+    base, cog = written_by_gdal(product, statistics, (1, width), TIFF_STEP)
+    found = tags_of(cog)
+    if any(domains(product.header)):  # a copy has lost them
+        found[0][GDAL_METADATA] = tags_of(base)[0][GDAL_METADATA]
+    if product.header.white_is_zero:  # GDAL's driver of COGs has no option for it
+        for kind in (0, OVERVIEW_BIT):
+            if kind in found:
+                found[kind][PHOTOMETRIC] = Value(SHORT, 1, bytes(2))
+    return found
 
 
 def tags_of(data: bytes) -> dict[int, dict[int, Value]]:
@@ -77,8 +90,10 @@ def _value(data: bytes, field: Field) -> Value:
     return Value(field.type, field.count, data[field.offset : field.offset + field.count * field.width])
 
 
-def written_by_gdal(product: Product, statistics: Sequence[Statistics], shape: tuple[int, int], block: int) -> bytes:
-    """A COG of zeros of another shape, in blocks of another size, that says of itself what the product must say."""
+def written_by_gdal(
+    product: Product, statistics: Sequence[Statistics], shape: tuple[int, int], block: int
+) -> tuple[bytes, bytes]:
+    """A TIFF of zeros of another shape that says of itself what the product must, and a COG of it in such blocks."""
     header = product.header
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -99,8 +114,7 @@ def written_by_gdal(product: Product, statistics: Sequence[Statistics], shape: t
                 target.write_mask(np.ones(shape, bool))
             _describe(target, product, statistics)
         rasterio.shutil.copy(base.name, cog.name, **COG, BLOCKSIZE=str(block))
-        data: bytes = cog.read()
-        return data
+        return base.read(), cog.read()
 
 
 def _describe(target: DatasetWriter, product: Product, statistics: Sequence[Statistics]) -> None:
@@ -113,3 +127,6 @@ def _describe(target: DatasetWriter, product: Product, statistics: Sequence[Stat
     target.units = tuple(band.unit or "" for band in bands)
     for index, tags in enumerate(band_tags(header, statistics), 1):
         target.update_tags(index, **tags)
+    for index, found in enumerate(domains(header)):
+        for domain, tags in found.items():
+            target.update_tags(index, ns=domain, **tags)

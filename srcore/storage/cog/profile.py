@@ -69,6 +69,11 @@ def band_tags(header: Header, statistics: Sequence[Statistics]) -> list[dict[str
     return [{**band.tags, **found} for band, found in zip(product_bands(header), numbers, strict=True)]
 
 
+def domains(header: Header) -> list[dict[str, dict[str, str]]]:
+    """Tags in domains of their own: of the whole product, then of each band."""
+    return [header.domains, *(band.domains for band in product_bands(header))]
+
+
 def same_number(found: float | None, expected: float | None) -> bool:
     """Equal, both None or both NaN."""
     if found is None or expected is None:

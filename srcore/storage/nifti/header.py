@@ -8,15 +8,13 @@ No text of a header is kept (`descrip`, `aux_file`, `db_name`, `intent_name`, ex
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import IO, Any, Unpack
+from typing import Any, Unpack
 
 import nibabel
 import numpy as np
@@ -31,12 +29,12 @@ from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header, Values, Wish, Wishes
 from srcore.storage.meaning import copied_flags, look_like_classes, told_values
+from srcore.storage.nifti.packed import is_gzip, open_unpacked, take, truncated, unpack
+from srcore.storage.nifti.padding import find_padding
+from srcore.storage.nifti.placing import place_flags, refuse_sizes, slices_first
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
 ENDINGS = (".nii.gz", ".nii")
-GZIP = b"\x1f\x8b"
-PIECE = 2**20
-"""Bytes unpacked at a time."""
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
 LOOKED_AT = 2**26
@@ -53,9 +51,9 @@ def read_nifti_header(
 ) -> Header:
     """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
 
-    Of the fields of a `Wish`, `bands` is at most one name, and `nodata` a stored number that means 'nothing here'; NaN
-    always does. `alpha` is for rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real
-    numbers.
+    Of the fields of a `Wish`, `bands` is at most one name, `axes` tells of the file's axes (k, j, i), and `nodata` is a
+    stored number that means 'nothing here'; NaN always does. `alpha` is for rasters: a volume has none. Raises
+    SourceError for what is not one 3-D volume of real numbers.
     """
     wish = Wish.of(**wishes)
     nodata = wish.nodata
@@ -64,6 +62,7 @@ def read_nifti_header(
     path = real_file(paths[0], wish.roots)
     head = parse_nifti(path)
     shape, dtype = volume_shape(path, head), _dtype(path, head)
+    refuse_sizes(path, _as_stored(path, head), head)
     if nodata is not None and fit_nodata(nodata, dtype) is None:
         raise SourceError(
             f"nodata {nodata:g} does not fit the voxels",
@@ -71,20 +70,27 @@ def read_nifti_header(
             f"give a number that {dtype} can hold",
             code="BAD_SETTING",
         )
-    tag = None if nodata is None else fit_nodata(nodata, dtype)
-    slope, inter = _slope(path, head)
-    band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=None, colour="gray")
     _refuse_cut(path, head, shape, dtype)
+    slope, inter = _slope(path, head)
+    padding = find_padding(path, head, shape, (slope, inter)) if nodata is None else None
+    tag = padding if nodata is None else fit_nodata(nodata, dtype)
+    band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=None, colour="gray")
     values = _values(path, head, told_values(wish.values, band.name, "1"))
     band = replace(band, values=values, valid_range=wish.valid_range or (None, None))
+    order = slices_first(head.get_best_affine()) if wish.axes is None else wish.axes
+    flags = _flags(path, head)
+    if padding is not None:
+        flags += (f"{padding:g} is less than CT measures, and the one such number: padding, nodata in the product",)
+    if order != (0, 1, 2):
+        flags += (f"its slices lie along {'kji'[order[0]]}: worked on as slices, and written as it came",)
     return Header(
         format="nifti",
-        grid=_corner_grid(path, shape, head.get_best_affine()),
+        grid=_corner_grid(path, shape, head.get_best_affine(), order),
         dtype=dtype,
         bands=(band,),
         nodata=nodata_form(dtype, [tag]),
-        extra=_extra(head),
-        flags=(*_flags(path, head), *copied_flags([band])),
+        extra={**_extra(head), "axes": list(order)},
+        flags=(*flags, *copied_flags([band])),
     )
 
 
@@ -151,6 +157,12 @@ def parse_nifti(path: Path) -> Any:
     return head
 
 
+def _as_stored(path: Path, head: Any) -> Any:
+    """The header as the file has it: nibabel mends what it takes for mistakes."""
+    with open_unpacked(path) as file:
+        return type(head)(take(file, head.template_dtype.itemsize, path), check=False)
+
+
 def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
     """(Z, Y, X)."""
     shape = tuple(int(n) for n in head.get_data_shape())
@@ -215,13 +227,15 @@ def _refuse_cut(path: Path, head: Any, shape: tuple[int, ...], dtype: str) -> No
             unpack(path, declared, None)
 
 
-def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64]) -> Grid:
-    """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k)."""
+def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64], axes: Sequence[int]) -> Grid:
+    """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k); `shape` in the file's order."""
     linear, origin = centred[:3, :3], centred[:3, 3]
     if not np.isfinite(centred).all() or np.linalg.det(linear) == 0:
         raise GridError(f"{path}: its affine cannot be kept", str(centred.tolist()), "set its sform")
     corner = origin - linear @ [0.5, 0.5, 0.5]
-    return Grid(shape, tuple(tuple(map(float, (*row[::-1], o))) for row, o in zip(linear, corner, strict=True)))
+    rows = linear[:, ::-1][:, list(axes)]
+    here = tuple(shape[axis] for axis in axes)
+    return Grid(here, tuple(tuple(map(float, (*row, o))) for row, o in zip(rows, corner, strict=True)))
 
 
 def _extra(head: Any) -> dict[str, Any]:
@@ -257,60 +271,16 @@ def plain_extra(grid: Grid) -> dict[str, Any]:
         "dim_info": 0,
         "intent": [0, 0.0, 0.0, 0.0],
         "display": [0.0, 0.0],
+        "axes": [0, 1, 2],
     }
 
 
 def _flags(path: Path, head: Any) -> tuple[str, ...]:
-    flags = []
-    if head["qform_code"] == 0 and head["sform_code"] == 0:
-        flags.append("no qform or sform: placed by its voxel sizes alone")
+    flags = [*place_flags(_as_stored(path, head), head)]
+    if len(head.get_data_shape()) > 3:
+        flags.append(f"{len(head.get_data_shape())}-D with one volume: read as 3-D, and so is the product")
     if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
         flags.append("dropped text of the header, which may name a patient")
     if head.get_data_offset() > head.single_vox_offset:
         flags.append("dropped header extensions")
     return tuple(flags)
-
-
-def unpack(path: Path, size: int, target: IO[bytes] | None) -> None:
-    """Unpack `size` bytes of a gzip file to `target` (None: to prove it only), and compare its checksum.
-
-    Raises SourceError for a cut or damaged file, and for one that goes on and on.
-    """
-    with open_unpacked(path) as source:
-        left = size
-        while left:
-            data = take(source, min(PIECE, left), path)
-            if not data:
-                raise truncated(path, f"{size - left} bytes where its header declares {size}")
-            if target is not None:
-                target.write(data)
-            left -= len(data)
-        # gzip compares the checksum at the very end; a tail that goes on is no part of the volume.
-        if len(take(source, PIECE, path)) == PIECE:
-            raise SourceError(
-                f"{path}: holds more than its header declares", f"over {size} bytes", "fetch it again", code="DAMAGED"
-            )
-
-
-def take(file: IO[bytes], size: int, path: Path) -> bytes:
-    try:
-        return file.read(size)
-    except EOFError as error:
-        raise truncated(path, "an end within the compressed data") from error
-    except (gzip.BadGzipFile, zlib.error, OSError) as error:
-        raise SourceError(
-            f"{path}: its compressed data is damaged", str(error), "fetch the file again", code="DAMAGED"
-        ) from error
-
-
-def open_unpacked(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
-
-
-def is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == GZIP
-
-
-def truncated(path: Path, found: str) -> SourceError:
-    return SourceError(f"{path}: the file is cut short", found, "fetch the file again", code="TRUNCATED")

@@ -24,12 +24,15 @@ def joined(headers: Sequence[Header]) -> Header:
     bands = [
         b if b.name != "band 1" else replace(b, name=printable(Path(b.path).stem)) for h in headers for b in h.bands
     ]
+    white = ("0 is white in the files, and dark in the product of several bands",) if first.white_is_zero else ()
     return replace(
         first,
         bands=tuple(bands),
+        white_is_zero=False,
         tags={k: v for k, v in first.tags.items() if all(h.tags.get(k) == v for h in headers)},
+        domains={k: v for k, v in first.domains.items() if all(h.domains.get(k) == v for h in headers)},
         beside=tuple(dict.fromkeys(path for h in headers for path in h.beside)),
-        flags=tuple(dict.fromkeys(flag for h in headers for flag in h.flags)),
+        flags=tuple(dict.fromkeys((*(flag for h in headers for flag in h.flags), *white))),
     )
 
 

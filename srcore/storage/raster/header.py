@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,11 +23,12 @@ from srcore.storage.raster.beside import find_beside, sidecar
 from srcore.storage.raster.contents import bits_range, find_values, palette, with_told_values
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.raster.open_file import OpenFile
+from srcore.storage.raster.page import heed_page
 from srcore.storage.raster.pam import Pam, read_pam
 from srcore.storage.raster.place import find_place
 from srcore.storage.raster.tiff import check_tiff
 from srcore.storage.raster.validity import Rule, find_rules, in_one_form, with_user_number
-from srcore.storage.raster.words import text, true_tags
+from srcore.storage.raster.words import OWN_DOMAINS, own_domains, text, true_tags
 
 
 def read_raster_header(
@@ -67,6 +69,7 @@ def _header(file: OpenFile) -> Header:
     _refuse_pixels(file)
     place = find_place(file)
     _note_claims(file)
+    page = heed_page(file, placed=place.is_known)
     names = text(lambda: dataset.descriptions, [None] * dataset.count, file.flags)
     hides = alpha_band(file, names)
     rules = find_rules(file)
@@ -76,7 +79,7 @@ def _header(file: OpenFile) -> Header:
         do = "give a file with data bands"
         raise SourceError(f"{file.path}: the file has no data band", "an alpha band alone", do, code="NOT_SUPPORTED")
     tags = {**text(dataset.tags, {}, file.flags), **file.pam.tags}
-    kept = true_tags(tags, file.flags)
+    kept = true_tags(tags, file.dropped)
     _note_words(file, kept)
     if dataset.subdatasets:
         file.flag(f"the file holds {len(dataset.subdatasets)} pages: the first is used")
@@ -93,6 +96,8 @@ def _header(file: OpenFile) -> Header:
         gcps_crs=place.points_crs,
         area_or_point="Point" if tags.get("AREA_OR_POINT") == "Point" else "Area",
         tags=kept,
+        domains=own_domains({**_domains(file), **file.pam.domains}, file.dropped),
+        white_is_zero=page.white_is_zero,
         beside=tuple(os.path.realpath(path) for path in file.used),
         flags=file.told(),
     )
@@ -139,8 +144,9 @@ def _band(file: OpenFile, index: int, name: str | None, rule: Rule) -> Band:
         scale=float(dataset.scales[i]),
         offset=float(dataset.offsets[i]),
         unit=units[i] or None,
-        colour=dataset.colorinterp[i].name,
-        tags=true_tags(tags, file.flags),
+        colour=file.colour(index),
+        tags=true_tags(tags, file.dropped),
+        domains=own_domains({**_domains(file, index), **words.domains}, file.dropped),
         hidden=rule[0],
         mask=rule[1],
     )
@@ -149,6 +155,16 @@ def _band(file: OpenFile, index: int, name: str | None, rule: Rule) -> Band:
     # What GDAL calls alpha and is data must not hide others in the product; and indices without colours show nothing.
     lost = band.colour == "alpha" or (band.colour == "palette" and not band.palette)
     return replace(band, colour="undefined") if lost else band
+
+
+def _domains(file: OpenFile, index: int = 0) -> dict[str, dict[str, str]]:
+    """The tags of a band, or of the file (0), in every domain but the common one."""
+    dataset, found = file.dataset, {}
+    for domain in text(lambda: dataset.tag_namespaces(index), [], file.flags):
+        # what else is in them may be no tags at all
+        kept = OWN_DOMAINS.fullmatch(domain) is not None
+        found[domain] = text(partial(dataset.tags, index, ns=domain), {}, file.flags) if kept else {}
+    return found
 
 
 def _note_words(file: OpenFile, tags: dict[str, str]) -> None:

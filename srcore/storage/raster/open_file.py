@@ -24,6 +24,8 @@ class OpenFile:
     pam: Pam
     wish: Wish
     flags: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    """Names of tags that are not kept."""
     used: dict[Path, list[str]] = field(default_factory=dict)
     """Files beside it that were read, and what for."""
 
@@ -48,9 +50,14 @@ class OpenFile:
 
     def colour(self, index: int) -> str:
         """GDAL's name for what a band (1-based) shows."""
-        return self.pam.band(index).colour or str(self.dataset.colorinterp[index - 1].name)
+        own = str(self.dataset.colorinterp[index - 1].name)
+        # What GDAL makes of a raster whose zero is white is a ramp, no table of classes.
+        ramp = own == "palette" and "MINISWHITE" in self.dataset.tags(ns="IMAGE_STRUCTURE")
+        return self.pam.band(index).colour or ("undefined" if ramp else own)
 
     def told(self) -> tuple[str, ...]:
         """All flags, each once."""
         read = (f"read beside the file: {path.name} ({', '.join(words)})" for path, words in self.used.items())
-        return tuple(dict.fromkeys(map(printable, (*read, *self.flags))))
+        names = list(dict.fromkeys(self.dropped))
+        lost = [f"dropped tags, not kept or false at another scale: {', '.join(names)}"] if names else []
+        return tuple(dict.fromkeys(map(printable, (*read, *self.flags, *lost))))

@@ -44,6 +44,8 @@ class BandWords:
     name: str | None = None
     colour: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags in domains of their own."""
     has_classes: bool = False
     """Names of classes, their colours, or a table of what they are."""
 
@@ -69,6 +71,7 @@ class Pam:
     points: tuple[GroundControlPoint, ...] = ()
     points_crs: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    domains: dict[str, dict[str, str]] = field(default_factory=dict)
     bands: dict[int, BandWords] = field(default_factory=dict)
     """By their 1-based index."""
     has_rpc: bool = False
@@ -119,6 +122,7 @@ def _read(path: Path, root: Element) -> Pam:
         points=points,
         points_crs=points_crs,
         tags=_items(domains.get("")),
+        domains={name: _items(item) for name, item in domains.items() if name},
         bands={index: words for index, words in bands.items() if index > 0},
         has_rpc="RPC" in domains,
         has_arrays="GEOLOCATION" in domains,
@@ -137,6 +141,7 @@ def _band(one: Element) -> BandWords:
         name=text_of(one, "Description") or None,
         colour=colour if colour not in ("", "undefined") else None,
         tags=_items(next((item for item in one.findall("Metadata") if not item.get("domain")), None)),
+        domains={name: _items(item) for item in one.findall("Metadata") if (name := item.get("domain"))},
         has_classes=_has_classes(one),
     )
 

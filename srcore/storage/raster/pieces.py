@@ -7,29 +7,48 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from srcore.errors import SourceError
 
 MAX_PIECES = 2**20
+MAX_EXIF = 2**16
 END_OF_CODESTREAM = b"\xff\xd9"
 CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def check_png(path: Path) -> None:
     """Refuse a PNG whose chunks end before IEND. Raises SourceError, code TRUNCATED."""
-    size = os.path.getsize(path)
     with path.open("rb") as file:
-        position = 8
-        for _ in range(MAX_PIECES):
-            # A chunk: length of its data, name, data, checksum.
-            head = _at(file, position, 8)
-            position += 12 + (struct.unpack(">I", head[:4])[0] if len(head) == 8 else 0)
-            if len(head) < 8 or position > size:
-                raise truncated(path, size, position)
-            if head[4:] == b"IEND":
-                return
+        for _ in _chunks(file, path):
+            pass
+
+
+def exif_of_png(path: Path) -> BytesIO | None:
+    """What a camera or a program noted in a whole PNG: a TIFF without pixels; None where nothing is."""
+    with path.open("rb") as file:
+        for name, start, length in _chunks(file, path):
+            if name == b"eXIf" and length <= MAX_EXIF:
+                return BytesIO(_at(file, start, length))
+    return None
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and length of the content of every chunk of a PNG; SourceError TRUNCATED before IEND."""
+    size, position = os.path.getsize(path), 8
+    for _ in range(MAX_PIECES):
+        # A chunk: length of its data, name, data, checksum.
+        head = _at(file, position, 8)
+        length = struct.unpack(">I", head[:4])[0] if len(head) == 8 else 0
+        start, position = position + 8, position + 12 + length
+        if len(head) < 8 or position > size:
+            raise truncated(path, size, position)
+        yield head[4:], start, length
+        if head[4:] == b"IEND":
+            return
     raise SourceError(f"{path}: its chunks do not end", f"over {MAX_PIECES}", "write it again", code="DAMAGED")
 
 

@@ -39,6 +39,11 @@ class Place:
     points: tuple[GroundControlPoint, ...] = ()
     points_crs: str | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """False where nothing says where the raster lies."""
+        return bool(self.points) or self.grid.affine != NOWHERE
+
 
 def find_place(file: OpenFile) -> Place:
     """The place of a raster, with flags for what is missing or dropped.

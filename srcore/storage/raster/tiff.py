@@ -76,7 +76,7 @@ def has_mask(path: Path) -> bool:
         for fields, order in directories(file, path, os.path.getsize(path)):
             kind = fields.get(SUBFILE_TYPE)
             if kind is not None and kind.width == 4 and kind.count == 1:
-                bits = int(_numbers(file, order, kind, slice(0, 1))[0])
+                bits = int(numbers(file, order, kind, slice(0, 1))[0])
                 if bits & MASK_BIT and not bits & OVERVIEW_BIT:
                     return True
     return False
@@ -118,7 +118,7 @@ def _blocks_of(file: BinaryIO, order: str, fields: dict[int, Field]) -> _Blocks:
         field = fields.get(tag)
         if field is None or field.width not in (2, 4, 8) or not field.count:
             return otherwise
-        return min(int(_numbers(file, order, field, slice(0, 1))[0]), MOST)
+        return min(int(numbers(file, order, field, slice(0, 1))[0]), MOST)
 
     width, height, samples = max(1, number(WIDTH, 1)), max(1, number(HEIGHT, 1)), number(SAMPLES, 1)
     across, down = number(TILE_WIDTH, width), number(TILE_HEIGHT, min(height, number(ROWS_PER_STRIP, height)))
@@ -160,7 +160,7 @@ def _check_blocks(file: BinaryIO, path: Path, order: str, blocks: _Blocks, offse
     number = min(offsets.count, counts.count)
     for first in range(0, number, PIECE):
         piece = slice(first, min(first + PIECE, number))
-        start, length = _numbers(file, order, offsets, piece), _numbers(file, order, counts, piece)
+        start, length = numbers(file, order, offsets, piece), numbers(file, order, counts, piece)
         # A block at 0, or of length 0, is a hole of a sparse file. Written so that no sum can overflow.
         there = size - np.minimum(start, size)
         beyond = (start > 0) & (length > there)
@@ -174,7 +174,8 @@ def _check_blocks(file: BinaryIO, path: Path, order: str, blocks: _Blocks, offse
     return overstated
 
 
-def _numbers(file: BinaryIO, order: str, field: Field, piece: slice) -> NDArray[np.uint64]:
+def numbers(file: BinaryIO, order: str, field: Field, piece: slice) -> NDArray[np.uint64]:
+    """The numbers of a tag, or a piece of them."""
     file.seek(field.offset + piece.start * field.width)
     data = file.read((piece.stop - piece.start) * field.width)
     return np.frombuffer(data, f"{order}u{field.width}").astype(np.uint64)

@@ -29,7 +29,7 @@ class SampleFile:
     gsd_m: float
     bands: tuple[str, ...]
     acquired: str
-    """As TIFF writes it: 2024:05:14 10:20:00."""
+    """As TIFF writes times: 2024:05:14 10:20:00."""
 
 
 def write_sample(path: Path, file: SampleFile, rows: Iterable[NDArray[np.uint16]]) -> None:
@@ -64,7 +64,7 @@ def write_sample(path: Path, file: SampleFile, rows: Iterable[NDArray[np.uint16]
         out.scales, out.offsets = (1e-4,) * len(file.bands), (0.0,) * len(file.bands)
         colours = {"B02": ColorInterp.blue, "B03": ColorInterp.green, "B04": ColorInterp.red}
         out.colorinterp = [colours.get(band, ColorInterp.undefined) for band in file.bands]
-        out.update_tags(TIFFTAG_DATETIME=file.acquired, TIFFTAG_IMAGEDESCRIPTION="landscape drawn by srcore")
+        out.update_tags(ACQUISITION_DATETIME=file.acquired, TIFFTAG_IMAGEDESCRIPTION="landscape drawn by srcore")
         top = 0
         for part in rows:
             out.write(part, window=Window(0, top, part.shape[2], part.shape[1]))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -40,7 +39,6 @@ FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 ITEM = f"https://schemas.stacspec.org/v{pystac.get_stac_version()}/item-spec/json-schema/item.json"
 SHA2_256 = "1220"
 """Multihash: the function's code and the digest's length, in hex."""
-TIME_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION", "TIFFTAG_DATETIME")
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,6 @@ class ProductFacts:
     """What the files of a product do not say of it."""
 
     id: str
-    when: datetime
-    """The scene's time (`acquired` finds it in a header); without a zone it is taken as UTC."""
     sources: tuple[str, ...] = ()
     """Names of the source files, without their folders."""
     quicklook: Path | None = None
@@ -60,21 +56,17 @@ class ProductFacts:
     """Of the product, when it is known already."""
 
 
-def acquired(header: Header) -> datetime | None:
-    """The time that the tags of a scene give for it, as UTC where they give no zone; None when they give none."""
-    tags = {key.upper(): value for key, value in header.tags.items()}
-    for name in TIME_TAGS:
-        # TIFF writes 2024:06:01 10:20:30
-        text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags.get(name, "").strip())
-        try:
-            return _utc(datetime.fromisoformat(text))
-        except ValueError:
-            continue
-    return None
-
-
-def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+def _times(header: Header) -> tuple[datetime | None, dict[str, str]]:
+    """`datetime`, and the properties around it: null where nothing says it, with a stretch of time that holds it."""
+    taken = header.taken
+    assert taken is not None, "PLAN looks for it"
+    stretch = {"start_datetime": taken.first, "end_datetime": taken.last}
+    if not taken.source:
+        return None, stretch
+    return datetime.fromisoformat(taken.first), {
+        "srcore:datetime_by": taken.source,
+        **(stretch if taken.last != taken.first else {}),
+    }
 
 
 def build_item(product: Path, header: Header, scale: Sequence[int], facts: ProductFacts) -> pystac.Item:
@@ -84,13 +76,15 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
     """
     grid = header.grid.scaled(scale)
     outline = _footprint(grid, header, scale) if header.kind == "raster" else None
+    when, times = _times(header)
     item = pystac.Item(
         id=facts.id,
         geometry=None if outline is None else outline.geometry,
         bbox=None if outline is None else outline.bbox,
-        datetime=_utc(facts.when),
+        datetime=when,
         properties={
             **facts.properties,
+            **times,
             "srcore:scale": [int(s) for s in scale],
             "srcore:lr_shape": list(header.grid.shape),
             **({"srcore:flags": list(header.flags)} if header.flags else {}),

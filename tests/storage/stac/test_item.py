@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from rasterio.crs import CRS
 
 from srcore.errors import StoreError
 from srcore.grid import Grid
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Band, Header, Taken
 from srcore.storage.stac.footprint import footprint
-from srcore.storage.stac.item import ProductFacts, acquired, build_item, validate_item, write_item
+from srcore.storage.stac.item import ProductFacts, build_item, validate_item, write_item
 from tests.storage.cog.product_cases import POINTS, Scene, make_scene
 from tests.storage.cog.work_cases import make_product
 
-WHEN = datetime(2024, 6, 1, 10, 20, 30, tzinfo=UTC)
+WHEN = Taken("2024-06-01T10:20:30Z", "2024-06-01T10:20:30Z", "SENSING_TIME")
+DAY = Taken("2024-06-01T00:00:00Z", "2024-06-01T23:59:59Z", "the name of a Landsat product")
 PLAIN = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 NORTH_POLE = CRS.from_epsg(3413).to_wkt()
 
@@ -38,7 +39,8 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def item_of(scene: Scene, folder: Path, **facts: Any) -> dict[str, Any]:
     product = make_product(folder, scene)
-    item = build_item(product, scene.header, scene.scale, ProductFacts("scene-1", WHEN, **facts))
+    header = replace(scene.header, taken=scene.header.taken or WHEN)
+    item = build_item(product, header, scene.scale, ProductFacts("scene-1", **facts))
     write_item(folder / "product.json", item)
     document: dict[str, Any] = json.loads((folder / "product.json").read_text(encoding="utf-8"))
     return document
@@ -113,7 +115,7 @@ def test_a_volume_has_no_geometry(tmp_path: Path) -> None:
     product.write_bytes(b"nifti")
     grid = Grid((4, 5, 6), ((0, 0, 1.0, 0), (0, 1.0, 0, 0), (3.0, 0, 0, 0)))
     header = Header("volume", grid, "int16", (Band("ct.nii.gz", 1, "band 1"),), "none")
-    item = build_item(product, header, (1, 2, 2), ProductFacts("ct", WHEN))
+    item = build_item(product, replace(header, taken=WHEN), (1, 2, 2), ProductFacts("ct"))
     write_item(tmp_path / "ct.json", item)
     document = json.loads((tmp_path / "ct.json").read_text())
     assert document["geometry"] is None
@@ -150,26 +152,25 @@ def test_an_item_that_is_not_valid_is_refused(tmp_path: Path, path: tuple[Any, .
     assert caught.value.code == "BAD_STAC"
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ({}, None),
-        ({"TIFFTAG_DATETIME": "2024:06:01 10:20:30"}, WHEN),
-        ({"acquisition": "2024-06-01T12:20:30+02:00"}, WHEN),
-        ({"TIFFTAG_DATETIME": "last summer"}, None),
-        ({"TIFFTAG_DATETIME": "2020:01:01 00:00:00", "ACQUISITION_DATETIME": "2024-06-01T10:20:30Z"}, WHEN),
-    ],
-)
-def test_the_time_of_a_scene_comes_from_its_tags(tags: dict[str, str], expected: datetime | None) -> None:
-    assert acquired(make_scene(tags=tags).header) == expected
+def test_a_known_time_has_no_stretch_and_a_day_has_one(tmp_path: Path) -> None:
+    properties = item_of(make_scene(), tmp_path)["properties"]
+    assert (properties["datetime"], properties["srcore:datetime_by"]) == ("2024-06-01T10:20:30Z", "SENSING_TIME")
+    assert not {"start_datetime", "end_datetime"} & set(properties)
+    day = replace(make_scene(), header=replace(make_scene().header, taken=DAY))
+    properties = item_of(day, tmp_path)["properties"]
+    assert properties["datetime"] == properties["start_datetime"] == "2024-06-01T00:00:00Z"
+    assert properties["end_datetime"] == "2024-06-01T23:59:59Z"
 
 
-def test_times_are_written_as_utc(tmp_path: Path) -> None:
-    scene = make_scene()
-    product = make_product(tmp_path, scene)
-    there = WHEN.astimezone(timezone(timedelta(hours=5)))
-    item = build_item(product, scene.header, scene.scale, ProductFacts("x", there))
-    assert item.to_dict()["properties"]["datetime"] == "2024-06-01T10:20:30Z"
+def test_an_unknown_time_is_null_and_its_stretch_holds_it(tmp_path: Path) -> None:
+    unknown = Taken("1858-01-01T00:00:00Z", "2024-06-03T23:59:59Z")
+    scene = replace(make_scene(), header=replace(make_scene().header, taken=unknown))
+    document = item_of(scene, tmp_path)
+    validate_item(document)
+    properties = document["properties"]
+    assert properties["datetime"] is None
+    assert "srcore:datetime_by" not in properties
+    assert (properties["start_datetime"], properties["end_datetime"]) == (unknown.first, unknown.last)
 
 
 def rings(geometry: dict[str, Any]) -> list[np.ndarray]:
