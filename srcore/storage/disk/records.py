@@ -11,12 +11,12 @@ from typing import Any
 
 from srcore.errors import StoreError
 from srcore.regular import read_regular
-from srcore.storage.disk.files import hidden_beside, write_atomic
+from srcore.storage.disk.files import hidden_beside, make_folder, write_atomic
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, json_bytes(value))
 
 
