@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -23,17 +22,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import torch
 
 from srcore.dispatch import Workers
 from srcore.errors import SRError
-from srcore.grid import Grid
-from srcore.layout import DatasetPaths, ProductPaths
+from srcore.layout import DatasetPaths
 from srcore.run import scene
 from srcore.run.direct import direct_job
 from srcore.storage.archive.removal import remove_product
-from srcore.storage.nifti.volume import write_nifti
 from tests.faults import archive
 from tests.faults.crash import forked
 from tests.faults.lost import Disk, Recorder, Step, Tree
@@ -101,7 +99,9 @@ class Direct(Scenario):
     """`srcore upscale SOURCE OUTPUT`, in a folder of the user's."""
 
     def run(self) -> list[str]:
-        job = replace(direct_job(str(self.source), self.store / "new" / "sr.tif", model="bicubic-x2", tile=32), block=32)
+        job = replace(
+            direct_job(str(self.source), self.store / "new" / "sr.tif", model="bicubic-x2", tile=32), block=32
+        )
         return ["published" if scene.run_scene(job, Workers(0)) else "nothing"]
 
     def again(self) -> str:
@@ -121,9 +121,8 @@ class Volume(Direct):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        values = np.random.default_rng(3).integers(0, 900, (1, 5, 12, 14)).astype(np.int16)
         self.volume = folder / "in" / "volume.nii"
-        write_volume(self.volume, values)
+        write_volume(self.volume)
 
     def run(self) -> list[str]:
         job = direct_job(str(self.volume), self.store / "sr.nii.gz", model="bicubic-x2", tile=16)
@@ -165,6 +164,34 @@ def differing(found: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*found, *right} if found.get(name) != right.get(name))
 
 
+def nobodys(tree: Tree) -> list[str]:
+    """Scratch folders that no sealed plan makes ours: nobody would ever sweep them."""
+    scratch = {
+        "/".join(parts[:place])
+        for parts in (path.split("/") for path, data in tree.items() if data is not None)
+        for place in (parts.index(".scratch") + 3 if ".scratch" in parts else 0, _direct(parts))
+        if 0 < place < len(parts)
+    }
+    return [
+        folder
+        for folder in scratch
+        if not _is_record(tree.get(f"{folder}/plan.json"))
+        and any(path.startswith(f"{folder}/") and "/.plan.json." not in path for path in tree)
+    ]
+
+
+def _direct(parts: Sequence[str]) -> int:
+    """Parts of the path of a scratch folder beside an output of the user's; 0 where there is none."""
+    return next((place + 2 for place, part in enumerate(parts) if part.endswith(".srcore")), 0)
+
+
+def _is_record(data: bytes | None) -> bool:
+    try:
+        return data is not None and "seal" in json.loads(data)
+    except ValueError:
+        return False
+
+
 class Record:
     """A scenario that was run once, and all that a power cut could have left of it."""
 
@@ -199,15 +226,17 @@ class Record:
 
     def looked_at(self, without: Callable[[Step], bool] = lambda step: False) -> tuple[int, list[str]]:
         """How many states there are, and what is wrong in them."""
-        count, wrong, seen = 0, [], set()
+        count, wrong, seen, left = 0, [], set(), set()
         for name, tree in self.states(without):
             count += 1
             files = visible(tree)
+            left |= set(nobodys(tree))
             key = hash(tuple(sorted(files.items())))
             if key in seen:
                 continue
             seen.add(key)
             wrong += [f"{name}: {found}" for found in wrong_in(files, self.right)]
+        wrong += [f"{folder} may stay for ever" for folder in sorted(left)]
         if lost := differing(visible(self.left_at_the_end(without)), self.right[1]):
             wrong.append(f"at the end: not lasting {lost}")
         return count, wrong
@@ -290,10 +319,9 @@ def really_at(store: Path) -> Tree:
     return {str(path.relative_to(store)): None if path.is_dir() else path.read_bytes() for path in found}
 
 
-def write_volume(path: Path, values: Any) -> None:
-    """A small volume of millimetre voxels."""
-    import nibabel
-
+def write_volume(path: Path) -> None:
+    """A small volume of slices 3 mm apart."""
+    values = np.random.default_rng(3).integers(0, 900, (1, 5, 12, 14)).astype(np.int16)
     image = nibabel.Nifti1Image(np.transpose(values[0], (2, 1, 0)), np.diag([1.0, 1.0, 3.0, 1.0]))
     nibabel.save(image, path)
 

@@ -1,4 +1,4 @@
-"""A power cut at any point: nothing that was told to be done is lost, nothing wrong is seen, and the next run ends well.
+"""A power cut at any point: what was told to be done is not lost, nothing wrong is seen, the next run ends well.
 
 A kill keeps what the system has in memory, so the crash sweep proves nothing about fsync; this does.
 """
