@@ -130,7 +130,8 @@ def test_a_run_never_goes_on_with_another_checkpoints_tiles(place: str, tmp_path
     models = [tmp_path / "model" / (str(seed) if place == "another" else "") for seed in (1, 2)]
 
     def job(model: Path, output: str) -> Job:
-        how = {"tile": 16, "block": 32, "validate": False, "backend": "eager", "precision": "float32"}
+        how: dict[str, Any] = {"tile": 16, "block": 32, "backend": "eager", "precision": "float32"}
+        how |= {"validate": False, "outputs": ("cog",)}
         return direct_job(str(source), tmp_path / output, model=str(model), **how)
 
     def stop(name: str, stage: Callable[[Progress], Any]) -> Any:
