@@ -133,6 +133,13 @@ def written_files(product: ProductPaths, outputs: Iterable[str]) -> list[Path]:
 def clear_scratch(folder: Path) -> None:
     """Remove a scratch folder, once its product is published, and its parent when nothing else is in it."""
     remove_ours(folder)
-    (folder.parent / PUBLISHING).unlink(missing_ok=True)
+    forget_publishing(folder.parent)
     with suppress(OSError):  # another configuration's work is still there
         folder.parent.rmdir()
+
+
+def forget_publishing(scratch: Path) -> None:
+    """Remove the record that a publication began, once all else that it left is gone from the disk."""
+    with suppress(FileNotFoundError):
+        fsync_folder(scratch)  # with the record alone lost in a power cut, what is left would be nobody's
+        (scratch / PUBLISHING).unlink()
