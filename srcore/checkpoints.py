@@ -9,13 +9,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from srcore.errors import CheckpointError
+from srcore.errors import CheckpointError, shortened
 from srcore.regular import read_regular
 from srcore.trust import Trust
 
@@ -27,6 +28,8 @@ REFERENCE = re.compile(rf"({NAME.pattern})@({CHAMPION}|{CHALLENGER}|[1-9][0-9]{{
 BUILTIN = Path(__file__).parent / "pretrained"
 WEIGHTS = "model.safetensors"
 SPEC = "config.json"
+MAX_PARAM = 4096
+"""Of blocks, channels, heads: many times what any network here has."""
 FORMER = {"tiling": "exact", "alignment": "pixel-area"}
 """Keys that specs had while they could have one value only. A spec that still has them is read; and digests go on
 counting them, since receipts, registries and scratch folders name models by digests that did."""
@@ -40,6 +43,16 @@ class Architecture(BaseModel):
     name: str
     params: Mapping[str, Any] = Field(default_factory=dict)
 
+    @field_validator("params")
+    @classmethod
+    def _small(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A checkpoint is a stranger's: what it asks for is judged before anything is made of it."""
+        for name, value in params.items():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(part, (int, float)) and not 0 <= part <= MAX_PARAM for part in parts):
+                raise ValueError(f"{name} is {value}, and no number beyond 0 to {MAX_PARAM} makes sense")
+        return params
+
 
 class Spec(BaseModel):
     """The contract of one generator."""
@@ -49,21 +62,21 @@ class Spec(BaseModel):
     name: str
     architecture: Architecture
     kind: Literal["raster", "volume"] = "raster"
-    scale: tuple[int, ...]
+    scale: tuple[Annotated[int, Field(ge=1, le=64)], ...]
     """SR pixels per LR pixel on the generator's own axes, (Y, X) or (Z, Y, X).
 
     Outer edges of LR and SR coincide; SR pixel centres lie at (i + 1/2) / scale - 1/2 in LR pixels.
     """
-    bands: Literal["any"] | int = "any"
-    halo: tuple[int, ...]
+    bands: Literal["any"] | Annotated[int, Field(ge=1, le=MAX_PARAM)] = "any"
+    halo: tuple[Annotated[int, Field(ge=0, le=MAX_PARAM)], ...]
     """LR pixels that the generator needs on each side of a core, on its own axes."""
-    core_multiple: int = Field(default=1, gt=0)
+    core_multiple: int = Field(default=1, gt=0, le=MAX_PARAM)
     """Cores start and end at multiples of this many LR pixels, where a stride or a window of the generator does."""
     normalise: Literal["percentile", "none"] = "percentile"
     """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """The precision that the figures were verified in."""
-    activation_bytes_px: int = 64
+    activation_bytes_px: int = Field(default=64, ge=0, le=2**30)
     """Measured peak of a pass in bytes an LR pixel of the tile; memory is projected from it."""
     weights_sha256: str | None = None
     """Digest of model.safetensors; None for a generator without weights."""
@@ -136,10 +149,11 @@ def locate(reference: str) -> Path:
     if reference in builtin_names():
         return BUILTIN / reference
     folder = Path(reference)
-    if (folder / SPEC).is_file():
-        return folder
+    with suppress(OSError, ValueError):  # a name that is none: too long, or with a zero in it
+        if (folder / SPEC).is_file():
+            return folder
     raise CheckpointError(
-        f"unknown model {reference!r}",
+        f"unknown model {shortened(reference)!r}",
         f"built-in models {', '.join(builtin_names())}",
         f"use one of them or a folder with a {SPEC}",
         code="UNKNOWN_MODEL",

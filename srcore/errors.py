@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """`text`, or its beginning: what a file says is repeated, and can be as long as it likes."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 class SRError(Exception):
     """Base of all errors that srcore raises on purpose.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -17,6 +19,8 @@ from srcore.models.halo import activation_bytes_px
 from srcore.regular import MAX_WEIGHTS_BYTES, read_regular
 
 MAX_SCALE = 8
+MAX_NUMBERS = 2**30
+"""Weights of a generator: a thousand times what any here has."""
 UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 """With it torch unpickles, and so runs, whatever a checkpoint holds."""
 
@@ -34,9 +38,13 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
             code="UNSAFE_TORCH",
         )
     spec = read_spec(folder)
+    sketch = _sketch(spec)
+    tensors = {} if spec.weights_sha256 is None else _read_tensors(folder / WEIGHTS, spec)
+    if tensors:
+        _check_fit(folder / WEIGHTS, tensors, sketch)  # before a byte of memory is taken for what the spec asks for
     generator = build(spec)
     if spec.weights_sha256 is not None:
-        generator.load_state_dict(_read_tensors(folder / WEIGHTS, spec))
+        generator.load_state_dict(tensors)
     elif any(True for _ in generator.parameters()):
         raise CheckpointError(f"{folder / SPEC} names no weights_sha256", "a generator with weights", "import it again")
     return spec, generator.eval()
@@ -59,17 +67,47 @@ def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
 
 def build(spec: Spec) -> Generator:
     """A generator of the spec's architecture with fresh weights; CheckpointError when there is no such generator."""
+    _sketch(spec)
+    return GENERATORS[spec.architecture.name](**spec.architecture.params)
+
+
+def _sketch(spec: Spec) -> Generator:
+    """The generator without its numbers: names and shapes, which take no memory. CheckpointError as `build`."""
     _check_scale(spec)
+    name, params = spec.architecture.name, spec.architecture.params
+    if name not in GENERATORS:
+        raise CheckpointError(f"unknown architecture in {spec.name}", name, f"use one of {', '.join(GENERATORS)}")
     try:
-        return GENERATORS[spec.architecture.name](**spec.architecture.params)
-    except KeyError:
+        with torch.device("meta"):
+            sketch = GENERATORS[name](**params)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, AssertionError) as error:
         raise CheckpointError(
-            f"unknown architecture in {spec.name}", spec.architecture.name, f"use one of {', '.join(GENERATORS)}"
-        ) from None
-    except TypeError as error:
-        raise CheckpointError(
-            f"architecture {spec.architecture.name} does not take the params of {spec.name}", str(error), "correct them"
+            f"architecture {name} does not take the params of {spec.name}", _first_line(error), "correct them"
         ) from error
+    if (numbers := sum(tensor.numel() for tensor in sketch.state_dict().values())) > MAX_NUMBERS:
+        raise CheckpointError(f"{spec.name} is too large", f"{numbers} weights", f"{MAX_NUMBERS} at most")
+    return sketch
+
+
+def _check_fit(path: Path, tensors: Mapping[str, Any], sketch: Generator) -> None:
+    """CheckpointError unless the tensors are those that the generator has, and of their shapes."""
+    asked = {name: tuple(tensor.shape) for name, tensor in sketch.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wrong := sorted(name for name in {*asked, *found} if asked.get(name) != found.get(name)):
+        shapes = [_times(shape.get(wrong[0])) for shape in (found, asked)]
+        raise CheckpointError(
+            f"{path} does not fit the architecture of its spec",
+            f"{len(wrong)} tensors differ; {wrong[0]} is {shapes[0]}, and should be {shapes[1]}",
+            "import or export the model again",
+        )
+
+
+def _times(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _check_scale(spec: Spec) -> None:
@@ -99,7 +137,7 @@ def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -
     return spec
 
 
-def _read_tensors(path: Path, spec: Spec) -> dict[str, object]:
+def _read_tensors(path: Path, spec: Spec) -> dict[str, Any]:
     try:
         raw = read_regular(path, MAX_WEIGHTS_BYTES)
     except OSError as error:

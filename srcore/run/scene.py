@@ -21,12 +21,12 @@ from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
 from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
-from srcore.layout import PUBLISHING, ProductPaths, lease_path
+from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
 from srcore.stages.plan import plan_scene, save_plan
 from srcore.storage.archive.ownership import clear_scratch
 from srcore.storage.archive.publish import Receipt, check_verified, publish
-from srcore.storage.archive.sweep import sweep_done, sweep_scene
+from srcore.storage.archive.sweep import sweep_ended, sweep_scene
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
 from srcore.storage.disk.watch import changed, same_sources
@@ -96,8 +96,8 @@ def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]
     try:
         plan = plan_scene(job, workers)  # before the lease: what is refused leaves no trace
     except PlanError as error:
-        if error.code == "OUTPUT_EXISTS" and (job.scratch / PUBLISHING).exists():
-            sweep_done(job.scratch, job.product)  # a run published it, and ended before it cleared up
+        if error.code == "OUTPUT_EXISTS":
+            sweep_ended(job.scratch, job.product)
         raise
     with ExitStack() as attempt:  # gives the lease back when one of these fails; else the caller does, at the end
         lease = attempt.enter_context(held(lease_path(job.scratch)))

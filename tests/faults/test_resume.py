@@ -7,15 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
+import torch
 
+from srcore.checkpoints import Architecture
 from srcore.dispatch import WINDOW, Workers
 from srcore.errors import PlanError
+from srcore.job import Job
+from srcore.progress import Progress
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.storage.archive.publish import Receipt
+from srcore.weights import build, describe, save_checkpoint
 from tests.conftest import ROOT
 from tests.faults import archive
 from tests.faults.conftest import Injected
@@ -104,3 +113,53 @@ def test_a_product_that_was_being_published_is_not_somebody_elses_file(tmp_path:
     assert not job.scratch.exists()
     assert Receipt.load(job.product.receipt) is not None
     assert json.loads(job.product.receipt.read_text())["outputs"]
+
+
+def write_checkpoint(folder: Path, seed: int) -> Path:
+    """A generator of random weights; those of another seed are another model of the same architecture."""
+    torch.manual_seed(seed)
+    spec = describe("tiny", Architecture(name="edsr", params={"scale": 2, "width": 8, "blocks": 1}))
+    save_checkpoint(folder, spec, build(spec), "")
+    return folder
+
+
+@pytest.mark.parametrize("place", ["same place", "another"])
+def test_a_run_never_goes_on_with_another_checkpoints_tiles(place: str, tmp_path: Path) -> None:
+    """Two checkpoints of one architecture, in one folder one after the other or in two: halo, cut and names agree."""
+    source = archive.write_scene(tmp_path / "scene.tif", shape=(64, 64))
+    models = [tmp_path / "model" / (str(seed) if place == "another" else "") for seed in (1, 2)]
+
+    def job(model: Path, output: str) -> Job:
+        how: dict[str, Any] = {"tile": 16, "block": 32, "backend": "eager", "precision": "float32"}
+        how |= {"validate": False, "outputs": ("cog",)}
+        return direct_job(str(source), tmp_path / output, model=str(model), **how)
+
+    def stop(name: str, stage: Callable[[Progress], Any]) -> Any:
+        def progress(done: int, total: int) -> None:
+            if name == "upscale" and done >= total // 2:
+                raise KeyboardInterrupt
+
+        return stage(progress)
+
+    write_checkpoint(models[0], seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_scene(job(models[0], "sr.tif"), Workers(0), stop)
+    assert 8 <= len(list(tmp_path.glob(".sr.srcore/*/done/*.json"))) < 16
+    write_checkpoint(models[1], seed=2)
+    computed: list[int] = []
+
+    def counted(name: str, stage: Callable[[Progress], Any]) -> Any:
+        result = stage(lambda done, total: None)
+        if name == "upscale":
+            computed.append(result.computed)
+        return result
+
+    assert run_scene(job(models[1], "sr.tif"), Workers(0), counted) is not None
+    assert computed == [16]
+    run_scene(job(models[1], "alone.tif"), Workers(0))
+    with rasterio.open(tmp_path / "sr.tif") as mixed, rasterio.open(tmp_path / "alone.tif") as alone:
+        np.testing.assert_array_equal(mixed.read(), alone.read())
+    write_checkpoint(tmp_path / "first", seed=1)
+    run_scene(job(tmp_path / "first", "other.tif"), Workers(0))
+    with rasterio.open(tmp_path / "alone.tif") as alone, rasterio.open(tmp_path / "other.tif") as other:
+        assert (alone.read() != other.read()).mean() > 0.5, "had the tiles been mixed, it would show"

@@ -17,6 +17,7 @@ from pathlib import Path
 from srcore.errors import PlanError, StoreError
 from srcore.layout import PLAN, PUBLISHING, ProductPaths
 from srcore.storage.archive.publish import interrupted, own_names
+from srcore.storage.disk.files import fsync_folder
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ROUND = "round.json"
@@ -104,6 +105,8 @@ def remove_ours(folder: Path) -> bool:
             shutil.rmtree(entry, ignore_errors=True)
         elif entry.name != PLAN or _holds_only(folder, PLAN):
             with suppress(OSError):  # what stays is swept next time
+                if entry.name == PLAN:
+                    fsync_folder(folder)  # a power cut must not bring back the rest without what makes it ours
                 entry.unlink()
     with suppress(OSError):
         folder.rmdir()
@@ -130,6 +133,13 @@ def written_files(product: ProductPaths, outputs: Iterable[str]) -> list[Path]:
 def clear_scratch(folder: Path) -> None:
     """Remove a scratch folder, once its product is published, and its parent when nothing else is in it."""
     remove_ours(folder)
-    (folder.parent / PUBLISHING).unlink(missing_ok=True)
+    forget_publishing(folder.parent)
     with suppress(OSError):  # another configuration's work is still there
         folder.parent.rmdir()
+
+
+def forget_publishing(scratch: Path) -> None:
+    """Remove the record that a publication began, once all else that it left is gone from the disk."""
+    with suppress(FileNotFoundError):
+        fsync_folder(scratch)  # with the record alone lost in a power cut, what is left would be nobody's
+        (scratch / PUBLISHING).unlink()

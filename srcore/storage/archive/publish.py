@@ -18,7 +18,7 @@ from typing import Any
 
 from srcore.errors import SRError, StoreError
 from srcore.layout import PUBLISHING, ProductPaths, Scratch
-from srcore.storage.disk.files import fsync_file, fsync_folder, sha256_file, store_error
+from srcore.storage.disk.files import fsync_file, make_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
 from srcore.storage.disk.store import store_at
 from srcore.storage.disk.watch import Source
@@ -103,8 +103,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     try:
         outputs = tuple(_output(path, verified) for path in _there(staged, verified))
         complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
-        product.folder.mkdir(parents=True, exist_ok=True)
-        fsync_folder(product.folder.parent)  # the folder's own name: a power cut must not take it, and all in it, back
+        make_folder(product.folder)
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
         own = own_names(product) | interrupted(scratch.publishing.parent)

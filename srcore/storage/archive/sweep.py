@@ -11,7 +11,7 @@ from pathlib import Path
 
 from srcore.errors import LeaseError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
-from srcore.storage.archive.ownership import remove_ours
+from srcore.storage.archive.ownership import forget_publishing, remove_ours
 from srcore.storage.archive.removal import begun_removal, end_removal
 from srcore.storage.disk.leases import held, holder, is_alive
 
@@ -47,7 +47,17 @@ def sweep_done(scratch: Path, product: ProductPaths) -> None:
     if scratch.is_dir() and not scratch.is_symlink():
         with suppress(LeaseError), held(lease_path(scratch)):
             sweep_scene(scratch, product, keep=None)
-            (scratch / PUBLISHING).unlink(missing_ok=True)
+            forget_publishing(scratch)
+
+
+def sweep_ended(scratch: Path, product: ProductPaths) -> None:
+    """Remove what a run left that published the product, and ended before it cleared up; work to go on with stays."""
+    lease = lease_path(scratch).name
+    if (scratch / PUBLISHING).exists():
+        sweep_done(scratch, product)
+    elif scratch.is_dir() and all(entry.name.startswith((lease, f".{lease}.")) for entry in _entries(scratch)):
+        with suppress(LeaseError), held(lease_path(scratch)):
+            pass  # taking the lease and giving it back removes an empty folder
 
 
 def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:

@@ -30,7 +30,7 @@ import psutil
 
 from srcore.errors import LeaseError
 from srcore.regular import read_regular
-from srcore.storage.disk.files import hidden_beside, store_error
+from srcore.storage.disk.files import hidden_beside, make_folder, store_error
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 600.0
@@ -185,7 +185,7 @@ def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
 def _put_if_absent(path: Path, owner: Owner) -> bool:
     hidden = hidden_beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)  # synced: the record of a publication will lie there
     except OSError as error:
         raise store_error(path.parent, error) from error
     try:

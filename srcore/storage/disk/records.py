@@ -14,7 +14,7 @@ from typing import Any
 
 from srcore.errors import StoreError
 from srcore.regular import read_regular
-from srcore.storage.disk.files import hidden_beside, write_atomic
+from srcore.storage.disk.files import hidden_beside, make_folder, write_atomic
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -88,5 +88,5 @@ def _text(value: Mapping[str, Any], *, allow_nan: bool) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, data)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from srcore.errors import StoreError
 from srcore.regular import read_regular
-from srcore.storage.disk.files import fsync_folder, hidden_beside, write_atomic
+from srcore.storage.disk.files import fsync_folder, hidden_beside, make_folder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         """See Store; StoreError, DISK_FULL where that is why."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_atomic(self.folder / name, data)
 
     def put_if(self, name: str, data: bytes, expected: bytes | None) -> bool:
@@ -84,7 +84,7 @@ class LocalStore:
         if expected is not None:
             self.put(name, data)
             return True
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_atomic(hidden := hidden_beside(self.folder / name), data)
         try:
             os.link(hidden, self.folder / name)  # unlike a rename it fails where somebody was first

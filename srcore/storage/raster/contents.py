@@ -97,7 +97,7 @@ def bits_range(file: OpenFile, index: int) -> Range:
 
 def palette(file: OpenFile, index: int) -> tuple[tuple[int, int, int, int], ...]:
     """The colour table of a band; empty where it has none, or where a product could not hold it."""
-    if file.dataset.colorinterp[index - 1].name != "palette":
+    if file.colour(index) != "palette" or file.dataset.colorinterp[index - 1].name != "palette":
         return ()
     if file.dataset.count > 1:
         file.flag(f"band {index} has a table of colours, which a product of several bands cannot keep")
