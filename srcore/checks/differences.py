@@ -5,7 +5,8 @@ A mean of a few pixels, or of many among which a few differ, says little of a bi
     |mean of SR - LR| - CHANCE x its standard error - rounding        and 0 where that is negative
 
 The standard error comes from groups of GROUP_PX x GROUP_PX pixels, within which differences are alike. A bias is the
-same in all groups: its standard error is 0, and all of it is judged.
+same in all groups, and a gain in the same proportion to the LR: whatever explains more of the groups is taken from
+them first. So the standard error of either is 0, and all of it is judged.
 """
 
 from __future__ import annotations
@@ -28,22 +29,25 @@ LEAST_SHARE = 0.5
 """Of a cell's pixels: below it the cell is not looked at."""
 
 Sums = NDArray[np.float64]
-"""(6, C, ...): of groups, their sum s and number n: s, n, s^2, s n, n^2, and groups."""
+"""(9, C, ...): of groups, their sum s and number n, and the sum m of their LR: s, n, m, s^2, s n, s m, n^2, m^2, and
+groups."""
 
 
 class Differences:
     """Collects block by block: `add` every block, then ask."""
 
     def __init__(self, bands: int) -> None:
-        self.whole = np.zeros((6, bands))
+        self.whole = np.zeros((9, bands))
         self.cells: list[tuple[Sums, NDArray[np.float64]]] = []
         """Sums of every cell, and the share of its pixels that count."""
 
-    def add(self, difference: NDArray[Any], counted: NDArray[np.bool_]) -> None:
+    def add(self, difference: NDArray[Any], lr: NDArray[Any], counted: NDArray[np.bool_]) -> None:
         """`difference` (C, *core): averaged SR - LR; only `counted` pixels are looked at."""
-        s = over_squares(np.where(counted, difference, 0).astype(np.float64, copy=False), GROUP_PX, np.add)
-        n = over_squares(counted.astype(np.float64), GROUP_PX, np.add)
-        groups = np.stack([s, n, s * s, s * n, n * n, (n > 0).astype(np.float64)])
+        s, m, n = (
+            over_squares(np.where(counted, values, 0).astype(np.float64, copy=False), GROUP_PX, np.add)
+            for values in (difference, lr, 1)
+        )
+        groups = np.stack([s, n, m, s * s, s * n, s * m, n * n, m * m, n > 0])
         cells = np.stack([over_squares(one, CELL_PX // GROUP_PX, np.add) for one in groups])
         size = cells_of(np.ones((1, *difference.shape[1:]), np.float32), np.add)
         self.whole += cells.sum(axis=(2, 3))
@@ -64,11 +68,12 @@ class Differences:
 
 
 def _worst(sums: Sums, bands: Sequence[BandSpread], reference: NDArray[np.float64]) -> float:
-    s, n, ss, sn, nn, groups = sums
+    s, n, m, ss, sn, sm, nn, mm, groups = sums
     count = np.maximum(n, 1)
     mean = s / count
-    scatter = np.maximum(ss - 2 * mean * sn + mean**2 * nn, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
+        gain = s / m
+        scatter = np.maximum(np.fmin(ss - 2 * mean * sn + mean**2 * nn, ss - 2 * gain * sm + gain**2 * mm), 0)
         error = np.where(groups > 1, np.sqrt(scatter * groups / np.maximum(groups - 1, 1)) / count, np.inf)
     rounding = np.array([band.resolution * (band.mode / 2 if band.whole else 1) for band in bands])
     chance = np.minimum(CHANCE * error, MOST_BY_CHANCE * reference)

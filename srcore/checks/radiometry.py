@@ -47,7 +47,7 @@ class RadiometryCheck:
             self.overflown |= bool((sound & ~finite & block.valid).any())
             difference = np.where(finite, difference, 0)
         self._add_flat(block)
-        self.differences.add(difference, block.valid & ~clipped_by(block, self.ends))
+        self.differences.add(difference, block.lr, block.valid & ~clipped_by(block, self.ends))
 
     def _add_flat(self, block: Block) -> None:
         reach, got = _reach(block.lr, block.lr, block.valid), _reach(block.low, block.high, block.valid)
