@@ -32,7 +32,8 @@ Found = tuple[Span, str]
 def dated(header: Header, wish: str | None, now: datetime | None = None) -> Header:
     """The header with the time that its scene was taken, and flags where that is not known for sure.
 
-    `wish`: a date, or a pattern that finds one in the files' names (`srcore.layout.dates_by`); SourceError for a volume.
+    `wish`: a date, or a pattern that finds one in the files' names (`srcore.layout.dates_by`). SourceError for a volume
+    with one.
     """
     today = datetime.now(UTC) if now is None else now
     flags: list[str] = []
