@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from srcore.errors import printable
+from srcore.errors import SourceError, printable
 from srcore.layout import DATE
 from srcore.storage.dates.moment import DAY, EARLIEST, SECOND, Span, read_words, written
 from srcore.storage.dates.names import name_span, pattern_span
@@ -32,10 +32,15 @@ Found = tuple[Span, str]
 def dated(header: Header, wish: str | None, now: datetime | None = None) -> Header:
     """The header with the time that its scene was taken, and flags where that is not known for sure.
 
-    `wish`: a date, or a pattern that finds one in the files' names (`srcore.layout.dates_by`).
+    `wish`: a date, or a pattern that finds one in the files' names (`srcore.layout.dates_by`). SourceError for a volume
+    with one.
     """
     today = datetime.now(UTC) if now is None else now
     flags: list[str] = []
+    if header.kind == "volume" and wish:
+        raise SourceError(
+            "a volume has no date", repr(wish), "leave it out: it may tell of a patient", code="BAD_SETTING"
+        )
     if header.kind == "volume":
         found, unknown = None, "date unknown: none is kept of a volume"
     else:

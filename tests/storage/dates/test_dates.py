@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from srcore.errors import SourceError
 from srcore.grid import Grid
 from srcore.layout import check_date, dates_by
 from srcore.storage.dates.moment import EARLIEST, read_words, written
@@ -203,6 +204,8 @@ def test_a_volume_has_no_date() -> None:
     assert found.taken is not None
     assert found.taken.source == ""
     assert found.flags[-1] == "date unknown: none is kept of a volume"
+    with pytest.raises(SourceError, match="a volume has no date"):
+        dated(volume, "2023-06-02", NOW)
 
 
 def test_names_that_do_not_agree_say_nothing() -> None:
