@@ -34,6 +34,18 @@ SchedulerOption = Annotated[str | None, typer.Option("--scheduler", help="Addres
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+ValuesOption = Annotated[
+    str,
+    typer.Option(
+        help="What the numbers are: continuous, categorical, bits, circular, or auto: what they look like. "
+        "Of single bands as SCL=categorical,QA=bits."
+    ),
+]
+RangeOption = Annotated[
+    str | None, typer.Option(metavar="LEAST,GREATEST", help="Ends that the SR keeps to, as 0,1 or 0, (no end).")
+]
+
+
 def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
     """Options before settings before defaults."""
     from srcore.dispatch import Workers

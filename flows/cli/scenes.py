@@ -15,7 +15,9 @@ from flows.cli.notes import counted, notes
 from flows.cli.options import (
     CatalogOption,
     JsonOption,
+    RangeOption,
     SchedulerOption,
+    ValuesOption,
     WorkersOption,
     check_choice,
     chosen_backend,
@@ -59,16 +61,8 @@ def upscale(
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
     alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
-    values: Annotated[
-        str,
-        typer.Option(
-            help="What the numbers are: continuous, categorical, bits, circular, or auto: what they look like. "
-            "Of single bands as SCL=categorical,QA=bits."
-        ),
-    ] = "auto",
-    valid_range: Annotated[
-        str | None, typer.Option(metavar="LEAST,GREATEST", help="Ends that the SR keeps to, as 0,1 or 0, (no end).")
-    ] = None,
+    values: ValuesOption = "auto",
+    valid_range: RangeOption = None,
     date: Annotated[
         str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
     ] = None,

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli.options import (
+    CatalogOption,
+    JsonOption,
+    RangeOption,
+    ValuesOption,
+    chosen_catalog,
+    number_range,
+    out,
+    print_json,
+    values_rule,
+)
 
 if TYPE_CHECKING:
     from srcore.checks import Check, Report
@@ -23,7 +34,12 @@ def validate(
     lr: Annotated[Path, typer.Option("--lr", help="What it was made from; '{band}' joins one file a band.")],
     hr: Annotated[Path | None, typer.Option("--hr", help="The true HR, where it is known.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands of the LR by name or number, comma-separated.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Take the limits of this dataset of the catalog.")] = None,
+    values: ValuesOption = "auto",
+    valid_range: RangeOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Take limits, and what files do not say, from this dataset of the catalog."),
+    ] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,13 +47,20 @@ def validate(
     from srcore.catalog import load_catalog
     from srcore.checks.pair import validate_pair
     from srcore.limits import with_changes
+    from srcore.treatment import Treatment
 
-    changes = {}
+    changes, said = {}, Treatment()
     if dataset is not None:
         entry = load_catalog(chosen_catalog(catalog)).dataset(dataset)
         changes = {name: change.model_dump(exclude_unset=True) for name, change in entry.checks.items()}
+        said = entry.treatment
+    if values != "auto":
+        said = replace(said, values=values_rule(values))
+    if valid_range is not None:
+        said = replace(said, valid_range=number_range(valid_range))
+    said.check()
     names = tuple(bands.split(",")) if bands else None
-    report = validate_pair(product, lr, with_changes(changes), hr, bands=names)
+    report = validate_pair(product, lr, with_changes(changes), hr, bands=names, **said.of_files)
     if as_json:
         print_json(report.to_json())
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent
 from srcore.storage.cut import cut
-from srcore.storage.header import Header
+from srcore.storage.header import Header, Wishes
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
 from srcore.tiling import TilePlan
 
@@ -38,15 +39,16 @@ def validate_pair(
     limits: Mapping[str, Limit],
     hr_path: Path | None = None,
     progress: Progress = silent,
-    bands: Sequence[str] | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Report:
     """Every check that two files (and the true HR) allow.
 
-    `bands`: names or numbers of the LR's bands; with '{band}' in a path, each is a file of its own. SourceError or
-    GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size that is no whole
-    multiple on every axis, another place, other bands, nodata that only the LR has.
+    `wishes` are of the LR, as in the run that made the SR. With '{band}' in a path, each of `bands` is a file of its
+    own. SourceError or GridError for a file that cannot be read, and for two that cannot be compared: other CRS, a size
+    that is no whole multiple on every axis, another place, other bands, nodata that only the LR has.
     """
-    lr = read_header(band_files(lr_path, bands), bands=bands)
+    bands = wishes.get("bands")
+    lr = read_header(band_files(lr_path, bands), **wishes)
     sr_files = band_files(sr_path, bands)
     try:
         sr = header_like(sr_files, lr, bands)

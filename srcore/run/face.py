@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from numpy.typing import NDArray
 
-from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Range, ValuesRule
+from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Range, Told, ValuesRule
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SourceError
 from srcore.run.bare import device_of, is_of, super_resolve_bare
 from srcore.run.direct import DEFAULT_MODEL, array_job, direct_job
 from srcore.settings import load_settings
+from srcore.treatment import Treatment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -257,11 +258,14 @@ def super_resolve(
     return super_resolve_bare(array, job, engine)
 
 
-def validate(sr: Pathlike, lr: Pathlike, hr: Pathlike | None = None, *, limits: Changes | None = None) -> Report:
+def validate(
+    sr: Pathlike, lr: Pathlike, hr: Pathlike | None = None, *, limits: Changes | None = None, **told: Unpack[Told]
+) -> Report:
     """Every check that an SR of whatever origin, its LR and maybe the true HR allow, as `srcore validate SR --lr LR`.
 
     The report has `verdict` (published, degraded or quarantined), `checks` and `failed_gates`. `limits` changes those
-    of single checks: {"registration.shift": {"warn": 0.2}}. SourceError or GridError for files that cannot be compared.
+    of single checks: {"registration.shift": {"warn": 0.2}}. nodata, alpha, values and valid_range tell of the LR, as in
+    `upscale`. SourceError or GridError for files that cannot be compared.
 
     >>> import srcore
     >>> from srcore.samples import make_large
@@ -273,7 +277,8 @@ def validate(sr: Pathlike, lr: Pathlike, hr: Pathlike | None = None, *, limits: 
     from srcore.checks.pair import validate_pair
     from srcore.limits import with_changes
 
-    return validate_pair(Path(sr), Path(lr), with_changes(limits or {}), None if hr is None else Path(hr))
+    Treatment(**told).check()
+    return validate_pair(Path(sr), Path(lr), with_changes(limits or {}), None if hr is None else Path(hr), **told)
 
 
 def open_engine(

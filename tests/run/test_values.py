@@ -11,11 +11,14 @@ import nibabel
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
+from scipy import ndimage
 
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
 from srcore.run.direct import direct_job
+from srcore.run.face import validate
 from srcore.run.scene import run_scene
 from srcore.storage.archive.publish import Receipt
 from tests.storage.test_meaning import angles, patches
@@ -120,6 +123,18 @@ def test_a_range_is_kept_and_what_breaks_it_in_the_lr_is_told(
     assert not any("lies beyond its valid range" in flag for flag in receipt.flags)
     _, narrow = upscale(path, overwrite=True, validate=False, values="continuous", valid_range=(low, (low + high) / 2))
     assert any(flag.startswith(f"{100 * steps.mean():.3g} % of band 1 lies beyond") for flag in narrow.flags)
+
+
+def test_another_tools_product_is_validated_alike(write_raster: Callable[..., Path]) -> None:
+    classes = CODES[patches(7)]
+    lr, wide = write_raster(classes[None]), {"transform": Affine(5, 0, 600000, 0, -5, 5200000)}
+    good = write_raster(repeated(classes)[None], "good.tif", **wide)
+    blurred = ndimage.uniform_filter(repeated(classes), 3)[None]
+    bad = write_raster(blurred, "bad.tif", **wide)
+    assert [check.id for check in validate(good, lr).failed_gates] == []
+    assert [check.id for check in validate(bad, lr).failed_gates] == ["values.copied"]
+    ranged = validate(bad, lr, values="continuous", valid_range=(0, 8))
+    assert "values.range" in [check.id for check in ranged.failed_gates]
 
 
 def test_the_plan_refuses_a_trust_map_of_classes(write_raster: Callable[..., Path]) -> None:
