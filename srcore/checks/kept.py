@@ -17,6 +17,8 @@ Ends = tuple[float, float]
 
 BOUNDED: tuple[Ends, ...] = ((0.0, 1.0), (-1.0, 1.0), (0.0, 100.0))
 """Ends of shares, indices and percent."""
+LEAST = 256
+"""SR pixels of a band below which a share says nothing."""
 REACHED = 0.01
 """Part of such a range within which the LR comes to both of its ends, where it is in it."""
 
@@ -74,6 +76,8 @@ class KeptCheck:
         """SR beyond the ends that the LR itself has, in the worst band."""
         if not self.valid.any():
             return []
+        if self.valid.max() < LEAST:
+            return [abstain(f"values.{name}", f"fewer than {LEAST} pixels") for name in ("beyond", "sign", "bounded")]
         if all(own is None for own in self.own):
             return [abstain("values.beyond", "the LR's own ends are not known")]
         counts = (self.beyond, self.signs, self.unbound)

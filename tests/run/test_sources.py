@@ -163,7 +163,7 @@ def test_an_undeclared_number_is_told_where_the_user_looks(tmp_path: Path, lands
 def test_a_gate_that_stops_a_product_tells_of_it_too(tmp_path: Path, landscape: Make, write_raster: Make) -> None:
     values = landscape(1, (60, 80), "int16")
     values[0, 20:40, 20:40] = -9999
-    limits = {"values.mean": {"gate": 0.0}}
+    limits = {"detail.beyond": {"gate": 0.0}}
     with pytest.raises(GateError, match=r"looks like nodata and is data here; 8\.33 % of the pixels; --nodata -9999"):
         upscale(write_raster(values), tmp_path / "sr.tif", model="bicubic-x2", limits=limits)
 

@@ -18,6 +18,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from srcore.catalog import WILD, Dataset
@@ -120,9 +121,14 @@ def _one_case(found: list[_Found], source: str) -> list[_Found]:
             log.warning("%s is left out: %s is there, too", one.path.name, Path(one.alike).name)
     taken = [one for one in other if one.alike not in exact]
     if taken:
-        what = "source %r takes files whose suffix has another case: %d, as %s"
-        log.warning(what, source, len(taken), printable(taken[0].path.name))
+        _tell_of_cases(source, len(taken), taken[0].path)
     return [one for one in found if one.alike == str(one.path) or one.alike not in exact]
+
+
+@lru_cache(maxsize=256)  # a command looks for the scenes of a dataset several times
+def _tell_of_cases(source: str, count: int, first: Path) -> None:
+    what = "source %r takes files whose suffix has another case: %d, as %s"
+    log.warning(what, source, count, printable(first.name))
 
 
 def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
