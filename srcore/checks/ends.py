@@ -65,8 +65,10 @@ class EndsCheck:
             if not lr.size:
                 continue
             up, down = self.piles[band]
-            up.add(most, lr, block.near[1][band][seen])
-            down.add(least, lr, block.near[0][band][seen])
+            near_low, near_high = (values[band][seen] for values in block.near)
+            varied = lr[near_high > near_low]
+            up.add(most, lr, varied, near_high)
+            down.add(least, lr, varied, near_low)
             if not self.kept[band] and (least.min() <= low or most.max() >= high):
                 at_end = np.count_nonzero((lr <= low) | (lr >= high)), np.count_nonzero((least <= low) | (most >= high))
                 self.saturated[:, band] += at_end
@@ -107,18 +109,19 @@ class EndsCheck:
 class Pile:
     """How many values are equal to the greatest (`sign` 1) or the least (-1) of all, inside the ends of the dtype,
     beyond what is no pile: an extreme that the LR does not reach, a roof or a lake that has this number in the LR too,
-    and as many as hold the whole number before it."""
+    as many as hold the whole number before it, and as many as the LR has at its own where it varies: a pattern may
+    repeat itself."""
 
     def __init__(self, sign: int, ends: tuple[float, float], step: float) -> None:
         self.sign, self.ends, self.step = sign, ends, step
         self.extreme = self.lr = -np.inf
-        self.apart = self.number = self.before = 0
-        """At the extreme where the LR is not, at the extreme, and a step before it."""
+        self.apart = self.number = self.before = self.lr_number = 0
+        """At the extreme where the LR is not, at the extreme, a step before it, and of the LR at its own extreme."""
 
-    def add(self, values: NDArray[Any], lr: NDArray[Any], near: NDArray[Any]) -> None:
-        """Take values of the SR, the LR, and the LR's own extremes around them into account."""
+    def add(self, values: NDArray[Any], lr: NDArray[Any], varied: NDArray[Any], near: NDArray[Any]) -> None:
+        """Take values of the SR, the LR, those of it that others lie around, and its extremes there into account."""
         outwards = self.sign * values
-        self.lr = max(self.lr, float((self.sign * lr).max()))
+        self._add_lr(float((self.sign * lr).max()), self.sign * varied)
         extreme = float(outwards.max())
         if extreme > self.extreme:
             self.before = self.number if self.step and extreme - self.step == self.extreme else 0
@@ -129,6 +132,11 @@ class Pile:
         if self.step:
             self.before += int(np.count_nonzero(outwards == self.extreme - self.step))
 
+    def _add_lr(self, extreme: float, outwards: NDArray[Any]) -> None:
+        if extreme > self.lr:
+            self.lr, self.lr_number = extreme, 0
+        self.lr_number += int(np.count_nonzero(outwards == self.lr))
+
     @property
     def _same(self) -> float:
         """Difference up to which two numbers are one."""
@@ -137,4 +145,6 @@ class Pile:
     def found(self) -> int:
         """The number; 0 when the extreme is an end of the dtype, or beyond all of the LR: then nothing was cut off."""
         at_end = self.extreme >= self.ends[1] if self.sign > 0 else -self.extreme <= self.ends[0]
-        return 0 if at_end or self.extreme > self.lr + self._same else self.apart - self.before
+        if at_end or self.extreme > self.lr + self._same:
+            return 0
+        return self.apart - max(self.before, self.lr_number)
