@@ -57,7 +57,7 @@ def percentile_normalisation(samples: Sequence[NDArray[Any]]) -> Normalisation:
         if high <= low and finite.size:
             low, high = float(finite.min()), float(finite.max())
         offset.append(float(low))
-        scale.append(float(high - low) if high > low else 1.0)
+        scale.append(float(high) - float(low) if high > low else 1.0)
     return Normalisation(tuple(offset), tuple(scale))
 
 

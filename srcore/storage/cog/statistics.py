@@ -45,8 +45,9 @@ class Statistics:
         chosen = chosen[np.isfinite(chosen)]
         if not chosen.size:
             return cls(seen=values.size)
-        mean = float(chosen.mean())
-        squares = float(np.square(chosen - mean).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the ends of float64
+            mean = float(chosen.mean())
+            squares = float(np.square(chosen - mean).sum())
         return cls(chosen.size, values.size, float(chosen.min()), float(chosen.max()), mean, squares)
 
     @classmethod
@@ -76,16 +77,12 @@ class Statistics:
         )
 
     def tags(self) -> dict[str, str]:
-        """As GDAL names them; none where no pixel is usable."""
+        """As GDAL names them; none where no pixel is usable, nor what float64 cannot hold: a square of 1e300."""
         if not self.count:
             return {}
-        return {
-            "STATISTICS_MINIMUM": repr(self.least),
-            "STATISTICS_MAXIMUM": repr(self.greatest),
-            "STATISTICS_MEAN": repr(self.mean),
-            "STATISTICS_STDDEV": repr(self.std),
-            "STATISTICS_VALID_PERCENT": f"{100 * self.count / self.seen:.4g}",
-        }
+        told = {"MINIMUM": self.least, "MAXIMUM": self.greatest, "MEAN": self.mean, "STDDEV": self.std}
+        finite = {f"STATISTICS_{name}": repr(value) for name, value in told.items() if math.isfinite(value)}
+        return {**finite, "STATISTICS_VALID_PERCENT": f"{100 * self.count / self.seen:.4g}"}
 
 
 def read_statistics(path: Path, bands: int) -> list[dict[str, float]]:

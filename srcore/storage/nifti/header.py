@@ -140,6 +140,9 @@ def parse_nifti(path: Path) -> Any:
     if not version:
         raise stranger(path, start)
     size = HEADERS[version].template_dtype.itemsize
+    if len(start) < size:
+        found = f"{len(start)} bytes of a header of {size}"
+        raise SourceError(f"{path}: cut short", found, "fetch it again", code="TRUNCATED")
     # It would print what it mends; a refusal is one line of ours.
     imageglobals.logger.setLevel(logging.CRITICAL)
     try:

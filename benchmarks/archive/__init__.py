@@ -1,0 +1,1 @@
+"""Files that mislead, and real ones: what was published, and whether that is right."""
