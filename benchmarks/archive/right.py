@@ -57,7 +57,7 @@ def masked_as(seen: Seen, valid: NDArray[np.bool_]) -> str:
 
 
 def nearest(band: int = 0) -> Check:
-    """Each SR pixel of a band has a number that an LR pixel of the 3 x 3 around its own has."""
+    """Each valid SR pixel of a band has a number that an LR pixel of the 3 x 3 around its own has."""
 
     def check(seen: Seen) -> str:
         lr, sr = seen.lr.values[band], seen.sr.values[band]
@@ -65,6 +65,7 @@ def nearest(band: int = 0) -> Check:
         for dy in range(3):
             for dx in range(3):
                 allowed |= seen.kron(padded[None, dy : dy + lr.shape[0], dx : dx + lr.shape[1]])[0] == sr
+        allowed |= ~seen.sr.valid[band]
         return "" if allowed.all() else f"{(~allowed).mean():.1%} of the pixels of another class"
 
     return check

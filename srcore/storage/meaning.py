@@ -191,7 +191,7 @@ def copied_flags(bands: Iterable[Band]) -> tuple[str, ...]:
     for band in bands:
         if band.is_copied:
             kinds.setdefault(band.values, []).append(band.name)
-    words = {"categorical": "classes", "bits": "bits", "circular": "angles"}
+    words = {"categorical": "categorical (classes)", "bits": "bits", "circular": "circular (angles)"}
     return tuple(
         f"{', '.join(names)}: {words[values]}, each SR pixel is the LR pixel it lies in; --values continuous "
         "(values: in the catalog) takes them for amounts"

@@ -57,7 +57,7 @@ def test_classes_with_their_colours_are_repeated_in_all_overviews(
         with rasterio.open(output, overview_level=level) as coarse:
             assert set(np.unique(coarse.read(1)).tolist()) <= set(CODES.tolist())
     assert receipt.verdict == "published"
-    assert any("classes, each SR pixel is the LR pixel" in flag for flag in receipt.flags)
+    assert any("categorical (classes), each SR pixel is the LR pixel" in flag for flag in receipt.flags)
 
 
 def test_a_quality_band_beside_two_of_light(write_raster: Callable[..., Path], landscape: Callable[..., Any]) -> None:

@@ -165,5 +165,5 @@ def test_flags_name_the_bands_by_what_they_are() -> None:
     bands = [Band("a", i, name, values=values) for i, (name, values) in enumerate(named)]
     told = copied_flags(bands)
     assert [flag.split(",")[0] for flag in told] == ["SCL", "QA: bits"]
-    assert told[0].startswith("SCL, water: classes, each SR pixel is the LR pixel it lies in")
+    assert told[0].startswith("SCL, water: categorical (classes), each SR pixel is the LR pixel it lies in")
     assert copied_flags(bands[:1]) == ()

@@ -106,7 +106,12 @@ def _header(file: OpenFile) -> Header:
 def _note_claims(file: OpenFile) -> None:
     overstated = check_tiff(file.path) if file.dataset.driver == "GTiff" else 0
     if overstated:
-        file.flag(f"the length of {overstated} block{'s' * (overstated > 1)} goes beyond the file's end; no pixel does")
+        what = (
+            "byte count of 1 strip or tile goes"
+            if overstated == 1
+            else f"byte counts of {overstated} strips or tiles go"
+        )
+        file.flag(f"the {what} beyond the file's end; no pixel does")
 
 
 def _refuse_pixels(file: OpenFile) -> None:

@@ -166,7 +166,7 @@ def test_flags(write_volume, tmp_path: Path) -> None:
     path = write_volume(voxels(), descrip=b"somebody", intent_code=1002)
     flags = read_nifti_header([path]).flags
     assert "dropped text of the header, which may name a patient" in flags
-    assert any(flag.startswith("band 1: classes, each SR pixel is the LR pixel") for flag in flags)
+    assert any(flag.startswith("band 1: categorical (classes), each SR pixel is the LR pixel") for flag in flags)
     image = nibabel.Nifti1Image(voxels(), None)
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"somebody"))
     image.to_filename(tmp_path / "e.nii")

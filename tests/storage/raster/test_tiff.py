@@ -87,7 +87,7 @@ def test_the_last_strip_has_fewer_rows_than_the_others(tmp_path: Path, write_ras
     last.pack_into(whole, counts.offset + 2 * counts.width, 4800)
     path.write_bytes(whole)
     header = read_header([path])
-    assert "the length of 1 block goes beyond the file's end; no pixel does" in header.flags
+    assert "the byte count of 1 strip or tile goes beyond the file's end; no pixel does" in header.flags
     with open_scene(header) as scene:
         np.testing.assert_array_equal(scene.read((slice(0, 64), slice(0, 80)))[0], pixels)
     path.write_bytes(whole[:-2])
