@@ -96,11 +96,8 @@ def bits_range(file: OpenFile, index: int) -> Range:
 
 
 def palette(file: OpenFile, index: int) -> tuple[tuple[int, int, int, int], ...]:
-    """The colour table of a band; empty where it has none, or where a product could not hold it."""
+    """The colour table of a band; empty where it has none."""
     if file.colour(index) != "palette" or file.dataset.colorinterp[index - 1].name != "palette":
-        return ()
-    if file.dataset.count > 1:
-        file.flag(f"band {index} has a table of colours, which a product of several bands cannot keep")
         return ()
     table = file.dataset.colormap(index)
     return tuple(tuple(table.get(number, (0, 0, 0, 255))) for number in range(max(table) + 1))
@@ -119,7 +116,11 @@ def with_told_values(header: Header, wish: Wish) -> Header:
         what = f"values names a band that is not there: {printable(unknown[0])}"
         raise SourceError(what, there, "name one of these, or its number", code="BAD_SETTING")
     bands = tuple(_told(band, wish) for band in header.bands)
-    return replace(header, bands=bands, flags=(*header.flags, *copied_flags(bands)))
+    flags = [*header.flags, *copied_flags(bands)]
+    if any(band.palette for band in bands) and (len(bands) > 1 or header.alpha is not None):
+        flags.append("a product of several bands keeps no table of colours")
+        bands = tuple(replace(band, palette=(), colour="undefined") if band.palette else band for band in bands)
+    return replace(header, bands=bands, flags=tuple(flags))
 
 
 def _told(band: Band, wish: Wish) -> Band:

@@ -107,6 +107,19 @@ def test_a_palette_is_kept(write_raster) -> None:
         read_raster_header([path], values="continuous")
 
 
+def test_several_bands_keep_no_table_of_colours(write_raster, landscape) -> None:
+    paths = [write_raster(CLASSES, "a_classes.tif", photometric="palette")]
+    with rasterio.open(paths[0], "r+") as target:
+        target.write_colormap(1, {number: (number, 0, 0, 255) for number in range(10)})
+    paths.append(write_raster(landscape(1, (128, 128), "uint8"), "a_light.tif"))
+    header = read_raster_header(paths)
+    assert [(band.values, band.palette, band.colour) for band in header.bands] == [
+        ("categorical", (), "undefined"),
+        ("continuous", (), "gray"),
+    ]
+    assert "a product of several bands keeps no table of colours" in header.flags
+
+
 @pytest.mark.parametrize(
     ("treatment", "told"),
     [
