@@ -1,8 +1,9 @@
 """Seams: jumps between neighbouring SR columns and rows, where tiles meet against elsewhere.
 
-The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is divided place by
-place by the range of the LR pixels around, which have the roads and shores of the scene but no tiles. The mean along a
-border, over its median at the borders of LR pixels around, is 1 where no seam is.
+The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, less what the LR's own
+jump there explains, is divided place by place by the range of the LR pixels around, which have the roads and shores of
+the scene but no tiles. The mean along a border, over its median at the borders of LR pixels around, is 1 where no seam
+is.
 
 What the LR explains is no seam: one bright pixel counts for one place, however bright it is; places where nothing is
 to be seen do not count; and where the LR itself varies more along a border than around, a shore lies there, and the
@@ -31,9 +32,9 @@ LEAST, LEAST_AROUND = 12, 6
 """Places behind a mean, and borders behind a median, at least."""
 EXPLAINED = 1.5
 """LR ranges that a jump counts for at most: a line of one SR pixel makes that much."""
-STEPS = 2
-"""Jumps of the LR itself that are added to its range: a wall that stands on a border is no seam."""
-SMALL = 0.01
+HINTED = 1.25
+"""Jumps of the LR at a border that explain one of the SR: a wall that stands there is no seam."""
+SMALL = 0.03
 """LR ranges that are added to both sides of a quotient: between smooth borders there is little to compare."""
 ULPS = 64
 """Roundings of float32 below which floats do not differ."""
@@ -91,10 +92,10 @@ class SeamCheck:
         seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1] & np.isfinite(jumps)
         across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
         first = (start + int(at[0])) // factor
-        ranges, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
+        ranges, steps, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
         seen &= (ranges > floor) | (jumps > 2 * floor)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            quotients = np.fmin(jumps / (ranges + floor), EXPLAINED)
+            quotients = np.fmin(np.maximum(jumps - HINTED * steps, 0) / (ranges + floor), EXPLAINED)
         window = slice(first, first + len(at))
         strip = self._strip(axis, block.core[-1 - axis].start, len(values))
         for total, part in zip(strip, (np.where(seen, quotients, 0), np.where(seen, ranges, 0), seen), strict=True):
@@ -102,16 +103,16 @@ class SeamCheck:
 
     def _around(
         self, around: NDArray[Any], across: NDArray[np.int64], first: int, count: int
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Range of the LR pixels around `count` borders (C, across, count), with STEPS times their own jump, and what
-        is no difference there; the first border lies before pixel `first` of the last axis."""
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Range of the LR pixels around `count` borders (C, across, count), their own jump, and what is no difference
+        there; the first border lies before pixel `first` of the last axis."""
         pixels = np.stack([around[:, across + k] for k in (-1, 0, 1)]).astype(np.float64)
         parts = [slice(first + k, first + k + count) for k in range(-MARGIN_PX, MARGIN_PX)]
         low = reduce(np.minimum, (pixels.min(axis=0)[..., part] for part in parts))
         high = reduce(np.maximum, (pixels.max(axis=0)[..., part] for part in parts))
         steps = _jump(*(pixels[1][..., part] for part in parts[1:-1]))
         rounding = ULPS * float(np.finfo(np.float32).eps) * np.maximum(np.abs(low), np.abs(high))
-        return high - low + STEPS * steps, np.full(low.shape, self.step) if self.step else rounding
+        return high - low, steps, np.full(low.shape, self.step) if self.step else rounding
 
     def _strip(self, axis: int, across: int, bands: int) -> Profile:
         if (axis, across) not in self.strips:

@@ -86,7 +86,7 @@ class Suite:
         self.scene, self.limits = scene, limits
         planar = not scene.no_plane
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
-        self.radiometry = RadiometryCheck(scene.ends, self.spread)
+        self.radiometry = RadiometryCheck(scene.ends, self.spread, planar)
         self.ends = EndsCheck(scene.ends, scene.step)
         self.consistency = ConsistencyCheck(scene.bands, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
