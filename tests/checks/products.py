@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +18,7 @@ from srcore.limits import LIMITS
 from srcore.models.blocks import cubic_weights
 from srcore.tiling import TilePlan
 
-HR = (256, 224)
+HR = (208, 192)
 TILE = 128
 """HR pixels along a tile of scale 2."""
 
@@ -33,11 +34,11 @@ class Case:
     valid: np.ndarray | None = None
     """(C, *LR)"""
 
-    @property
+    @cached_property
     def hr(self) -> np.ndarray:
         return stored(self.ground, self.dtype)
 
-    @property
+    @cached_property
     def lr(self) -> np.ndarray:
         """Where nothing is valid it is filled, as a scene is before its SR is made."""
         with np.errstate(over="ignore"):
@@ -218,7 +219,7 @@ def right_cases() -> dict[str, Case]:
         "uint32": Case(4e9 + land(), "uint32"),
         "below 0": Case(land() - 4000, "int16"),
         "ndvi": Case(np.tanh(texture((1, *HR), 4.0)), "float32"),
-        "a hole": Case(land(), "uint16", valid=_holes(slice(40, 90), slice(20, 70))),
+        "a hole": Case(land(), "uint16", valid=_holes(slice(20, 50), slice(20, 50))),
         "a swath": Case(land() / 1e4, "float32", valid=_holes(slice(None), slice(9, None))),
         "nodata as salt": Case(land() / 1e4, "float32", valid=random_valid > 0.3),
         "few valid pixels": Case(land() / 1e4, "float32", valid=random_valid > 0.97),
@@ -237,9 +238,9 @@ def right_cases() -> dict[str, Case]:
 
 def normal_cases() -> dict[str, Case]:
     """Scenes in which a mistake is to be seen."""
-    names = ("land, uint16", "land, uint8", "land, reflectance", "saturated", "kelvin", "below 0", "a hole", "uint32")
+    names = ("land, uint16", "land, uint8", "land, reflectance", "saturated", "kelvin", "a hole")
     cases = right_cases()
-    return {**{name: cases[name] for name in names}, "large floats": Case(land() / 3000 * 1e20, "float32")}
+    return {name: cases[name] for name in names}
 
 
 def seams(sr: np.ndarray) -> np.ndarray:
