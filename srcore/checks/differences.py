@@ -2,7 +2,10 @@
 
 A mean of a few pixels, or of many among which a few differ, says little of a bias. So what is judged is
 
-    |mean of SR - LR| - CHANCE x its standard error - rounding        and 0 where that is negative
+    |mean of SR - LR| - |the same of bicubic| - CHANCE x its standard error - rounding     and 0 where that is negative
+
+Bicubic's own is next to nothing where all pixels count. Where only some do, because the dtype cut off the others, the
+curve through them gives to those what it takes from these.
 
 The standard error comes from groups of GROUP_PX x GROUP_PX pixels, within which differences are alike. A bias is the
 same in all groups, and a gain in the same proportion to the LR: whatever explains more of the groups is taken from
@@ -29,25 +32,27 @@ LEAST_SHARE = 0.5
 """Of a cell's pixels: below it the cell is not looked at."""
 
 Sums = NDArray[np.float64]
-"""(9, C, ...): of groups, their sum s and number n, and the sum m of their LR: s, n, m, s^2, s n, s m, n^2, m^2, and
-groups."""
+"""(10, C, ...): of groups, their sum s and number n, the sum m of their LR and b of bicubic's differences: s, n, m, b,
+s^2, s n, s m, n^2, m^2, and groups."""
 
 
 class Differences:
     """Collects block by block: `add` every block, then ask."""
 
     def __init__(self, bands: int) -> None:
-        self.whole = np.zeros((9, bands))
+        self.whole = np.zeros((10, bands))
         self.cells: list[tuple[Sums, NDArray[np.float64]]] = []
         """Sums of every cell, and the share of its pixels that count."""
 
-    def add(self, difference: NDArray[Any], lr: NDArray[Any], counted: NDArray[np.bool_]) -> None:
-        """`difference` (C, *core): averaged SR - LR; only `counted` pixels are looked at."""
-        s, m, n = (
+    def add(
+        self, difference: NDArray[Any], lr: NDArray[Any], bicubic: NDArray[Any] | float, counted: NDArray[np.bool_]
+    ) -> None:
+        """`difference` (C, *core): averaged SR - LR, and the same of bicubic; only `counted` pixels are looked at."""
+        s, m, b, n = (
             over_squares(np.where(counted, values, 0).astype(np.float64, copy=False), GROUP_PX, np.add)
-            for values in (difference, lr, 1)
+            for values in (difference, lr, bicubic, 1)
         )
-        groups = np.stack([s, n, m, s * s, s * n, s * m, n * n, m * m, n > 0])
+        groups = np.stack([s, n, m, b, s * s, s * n, s * m, n * n, m * m, n > 0])
         cells = np.stack([over_squares(one, CELL_PX // GROUP_PX, np.add) for one in groups])
         size = cells_of(np.ones((1, *difference.shape[1:]), np.float32), np.add)
         self.whole += cells.sum(axis=(2, 3))
@@ -68,7 +73,7 @@ class Differences:
 
 
 def _worst(sums: Sums, bands: Sequence[BandSpread], reference: NDArray[np.float64]) -> float:
-    s, n, m, ss, sn, sm, nn, mm, groups = sums
+    s, n, m, b, ss, sn, sm, nn, mm, groups = sums
     count = np.maximum(n, 1)
     mean = s / count
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,7 +82,7 @@ def _worst(sums: Sums, bands: Sequence[BandSpread], reference: NDArray[np.float6
         error = np.where(groups > 1, np.sqrt(scatter * groups / np.maximum(groups - 1, 1)) / count, np.inf)
     rounding = np.array([band.resolution * (band.mode / 2 if band.whole else 1) for band in bands])
     chance = np.minimum(CHANCE * error, MOST_BY_CHANCE * reference)
-    beyond = np.abs(mean) - chance - rounding.reshape(-1, *(1,) * (mean.ndim - 1))
+    beyond = np.abs(mean) - np.abs(b / count) - chance - rounding.reshape(-1, *(1,) * (mean.ndim - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.where((beyond > 0) & (n > 0), beyond / reference, 0.0).max(initial=0.0))
 

@@ -25,8 +25,9 @@ SAME = 0.01
 class RadiometryCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, ends: Sequence[tuple[float, float]], spread: Spread) -> None:
-        self.ends, self.spread = ends, spread
+    def __init__(self, ends: Sequence[tuple[float, float]], spread: Spread, compared: bool) -> None:
+        self.ends, self.spread, self.compared = ends, spread, compared
+        """`compared` is False where bicubic along rows and columns is no yardstick."""
         self.mask_errors = self.not_finite = 0
         self.overflown = False
         """True when sums of a few pixels left float64: then nothing can be said of means."""
@@ -47,7 +48,8 @@ class RadiometryCheck:
             self.overflown |= bool((sound & ~finite & block.valid).any())
             difference = np.where(finite, difference, 0)
         self._add_flat(block)
-        self.differences.add(difference, block.lr, block.valid & ~clipped_by(block, self.ends))
+        bicubic = block.averaged_bicubic - block.lr if self.compared else 0.0
+        self.differences.add(difference, block.lr, bicubic, block.valid & ~clipped_by(block, self.ends))
 
     def _add_flat(self, block: Block) -> None:
         reach, got = _reach(block.lr, block.lr, block.valid), _reach(block.low, block.high, block.valid)

@@ -1,8 +1,9 @@
 """Seams: jumps between neighbouring SR columns and rows, where tiles meet against elsewhere.
 
-The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, is divided place by
-place by the range of the LR pixels around, which have the roads and shores of the scene but no tiles. The mean along a
-border, over its median at the borders of LR pixels around, is 1 where no seam is.
+The jump beyond what the slopes on both sides explain, |x0 - x-1 - ((x1 - x0) + (x-1 - x-2)) / 2|, less what the LR's
+own jump there explains, is divided place by place by the range of the LR pixels around, which have the roads and shores
+of the scene but no tiles. The mean along a border, over its median at the borders of LR pixels around, is 1 where no
+seam is.
 
 What the LR explains is no seam: one bright pixel counts for one place, however bright it is; places where nothing is
 to be seen do not count; and where the LR itself varies more along a border than around, a shore lies there, and the
@@ -31,15 +32,19 @@ LEAST, LEAST_AROUND = 12, 6
 """Places behind a mean, and borders behind a median, at least."""
 EXPLAINED = 1.5
 """LR ranges that a jump counts for at most: a line of one SR pixel makes that much."""
-STEPS = 2
-"""Jumps of the LR itself that are added to its range: a wall that stands on a border is no seam."""
-SMALL = 0.01
+HINTED = 1.25
+"""Jumps of the LR at a border that explain one of the SR: a wall that stands there is no seam."""
+SMALL = 0.03
 """LR ranges that are added to both sides of a quotient: between smooth borders there is little to compare."""
 ULPS = 64
 """Roundings of float32 below which floats do not differ."""
 
-Profile = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""(C, n) each, for the border before every LR pixel: sums of jumps in ranges, sums of ranges, and of how many."""
+CHANCE = 1.0
+"""Standard error by which the mean along a border may be too large: a seam runs along all of it."""
+
+Profile = NDArray[np.float64]
+"""(4, C, n), for the border before every LR pixel: sums of jumps in ranges, of their squares, of ranges, and of how
+many."""
 
 
 class SeamCheck:
@@ -91,32 +96,32 @@ class SeamCheck:
         seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1] & np.isfinite(jumps)
         across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
         first = (start + int(at[0])) // factor
-        ranges, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
+        ranges, steps, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
         seen &= (ranges > floor) | (jumps > 2 * floor)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            quotients = np.fmin(jumps / (ranges + floor), EXPLAINED)
+            quotients = np.fmin(np.maximum(jumps - HINTED * steps, 0) / (ranges + floor), EXPLAINED)
         window = slice(first, first + len(at))
         strip = self._strip(axis, block.core[-1 - axis].start, len(values))
-        for total, part in zip(strip, (np.where(seen, quotients, 0), np.where(seen, ranges, 0), seen), strict=True):
+        quotients, ranges = np.where(seen, quotients, 0), np.where(seen, ranges, 0)
+        for total, part in zip(strip, (quotients, quotients**2, ranges, seen), strict=True):
             total[:, window] += part.sum(axis=1, dtype=np.float64)
 
     def _around(
         self, around: NDArray[Any], across: NDArray[np.int64], first: int, count: int
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Range of the LR pixels around `count` borders (C, across, count), with STEPS times their own jump, and what
-        is no difference there; the first border lies before pixel `first` of the last axis."""
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Range of the LR pixels around `count` borders (C, across, count), their own jump, and what is no difference
+        there; the first border lies before pixel `first` of the last axis."""
         pixels = np.stack([around[:, across + k] for k in (-1, 0, 1)]).astype(np.float64)
         parts = [slice(first + k, first + k + count) for k in range(-MARGIN_PX, MARGIN_PX)]
         low = reduce(np.minimum, (pixels.min(axis=0)[..., part] for part in parts))
         high = reduce(np.maximum, (pixels.max(axis=0)[..., part] for part in parts))
         steps = _jump(*(pixels[1][..., part] for part in parts[1:-1]))
         rounding = ULPS * float(np.finfo(np.float32).eps) * np.maximum(np.abs(low), np.abs(high))
-        return high - low + STEPS * steps, np.full(low.shape, self.step) if self.step else rounding
+        return high - low, steps, np.full(low.shape, self.step) if self.step else rounding
 
     def _strip(self, axis: int, across: int, bands: int) -> Profile:
         if (axis, across) not in self.strips:
-            quotients, ranges, numbers = np.zeros((3, bands, self.shape[axis]))
-            self.strips[axis, across] = (quotients, ranges, numbers)
+            self.strips[axis, across] = np.zeros((4, bands, self.shape[axis]))
         return self.strips[axis, across]
 
     def checks(self, limits: Mapping[str, Limit], cores: Sequence[int] | None) -> list[Check]:
@@ -132,7 +137,7 @@ class SeamCheck:
         """The greatest ratio of the axis; None when there is no border, or too little along it."""
         found = [np.zeros(0)]
         for profile in self._profiles(axis, whole=core is None):
-            ratios = _ratios(*profile)[:, core :: core or 1]
+            ratios = _ratios(profile)[:, core :: core or 1]
             # A seam goes through all bands; what only one of them has was there before.
             found.append(np.nanmedian(ratios[:, np.isfinite(ratios).any(axis=0)], axis=0))
         values = np.concatenate(found)
@@ -144,29 +149,31 @@ class SeamCheck:
         if not whole or not strips:
             return strips
         # Where borders are is not known: whole columns, so that chance has less to say.
-        quotients, ranges, numbers = (np.sum(parts, axis=0) for parts in zip(*strips, strict=True))
-        return [(quotients, ranges, numbers)]
+        return [np.sum(strips, axis=0)]
 
 
-def _ratios(
-    quotients: NDArray[np.float64], ranges: NDArray[np.float64], numbers: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """How much more the SR jumps at a border than around, beyond what the LR explains (C, n); NaN where too little is
-    seen there or around."""
+def _ratios(profile: Profile) -> NDArray[np.float64]:
+    """How much more the SR jumps at a border than around, beyond chance and what the LR explains (C, n); NaN where too
+    little is seen there or around."""
+    quotients, squares, ranges, numbers = profile
     enough = numbers >= max(LEAST, 0.25 * numbers.max(initial=0))
     seen = ndimage.convolve1d(enough.astype(np.int64), np.ones(2 * NEIGHBOURS + 1), axis=1, mode="constant")
-    more = _over_around(quotients / np.fmax(numbers, 1), enough, SMALL)
-    larger = _over_around(ranges / np.fmax(numbers, 1), enough, float(np.finfo(np.float64).tiny))
+    number = np.fmax(numbers, 1)
+    mean = quotients / number
+    error = np.sqrt(np.maximum(squares / number - mean**2, 0) / number)
+    more = (np.maximum(mean - CHANCE * error, 0) + SMALL) / (_around(mean, enough) + SMALL)
+    tiny = float(np.finfo(np.float64).tiny)
+    larger = (ranges / number + tiny) / (_around(ranges / number, enough) + tiny)
     inside = np.arange(enough.shape[1]) >= MARGIN_PX
     inside &= inside[::-1]  # nearer to the scene's edge every tool has its own way
     return np.where(enough & inside & (seen > LEAST_AROUND), more / np.maximum(1, larger), np.nan)
 
 
-def _over_around(values: NDArray[np.float64], enough: NDArray[np.bool_], floor: float) -> NDArray[np.float64]:
-    """(C, n) over the median of NEIGHBOURS on both sides, `floor` added to both."""
+def _around(values: NDArray[np.float64], enough: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Median of (C, n) over NEIGHBOURS on both sides, of those with enough behind them."""
     usual = np.array([[np.median(band[seen]) if seen.any() else 0] for band, seen in zip(values, enough, strict=True)])
-    around = ndimage.median_filter(np.where(enough, values, usual), (1, 2 * NEIGHBOURS + 1), mode="nearest")
-    return np.asarray((values + floor) / (around + floor))
+    size = (1, 2 * NEIGHBOURS + 1)
+    return np.asarray(ndimage.median_filter(np.where(enough, values, usual), size, mode="nearest"))
 
 
 def _jump(before: NDArray[Any], left: NDArray[Any], right: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:

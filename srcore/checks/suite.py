@@ -115,7 +115,7 @@ class Suite:
         self.scene = scene = scene.of_seen()
         planar = not scene.no_plane
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
-        self.radiometry = RadiometryCheck(scene.ends, self.spread)
+        self.radiometry = RadiometryCheck(scene.ends, self.spread, planar)
         self.ends = EndsCheck(scene.ends, scene.step, [ends is not None for ends in scene.ranges])
         self.consistency = ConsistencyCheck(scene.bands, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
