@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-browser test-nightly lint bench bench-quality serve clean
+.PHONY: help docs demo test test-browser test-nightly test-mutants lint bench bench-quality serve clean
 
 help:
 	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
@@ -16,7 +16,8 @@ help:
 	@echo "make bench-quality PSNR and SSIM of every model that ships (SRCORE_DATA: trainset/ and data/)"
 	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
 	@echo "make test-browser  drive the Prefect UI in Chromium"
-	@echo "make test-nightly  the faults that take long"
+	@echo "make test-nightly  what takes long: faults, power cuts, 300 spoiled files, all mutants (SRCORE_FUZZ_SEED, _COUNT)"
+	@echo "make test-mutants  faults brought into srcore on purpose: each must be found"
 
 $(READY): pyproject.toml constraints.txt
 	@echo "== setting up $(VENV) (once; some minutes, mostly torch) =="
@@ -38,6 +39,9 @@ test-browser: $(READY)
 
 test-nightly: $(READY)
 	$(BIN)/python -m pytest -m nightly
+
+test-mutants: $(READY)
+	$(BIN)/python -m pytest -m nightly tests/mutants
 
 lint: $(READY)
 	$(BIN)/ruff check .

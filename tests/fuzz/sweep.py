@@ -1,6 +1,6 @@
 """Spoiled files by the hundred, the same for the same seed.
 
-    python -m tests.fuzz.sweep FOLDER [--seed S] [--count N] [--only SEED-FILE] [--case K]
+    python -m tests.fuzz.sweep FOLDER [--seed S] [--count N] [--only NAME]... [--case K]
 
 Prints a JSON document: how each command ended, and every case that ended wrong, with what it said. The spoiled files
 of those stay in FOLDER. With --case only that one is run, and all that it says is printed.
@@ -14,6 +14,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from tests.fuzz.seeds import SEEDS, Seed
 class Sweep:
     """Seeds in `folder`, and the cases made of them."""
 
-    def __init__(self, folder: Path, seed: int, only: str | None) -> None:
+    def __init__(self, folder: Path, seed: int, only: Sequence[str] = ()) -> None:
         self.folder, self.seed = folder, seed
-        self.seeds = [one for one in SEEDS if only is None or one.name == only]
+        self.seeds = [one for one in SEEDS if not only or one.name in only]
         for one in self.seeds:
             (folder / "whole" / one.name).mkdir(parents=True)
             one.make(folder / "whole" / one.name)
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--only", choices=[one.name for one in SEEDS])
+    parser.add_argument("--only", action="append", default=[], choices=[one.name for one in SEEDS])
     parser.add_argument("--case", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,6 +12,8 @@ RESUME = "faults/test_resume.py::test_a_run_never_goes_on_with_another_checkpoin
 PUBLISH = "storage/archive/test_publish.py"
 OWNERSHIP = "storage/archive/test_ownership.py"
 SCRATCH = "faults/test_scratch.py"
+DURING = f"{SCRATCH}::test_damage_during_the_run_is_found_before_anything_is_published"
+RESUMED = f"{SCRATCH}::test_a_resumed_run_finds_what_was_damaged_and_does_it_again"
 LEASES = "storage/disk/test_leases.py"
 AUDIT = "run/test_audit.py"
 
@@ -118,7 +120,7 @@ MUTANTS = (
         PUBLISHING,
         "if verified.get(path.name, output.sha256) != output.sha256:",
         "if False:",
-        SCRATCH,
+        DURING,
     ),
     # receipts
     mutant(
@@ -142,9 +144,6 @@ MUTANTS = (
         PUBLISHING,
         '"flags": tuple(value.get("flags", ())),',
         '"flags": (),',
-        "run/test_upgrade.py",
-        "storage/raster/test_beside.py",
-        "run/test_scene.py",
         PUBLISH,
     ),
     mutant(
@@ -175,14 +174,13 @@ MUTANTS = (
         "        image.check(tile, store.markers.require(tile.index, name))\n",
         "        pass\n",
         PUBLISH,
-        SCRATCH,
     ),
     mutant(
         "masks are not compared before the export",
         EXPORT,
         "        store.check_masks(tile, ingested.sums[tile.index])\n",
         "        pass\n",
-        SCRATCH,
+        DURING,
     ),
     mutant(
         "a gate stops nothing",
@@ -216,35 +214,36 @@ MUTANTS = (
         TILES,
         "            self.check_sr(tile)\n",
         "            self.markers.require(tile.index, 'sr')\n",
-        SCRATCH,
+        f"{SCRATCH}::test_a_marker_without_its_shard_is_no_marker",
     ),
     mutant(
         "a seal is not compared",
         "storage/disk/records.py",
         'if value.pop("seal", None) != _seal(value):',
         'if value.pop("seal", None) is None:',
-        SCRATCH,
+        f"{SCRATCH}::test_a_sealed_record_tells_every_flipped_bit",
     ),
     mutant(
         "a checksum is not compared",
         "storage/chunks/arrays.py",
         "        if checksum(values) != crc32:\n",
         "        if crc32 is None:\n",
-        SCRATCH,
+        f"{SCRATCH}::test_a_marker_without_its_shard_is_no_marker",
+        RESUMED,
     ),
     mutant(
         "an ingested scene is believed",
         "stages/ingest.py",
         "if done is not None and store.is_intact(done):",
         "if done is not None:",
-        SCRATCH,
+        RESUMED,
     ),
     mutant(
         "markers outlive a scene that is ingested anew",
         "stages/ingest.py",
         "    shutil.rmtree(plan.scratch.done, ignore_errors=True)",
         "    pass",
-        SCRATCH,
+        RESUMED,
         "faults/test_machine.py",
     ),
     mutant(
@@ -252,7 +251,7 @@ MUTANTS = (
         "stages/upscale.py",
         "if read_spec(plan.model).digest != plan.model_digest:",
         "if False:",
-        SCRATCH,
+        f"{SCRATCH}::test_an_engine_of_another_checkpoint_is_refused",
     ),
     # leases
     mutant("every owner is dead", LEASE, "        if is_alive(path, found):\n", "        if False:\n", LEASES),
@@ -352,7 +351,7 @@ MUTANTS = (
         "keep=None if job.fresh else plan.scratch.folder.name",
         "keep=None",
         "faults/test_resume.py",
-        SCRATCH,
+        f"{SCRATCH}::test_a_resumed_run_finds_what_was_damaged_and_does_it_again",
     ),
     mutant(
         "temporaries of other products are swept",

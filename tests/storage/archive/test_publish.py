@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from srcore.dispatch import Workers
 from srcore.errors import StoreError
 from srcore.layout import ProductPaths
+from srcore.progress import Progress
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.stages import export as exporting
@@ -28,6 +33,17 @@ def product(tmp_path: Path) -> ProductPaths:
     job = direct_job(str(source), tmp_path / "out" / "sr.tif", model="nearest-x2")
     run_scene(job, HERE)
     return job.product
+
+
+def test_a_receipt_comes_back_as_it_was_given(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    source = write_raster(np.full((1, 20, 30), 7, np.uint16) + np.arange(30, dtype=np.uint16), crs=None)
+    job = direct_job(str(source), tmp_path / "out" / "sr.tif", model="nearest-x2", outputs=("cog",))
+    given = run_scene(job, HERE)
+    assert given is not None
+    assert "no CRS" in given.flags
+    read = Receipt.load(job.product.receipt)
+    assert read is not None
+    assert json.loads(json.dumps(asdict(read))) == json.loads(json.dumps(asdict(given)))
 
 
 def cut(path: Path) -> None:
@@ -102,3 +118,19 @@ def test_export_reads_back_what_it_wrote(kind: str, tmp_path: Path, monkeypatch:
     assert caught.value.code in ("VERIFY_FAILED", "TILE_DAMAGED")
     assert written == (["sr.tif", "sr.trust.tif"] if kind == "trust" else [name])
     assert not (tmp_path / name).exists()
+
+
+def test_a_volume_is_not_written_from_a_hole(tmp_path: Path) -> None:
+    """Zarr reads a shard that is not there as zeros: only the marker says that there was one."""
+    write_volume(tmp_path / "v.nii")
+
+    def call(name: str, stage: Callable[[Progress], Any]) -> Any:
+        result = stage(lambda done, total: None)
+        if name == "upscale":
+            [shard] = [path for path in tmp_path.glob(".sr.srcore/*/sr.zarr/sr/c/**/*") if path.is_file()]
+            shard.unlink()
+        return result
+
+    with pytest.raises(StoreError) as caught:
+        run_scene(direct_job(str(tmp_path / "v.nii"), tmp_path / "sr.nii", model="nearest-x2"), HERE, call)
+    assert caught.value.code == "TILE_DAMAGED"
