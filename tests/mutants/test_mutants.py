@@ -17,7 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.mutants.patches import MUTANTS, Mutant
+from tests.mutants.archive import ARCHIVE
+from tests.mutants.mutant import Mutant
+from tests.mutants.publication import PUBLICATION
+
+MUTANTS = (*PUBLICATION, *ARCHIVE)
 
 LIMIT_S = 1500
 """Of the tests of a mutant: a fault that makes them hang is found, too."""

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from srcore.catalog import load_catalog
-from srcore.checkpoints import BUILTIN, SPEC, WEIGHTS, Architecture, Spec, read_spec
+from srcore.checkpoints import BUILTIN, SPEC, WEIGHTS, Architecture, Spec, locate, read_spec
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, CheckpointError, SRError
 from srcore.layout import DatasetPaths
@@ -29,7 +30,7 @@ from srcore.run.direct import direct_job
 from srcore.weights import build, describe, load_generator, save_checkpoint
 from tests.faults import archive
 from tests.faults.crash import forked
-from tests.faults.power import write_volume
+from tests.faults.scenarios import write_volume
 
 HERE = Workers(0)
 
@@ -113,6 +114,23 @@ def test_a_larger_file_than_may_be_is_not_read(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "a", 11) == bytes(11)
     with pytest.raises(OSError, match="larger than 10 bytes"):
         read_regular(tmp_path / "a", 10)
+
+
+def test_a_small_file_is_read_without_room_for_a_large_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(11))
+    tracemalloc.start()
+    try:
+        read_regular(tmp_path / "a", 1 << 34)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["[" * 30_000, "a\0b", "no such model"])
+def test_a_name_that_can_be_none_is_an_unknown_model(name: str) -> None:
+    with pytest.raises(CheckpointError, match="unknown model") as caught:
+        locate(name)
+    assert len(str(caught.value)) < 1000
 
 
 def write_tiny(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from srcore.stages import export as exporting
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.nifti import volume as nifti
 from tests.faults import archive
-from tests.faults.power import write_volume
+from tests.faults.scenarios import write_volume
 
 HERE = Workers(0)
 

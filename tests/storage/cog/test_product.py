@@ -324,3 +324,11 @@ def test_what_stands_at_the_target_is_not_looked_at(tmp_path: Path) -> None:
     work.verify(path)
     assert secret.read_bytes() == b"keep me"
     assert path.with_name("product.tif.aux.xml").read_text() == "<PAMDataset>not mine</PAMDataset>"
+
+
+def test_no_statistic_is_infinite_where_its_square_is() -> None:
+    values = np.array([[1e300, -1e300, 3.0]])
+    tags = Statistics.of(values, np.ones_like(values, bool)).tags()
+    assert tags["STATISTICS_MAXIMUM"] == "1e+300"
+    assert "STATISTICS_STDDEV" not in tags
+    assert all(np.isfinite(float(text)) for text in tags.values())

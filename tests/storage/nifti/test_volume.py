@@ -471,3 +471,13 @@ def test_a_header_of_another_format_is_writable(write_volume, tmp_path: Path, sc
     written = read_nifti_header([tmp_path / "sr.nii.gz"])
     assert np.abs(np.subtract(written.grid.bounds(), header.grid.scaled(scale).bounds())).max() < 1e-4
     assert np.allclose(nibabel.load(tmp_path / "sr.nii.gz").header.get_zooms(), np.array([0.7, 0.8, 3.0]) / scale[::-1])
+
+
+@pytest.mark.parametrize("end", [348, 400, 539])
+def test_a_header_of_version_2_that_ends_early_is_cut_short(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "v.nii"
+    nibabel.save(nibabel.Nifti2Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), path)
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(SourceError) as caught:
+        read_nifti_header([path])
+    assert caught.value.code == "TRUNCATED"

@@ -1,210 +1,34 @@
-"""Faults that somebody could bring into the path of a publication, each as a change of text, and who must notice.
-
-A change applies at exactly one place. The tests named are files, or tests of a file, below tests/.
-"""
+"""Faults in the work store, leases, sweeping, removal, quarantine and audit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-POWER = "faults/test_power.py"
-RESUME = "faults/test_resume.py::test_a_run_never_goes_on_with_another_checkpoints_tiles"
-PUBLISH = "storage/archive/test_publish.py"
-OWNERSHIP = "storage/archive/test_ownership.py"
-SCRATCH = "faults/test_scratch.py"
-DURING = f"{SCRATCH}::test_damage_during_the_run_is_found_before_anything_is_published"
-RESUMED = f"{SCRATCH}::test_a_resumed_run_finds_what_was_damaged_and_does_it_again"
-LEASES = "storage/disk/test_leases.py"
-AUDIT = "run/test_audit.py"
-
-
-@dataclass(frozen=True)
-class Change:
-    """Text of a file of srcore, and what a mutant has there."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A fault, and the tests that must fail with it."""
-
-    name: str
-    changes: tuple[Change, ...]
-    tests: tuple[str, ...]
-
-
-def mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
-    """A mutant of one change."""
-    return Mutant(name, (Change(file, old, new),), tests)
-
-
-FILES, STORE = "storage/disk/files.py", "storage/disk/store.py"
-PUBLISHING, OWNED = "storage/archive/publish.py", "storage/archive/ownership.py"
-SCENE, SWEEP = "run/scene.py", "storage/archive/sweep.py"
-MARKERS, TILES, LEASE = "storage/work/markers.py", "storage/work/tile_store.py", "storage/disk/leases.py"
-REMOVAL, EXPORT, QUARANTINE = "storage/archive/removal.py", "stages/export.py", "storage/archive/quarantine.py"
+from tests.mutants.mutant import (
+    AUDIT,
+    LEASE,
+    LEASES,
+    MARKERS,
+    OWNED,
+    OWNERSHIP,
+    POWER,
+    QUARANTINE,
+    REMOVAL,
+    RESUME,
+    RESUMED,
+    SCENE,
+    SCRATCH,
+    SWEEP,
+    TILES,
+    Change,
+    Mutant,
+    mutant,
+)
 
 NO_CONFIGURATION_IN_KEY = Change("stages/plan.py", "facts = [FORMAT, job.configuration, *cut", "facts = [FORMAT, *cut")
 NO_CONFIGURATION_IN_MARKERS = Change(
     MARKERS, "return marker if marker.configuration == self.configuration else None", "return marker"
 )
 
-MUTANTS = (
-    # what is on the disk when the power goes
-    mutant(
-        "a file is renamed before its bytes are on the disk",
-        FILES,
-        "            file.flush()\n            os.fsync(file.fileno())\n",
-        "            file.flush()\n",
-        POWER,
-    ),
-    mutant(
-        "a record's name is not synced",
-        FILES,
-        "        os.replace(hidden, path)\n        fsync_folder(path.parent)\n",
-        "        os.replace(hidden, path)\n",
-        POWER,
-    ),
-    mutant(
-        "a new folder's name is not synced", FILES, "        fsync_folder(folder.parent)\n", "        pass\n", POWER
-    ),
-    mutant("outputs are published unsynced", PUBLISHING, "    fsync_file(path)\n", "", POWER),
-    mutant("published names are not synced", STORE, "name)\n        fsync_folder(self.folder)\n", "name)\n", POWER),
-    mutant(
-        "removed names are not synced",
-        STORE,
-        "        with suppress(FileNotFoundError):\n            fsync_folder(self.folder)\n",
-        "",
-        POWER,
-    ),
-    mutant("no fsync anywhere", FILES, "        os.fsync(descriptor)\n", "        pass\n", POWER),
-    mutant("a scratch folder loses its plan first", OWNED, "fsync_folder(folder)  #", "pass  #", POWER),
-    # the order of a publication
-    mutant(
-        "the receipt comes first",
-        PUBLISHING,
-        "        store.take({output.name: staged.folder / output.name for output in complete.outputs})\n",
-        "        store.take({product.receipt.name: staged.receipt})\n"
-        "        store.take({output.name: staged.folder / output.name for output in complete.outputs})\n"
-        "        return complete\n",
-        POWER,
-    ),
-    mutant("the old receipt stays", PUBLISHING, "        store.delete(product.receipt.name)\n", "", POWER),
-    mutant(
-        "no record that publishing began",
-        PUBLISHING,
-        '        write_json(scratch.publishing, {"names": sorted(new | replaced | {product.receipt.name})})\n',
-        "",
-        POWER,
-        "faults/test_crash.py",
-    ),
-    mutant(
-        "what a product has no more stays beside it",
-        PUBLISHING,
-        "        store.delete(*sorted(replaced - new))",
-        "        pass",
-        PUBLISH,
-    ),
-    mutant(
-        "a stranger's file that came during the run is replaced",
-        PUBLISHING,
-        "        _refuse_new_strangers(product, new - replaced)\n",
-        "",
-        OWNERSHIP,
-    ),
-    mutant(
-        "what was verified is not what is published",
-        PUBLISHING,
-        "if verified.get(path.name, output.sha256) != output.sha256:",
-        "if False:",
-        DURING,
-    ),
-    # receipts
-    mutant(
-        "is_whole ignores the size",
-        PUBLISHING,
-        "sizes.get(output.name) != output.size_bytes",
-        "output.name not in sizes",
-        PUBLISH,
-    ),
-    mutant(
-        "is_whole ignores missing files",
-        PUBLISHING,
-        "sizes.get(output.name) != output.size_bytes",
-        "sizes.get(output.name, output.size_bytes) != output.size_bytes",
-        PUBLISH,
-    ),
-    mutant("is_whole never reads", PUBLISHING, "receipt.outputs if thorough else ()", "()", PUBLISH),
-    mutant("is_whole believes an empty receipt", PUBLISHING, "if not receipt.outputs or any(", "if any(", PUBLISH),
-    mutant(
-        "a receipt loses its flags",
-        PUBLISHING,
-        '"flags": tuple(value.get("flags", ())),',
-        '"flags": (),',
-        PUBLISH,
-    ),
-    mutant(
-        "a folder of the user's is taken for one of an archive",
-        PUBLISHING,
-        "alone = product.folder.name == product.stem and product.folder.parent.name",
-        "alone = True or product.folder.parent.name",
-        OWNERSHIP,
-    ),
-    # export and validation
-    mutant(
-        "a raster is not read back",
-        EXPORT,
-        "    cog.verify_cog(target, encoded, _part(progress, 1, 2))\n",
-        "",
-        PUBLISH,
-    ),
-    mutant(
-        "a volume is not read back",
-        EXPORT,
-        "    nifti.verify_nifti(target, image.form.header, scale, image.full)\n",
-        "",
-        PUBLISH,
-    ),
-    mutant(
-        "a volume's shards are not compared with their markers",
-        EXPORT,
-        "        image.check(tile, store.markers.require(tile.index, name))\n",
-        "        pass\n",
-        PUBLISH,
-    ),
-    mutant(
-        "masks are not compared before the export",
-        EXPORT,
-        "        store.check_masks(tile, ingested.sums[tile.index])\n",
-        "        pass\n",
-        DURING,
-    ),
-    mutant(
-        "a gate stops nothing",
-        SCENE,
-        '    if plan.validate and report.verdict == "quarantined":',
-        "    if False:",
-        "flows/test_ends.py",
-        "run/test_scene.py",
-    ),
-    mutant(
-        "a gate stops what was not to be validated",
-        SCENE,
-        '    if plan.validate and report.verdict == "quarantined":',
-        '    if report.verdict == "quarantined":',
-        "flows/test_ends.py",
-    ),
-    mutant(
-        "a source that changed late is published",
-        SCENE,
-        "        verified |= tag(plan, report)\n        same_or_refuse(plan, ingested)\n",
-        "        verified |= tag(plan, report)\n",
-        "faults/test_archive.py",
-    ),
-    mutant("who lost the scene publishes", SCENE, "        lease.check()", "        pass", "faults/test_race.py"),
+ARCHIVE = (
     # the work store
     Mutant("the scratch key knows no configuration", (NO_CONFIGURATION_IN_KEY,), ("stages/test_plan.py", RESUME)),
     Mutant("markers know no configuration", (NO_CONFIGURATION_IN_MARKERS,), ("storage/work/test_tile_store.py",)),

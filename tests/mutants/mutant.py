@@ -1,0 +1,45 @@
+"""A fault that somebody could bring into the path of a publication, as a change of text, and who must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POWER = "faults/test_power.py"
+RESUME = "faults/test_resume.py::test_a_run_never_goes_on_with_another_checkpoints_tiles"
+PUBLISH = "storage/archive/test_publish.py"
+OWNERSHIP = "storage/archive/test_ownership.py"
+SCRATCH = "faults/test_scratch.py"
+DURING = f"{SCRATCH}::test_damage_during_the_run_is_found_before_anything_is_published"
+RESUMED = f"{SCRATCH}::test_a_resumed_run_finds_what_was_damaged_and_does_it_again"
+LEASES = "storage/disk/test_leases.py"
+AUDIT = "run/test_audit.py"
+
+
+@dataclass(frozen=True)
+class Change:
+    """Text of a file of srcore, and what a mutant has there."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault, and the tests that must fail with it."""
+
+    name: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...]
+
+
+def mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    """A mutant of one change."""
+    return Mutant(name, (Change(file, old, new),), tests)
+
+
+FILES, STORE = "storage/disk/files.py", "storage/disk/store.py"
+PUBLISHING, OWNED = "storage/archive/publish.py", "storage/archive/ownership.py"
+SCENE, SWEEP = "run/scene.py", "storage/archive/sweep.py"
+MARKERS, TILES, LEASE = "storage/work/markers.py", "storage/work/tile_store.py", "storage/disk/leases.py"
+REMOVAL, EXPORT, QUARANTINE = "storage/archive/removal.py", "stages/export.py", "storage/archive/quarantine.py"
