@@ -26,7 +26,7 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
         ("v.mha", MHA.encode(), "a MetaImage volume", "c3d v.mha -o OUT.nii.gz"),
         ("v.hdr", (348).to_bytes(4, "little") + bytes(340) + b"ni1\0", "a NIfTI pair|or NIfTI pair", "c3d"),
         ("s.zip", b"PK\3\4" + bytes(40), "a zip archive", "unzip s.zip"),
-        ("s.tif.gz", gzip.compress(b"II*\0"), "a gzip file|a raster under another name", "gunzip s.tif.gz"),
+        ("s.tif.gz", gzip.compress(b"II*\0", mtime=0), "a gzip file|a raster under another name", "gunzip s.tif.gz"),
         ("s.tar", bytes(257) + b"ustar\0", "a tar archive", "tar xf s.tar"),
         ("s.nc", b"CDF\1" + bytes(40), "a NetCDF file", 'NETCDF:"s.nc":VARIABLE\' OUT.tif'),
         ("s.nc4", b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 or NetCDF-4 file", 'HDF5:"s.nc4":VARIABLE\' OUT.tif'),
