@@ -182,17 +182,13 @@ ARCHIVE = (
         '        if found and found["name"] in names:\n',
         "        if found:\n",
         OWNERSHIP,
-        "run/test_scene.py",
-        "faults/test_archive.py",
     ),
     mutant(
         "work on a scene is swept the night its source is away",
         SWEEP,
         "        elif _age(folder) > LOST_SECONDS:\n",
         "        else:\n",
-        "faults/test_archive.py",
-        "flows/test_nights.py",
-        "run/test_scene.py",
+        OWNERSHIP,
     ),
     # removal, quarantine and audit
     mutant(
