@@ -146,19 +146,40 @@ def test_a_marker_without_its_shard_is_no_marker(catalog: Path) -> None:
 
 def test_an_all_fill_scene_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
     """Where the right values are those that Zarr gives for a hole, only the marker tells."""
-    archive.write_scene(tmp_path / "in/scene.tif", shape=(40, 40))
-    import rasterio
-
-    with rasterio.open(tmp_path / "in/scene.tif", "r+") as source:
-        source.nodata = None
-        source.write(source.read() * 0)
-    catalog = archive.write_catalog(tmp_path, model="nearest-x2")
+    catalog = all_zeros(tmp_path)
     until(catalog, "upscale")
     store = TileStore(ScenePlan.load(Scratch(scratch_of(catalog)).plan))
     (scratch_of(catalog) / "done/1.json").unlink()
     assert store.pending() == [1]
     [outcome] = archive.run(catalog)
     assert outcome.ok
+
+
+def all_zeros(folder: Path) -> Path:
+    """The catalog of a scene whose SR is what Zarr gives for a shard that is not there."""
+    archive.write_scene(folder / "in/scene.tif", shape=(40, 40))
+    import rasterio
+
+    with rasterio.open(folder / "in/scene.tif", "r+") as source:
+        source.nodata = None
+        source.write(source.read() * 0)
+    return archive.write_catalog(folder, model="nearest-x2")
+
+
+@pytest.mark.parametrize("lost", ["a shard", "an overview", "ingest.json"])
+def test_a_tile_of_zeros_whose_shard_is_lost_is_done_again(tmp_path: Path, lost: str) -> None:
+    """A power cut can take a shard and leave its marker; of zeros the checksum still fits."""
+    catalog = all_zeros(tmp_path)
+    until(catalog, "upscale")
+    scratch = scratch_of(catalog)
+    if lost == "ingest.json":
+        (scratch / lost).unlink()
+    else:
+        (scratch / ("sr.zarr/sr/c/0/0/0" if lost == "a shard" else "sr.zarr/sr_half/c/0/0/0")).unlink()
+        store = TileStore(ScenePlan.load(Scratch(scratch).plan))
+        assert store.pending() == [0]
+    [outcome] = archive.run(catalog)
+    assert outcome.ok, outcome.message
 
 
 def test_work_of_another_configuration_is_replaced(catalog: Path) -> None:

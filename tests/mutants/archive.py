@@ -63,12 +63,11 @@ ARCHIVE = (
         RESUMED,
     ),
     mutant(
-        "markers outlive a scene that is ingested anew",
-        "stages/ingest.py",
-        "    shutil.rmtree(plan.scratch.done, ignore_errors=True)",
-        "    pass",
-        RESUMED,
-        "faults/test_machine.py",
+        "a shard of zeros that is lost is not missed",
+        "storage/work/sr_image.py",
+        "            if not self._shard(part, tile).exists():",
+        "            if False:",
+        f"{SCRATCH}::test_a_tile_of_zeros_whose_shard_is_lost_is_done_again",
     ),
     mutant(
         "a checkpoint that changed during the run is used",
@@ -183,17 +182,13 @@ ARCHIVE = (
         '        if found and found["name"] in names:\n',
         "        if found:\n",
         OWNERSHIP,
-        "run/test_scene.py",
-        "faults/test_archive.py",
     ),
     mutant(
         "work on a scene is swept the night its source is away",
         SWEEP,
         "        elif _age(folder) > LOST_SECONDS:\n",
         "        else:\n",
-        "faults/test_archive.py",
-        "flows/test_nights.py",
-        "run/test_scene.py",
+        OWNERSHIP,
     ),
     # removal, quarantine and audit
     mutant(

@@ -96,14 +96,21 @@ class SrImage:
 
     def _replace(self, part: str, tile: Tile, block: NDArray[Any]) -> None:
         # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
-        place = (w.start // size for w, size in zip(tile.core, self.form.tiles.core, strict=True))
-        self.arrays[part].root.joinpath("c", "0", *(str(p) for p in place)).unlink(missing_ok=True)
+        self._shard(part, tile).unlink(missing_ok=True)
         self.arrays[part].write(self._selection(part, tile), block)
 
     def check(self, tile: Tile, sums: ImageSums) -> None:
-        """StoreError unless the tile's part of every array is what its marker says."""
+        """StoreError unless the tile's part of every array is there and what its marker says."""
         for part, array in self.arrays.items():
-            array.checked(f"tile {tile.index} of {array.root.name}", self._selection(part, tile), sums.crc32.get(part))
+            what = f"tile {tile.index} of {array.root.name}"
+            if not self._shard(part, tile).exists():  # of zeros the checksum fits, and EXPORT would find no bytes
+                raise array.damaged(what, "no such shard")
+            array.checked(what, self._selection(part, tile), sums.crc32.get(part))
+
+    def _shard(self, part: str, tile: Tile) -> Path:
+        """The file of a tile's part."""
+        place = (w.start // size for w, size in zip(tile.core, self.form.tiles.core, strict=True))
+        return self.arrays[part].root.joinpath("c", "0", *(str(p) for p in place))
 
     def _selection(self, part: str, tile: Tile) -> tuple[slice, ...]:
         return (slice(None), *self.form.window(part, tile))

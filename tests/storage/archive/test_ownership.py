@@ -181,6 +181,11 @@ def test_a_folder_is_ours_by_the_plan_in_it_and_goes_with_the_plan_last(tmp_path
     (other / PLAN).write_text(json.dumps({"scratch": str(other)}))
     assert not is_ours(other), "no seal"
     assert not remove_ours(other)
+    link = tmp_path / "elsewhere" / "s0" / folder.name
+    link.parent.mkdir(parents=True)
+    os.symlink(folder, link)
+    assert not remove_ours(link), "a link to work of ours, under its name"
+    assert sorted(path.name for path in folder.iterdir()) == [PLAN, "tiles.zarr"]
     assert remove_ours(folder)
     assert not folder.exists()
     assert other.exists()
@@ -199,3 +204,33 @@ def test_what_lies_beside_a_retraining_stays(tmp_path: Path) -> None:
     _sweep(tmp_path / ".retrain", keep=current)
     assert sorted(path.name for path in (tmp_path / ".retrain").iterdir()) == ["current", "linked", "mine"]
     assert (mine / "thesis.txt").read_text() == "years"
+
+
+def test_what_a_dead_run_left_hidden_goes_and_what_looks_like_it_stays(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    left = [tmp_path / "out" / f".{name}.0a1b2c3d.part" for name in ("sr.tif", "sr.receipt.json")]
+    mine = [tmp_path / "out" / name for name in (".other.tif.0a1b2c3d.part", ".sr.tif.part", ".sr.txt.0a1b2c3d.part")]
+    for path in (*left, *mine):
+        path.write_text("years")
+    assert upscale(scene, tmp_path / "out" / "sr.tif") is not None
+    assert [path.exists() for path in (*left, *mine)] == [False, False, True, True, True]
+
+
+def test_work_waits_a_week_for_a_source_that_is_away(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        archive.write_scene(tmp_path / "in" / f"{name}.tif")
+    catalog = archive.write_catalog(tmp_path, model="nearest-x2")
+
+    def night(until: str = "publish") -> None:
+        run_dataset(catalog, archive.DATASET, lambda job: run_scene(job, Workers(0), until=until))
+
+    night("upscale")
+    scratch = tmp_path / "store" / archive.DATASET / ".scratch"
+    assert sorted(path.name for path in scratch.iterdir()) == ["a", "b"]
+    (tmp_path / "in" / "b.tif").rename(tmp_path / "b.tif")
+    night()
+    assert [path.name for path in scratch.iterdir()] == ["b"], "its disk may be mounted again tomorrow"
+    for path in (scratch / "b", *(scratch / "b").rglob("*")):
+        os.utime(path, (path.stat().st_mtime - 8 * 86400,) * 2)
+    night()
+    assert not (scratch / "b").exists()
