@@ -195,3 +195,15 @@ def test_a_receipt_cannot_name_a_strangers_file_for_removal(two: Path) -> None:
     product.receipt.write_text(json.dumps(receipt))
     assert remove_product(places, product, "ada", "")
     assert stranger.read_text() == "mine"
+
+
+def test_a_receipt_cannot_name_a_file_beside_it_that_no_product_has(two: Path) -> None:
+    places = places_of(two)
+    [a, _] = published_products(load_catalog(two), archive.DATASET)
+    notes = a.product.folder / "notes.txt"
+    notes.write_text("mine")
+    receipt = json.loads(a.product.receipt.read_text())
+    receipt["outputs"].append({"name": notes.name, "sha256": "0" * 64, "size_bytes": 4})
+    a.product.receipt.write_text(json.dumps(receipt))
+    assert remove_product(places, a.product, "ada", "not ours")
+    assert list(a.product.folder.iterdir()) == [notes]
