@@ -120,7 +120,7 @@ def test_status_and_the_table_of_a_run_tell_what_a_user_should_know(tmp_path: Pa
     done = CliRunner().invoke(app, ["run", "d", "--catalog", str(catalog), "--workers", "0"])
     assert done.exit_code == 0, done.output
     assert "note: 2 scenes: no nodata" in done.output
-    assert "2 notes" in done.output
+    assert "3 notes" in done.output
     told = CliRunner().invoke(app, ["status", "--catalog", str(catalog)]).output
     assert "note: 2 scenes: no nodata" in told
     rows = json.loads(CliRunner().invoke(app, ["status", "--catalog", str(catalog), "--json"]).output)
