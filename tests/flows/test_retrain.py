@@ -23,7 +23,7 @@ from tests.training.retrain_cases import draw_archive, register_tiny
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
 
-def write(path: Path, values: np.ndarray) -> None:
+def write(path: Path, values: np.ndarray, transform: rasterio.Affine) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = values.shape
     with rasterio.open(
@@ -35,7 +35,7 @@ def write(path: Path, values: np.ndarray) -> None:
         width=width,
         dtype=values.dtype,
         crs="EPSG:32632",
-        transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
+        transform=transform,
     ) as target:
         target.write(values)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from affine import Affine
 from scipy import ndimage
 
 from srcore.checkpoints import Architecture
@@ -35,7 +36,7 @@ datasets:
     source: ./{lr}/*.tif
     {hr}
     model: tiny@champion
-    retrain: {{recipe: ./recipe.yaml, scenes: 8{more}}}
+    retrain: {{recipe: ./recipe.yaml, scenes: 40{more}}}
 """
 
 
@@ -50,6 +51,11 @@ def register_tiny(folder: Path) -> None:
     open_registry(create=True).register(folder / "tiny")
 
 
+def of_place(index: int, gsd: float) -> Affine:
+    """Each scene some 50 km from the others."""
+    return Affine(gsd, 0, 300000 + 50000 * (index % 8), 0, -gsd, 4000000 + 50000 * (index // 8))
+
+
 def draw_archive(
     folder: Path,
     write: Write,
@@ -57,16 +63,17 @@ def draw_archive(
     rate: float = 4e-3,
     more: str = "",
     measured: bool = True,
-    count: int = 6,
+    side: int = 96,
+    count: int = 24,
 ) -> Path:
     """Scenes of texture, their LR, the recipe and the catalog; `write` writes (C, Y, X) to a path."""
     for index in range(count):
-        noise = np.random.default_rng(index).normal(size=(1, 128, 128))
+        noise = np.random.default_rng(index).normal(size=(1, side, side))
         hr = (10000 + 8000 * ndimage.gaussian_filter(noise, (0, 1.0, 1.0))).clip(0, 65535)
         name = f"{'ab'[index % 2]}_{index}.tif"
-        write(folder / "hr" / name, hr.astype(np.uint16))
-        lr = hr.reshape(1, 64, 2, 64, 2).mean((2, 4))
-        write(folder / "lr" / name, lr.astype(np.uint16))
+        write(folder / "hr" / name, hr.astype(np.uint16), transform=of_place(index, 5.0))
+        lr = hr.reshape(1, side // 2, 2, side // 2, 2).mean((2, 4))
+        write(folder / "lr" / name, lr.astype(np.uint16), transform=of_place(index, 10.0))
     (folder / "recipe.yaml").write_text(RECIPE.format(steps=steps, rate=rate))
     path = folder / "data_catalog.yaml"
     text = {"lr": "lr", "hr": "hr: ./hr"} if measured else {"lr": "hr", "hr": "bands: null"}

@@ -30,7 +30,6 @@ CONFIDENCE = 0.95
 RESAMPLES, MOST_DRAWN = 9_999, 10_000_000
 FINEST, LONGEST = 512, 200_000
 """Steps of the sign-flip test's grid: of the largest gain, and all together."""
-SPEED = "speed"
 
 Vector: TypeAlias = NDArray[np.float64]
 

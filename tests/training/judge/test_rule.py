@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_scenes_of_one_place_are_one_voice() -> None:
 def test_the_levels_add_up() -> None:
     levels = [level_of(attempt) for attempt in range(1, 100_000)]
     assert levels[0] == FIRST
-    assert all(a > b for a, b in zip(levels, levels[1:], strict=False))
+    assert all(a > b for a, b in pairwise(levels))
     assert SPENT - 1e-6 < sum(levels) < SPENT
 
 
@@ -164,7 +164,8 @@ def test_a_stratum_and_the_speed_keep_it_out() -> None:
 def test_the_reason_tells_all_figures() -> None:
     gains = [0.2, 0.3, 0.25, 0.1, 0.35, 0.2, 0.3, 0.25, 0.1, 0.15]
     assert decide(scenes(*gains), 1).reason == (
-        "+0.220 dB over the champion (+0.170 to +0.270, 10 held-out places, try 1), and nothing is worse than its margin"
+        "+0.220 dB over the champion (+0.170 to +0.270, 10 held-out places, try 1), "
+        "and nothing is worse than its margin"
     )
     worse = decide(scenes(*(gain - 0.2 for gain in gains)), 2).reason
     assert "more than 0.05 dB are asked" in worse
