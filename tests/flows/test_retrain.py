@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import rasterio
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -23,23 +22,6 @@ from tests.training.retrain_cases import draw_archive, register_tiny
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
 
-def write(path: Path, values: np.ndarray, transform: rasterio.Affine) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = values.shape
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=count,
-        height=height,
-        width=width,
-        dtype=values.dtype,
-        crs="EPSG:32632",
-        transform=transform,
-    ) as target:
-        target.write(values)
-
-
 @pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """The catalog of a tiny archive, its registry where srcore keeps one by default."""
@@ -48,7 +30,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     register_tiny(tmp_path)
-    return lambda **options: draw_archive(tmp_path, write, **options)
+    return partial(draw_archive, tmp_path)
 
 
 def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Callable[..., Path]) -> None:

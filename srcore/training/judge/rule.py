@@ -63,7 +63,7 @@ class Margins:
         default_factory=lambda: {"reflectance": 0.002, "spectral": 0.1, "hallucination": 0.02}
     )
     """The most by which a figure may be worse, at the upper end of its interval: consistency with the LR in spans, the
-    spectral angle in degrees, the share of made-up detail."""
+    spectral angle in degrees, the share of made-up detail beyond what the true detail pays for (`judge.scores`)."""
     speed: float = 0.9
     """The least share of the champion's speed."""
 

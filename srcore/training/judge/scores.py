@@ -33,11 +33,21 @@ def compared(evaluation: Evaluation, pairs: Mapping[str, Pair]) -> list[Compared
 
 
 def _worse(one: SceneFigures) -> Iterator[tuple[str, float]]:
-    """Figures of which less is better; what the champion has no number for has no basis in this scene."""
+    """Figures of which less is better; what the champion has no number for has no basis in this scene.
+
+    Whoever adds detail adds some that is wrong: of two pixels won for the true detail one may be lost to the made-up.
+    Without that nothing could follow a champion that adds none.
+    """
+    won = max(0.0, _more(one, "improvement") or 0.0) / 2
     for name in Margins().worse:
-        before, now = (getattr(one.by[method], name) for method in (CHAMPION, CHALLENGER))
-        if before is not None and now is not None and isfinite(before):
-            yield name, now - before
+        more = _more(one, name)
+        if more is not None:
+            yield name, more - won if name == "hallucination" else more
+
+
+def _more(one: SceneFigures, name: str) -> float | None:
+    before, now = (getattr(one.by[method], name) for method in (CHAMPION, CHALLENGER))
+    return None if before is None or now is None or not isfinite(before) else now - before
 
 
 def speed_ratio(evaluation: Evaluation, champion: Spec, challenger: Spec) -> float:
