@@ -140,9 +140,13 @@ def refuse_unready() -> None:
     if database is not None and not database.exists():
         refuse_fresh(uri)
         return
-    check_database(uri)
+    slow = f"the registry {_shown(uri)} does not answer"
+    if database is not None:
+        within(PATIENCE_S, slow, lambda: check_database(uri))
+        open_registry()  # MLflow looks at all tables of a file, which a busy machine may take seconds for
+        return
     _mlflow()
-    within(PATIENCE_S, f"the registry {_shown(uri)} does not answer", open_registry)
+    within(PATIENCE_S, slow, open_registry)
 
 
 class Registry:

@@ -78,8 +78,8 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
         wait_for_text(process, log, "Ctrl-C stops.")
         served = Served(process, catalog, f"http://127.0.0.1:{port}", log)
         run, night, another = (served.start_run(name) for name in ("retrain/drawn", "nightly/drawn", "nightly/drawn"))
-        state = served.wait_for(run)
-        assert state["type"] == "COMPLETED", log.read_text()
+        state = served.wait_for(run, 240)  # beside two nights of as many scenes
+        assert state["type"] == "COMPLETED", f"{state['message']}\n{log.read_text()}"
         assert "drawn: promoted" in state["message"]
         assert {one["name"] for one in served.of_run(run, "task_runs")} == set(STEPS)
         artifacts: dict[str, Any] = {one["key"]: one for one in served.of_run(run, "artifacts")}
@@ -87,7 +87,7 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
         assert "challenger over champion" in artifacts["evaluation-drawn"]["data"]
         assert "held-out-drawn" in artifacts
         for one in (night, another):
-            assert served.wait_for(one)["type"] == "COMPLETED", log.read_text()
+            assert served.wait_for(one, 240)["type"] == "COMPLETED", log.read_text()
         training, first, second = sorted_spans(served, run, night, another)
         assert first[0] < training[1], "no night waits for a training"
         assert first[1] <= second[0], "one night at a time"

@@ -83,7 +83,7 @@ def draw_archive(
     more: str = "",
     measured: bool = True,
     side: int = 96,
-    count: int = 24,
+    count: int = 20,
     crs: str | None = "EPSG:32632",
 ) -> Path:
     """Scenes of texture, some 50 km apart (without a CRS: nowhere), their LR, the recipe and the catalog."""

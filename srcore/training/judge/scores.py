@@ -51,8 +51,11 @@ def _more(one: SceneFigures, name: str) -> float | None:
 
 
 def speed_ratio(evaluation: Evaluation, champion: Spec, challenger: Spec) -> float:
-    """The challenger's speed over the champion's; 1 where both compute the same, whatever a busy machine measured."""
-    if champion.architecture == challenger.architecture and champion.precision == challenger.precision:
+    """The challenger's speed over the champion's; 1 where that is known, whatever a busy machine measured.
+
+    It is known of one architecture in one precision, or in bfloat16, which a run takes only where it is the faster.
+    """
+    if champion.architecture == challenger.architecture and challenger.precision in (champion.precision, "bfloat16"):
         return 1.0
     speeds = {method.name: method.speed.lr_mpx_s for method in evaluation.methods if method.speed}
     before, now = speeds.get(CHAMPION, 0.0), speeds.get(CHALLENGER, 0.0)
