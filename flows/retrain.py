@@ -23,7 +23,7 @@ from flows.artifacts import StageProgress, artifact_key, show_evaluation
 from flows.guard import refuse_unserved
 from flows.upscale import is_unexpected
 from srcore.catalog import load_catalog
-from srcore.errors import SRError
+from srcore.errors import SRError, TrainingError
 from srcore.progress import Progress
 from srcore.run.scene import StageCall, plain
 from srcore.storage.archive.ownership import is_round, refuse_links
@@ -41,23 +41,34 @@ STEPS = ("collect", "fit", "evaluate", "promote")
 def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *, force: bool = False) -> Decision:
     """One round for a dataset: gives the decision, or the one made earlier on the same pairs unless `force`.
 
-    CatalogError, SourceError or GridError for what cannot be trained on; LeaseError when another run is at it.
+    CatalogError, SourceError or GridError for what cannot be trained on; StoreError for a registry that would not take
+    the result; LeaseError when another run is at it. An error that would come back in every other round keeps a record
+    and is not met again without new pairs.
     """
     # torch and matplotlib take seconds to import: the schedules start without.
     from srcore.training import promote
+    from srcore.training.round import lay_out
 
-    work = promote.lay_out(load_catalog(catalog), dataset)
+    work = lay_out(load_catalog(catalog), dataset)
     before = None if force else promote.decided(work)
     if before is not None:
         return before
     refuse_links(work.places.root.parent, work.places.retraining)
     with held(work.places.retraining / "lease.json"):
         _sweep(work.places.retraining, keep=None if force else work.folder)
-        call("collect", partial(promote.collect, work))
-        call("fit", partial(promote.fit, work))
-        evaluation = call("evaluate", partial(promote.assess, work))
-        decision: Decision = call("promote", lambda progress: promote.conclude(work, evaluation))
-    return decision
+        try:
+            call("collect", partial(promote.collect, work))
+            call("fit", partial(promote.fit, work))
+            evaluation = call("evaluate", partial(promote.assess, work))
+        except SRError as error:
+            if error.retryable:
+                raise  # the next night may have more disk, memory or registry
+            decision = promote.failed(work, error)
+            if isinstance(error, TrainingError):
+                return decision  # what the round found out: no model comes of these pairs by this recipe
+            raise
+        decided: Decision = call("promote", lambda progress: promote.conclude(work, evaluation))
+    return decided
 
 
 def _sweep(folder: Path, keep: Path | None) -> None:

@@ -111,6 +111,17 @@ def _cron(value: str | None) -> str | None:
     return value
 
 
+def _expression(value: str) -> str:
+    """A regular expression of some length."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from error
+    if not value:
+        raise ValueError("is empty; leave the key out")
+    return value
+
+
 def _only_raster(key: str, info: ValidationInfo) -> None:
     if info.data.get("kind") == "volume":
         raise ValueError(f"a volume has no {key}; take the key out")
@@ -127,11 +138,15 @@ class Retrain(BaseModel):
     """YAML file with keys of a training recipe: steps, batch, learning_rate, losses and the like; what is trained on
     what, and from where, is given. None: a short fine-tuning."""
     hold_out: float = Field(default=0.25, gt=0, lt=1)
-    """Share of the scenes that are never trained on: champion and challenger are compared on them."""
+    """Share of the places that are never trained on, raised to ten where that is at most half of them: champion and
+    challenger are compared there."""
+    place: Annotated[str, AfterValidator(_expression)] | None = None
+    """Regular expression, searched in the path of a file without CRS, below the source and without suffix: its first
+    group (or all of it) is the file's place, or its patient. None: such a file trains and never judges."""
     at_least_db: float = Field(default=0.05, ge=0)
-    """The challenger is promoted when even the low end of the confidence interval of its gain in PSNR is this much."""
+    """The challenger is promoted when its mean gain in PSNR is more than this, and surely more than nothing."""
     at_most_worse_db: float = Field(default=0.1, ge=0)
-    """The most that any sensor may lose on average."""
+    """The most that any sensor or season may lose on average."""
     scenes: int = Field(default=100, ge=4)
     """At most so many scenes are used, the newest."""
 

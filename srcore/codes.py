@@ -172,6 +172,14 @@ CODES: dict[str, Code] = {
         "See SRCORE_REGISTRY, and whether its server runs and MLflow is installed.",
         "soon",
     ),
+    "REGISTRY_CHANGED": Code(
+        "The registry of models that stood here is gone, or another one stands in its place.",
+        "Restore it; or remove what is remembered of it, as the message says, to begin without its models.",
+        "next run",
+    ),
+    "REGISTRY_DAMAGED": Code(
+        "The database of the registry of models is damaged.", "Restore it from a copy.", "next run"
+    ),
     # the machine and its workers
     "NO_MEMORY": Code(
         "The memory that is free now does not hold the run.",
@@ -280,10 +288,26 @@ CODES: dict[str, Code] = {
     # training
     "TOO_FEW_PAIRS": Code("There are too few pairs or images to train on and to judge by.", "Add some."),
     "TOO_FEW_PLACES": Code("There are fewer places than folds.", "Ask for fewer folds, or correct `place`."),
+    "HELD_CHANGED": Code(
+        "A scene that models are judged by has other bytes than when it was set aside.",
+        "Restore its files, or give the new ones another name.",
+    ),
+    "LEAKED": Code(
+        "The same ground, or the same file, is trained on and judged by.",
+        "Take one of the two scenes that the message names away.",
+    ),
+    "NO_CONTENT": Code(
+        "A scene is nodata alone, or one number in every band: nothing can be learned from it or judged by it.",
+        "Leave it out, by `exclude`.",
+    ),
     "BAD_PAIR": Code("HR and LR of a pair do not belong together.", "Correct the pair, or leave it out."),
     "TRAINING_FAILED": Code(
         "A training ended without a result: its loss is no number, or no trial came to its end.",
         "Lower the learning rate, or look at the data; the last good state is kept.",
+    ),
+    "DIVERGED": Code(
+        "A challenger makes NaN, or numbers far beyond those that it was given.",
+        "Lower the learning rate of the recipe, or look at the pairs.",
     ),
     # servers
     "NOT_SERVED": Code(

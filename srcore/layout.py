@@ -12,7 +12,8 @@ STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/audit.json                    when each product was read again, and what was found
 STORE/DATASET/retired/SCENE.WHEN.json       a product that somebody removed: which, who, why
-STORE/DATASET/retrain/split.json            which scenes are held out, for good
+STORE/DATASET/retrain/split.json            which scenes are held out, for good, with their places and digests
+                      tries.json            which challengers they judged, in their order
                       KEY.json, KEY.html    what became of a challenger, and its evaluation
 STORE/DATASET/.retrain/KEY/                 pairs/, challenger/: gone when that is decided
 STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ import typer
 
 from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
 from srcore.choices import DEVICES
+
+WhyOption = Annotated[str, typer.Option("--why", help="The reason, for `srcore models history`.")]
 
 if TYPE_CHECKING:
     import torch
@@ -97,19 +100,37 @@ def models_import(
 def models_promote(
     name: str,
     version: Annotated[str, typer.Option(help="A version's number, or its alias.")] = "challenger",
+    why: WhyOption = "",
 ) -> None:
     """Make the challenger, or another version, the champion: the next runs use it."""
     from srcore.registry.mlflow_store import open_registry
 
-    _print_version(open_registry().promote(name, version))
+    _print_version(open_registry().promote(name, version, who=getuser(), why=why))
 
 
 @models_app.command("rollback")
-def models_rollback(name: str) -> None:
+def models_rollback(name: str, why: WhyOption = "") -> None:
     """Make the champion before this one the champion again."""
     from srcore.registry.mlflow_store import open_registry
 
-    _print_version(open_registry().rollback(name))
+    _print_version(open_registry().rollback(name, who=getuser(), why=why))
+
+
+@models_app.command("history")
+def models_history(name: str, as_json: JsonOption = False) -> None:
+    """Every promotion and rollback of a name: when, from which version to which, by whom and why."""
+    from rich.table import Table
+
+    from srcore.registry.mlflow_store import open_registry
+
+    changes = open_registry().history(name)
+    if as_json:
+        print_json({"name": name, "changes": [asdict(one) for one in changes]})
+        return
+    table = Table("when", "what", "from", "to", "who", "why")
+    for one in changes:
+        table.add_row(one.when, one.what, one.before, one.after, one.who, one.why)
+    out.print(table)
 
 
 def _print_version(version: Version) -> None:

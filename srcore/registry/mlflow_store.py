@@ -5,12 +5,14 @@ MLflow runs without telemetry. What a reference means, and where its copy lies h
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,14 @@ from srcore.checkpoints import (
     read_spec,
 )
 from srcore.errors import CheckpointError, SRError, StoreError
+from srcore.registry.identity import (
+    PATIENCE_S,
+    check_database,
+    check_identity,
+    database_of,
+    refuse_fresh,
+    within,
+)
 from srcore.settings import load_settings
 from srcore.storage.disk.files import sha256_file
 
@@ -33,6 +43,8 @@ EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
 DIGEST, REPLACED, CONTRACT = "srcore.digest", "srcore.replaced", "srcore.contract"
 """Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
+CHANGED = "srcore.changed."
+"""Beginning of a name's tags that tell its changes of champion."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -61,6 +73,22 @@ class Version:
     """Kind, scale and bands: the same for all versions of a name, or a promotion would change what products are."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """One change of a champion."""
+
+    what: str
+    """promote or rollback."""
+    before: str
+    """The version that was champion; '' where none was."""
+    after: str
+    who: str = ""
+    """A user of the machine, or 'retrain'."""
+    why: str = ""
+    when: str = ""
+    """UTC."""
+
+
 def check_folder(folder: Path, digest: str | None = None) -> Spec:
     """The spec of a checkpoint folder whose weights are those that it names; CheckpointError CHECKPOINT_DIGEST.
 
@@ -82,20 +110,43 @@ def check_folder(folder: Path, digest: str | None = None) -> Spec:
 
 
 def open_registry(*, create: bool = False) -> Registry:
-    """The registry of the settings. StoreError NO_REGISTRY where its database is not there and is not to be made."""
+    """The registry of the settings. StoreError NO_REGISTRY where its database is not there and is not to be made,
+    REGISTRY_CHANGED where another one stood there."""
     uri = load_settings().registry_uri
-    if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///"))
-        if not database.exists():
-            if not create:
-                raise StoreError(
-                    "there is no registry of models yet",
-                    str(database),
-                    "srcore models import FOLDER makes one",
-                    code="NO_REGISTRY",
-                )
-            database.parent.mkdir(parents=True, exist_ok=True)
-    return Registry(uri)
+    database = database_of(uri)
+    if database is not None and not database.exists():
+        if not create:
+            raise StoreError(
+                "there is no registry of models yet",
+                str(database),
+                "srcore models import FOLDER makes one",
+                code="NO_REGISTRY",
+            )
+        refuse_fresh(uri)
+        database.parent.mkdir(parents=True, exist_ok=True)
+    registry = Registry(uri)
+    check_identity(uri, registry.identity(), _shown(uri))
+    return registry
+
+
+def refuse_unready() -> None:
+    """Say before a training what would end it: a registry that is gone, damaged, another one, or too slow.
+
+    StoreError REGISTRY_CHANGED, REGISTRY_DAMAGED or REGISTRY_AWAY, within PATIENCE_S once MLflow is imported. A
+    registry that never was is made when it is needed.
+    """
+    uri = load_settings().registry_uri
+    database = database_of(uri)
+    if database is not None and not database.exists():
+        refuse_fresh(uri)
+        return
+    slow = f"the registry {_shown(uri)} does not answer"
+    if database is not None:
+        within(PATIENCE_S, slow, lambda: check_database(uri))
+        open_registry()  # MLflow looks at all tables of a file, which a busy machine may take seconds for
+        return
+    _mlflow()
+    within(PATIENCE_S, slow, open_registry)
 
 
 class Registry:
@@ -105,6 +156,12 @@ class Registry:
         self.uri = uri
         with _translated(f"the registry {_shown(uri)} does not answer"):
             self.client = _mlflow().MlflowClient(uri, uri)
+
+    def identity(self) -> str:
+        """What tells this registry from all others: when its first model came; '' before."""
+        with _translated(f"the registry {_shown(self.uri)} does not answer"):
+            found = self.client.get_experiment_by_name(EXPERIMENT)
+        return "" if found is None else f"{found.experiment_id}-{found.creation_time}"
 
     def find(self, name: str, alias: str) -> Version | None:
         """The version of that alias or number; None when the registry has none."""
@@ -213,17 +270,19 @@ class Registry:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        local = self.uri.startswith("sqlite:///")
-        files = Path(self.uri.removeprefix("sqlite:///")).absolute().with_suffix(".files").as_uri() if local else None
-        return str(self.client.create_experiment(EXPERIMENT, artifact_location=files))
+        database = database_of(self.uri)
+        files = None if database is None else database.absolute().with_suffix(".files").as_uri()
+        made = str(self.client.create_experiment(EXPERIMENT, artifact_location=files))
+        check_identity(self.uri, self.identity(), _shown(self.uri))
+        return made
 
     def name_challenger(self, version: Version) -> None:
         """Let @challenger mean this version."""
         with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
             self.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
 
-    def promote(self, name: str, alias: str = CHALLENGER) -> Version:
-        """Let @champion mean the challenger, or the version of that number; gives it.
+    def promote(self, name: str, alias: str = CHALLENGER, *, who: str = "", why: str = "") -> Version:
+        """Let @champion mean the challenger, or the version of that number; gives it. `who` and `why` are recorded.
 
         CheckpointError UNKNOWN_MODEL when there is none.
         """
@@ -239,10 +298,14 @@ class Registry:
             self.client.set_registered_model_alias(name, CHAMPION, version.version)
             if CHALLENGER in version.aliases:
                 self.client.delete_registered_model_alias(name, CHALLENGER)
+            self._record(name, Change("promote", before.version if before else "", version.version, who, why))
         return self.find(name, CHAMPION) or version
 
-    def rollback(self, name: str) -> Version:
-        """Let @champion mean what it meant before the last promotion; gives it. CheckpointError UNKNOWN_MODEL."""
+    def rollback(self, name: str, *, who: str = "", why: str = "") -> Version:
+        """Let @champion mean what it meant before the last promotion; gives it. `who` and `why` are recorded.
+
+        CheckpointError UNKNOWN_MODEL when there was none.
+        """
         champion = self.find(name, CHAMPION)
         before = self.find(name, champion.replaced) if champion and champion.replaced else None
         if before is None:
@@ -251,7 +314,21 @@ class Registry:
             )
         with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
             self.client.set_registered_model_alias(name, CHAMPION, before.version)
+            self._record(name, Change("rollback", champion.version if champion else "", before.version, who, why))
         return self.find(name, CHAMPION) or before
+
+    def history(self, name: str) -> list[Change]:
+        """Every change of the champion by a promotion or a rollback, the oldest first."""
+        with _translated(f"the registry {_shown(self.uri)} does not answer"):
+            tags = [model.tags for model in self.client.search_registered_models(f"name = '{name}'")]
+        told = sorted((key, text) for found in tags for key, text in found.items() if key.startswith(CHANGED))
+        return [Change(**json.loads(text)) for _, text in told]
+
+    def _record(self, name: str, change: Change) -> None:
+        """In the registry itself: a tag a change, which nothing replaces."""
+        now = datetime.now(UTC)
+        text = json.dumps({**asdict(change), "when": now.isoformat(timespec="seconds"), "why": change.why[:1000]})
+        self.client.set_registered_model_tag(name, f"{CHANGED}{now:%Y%m%dT%H%M%S%f}", text)
 
 
 def _contract(spec: Spec) -> str:

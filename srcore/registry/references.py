@@ -4,7 +4,8 @@
     srcore-x2@champion       what the registry calls champion at this moment; also @challenger, and @3 for a version
 
 A version is resolved to a folder named by its digest in the cache, checked at every resolution; what a reference meant
-last is remembered beside it, so that a night goes on when the registry is away.
+last in this registry is remembered there, so that a night goes on when the registry is away. Another registry, at
+another address or in the same place, is asked for nothing that is remembered of this one (`registry.identity`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from srcore.checkpoints import CHAMPION, REFERENCE, SPEC, builtin_names, locate, read_spec
 from srcore.errors import CheckpointError, StoreError
+from srcore.registry.identity import memory_of
 from srcore.registry.mlflow_store import Registry, Version, check_folder, open_registry
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_folder
@@ -68,7 +70,7 @@ def _resolve(reference: str) -> Model:
             return _remembered(Model(reference, _copy(registry, version), version.digest, version.version))
     except StoreError as away:
         if away.code not in ("REGISTRY_AWAY", "NO_REGISTRY"):
-            raise  # a full disk is no outage of the registry
+            raise  # a full disk is no outage of the registry, and another registry is another's
         return _from_memory(reference, name, alias, away)
     if alias == CHAMPION and name in builtin_names():
         return _builtin(reference, name)
@@ -119,7 +121,7 @@ def _copies() -> Path:
 
 
 def _memory(reference: str) -> Path:
-    return _copies() / f"{reference}.json"
+    return memory_of(load_settings().registry_uri) / f"{reference}.json"
 
 
 def _copy(registry: Registry, version: Version) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from markupsafe import Markup
@@ -32,7 +32,7 @@ class Figures:
     """LR pixels."""
 
 
-NAMES = tuple(field.name for field in fields(Figures))
+NAMES = tuple(one.name for one in fields(Figures))
 UNITS = {
     "psnr": "dB",
     "spectral": "degrees",
@@ -108,6 +108,8 @@ class Evaluation:
     """'A over B' to the mean difference of PSNR in dB, paired by scene."""
     sensors: Mapping[str, Mapping[str, float]]
     """Sensor to 'A over B' to the mean difference."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Scene to the reason why it was not looked at."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

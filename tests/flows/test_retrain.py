@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import rasterio
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -23,23 +22,6 @@ from tests.training.retrain_cases import draw_archive, register_tiny
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
 
-def write(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = values.shape
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=count,
-        height=height,
-        width=width,
-        dtype=values.dtype,
-        crs="EPSG:32632",
-        transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
-    ) as target:
-        target.write(values)
-
-
 @pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """The catalog of a tiny archive, its registry where srcore keeps one by default."""
@@ -48,7 +30,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     register_tiny(tmp_path)
-    return lambda **options: draw_archive(tmp_path, write, **options)
+    return partial(draw_archive, tmp_path)
 
 
 def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Callable[..., Path]) -> None:
@@ -96,8 +78,8 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
         wait_for_text(process, log, "Ctrl-C stops.")
         served = Served(process, catalog, f"http://127.0.0.1:{port}", log)
         run, night, another = (served.start_run(name) for name in ("retrain/drawn", "nightly/drawn", "nightly/drawn"))
-        state = served.wait_for(run)
-        assert state["type"] == "COMPLETED", log.read_text()
+        state = served.wait_for(run, 240)  # beside two nights of as many scenes
+        assert state["type"] == "COMPLETED", f"{state['message']}\n{log.read_text()}"
         assert "drawn: promoted" in state["message"]
         assert {one["name"] for one in served.of_run(run, "task_runs")} == set(STEPS)
         artifacts: dict[str, Any] = {one["key"]: one for one in served.of_run(run, "artifacts")}
@@ -105,7 +87,7 @@ def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
         assert "challenger over champion" in artifacts["evaluation-drawn"]["data"]
         assert "held-out-drawn" in artifacts
         for one in (night, another):
-            assert served.wait_for(one)["type"] == "COMPLETED", log.read_text()
+            assert served.wait_for(one, 240)["type"] == "COMPLETED", log.read_text()
         training, first, second = sorted_spans(served, run, night, another)
         assert first[0] < training[1], "no night waits for a training"
         assert first[1] <= second[0], "one night at a time"

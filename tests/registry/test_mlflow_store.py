@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import torch
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture, read_spec
 from srcore.errors import CheckpointError, StoreError
-from srcore.registry.mlflow_store import open_registry
+from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
 from srcore.registry.references import resolve
 from srcore.weights import build, describe, save_checkpoint
 
@@ -72,7 +75,9 @@ def test_versions_aliases_promotion_and_rollback(tmp_path: Path) -> None:
     assert (model.version, model.digest, model.registered) == ("2", two.digest, "tiny@champion")
     with pytest.raises(CheckpointError, match="no challenger to promote"):
         registry.promote("tiny")
-    assert registry.rollback("tiny").version == "1"
+    assert registry.rollback("tiny", who="me", why="seams").version == "1"
+    told = [(one.what, one.before, one.after, one.who, one.why, one.when[:2]) for one in registry.history("tiny")]
+    assert told == [("promote", "1", "2", "", "", "20"), ("rollback", "2", "1", "me", "seams", "20")]
     with pytest.raises(CheckpointError, match="no champion before"):
         registry.rollback("tiny")
 
@@ -89,9 +94,64 @@ def test_a_registry_that_is_away_leaves_the_verified_copy(
     database.write_bytes(b"not a database" * 100)
     assert resolve("tiny@champion") == before
     monkeypatch.setenv("SRCORE_REGISTRY", "http://127.0.0.1:9")
-    assert resolve("tiny@champion") == before
     with pytest.raises(StoreError, match="does not answer"):
-        resolve("tiny@challenger")  # never seen here
+        resolve("tiny@champion")  # another registry's champion is none of this one's
+
+
+def test_another_registry_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    ours = resolve("tiny@champion")
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(StoreError, match="no registry of models yet"):
+        resolve("tiny@champion")
+    open_registry(create=True).register(checkpoint(tmp_path / "two", 2))
+    assert resolve("tiny@champion").digest not in ("", ours.digest)
+
+
+def test_a_registry_that_is_moved_away_does_not_begin_anew(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    before = resolve("tiny@champion")
+    away = database.rename(database.with_suffix(".away"))
+    for ask in (refuse_unready, lambda: open_registry(create=True)):
+        with pytest.raises(StoreError, match="was there, and is gone; found no file; restore it, or remove") as refused:
+            ask()
+        assert refused.value.code == "REGISTRY_CHANGED"
+    assert not database.exists()
+    other = Registry(f"sqlite:///{tmp_path}/other.db")
+    other.register(tmp_path / "one", "other")
+    (tmp_path / "other.db").rename(database)
+    # MLflow keeps the file that it has opened under an address, so the same file gets another one
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{database.parent}/../{database.parent.name}/{database.name}")
+    for ask in (refuse_unready, lambda: resolve("tiny@champion")):
+        with pytest.raises(StoreError, match="is not the one that stood there"):
+            ask()
+    away.replace(database)
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{database}")
+    refuse_unready()
+    assert resolve("tiny@champion") == before
+
+
+def test_what_would_end_a_training_is_said_before_it(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_unready()  # there never was one
+    assert not database.exists()
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    with database.open("r+b") as file:  # its structure, not its header
+        file.seek(4096)
+        file.write(b"?" * 4096)
+    with pytest.raises(StoreError, match="is damaged") as refused:
+        refuse_unready()
+    assert refused.value.code == "REGISTRY_DAMAGED"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("SRCORE_REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="does not answer; found no answer in 4 s") as slow:
+            refuse_unready()
+        assert time.monotonic() - began < 5
+    assert slow.value.code == "REGISTRY_AWAY"
 
 
 def test_a_damaged_copy_is_fetched_again_or_refused(tmp_path: Path, database: Path) -> None:
@@ -122,7 +182,7 @@ from pathlib import Path
 asked = ("socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, found: print("reached", found) if event in asked else None)
 from srcore.registry.references import resolve
-from srcore.registry.mlflow_store import open_registry
+from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
 open_registry(create=True).register(Path(sys.argv[1]))
 print(resolve("tiny@champion").version)
 """
@@ -168,5 +228,6 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert "tiny version 2: no alias" in call("import", str(checkpoint(tmp_path / "two", 2)))
     assert "tiny version 2: champion" in call("promote", "tiny", "--version", "2")
     assert "champion" in call("list")
-    assert "tiny version 1: champion" in call("rollback", "tiny")
+    assert "tiny version 1: champion" in call("rollback", "tiny", "--why", "seams at night")
+    assert json.loads(call("history", "tiny", "--json"))["changes"][1]["why"] == "seams at night"
     assert '"name": "tiny"' in call("show", "tiny@champion")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import atexit
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
+import rasterio
 import torch
+from affine import Affine
 from scipy import ndimage
 
 from srcore.checkpoints import Architecture
-from srcore.registry.mlflow_store import open_registry
+from srcore.registry.identity import database_of
+from srcore.registry.mlflow_store import Registry, open_registry
+from srcore.settings import load_settings
 from srcore.weights import build, describe, save_checkpoint
 
-Write = Callable[..., Path]
 TINY = Architecture(name="edsr", params={"scale": 2, "width": 8, "blocks": 1})
 RECIPE = """\
 steps: {steps}
@@ -35,40 +41,70 @@ datasets:
     source: ./{lr}/*.tif
     {hr}
     model: tiny@champion
-    retrain: {{recipe: ./recipe.yaml, scenes: 8{more}}}
+    retrain: {{recipe: ./recipe.yaml{more}}}
 """
 
 
 def register_tiny(folder: Path) -> None:
-    """Register tiny, in the registry of the settings."""
+    """Register tiny, in the registry of the settings; the checkpoint lies below the folder."""
+    save_tiny(folder)
+    database = database_of(load_settings().registry_uri)
+    assert database is not None
+    if not database.exists():  # MLflow takes seconds to make one
+        database.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_registry_of_tiny(), database)
+    open_registry(create=True).register(folder / "tiny")
+
+
+def save_tiny(folder: Path) -> None:
+    """The checkpoint, always the same."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     spec = describe("tiny", TINY)
     generator = build(spec)
     torch.nn.init.zeros_(generator.tail.weight)  # type: ignore[union-attr, arg-type]
     save_checkpoint(folder / "tiny", spec, generator, "")
-    open_registry(create=True).register(folder / "tiny")
+
+
+@cache
+def _registry_of_tiny() -> Path:
+    """Made once; registries that are copied from it keep their models in its folder, each in one of its own."""
+    folder = Path(mkdtemp(prefix="registry-of-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save_tiny(folder)
+    Registry(f"sqlite:///{folder}/registry.db").register(folder / "tiny")
+    return folder / "registry.db"
 
 
 def draw_archive(
     folder: Path,
-    write: Write,
     steps: int = 60,
     rate: float = 4e-3,
     more: str = "",
     measured: bool = True,
-    count: int = 6,
+    side: int = 96,
+    count: int = 20,
+    crs: str | None = "EPSG:32632",
 ) -> Path:
-    """Scenes of texture, their LR, the recipe and the catalog; `write` writes (C, Y, X) to a path."""
+    """Scenes of texture, some 50 km apart (without a CRS: nowhere), their LR, the recipe and the catalog."""
     for index in range(count):
-        noise = np.random.default_rng(index).normal(size=(1, 128, 128))
+        noise = np.random.default_rng(index).normal(size=(1, side, side))
         hr = (10000 + 8000 * ndimage.gaussian_filter(noise, (0, 1.0, 1.0))).clip(0, 65535)
-        name = f"{'ab'[index % 2]}_{index}.tif"
-        write(folder / "hr" / name, hr.astype(np.uint16))
-        lr = hr.reshape(1, 64, 2, 64, 2).mean((2, 4))
-        write(folder / "lr" / name, lr.astype(np.uint16))
+        lr = hr.reshape(1, side // 2, 2, side // 2, 2).mean((2, 4))
+        for part, values, gsd in (("hr", hr, 5.0), ("lr", lr, 10.0)):
+            corner = Affine.translation(300000 + 50000 * (index % 8), 4000000 + 50000 * (index // 8))
+            path = folder / part / f"{'ab'[index % 2]}_{index}.tif"
+            _write(path, values.astype(np.uint16), crs, corner @ Affine.scale(gsd, -gsd))
     (folder / "recipe.yaml").write_text(RECIPE.format(steps=steps, rate=rate))
     path = folder / "data_catalog.yaml"
     text = {"lr": "lr", "hr": "hr: ./hr"} if measured else {"lr": "hr", "hr": "bands: null"}
     path.write_text(CATALOG.format(**text, more=more))
     return path
+
+
+def _write(path: Path, values: np.ndarray, crs: str | None, transform: Affine) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = dict(zip(("count", "height", "width"), values.shape, strict=True))
+    profile = {"driver": "GTiff", "dtype": values.dtype, "crs": crs, "transform": transform, **shape}
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(values)

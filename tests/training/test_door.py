@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from rasterio.transform import from_origin
 
 from srcore.catalog import Dataset
 from srcore.checkpoints import BUILTIN, Architecture, Spec
@@ -27,6 +29,7 @@ from srcore.checks.pair import validate_pair
 from srcore.errors import SRError
 from srcore.limits import with_changes
 from srcore.progress import silent
+from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.whole_images import read_bands
 from srcore.training.config import TrainConfig, parse_config
 from srcore.training.data.collect import collect, find_pairs
@@ -129,9 +132,17 @@ def calibrated_on(root: Path, _name: str, _side: int) -> Outcome:
     return calibrate(tiny(root.parent), root).model_dump()
 
 
+def write_elsewhere(path: Path, values: np.ndarray) -> None:
+    """Each letter at a place of its own, with pixels of its own."""
+    index = ord(path.stem) - ord("a")
+    write(path, np.roll(values, index, 1))
+    with gdal_env(), rasterio.open(path, "r+") as dataset:
+        dataset.transform = from_origin(300000 + 50000 * index, 5000000, 10, 10)
+
+
 def retrained_on(root: Path, name: str, _side: int) -> Outcome:
     for letter in "bcde":
-        write(root / f"{letter}.tif", texture(HARMLESS))
+        write_elsewhere(root / f"{letter}.tif", texture(HARMLESS))
     entry = Dataset(kind="raster", source=f"{root}/**/*.[tj][ip][f2]", model="srcore-x2@champion", retrain={})
     return collected(entry, root.parent)
 
@@ -141,8 +152,8 @@ def retrained_on_its_hr(root: Path, name: str, side: int) -> Outcome:
     lr.mkdir()
     write(lr / f"{Path(name).stem}.tif", texture(HARMLESS, side // 2))
     for letter in "bcde":
-        write(root / f"{letter}.tif", texture(HARMLESS))
-        write(lr / f"{letter}.tif", texture(HARMLESS, SIDE_PX // 2))
+        write_elsewhere(root / f"{letter}.tif", texture(HARMLESS))
+        write_elsewhere(lr / f"{letter}.tif", texture(HARMLESS, SIDE_PX // 2))
     hr = f"{root}/**/*.[tj][ip][f2]"
     entry = Dataset(kind="raster", source=f"{lr}/*.tif", hr=hr, model="srcore-x2@champion", retrain={})
     return collected(entry, root.parent)
@@ -150,7 +161,10 @@ def retrained_on_its_hr(root: Path, name: str, side: int) -> Outcome:
 
 def collected(entry: Dataset, folder: Path) -> Outcome:
     """The pairs that a retraining would copy."""
-    collect(entry, find_pairs(entry, Path("/"), folder / "split.json"), (2, 2), folder / "pairs", silent)
+    found = find_pairs(entry, Path("/"), folder / "split.json")
+    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), folder / "pairs", silent)}
+    if out:
+        return "; ".join(f"{scene} is left out: {why}" for scene, why in out.items())
     copies = {path.name: np.ma.getdata(read_bands(path)) for path in sorted((folder / "pairs").rglob("*.tif"))}
     assert all({*np.unique(values)} <= HARMLESS for values in copies.values())
     return {name: float(values.sum()) for name, values in copies.items()}

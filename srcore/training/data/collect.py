@@ -1,41 +1,48 @@
-"""COLLECT: pairs for a retraining out of a dataset of the catalog, split by scene into trained on and held out.
+"""COLLECT: pairs for a retraining out of a dataset of the catalog, split by place into trained on and held out.
 
     pairs/train/hr/SCENE.tif   what the challenger learns      pairs/train/lr/SCENE.tif   its measured LR, if any
     pairs/held/hr/SCENE.tif    what both models are judged by  pairs/held/lr/SCENE.tif
 
 A dataset with `hr` gives measured pairs; one without gives its own scenes as HR, which training shrinks. Of a large
-scene one window is taken. Which scenes are held out is decided once and remembered: what a model is judged by was
-never trained on, in this run or an earlier one.
+scene one window is taken. Which places are held out is decided once and remembered (`data.split`): what a model is
+judged by was never trained on, in this run or an earlier one. A scene that cannot be used is left out, with the
+reason: it stops no round.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import ceil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.catalog import Dataset
-from srcore.errors import GridError, SourceError, StoreError
+from srcore.catalog import Dataset, Retrain
+from srcore.errors import GridError, SourceError, SRError
 from srcore.progress import Progress
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
-from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.dates.taken import dated
 from srcore.storage.disk.watch import Stamp, stamp
 from srcore.storage.header import Header
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import SceneReader, open_scene, read_header
+from srcore.storage.stac.footprint import fitted, footprint
 from srcore.storage.whole_images import write_bands
+from srcore.training.data.places import named_place
+from srcore.training.data.sealed import read_split, write_split
+from srcore.training.data.split import Member, Place, assign, ground_of
+
+log = logging.getLogger(__name__)
 
 LEAST = 2
 """Scenes to train on, and scenes to judge by."""
 WINDOW_HR_PX = 2048
 """Of a scene, on each axis of a slice: what is trained on has to fit in memory."""
+SEASONS = ("Dec to Feb", "Mar to May", "Jun to Aug", "Sep to Nov")
 CLEAR = 0.5
 """Share of valid pixels with which a window is taken at once."""
 
@@ -51,106 +58,197 @@ class Pair:
     hr_roots: tuple[Path, ...]
     bands: tuple[str, ...] | None
     roots: tuple[Path, ...]
-    held: bool
+    held: bool = False
+    place: str = ""
+    """Of a held-out scene: its name is that of all scenes of the place."""
+    season: str = ""
+    """Months in which it was taken, as 'Jun to Aug'; '' where nothing says it."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """LR, then HR."""
+        return (*self.paths, *((self.hr,) if self.hr else ()))
 
     @property
     def stamps(self) -> list[Stamp]:
         """Its files as they are now."""
-        return [stamp(path) for path in (*self.paths, *((self.hr,) if self.hr else ()))]
+        return [stamp(path) for path in self.files]
 
 
-def find_pairs(entry: Dataset, base: Path, split: Path) -> list[Pair]:
-    """The newest pairs of a dataset, by scene; `split` remembers which are held out, and is written.
+@dataclass(frozen=True)
+class Found:
+    """What a dataset has for a round."""
 
-    SourceError TOO_FEW_PAIRS when there are not LEAST to train on and LEAST to judge by.
+    pairs: tuple[Pair, ...]
+    left_out: Mapping[str, str]
+    """Scene to the reason why it takes no part."""
+
+
+def find_pairs(entry: Dataset, base: Path, split: Path) -> Found:
+    """The held-out pairs of a dataset and its newest others, by scene; `split` remembers the sides, and is written.
+
+    SourceError TOO_FEW_PAIRS when there are not LEAST to train on and LEAST to judge by: then nothing is remembered.
+    SourceError HELD_CHANGED or LEAKED for what would make the judges unfair.
     """
     settings = entry.retrain
     if settings is None:
         raise SourceError("the dataset has no key 'retrain'", "", "add it to the catalog, perhaps empty: retrain: {}")
     scenes, hr = find_scenes(entry, base), find_hr(entry, base)
-    usable = [one for one in scenes if entry.hr is None or one.id in hr]
-    newest = sorted(usable, key=lambda one: -max(stamp(path).mtime_ns for path in one.paths))[: settings.scenes]
-    if len(newest) < 2 * LEAST:
+    usable = [_pair(one, hr.get(one.id)) for one in scenes if entry.hr is None or one.id in hr]
+    known, digests = read_split(split)
+    pairs = _chosen(usable, {scene for scene, one in known.items() if one.held}, settings.scenes)
+    if len(pairs) < 2 * LEAST:
         with_hr = " with an HR of the same name" if entry.hr else ""
         raise SourceError(
             "too few pairs to retrain on",
-            f"{len(newest)} scenes{with_hr}",
+            f"{len(pairs)} scenes{with_hr}",
             f"{2 * LEAST} are the least: {LEAST} to train on, {LEAST} to judge by",
             code="TOO_FEW_PAIRS",
         )
-    held = hold_out((one.id for one in newest), settings.hold_out, split)
-    pairs = [_pair(one, hr.get(one.id), one.id in held) for one in newest]
+    members, seasons, left_out = _members(entry, settings, pairs, digests.of)
+    found = assign(members, known, settings.hold_out)
+    left_out |= found.left_out
+    sided = [
+        replace(
+            pair,
+            held=found.scenes[pair.scene].held,
+            place=found.places.get(pair.scene, ""),
+            season=seasons[pair.scene],
+        )
+        for pair in pairs
+        if pair.scene in found.scenes and pair.scene not in left_out
+    ]
+    refuse_few(sided, left_out, members)
+    write_split(split, found, digests)
+    for scene, why in sorted(left_out.items()):
+        log.warning("%s is left out: %s", scene, why)
+    return Found(tuple(sorted(sided, key=lambda pair: pair.scene)), left_out)
+
+
+def refuse_few(pairs: Sequence[Pair], left_out: Mapping[str, str], members: Mapping[str, Member] | None = None) -> None:
+    """SourceError TOO_FEW_PAIRS unless LEAST pairs train and LEAST judge."""
+    placed = members is None or any(one.place is not None for one in members.values())
     for wanted, what in ((True, "to judge by"), (False, "to train on")):
-        if sum(pair.held is wanted for pair in pairs) < LEAST:
+        count = sum(pair.held is wanted for pair in pairs)
+        if count < LEAST:
+            out = f"; left out: {len(left_out)}, first {next(iter(sorted(left_out.items())))}" if left_out else ""
             raise SourceError(
                 f"too few pairs {what}",
-                f"{sum(pair.held is wanted for pair in pairs)} of {len(pairs)}",
-                "add scenes, or change hold_out",
+                f"{count} of {len(pairs)}{out}",
+                "add scenes, or change hold_out"
+                if placed
+                else "no scene has a CRS: say what of a file's path is its place, or patient, by `place` in retrain",
                 code="TOO_FEW_PAIRS",
             )
-    return sorted(pairs, key=lambda pair: pair.scene)
 
 
-def _pair(scene: Scene, hr: Scene | None, held: bool) -> Pair:
+def _pair(scene: Scene, hr: Scene | None) -> Pair:
     path, roots = (hr.paths[0], hr.roots) if hr else (None, ())
-    return Pair(scene.id, scene.paths, path, roots, scene.bands, scene.roots, held)
+    return Pair(scene.id, scene.paths, path, roots, scene.bands, scene.roots)
 
 
-def hold_out(scenes: Iterable[str], share: float, split: Path) -> set[str]:
-    """Those of the scenes that are held out: for good, since what was trained on can judge nobody.
+def _chosen(usable: Sequence[Pair], held: set[str], most: int) -> list[Pair]:
+    """The newest, and those that judge: what models are judged by does not change by what arrives."""
+    newest = sorted(usable, key=lambda one: -max(stamp(path).mtime_ns for path in one.paths))
+    return [pair for index, pair in enumerate(newest) if index < most or pair.scene in held]
 
-    New scenes come in the order of their names' digests, so that names and dates decide nothing.
+
+def _members(
+    entry: Dataset, settings: Retrain, pairs: Sequence[Pair], digests: Callable[[Sequence[Path]], tuple[str, ...]]
+) -> tuple[dict[str, Member], dict[str, str], dict[str, str]]:
+    """Places and digests of the scenes, and their seasons; and those whose files cannot be read, with the reason."""
+    members: dict[str, Member] = {}
+    seasons: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for pair in pairs:
+        try:
+            header = _header(entry, pair)
+            place, seasons[pair.scene] = _place(header, pair, settings.place), _season(header, entry.date)
+            if pair.hr is not None:
+                read_header([pair.hr], entry.kind, roots=pair.hr_roots)
+            members[pair.scene] = Member(place, digests(pair.files))
+        except SRError as error:
+            left_out[pair.scene] = f"{error.code}: {error}"
+    return members, seasons, left_out
+
+
+def _season(header: Header, date: str | None) -> str:
+    taken = dated(header, date).taken
+    if taken is None or not taken.source:
+        return ""
+    return SEASONS[int(taken.first[5:7]) % 12 // 3]
+
+
+def _header(entry: Dataset, pair: Pair) -> Header:
+    return read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
+
+
+def _place(header: Header, pair: Pair, pattern: str | None) -> Place | None:
+    """Where the scene lies; else what its path says of it; None: nowhere that is known."""
+    grid = fitted(header.grid, header.gcps, header.gcps_crs) if header.lies_by_points else header.grid
+    outline = footprint(grid) if header.kind == "raster" else None
+    if outline is not None:
+        return ground_of(outline.bbox)
+    path = pair.paths[0]
+    folder = next((root for root in pair.roots if path.is_relative_to(root)), path.parent)
+    return None if pattern is None else named_place(path, folder, pattern)
+
+
+def collect(
+    entry: Dataset,
+    pairs: Sequence[Pair],
+    scale: Sequence[int],
+    folder: Path,
+    progress: Progress,
+    learnable: Callable[[Path], None] = lambda hr: None,
+) -> dict[str, str]:
+    """Write the pairs below `folder`; gives those that were left out, with the reason.
+
+    Left out are those whose HR and LR do not fit, those that hold nothing to learn or to judge by, and those to train
+    on for whose written HR `learnable` raises SourceError.
     """
-    known = _known(split)
-    names = list(scenes)
-    for scene in sorted((one for one in names if one not in known), key=_digest):
-        wanted = max(LEAST, ceil(share * (len(known) + 1)))
-        known[scene] = sum(known.values()) < wanted
-    write_sealed(split, {"held": known})
-    return {scene for scene in names if known[scene]}
-
-
-def _known(split: Path) -> dict[str, bool]:
-    """Scene to whether it is held out; empty before the first round."""
-    if not split.exists():
-        return {}
-    try:
-        found: dict[str, bool] = read_sealed(split)["held"]
-    except (StoreError, KeyError) as error:
-        raise StoreError(
-            f"{split} is damaged",
-            str(error),
-            "restore it; without it, scenes are split anew, and some that were trained on would judge",
-        ) from error
-    return found
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def collect(entry: Dataset, pairs: Sequence[Pair], scale: Sequence[int], folder: Path, progress: Progress) -> None:
-    """Write the pairs below `folder`. SourceError or GridError, naming the scene, where HR and LR do not fit."""
+    left_out: dict[str, str] = {}
     for index, pair in enumerate(pairs):
-        _collect(entry, pair, scale, folder / ("held" if pair.held else "train"))
+        side, name = folder / ("held" if pair.held else "train"), f"{pair.scene}{archive_ending(entry.kind)}"
+        try:
+            for part, (values, valid) in _read(entry, pair, scale).items():
+                refuse_empty(pair.scene, part, values, valid)
+                write_bands(side / part / name, values, valid)
+            if not pair.held:
+                learnable(side / "hr" / name)
+        except (SourceError, GridError) as error:
+            left_out[pair.scene] = f"{error.code}: {error}"
+            log.warning("%s is left out: %s", pair.scene, error)
+            for part in ("lr", "hr"):
+                (side / part / name).unlink(missing_ok=True)
         progress(index + 1, len(pairs))
+    return left_out
 
 
-def _collect(entry: Dataset, pair: Pair, scale: Sequence[int], folder: Path) -> None:
-    lr = read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
-    name = f"{pair.scene}{archive_ending(entry.kind)}"
+def _read(entry: Dataset, pair: Pair, scale: Sequence[int]) -> dict[str, tuple[NDArray[np.generic], NDArray[np.bool_]]]:
+    """Values and validity of the window of its LR, where that is measured, and of its HR."""
+    lr = _header(entry, pair)
     with ExitStack() as stack:
         reader = stack.enter_context(open_scene(lr))
         if pair.hr is None:
-            values, valid = reader.read(clear_window(reader, lr.grid.shape, [WINDOW_HR_PX] * 2))
-            write_bands(folder / "hr" / name, values, valid)
-            return
+            return {"hr": reader.read(clear_window(reader, lr.grid.shape, [WINDOW_HR_PX] * 2))}
         hr = stack.enter_context(open_scene(fitting_hr(pair, lr, scale)))
         own = (1,) * (len(lr.grid.shape) - len(scale)) + tuple(scale)
         window = clear_window(reader, lr.grid.shape, [WINDOW_HR_PX // factor for factor in own[-2:]])
-        write_bands(folder / "lr" / name, *reader.read(window))
         fine = tuple(slice(one.start * factor, one.stop * factor) for one, factor in zip(window, own, strict=True))
-        write_bands(folder / "hr" / name, *hr.read(fine))
+        return {"lr": reader.read(window), "hr": hr.read(fine)}
+
+
+def refuse_empty(scene: str, part: str, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> None:
+    """SourceError NO_CONTENT for pixels that are all nodata, or one number in every band."""
+    if not valid.any():
+        found = "nodata alone"
+    elif all(not own.any() or np.ptp(band[own]) == 0 for band, own in zip(values, valid, strict=True)):
+        found = "one number in every band"
+    else:
+        return
+    what = f"the {part.upper()} of {scene} holds nothing to learn or to judge by"
+    raise SourceError(what, found, "leave it out, by `exclude`", code="NO_CONTENT")
 
 
 def fitting_hr(pair: Pair, lr: Header, scale: Sequence[int]) -> Header:

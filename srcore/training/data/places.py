@@ -17,14 +17,24 @@ from srcore.training.data.pairs import images_of
 
 def place_of(path: Path, folder: Path, pattern: str) -> str:
     """The first group of `pattern` (or all of it) in the path below `folder` without suffix; SourceError without it."""
-    name = path.relative_to(folder).as_posix()
-    suffix = max((one for one in ENDINGS if name.lower().endswith(one)), key=len, default="")
-    name = name[: len(name) - len(suffix)]
-    found = re.search(pattern, name)
-    place = found and (found[1] if found.re.groups else found[0])
+    name = _bare(path, folder)
+    place = named_place(path, folder, pattern)
     if not place:
         raise SourceError(f"{path.name} is of no place", f"`place` does not match {name}", "correct it in the recipe")
     return place
+
+
+def named_place(path: Path, folder: Path, pattern: str) -> str | None:
+    """As `place_of`; None where the pattern does not match."""
+    found = re.search(pattern, _bare(path, folder))
+    return (found and (found[1] if found.re.groups else found[0])) or None
+
+
+def _bare(path: Path, folder: Path) -> str:
+    """The path below the folder, without suffix."""
+    name = path.relative_to(folder).as_posix()
+    suffix = max((one for one in ENDINGS if name.lower().endswith(one)), key=len, default="")
+    return name[: len(name) - len(suffix)]
 
 
 def places_of(config: TrainConfig) -> dict[str, dict[Path, Source]]:

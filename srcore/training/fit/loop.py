@@ -26,6 +26,7 @@ from srcore.training.fit.hardware import choose_device, choose_precision
 from srcore.training.fit.progress import Progress
 from srcore.training.fit.state import load_state, save_state
 from srcore.training.fit.validation import Validation
+from srcore.training.fit.verify import write_precision
 from srcore.training.judge.evaluate import evaluate, score, sensor_means
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
@@ -47,10 +48,12 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
 
     The checkpoint is rewritten every `save_every` steps from the averaged weights, or at every better validation
     where the recipe has some. `resume` goes on from the state in the folder, to the same result as an unbroken
-    run. TrainingError when the loss is not a number: the checkpoint saved last stays. StoreError DISK_FULL.
+    run. The spec says in which precision the numerics gate found the result good. TrainingError when the loss is not
+    a number: the checkpoint saved last stays. StoreError DISK_FULL.
     """
     module = fit(config, resume=resume)
     if module.global_rank == 0:
+        write_precision(config.output)
         _finish(config, module.state)
     return config.output
 

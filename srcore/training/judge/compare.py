@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -16,20 +16,30 @@ from scipy import stats
 
 from srcore.checkpoints import Spec
 from srcore.checks.opensr import BORDER_PX, compare
-from srcore.engine import Engine, choose_precision
+from srcore.engine import Engine, choose_precision, gate
 from srcore.engine.backends import Precision, installed
 from srcore.engine.choice import Case, Trial, measure
-from srcore.errors import CheckpointError
+from srcore.errors import CheckpointError, SourceError, TrainingError
 from srcore.memory.whole import PUBLISHED, Form, open_whole
 from srcore.models import Generator
 from srcore.progress import Progress, silent
 from srcore.radiometry import fill_invalid
 from srcore.report.evaluation import NAMES, Estimate, Evaluation, Figures, Method, SceneFigures, Speed
-from srcore.training.judge.evaluate import ImagePair, image_pair, images_in, interpolated, mean_quality, restored
+from srcore.training.judge.evaluate import (
+    ImagePair,
+    image_pair,
+    images_in,
+    interpolated,
+    mean_quality,
+    refuse_flat,
+    restored,
+)
 from srcore.weights import load_generator
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+MOST_SPANS = 10.0
+"""Numbers of an SR, in spans of its LR: a generator that has learned anything stays near 0 to 1."""
 SPEED_CORE_PX = {2: 256, 3: 32}
 """Sides of the timed tiles, by the axes of the generator."""
 
@@ -58,6 +68,18 @@ def load_candidates(folders: Mapping[str, Path]) -> list[Candidate]:
     return found
 
 
+def refuse_diverged(candidate: Candidate) -> None:
+    """TrainingError DIVERGED for a generator that makes NaN, or numbers far beyond its input, of a natural texture."""
+    found = gate.largest(candidate.generator)
+    if not found <= MOST_SPANS:
+        raise TrainingError(
+            f"the {candidate.name} diverged",
+            f"numbers up to {found:g} spans of its input",
+            "lower learning_rate in the recipe, or look at the pairs",
+            code="DIVERGED",
+        )
+
+
 def evaluate_candidates(
     candidates: Sequence[Candidate],
     data: Path,
@@ -69,20 +91,27 @@ def evaluate_candidates(
 ) -> Evaluation:
     """Every candidate on all HR images below `data`; LR is made by antialiased bicubic, or lies in `lr` by name.
 
-    What is judged is what a run publishes in that `form`. SourceError when there is no image, or when an LR does not
-    belong to its HR.
+    What is judged is what a run publishes in that `form`. Scenes without a basis for PSNR are left out, and told.
+    SourceError when there is no other image, or when an LR does not belong to its HR.
     """
     plain = "trilinear" if candidates[0].generator.axes == 3 else "bicubic"
     engines = {one.name: open_whole(one.spec, one.generator, form.precision) for one in candidates}
     paths = images_in(data, candidates[0].generator.axes)
-    scenes = []
+    scenes: list[SceneFigures] = []
+    left_out: dict[str, str] = {}
     for index, path in enumerate(paths):
         pair = image_pair(path, engines[candidates[0].name], form.treatment, lr, data)
-        scenes.append(_scene(path, pair, engines, form, plain))
+        try:
+            refuse_flat(path.name, pair)
+            scenes.append(_scene(path, pair, engines, form, plain))
+        except SourceError as error:
+            left_out[path.name] = str(error)
+            if len(left_out) == len(paths):
+                raise
         progress(index + 1, len(paths))
     methods = [Method(plain), *(_method(one, engines[one.name].precision, timed) for one in candidates)]
     told = "LR as measured." if lr else f"LR = HR shrunk by antialiased {'cubic' if plain == 'trilinear' else plain}."
-    return summarised((str(data), told, str(form)), methods, scenes)
+    return replace(summarised((str(data), told, str(form)), methods, scenes), left_out=left_out)
 
 
 def summarised(told: tuple[str, str, str], methods: Sequence[Method], scenes: Sequence[SceneFigures]) -> Evaluation:

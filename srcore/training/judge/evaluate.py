@@ -30,6 +30,9 @@ from srcore.training.data.resize import enlarge, shrink
 from srcore.treatment import Treatment
 from srcore.weights import load_generator
 
+MOST_DB = 150.0
+"""Of two images that are equal, so that differences of scores are numbers; the best that is no such is below it."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -179,19 +182,29 @@ def _planes(band: NDArray[Any]) -> NDArray[Any]:
     return band.reshape(-1, *band.shape[-2:])
 
 
+def refuse_flat(scene: str, pair: ImagePair) -> None:
+    """SourceError NO_CONTENT where every band of the HR is one number: nothing tells a good SR of it from a bad one."""
+    if not any(map(np.ptp, pair.hr)):
+        what = f"{scene} has no PSNR: its HR is one number in every band"
+        raise SourceError(what, "", "leave it out", code="NO_CONTENT")
+
+
 def mean_quality(pair: ImagePair, sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:
-    """PSNR and SSIM, means over the bands."""
-    pairs = [quality(_planes(truth), _planes(test), scales) for truth, test in zip(pair.hr, sr, strict=True)]
+    """PSNR and SSIM, means over the bands that are not one number alone; all of them where none is."""
+    both = list(zip(pair.hr, sr, strict=True))
+    told = [bands for bands in both if np.ptp(bands[0])] or both
+    pairs = [quality(_planes(truth), _planes(test), scales) for truth, test in told]
     return fmean(one[0] for one in pairs), fmean(one[1] for one in pairs)
 
 
 def quality(hr: NDArray[Any], sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:
-    """PSNR and SSIM of sr (P, Y, X) against hr, a border of the largest scale left out."""
+    """PSNR, at most MOST_DB, and SSIM of sr (P, Y, X) against hr, a border of the largest scale left out."""
     low, high = np.percentile(hr, (LOW, HIGH))
     span = 255.0 if hr.dtype == np.uint8 else float(high - low) or 1.0
     ends = scales[0] if len(scales) == 3 else 0  # slices at both ends are border, too
     truth, test = (crop_border(x[ends : len(x) - ends], max(scales)) for x in (hr, sr))
-    return psnr(truth, test, span), fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))
+    decibels = float(np.minimum(psnr(truth, test, span), MOST_DB))  # NaN stays NaN
+    return decibels, fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))
 
 
 def _means(scores: list[Score]) -> dict[str, float]:

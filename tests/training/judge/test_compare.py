@@ -13,11 +13,18 @@ import torch
 
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture
-from srcore.errors import CheckpointError, SourceError
+from srcore.errors import CheckpointError, SourceError, TrainingError
 from srcore.memory.whole import NETWORK_ALONE, Form, open_whole
 from srcore.report.evaluation import evaluation_page
-from srcore.training.judge.compare import estimate, evaluate_candidates, load_candidates, speed
-from srcore.training.judge.evaluate import evaluate, score
+from srcore.training.judge.compare import (
+    Candidate,
+    estimate,
+    evaluate_candidates,
+    load_candidates,
+    refuse_diverged,
+    speed,
+)
+from srcore.training.judge.evaluate import MOST_DB, evaluate, quality, score
 from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
@@ -187,3 +194,37 @@ def test_a_datasets_own_settings_are_judged(
     own = score(tmp_path / "data" / "s2_a.tif", engine, form=Form(Treatment(back_projection=2, sharpen=0.5)))
     assert document["scenes"][0]["by"]["bicubic-x2"]["psnr"] == pytest.approx(own.psnr)
     assert own.psnr > score(tmp_path / "data" / "s2_a.tif", engine).psnr
+
+
+def test_a_flat_scene_is_left_out_by_name_and_scores_are_numbers(
+    tmp_path: Path, write_raster: Write, texture: np.ndarray
+) -> None:
+    torch.set_num_threads(1)
+    write_raster(tmp_path / "data" / "s2_a.tif", np.stack([texture[0], np.full_like(texture[0], 7)]))
+    write_raster(tmp_path / "data" / "s2_flat.tif", np.full_like(texture, 7))
+    candidates = load_candidates({"nearest": BUILTIN / "nearest-x2"})
+    found = evaluate_candidates(candidates, tmp_path / "data", timed=False)
+    assert [one.scene for one in found.scenes] == ["s2_a.tif"]
+    assert "s2_flat.tif has no PSNR" in found.left_out["s2_flat.tif"]
+    assert "Left out: s2_flat.tif" in evaluation_page(found, "t")
+    assert 10 < found.means["nearest"]["psnr"].mean < 60, "of the band that is not flat"
+    (tmp_path / "data" / "s2_a.tif").unlink()
+    with pytest.raises(SourceError, match="has no PSNR"):
+        evaluate_candidates(candidates, tmp_path / "data", timed=False)
+
+
+def test_equal_images_have_a_finite_score_and_nan_stays_nan() -> None:
+    hr = np.random.default_rng(0).random((1, 32, 32)).astype(np.float32)
+    assert quality(hr, hr, (2, 2)) == (MOST_DB, 1.0)
+    assert np.isnan(quality(hr, np.where(hr > 0.5, np.nan, hr), (2, 2))[0])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e6])
+def test_a_diverged_generator_is_told(number: float) -> None:
+    spec = describe("tiny", Architecture(name="edsr", params={"width": 4, "blocks": 0}))
+    generator = build(spec)
+    assert refuse_diverged(Candidate("challenger", spec, generator)) is None  # type: ignore[func-returns-value]
+    torch.nn.init.constant_(generator.tail.weight, number)  # type: ignore[union-attr, arg-type]
+    with pytest.raises(TrainingError, match="the challenger diverged") as refused:
+        refuse_diverged(Candidate("challenger", spec, generator))
+    assert refused.value.code == "DIVERGED"

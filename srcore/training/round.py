@@ -1,0 +1,133 @@
+"""One round of retraining, laid out before anything is computed: its champion, its pairs, its split, its recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from srcore.catalog import Catalog, Dataset, Retrain
+from srcore.checkpoints import CHALLENGER, read_spec
+from srcore.errors import CatalogError
+from srcore.layout import DatasetPaths
+from srcore.registry.mlflow_store import refuse_unready
+from srcore.registry.references import Model, resolve
+from srcore.training.config import TrainConfig, parse_config, recipe_document
+from srcore.training.data.collect import Pair, find_pairs
+
+FINE_TUNING: Mapping[str, Any] = {
+    "steps": 400,
+    "batch": 8,
+    "core_px": 32,
+    "learning_rate": 1e-4,
+    "warmup_steps": 20,
+    "ema_decay": 0.99,
+    "save_every": 100,
+    "log_every": 20,
+}
+"""Short, and with a rate so low that the champion's weights are bent and not forgotten."""
+GIVEN = ("name", "data", "validation", "output", "sources", "architecture", "start_from", "licence", "least_images")
+"""Keys of a recipe that the dataset and its champion say."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One retraining of one dataset, laid out before anything is computed."""
+
+    dataset: str
+    entry: Dataset
+    settings: Retrain
+    champion: Model
+    pairs: tuple[Pair, ...]
+    left_out: Mapping[str, str]
+    """Scene to the reason why it takes no part."""
+    recipe: TrainConfig
+    key: str
+    """Of pairs, settings, recipe and form: with the same, nothing new can be learned."""
+    places: DatasetPaths
+
+    @property
+    def folder(self) -> Path:
+        """Where the work lies until it is decided; another champion's is never mixed with it."""
+        return self.recipe.output.parent
+
+    @property
+    def name(self) -> str:
+        """Of the model, in the registry."""
+        return self.champion.reference.partition("@")[0]
+
+    @property
+    def record(self) -> Path:
+        """What became of it."""
+        return self.places.retrained / f"{self.key}.json"
+
+    @property
+    def tries(self) -> Path:
+        """Which challengers were judged on the held-out places, in their order."""
+        return self.places.retrained / "tries.json"
+
+    @property
+    def page(self) -> Path:
+        """Its evaluation, for people."""
+        return self.record.with_suffix(".html")
+
+
+def lay_out(catalog: Catalog, dataset: str) -> Round:
+    """The round of a dataset: its pairs, its split, its recipe. Reads names and headers only; writes the split.
+
+    StoreError for a registry that would not take the challenger; CatalogError for a recipe that is none; the errors of
+    `find_pairs`; CheckpointError without a champion.
+    """
+    entry = catalog.dataset(dataset)
+    if entry.retrain is None:
+        raise CatalogError(f"dataset {dataset} has no key 'retrain'", "", "add it, perhaps empty: retrain: {}")
+    places = DatasetPaths(Path(catalog.store) / dataset)
+    refuse_unready()
+    champion = resolve(entry.model)
+    found = find_pairs(entry, catalog.base, places.retrained / "split.json")
+    wish = _wish(entry.retrain)
+    seen = [[pair.scene, pair.held, *map(astuple, pair.stamps)] for pair in found.pairs]
+    judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
+    told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
+    settings = entry.retrain.model_dump(exclude={"schedule", *([] if entry.retrain.place else ["place"])})
+    key = _digest([seen, wish, settings, entry.bands, entry.nodata, *told])
+    folder = places.retraining / f"{key}-{champion.digest[:8]}"
+    recipe = _recipe(wish, entry, champion, folder)
+    return Round(dataset, entry, entry.retrain, champion, found.pairs, found.left_out, recipe, key, places)
+
+
+def _wish(settings: Retrain) -> dict[str, Any]:
+    """The keys of a recipe that the dataset asks for."""
+    if settings.recipe is None:
+        return dict(FINE_TUNING)
+    path = Path(settings.recipe)
+    found = recipe_document(path).value
+    if not isinstance(found, dict):
+        raise CatalogError(f"{path} is not a recipe", type(found).__name__, "give keys such as steps and batch")
+    given = sorted(set(found) & set(GIVEN))
+    if given:
+        raise CatalogError(f"{path} says what the dataset says", ", ".join(given), "take that out of the recipe")
+    return {**FINE_TUNING, **found}
+
+
+def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Path) -> TrainConfig:
+    spec = read_spec(champion.folder)
+    source = {"files": "hr/*", "share": 1, "lr": "lr" if entry.hr else None}
+    given = {
+        "name": champion.reference.partition("@")[0],
+        "data": str(folder / "pairs/train"),
+        "output": str(folder / CHALLENGER),
+        "sources": [source],
+        "architecture": spec.architecture.model_dump(),
+        "start_from": str(champion.folder),
+        "licence": spec.licence,
+    }
+    told = {key: spec.training[key] for key in ("attribution",) if spec.training.get(key)}
+    return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
