@@ -139,7 +139,10 @@ def clear_scratch(folder: Path) -> None:
 
 
 def forget_publishing(scratch: Path) -> None:
-    """Remove the record that a publication began, once all else that it left is gone from the disk."""
-    with suppress(FileNotFoundError):
+    """Remove the record that a publication began, once all else that it left is gone from the disk.
+
+    It stays where a full disk cannot say so: the product is complete, and the next night forgets it.
+    """
+    with suppress(OSError):
         fsync_folder(scratch)  # with the record alone lost in a power cut, what is left would be nobody's
         (scratch / PUBLISHING).unlink()
