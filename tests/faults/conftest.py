@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +28,15 @@ SWEEPS = {
 }
 """Arguments of `tests.faults.crash`."""
 
-INJECTED: Counter[str] = Counter()
-WRONG: list[str] = []
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The crash sweep's results are asked for last: it takes minutes, and runs beside the other tests."""
-    ours = [item for item in items if item.path.parent.name == "faults"]
-    places = [place for place, item in enumerate(items) if item in ours]
-    for place, item in zip(places, sorted(ours, key=lambda item: item.path.name == "test_crash.py"), strict=True):
-        items[place] = item
+    """The crash sweep comes first: where the tests are divided among processes, none waits for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_crash.py")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def sweeps(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[str, Future[Told]]]:
-    """Each sweep of the crash test, begun when the first test here begins, on the cores that pytest leaves."""
-    wanted = SWEEPS if any(item.path.name == "test_crash.py" for item in request.session.items) else {}
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) - 1)) as pool:
-        yield {name: pool.submit(_sweep, tmp_path_factory.mktemp("sweep"), options) for name, options in wanted.items()}
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _sweep(folder: Path, options: list[str]) -> Told:
-    command = [sys.executable, "-m", "tests.faults.crash", str(folder), *options]
+def sweep(folder: Path, name: str, every: int = 1) -> Told:
+    """What a sweep of SWEEPS found at every `every`-th point."""
+    command = [sys.executable, "-m", "tests.faults.crash", str(folder), *SWEEPS[name], "--every", str(every)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr[-4000:]
     told: Told = json.loads(done.stdout.splitlines()[-1])
@@ -62,12 +44,11 @@ def _sweep(folder: Path, options: list[str]) -> Told:
 
 
 @pytest.fixture
-def injected() -> Injected:
+def injected(record_property: Callable[[str, object], None]) -> Injected:
     """Note that `count` faults of a kind were injected, and which wrong outputs were seen; asserts that none was."""
 
     def note(kind: str, count: int = 1, wrong: Sequence[str] = ()) -> None:
-        INJECTED[kind] += count
-        WRONG.extend(wrong)
+        record_property("injected", [kind, count, len(wrong)])
         assert not wrong, "\n".join(wrong)
 
     return note
@@ -81,9 +62,16 @@ def catalog(tmp_path: Path) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The two numbers that count, and the faults by kind."""
-    if INJECTED:
+    """The two numbers that count, and the faults by kind; each process told its own in the reports of its tests."""
+    injected: Counter[str] = Counter()
+    wrong = 0
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        if report.when == "call":
+            for kind, count, bad in (value for key, value in report.user_properties if key == "injected"):
+                injected[kind] += count
+                wrong += bad
+    if injected:
         terminalreporter.section("faults")
-        for kind, count in INJECTED.items():
+        for kind, count in injected.items():
             terminalreporter.line(f"{count:5d}  {kind}")
-        terminalreporter.line(f"faults injected: {INJECTED.total()}, wrong outputs: {len(WRONG)}")
+        terminalreporter.line(f"faults injected: {injected.total()}, wrong outputs: {wrong}")

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import SWEEPS, Injected, Told
+from tests.faults.conftest import Injected, sweep
 
 KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir"}
+NIGHTLY = pytest.mark.nightly
+SWEPT = [
+    ("killed", 3),
+    ("disk full", 3),
+    ("killed while a product is replaced", 1),
+    ("disk full while a product is replaced", 1),
+    pytest.param("killed", 1, marks=NIGHTLY),
+    pytest.param("disk full", 1, marks=NIGHTLY),
+]
+"""Sweeps, and every how many points they break a run: all points take minutes."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SWEEPS if name != "control"])
+@pytest.mark.parametrize(("name", "every"), SWEPT)
 def test_a_fault_at_any_point_lets_nothing_wrong_be_seen_and_loses_nothing(
-    name: str, sweeps: Mapping[str, Future[Told]], injected: Injected
+    name: str, every: int, tmp_path: Path, injected: Injected
 ) -> None:
-    told = sweeps[name].result()
+    told = sweep(tmp_path, name, every)
     injected(f"run {name}", told["injected"], told["wrong"])
     assert set(told["kinds"]) == KINDS
     if name == "killed":
-        assert told["injected"] == told["points"]
-    assert told["injected"] >= (8 if "while" in name else 150)
+        assert told["injected"] == -(-told["points"] // every)
+    assert told["injected"] >= (8 if "while" in name else 150) // every
 
 
 @pytest.mark.slow
-def test_a_run_that_writes_straight_to_its_names_does_not_pass(sweeps: Mapping[str, Future[Told]]) -> None:
-    told = sweeps["control"].result()
+def test_a_run_that_writes_straight_to_its_names_does_not_pass(tmp_path: Path) -> None:
+    told = sweep(tmp_path, "control")
     assert told["injected"] >= 8
     assert len(told["wrong"]) >= told["injected"] // 2, told
     assert any("does not fit its outputs" in line for line in told["wrong"])

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from tests.faults import archive
-from tests.faults.conftest import INJECTED, WRONG
+from tests.faults.conftest import Injected
 from tests.faults.crash import forked
 from tests.faults.points import Fault, Points
 
@@ -43,6 +44,7 @@ class SceneLife(RuleBasedStateMachine):
     """Runs, faults and changes of one scene; the expected product of every source and model is known."""
 
     right: dict[tuple[int, str], dict[str, bytes]] = {}  # noqa: RUF012  shared by all examples, on purpose
+    injected: Counter[str] = Counter()  # noqa: RUF012
 
     @initialize()
     def begin(self) -> None:
@@ -87,7 +89,7 @@ class SceneLife(RuleBasedStateMachine):
 
         told = forked(broken)
         assert told in (None, "", "DISK_FULL")
-        INJECTED["state machine: " + ("killed" if fault == "kill" else "disk full")] += 1
+        self.injected["state machine: " + ("killed" if fault == "kill" else "disk full")] += 1
         archive.later(self.folder)
 
     @rule(seed=st.sampled_from(SEEDS))
@@ -113,7 +115,7 @@ class SceneLife(RuleBasedStateMachine):
         if how == "remove":
             path.unlink()
         archive.later(self.folder)
-        INJECTED["state machine: damaged work"] += 1
+        self.injected["state machine: damaged work"] += 1
 
     @rule()
     def lose_the_product(self) -> None:
@@ -129,7 +131,6 @@ class SceneLife(RuleBasedStateMachine):
         receipt = self.folder / "store/fields/products/scene/scene.receipt.json"
         if receipt.exists() and "scene.tif" in found and found not in self.right.values():
             wrong.append(f"files of two runs under one receipt: {sorted(found)}")
-        WRONG.extend(wrong)
         assert not wrong
 
     def teardown(self) -> None:
@@ -138,7 +139,7 @@ class SceneLife(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_life_of_a_scene() -> None:
+def test_the_life_of_a_scene(injected: Injected) -> None:
     torch.set_num_threads(1)
     run_state_machine_as_test(
         SceneLife,
@@ -151,3 +152,5 @@ def test_the_life_of_a_scene() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    for kind, count in SceneLife.injected.items():
+        injected(kind, count)
