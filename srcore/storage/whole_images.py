@@ -42,6 +42,8 @@ class Image:
     """Of the same shape."""
     nodata: tuple[float | None, ...]
     """Per band the number for 'nothing here'; None where a mask, alpha or nothing says so."""
+    names: tuple[str, ...] = ()
+    """Per band, where they were read from a file."""
 
     @property
     def masked(self) -> Masked:
@@ -72,7 +74,7 @@ def read_image(path: Path, roots: Sequence[Path] | None = None, treatment: Treat
     header = read_header([path], roots=roots, **(treatment or Treatment()).of_files)
     with open_scene(header) as reader:
         values, valid = reader.read(tuple(slice(0, size) for size in header.grid.shape))
-    return Image(values, valid, header.nodata_numbers)
+    return Image(values, valid, header.nodata_numbers, tuple(band.name for band in header.bands))
 
 
 def read_bands(path: Path, roots: Sequence[Path] | None = None) -> Masked:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -32,6 +33,52 @@ PLACE = r"^(.+?)(?:[-_/]\d+)?$"
 """The path below the data folder without suffix and without a tile's number: `alps_3.tif` and `alps/3.tif` are alps."""
 
 
+class Degradation(BaseModel):
+    """One way in which LR is made out of HR, drawn anew for every patch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["bicubic", "box", "sensor"] = "bicubic"
+    """bicubic: antialiased, as MATLAB's imresize. box: the mean of the HR pixels in an LR pixel. sensor: a Gaussian of
+    a given contrast at the LR's Nyquist frequency."""
+    share: float = Field(default=1.0, gt=0)
+    """Relative to the others of a list."""
+    mtf: tuple[float, float] = (0.15, 0.4)
+    """Range of that contrast; 0.05 is the least that fits into a kernel of 5 LR pixels."""
+    noise: tuple[float, float] = (0.0, 0.0)
+    """Range of the deviation of white noise on the LR, in spans of the 2nd to 98th percentile."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """LR pixels by which a sensor's LR may lie off, on each axis to either side."""
+
+    @field_validator("mtf")
+    @classmethod
+    def _mtf_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.05 <= value[0] <= value[1] < 1:
+            raise ValueError("must be a range within 0.05 to 1")
+        return value
+
+    @field_validator("noise")
+    @classmethod
+    def _noise_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("must be a range from 0 up")
+        return value
+
+    @model_validator(mode="after")
+    def _only_a_sensor_is_off(self) -> Degradation:
+        if self.kind != "sensor" and self.shift:
+            raise ValueError("shift belongs to kind: sensor")
+        return self
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping | Degradation) else value
+
+
+Degradations = Annotated[tuple[Degradation, ...], BeforeValidator(_as_list), Field(min_length=1)]
+"""One way, or several, of which each patch gets one by their shares."""
+
+
 class Source(BaseModel):
     """A group of files and its share of the training patches."""
 
@@ -40,30 +87,29 @@ class Source(BaseModel):
     files: str
     """Glob below the data folder."""
     share: float = Field(gt=0)
-    """Relative to the other sources; within a source, patches are drawn evenly over all pixels of all bands."""
+    """Relative to the other sources; within a source every file has the same chance, and within a file every pixel of
+    every band."""
+    bands: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of the bands to learn from; None: all."""
+    degradation: Degradations | None = None
+    """How its LR is made; None: as the recipe says."""
     lr: str | None = None
     """Folder below the data folder with measured LR images of the same names; None: LR is made by degradation."""
+    lr_names: tuple[str, str] | None = None
+    """What an HR's name has where its LR's has something else: `[_10m, _20m]`; None: the names are the same."""
+    lr_bands: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of the LR's bands, in the order of the HR's; None: all."""
+    fit: bool = False
+    """Bring each band of the LR to its HR's numbers by a gain and an offset (least squares on the HR's means): two
+    bands that are neighbours in the spectrum make a pair so."""
 
-
-class Degradation(BaseModel):
-    """How LR is made out of HR, drawn anew for every patch."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["bicubic", "sensor"] = "bicubic"
-    """bicubic: antialiased, as MATLAB's imresize. sensor: a Gaussian of a given contrast at the LR's Nyquist
-    frequency."""
-    mtf: tuple[float, float] = (0.15, 0.4)
-    """Range of that contrast; 0.05 is the least that fits into a kernel of 5 LR pixels."""
-    noise: tuple[float, float] = (0.0, 0.0)
-    """Range of the deviation of white noise on the LR, in spans of the 2nd to 98th percentile."""
-
-    @field_validator("mtf")
-    @classmethod
-    def _mtf_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0.05 <= value[0] <= value[1] < 1:
-            raise ValueError("must be a range within 0.05 to 1")
-        return value
+    @model_validator(mode="after")
+    def _measured(self) -> Source:
+        if self.lr is None and (self.lr_names or self.lr_bands or self.fit):
+            raise ValueError("lr_names, lr_bands and fit need lr, the folder of the measured LR")
+        if self.lr is not None and self.degradation is not None:
+            raise ValueError("lr and degradation exclude each other: what was measured is not made")
+        return self
 
 
 class Adversarial(BaseModel):
@@ -171,7 +217,8 @@ class TrainConfig(BaseModel):
     losses: Mapping[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0}, min_length=1)
     """Weights; their sum is what goes down."""
     adversarial: Adversarial | None = None
-    degradation: Degradation = Degradation()
+    degradation: Degradations = (Degradation(),)
+    """How LR is made out of HR."""
     band_shuffle: bool = False
     """Bands that are seen together come in random order."""
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
@@ -225,6 +272,12 @@ class TrainConfig(BaseModel):
         if value and info.data.get("validation") is not None:
             raise ValueError("exclude each other with `validation`: give one of both")
         return value
+
+    @model_validator(mode="after")
+    def _held_out_is_whole(self) -> TrainConfig:
+        if self.held_out and any(source.lr_names or source.lr_bands or source.bands for source in self.sources):
+            raise ValueError("held_out cannot judge by sources that name bands or LR of other names: use `validation`")
+        return self
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from srcore.models.blocks import centre_crop
 from srcore.training.data.augment import draw_turn, radiometric
-from srcore.training.data.degrade import cubic, optics, reduce
+from srcore.training.data.degrade import box, cubic, optics, reduce
 from srcore.training.data.resize import MARGIN_LR, shrink
 
 if TYPE_CHECKING:
-    from srcore.training.config import TrainConfig
+    from srcore.training.config import Degradation, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Plane:
     chance: float
     lr: NDArray[Any] | None = None
     """The LR that was really measured (B, Y / s, X / s); None: it is made by degradation."""
+    degradation: tuple[Degradation, ...] | None = None
+    """How, where the recipe's way is not this plane's."""
 
 
 def draw_batch(
@@ -77,7 +79,8 @@ def draw_batch(
     chosen = [planes[pick] for pick in picks]
     windows = [_window(plane, geometry, rng) for plane in chosen]
     hr = torch.from_numpy(np.stack([window for window, _ in windows])).to(device)  # (N, B, ...) in DN
-    lr = _degraded(hr, geometry.scales, config, rng)
+    made = [_drawn(plane.degradation or config.degradation, rng) for plane in chosen]
+    lr = _degraded(hr, geometry.scales, made, rng)
     for sample, (_, measured) in enumerate(windows):
         if measured is not None:
             lr[sample] = torch.from_numpy(measured).to(device)
@@ -90,29 +93,45 @@ def draw_batch(
     )
     hr = (_cut(hr, geometry) - offset) / scale
     lr = (lr - offset) / scale
-    if config.degradation.noise[1] > 0:
-        lr = lr + _noise(lr, config.degradation.noise, rng)
+    noise = [0.0 if plane.lr is not None else rng.uniform(*one.noise) for plane, one in zip(chosen, made, strict=True)]
+    if any(noise):
+        lr = lr + _noise(lr, noise, rng)
     if config.band_shuffle and hr.shape[1] > 1:
         order = torch.from_numpy(rng.permutation(hr.shape[1])).to(device)
         lr, hr = lr[:, order], hr[:, order]
     return radiometric(lr, hr, config.gain, config.offset, rng)
 
 
-def _degraded(hr: Tensor, scales: Sequence[int], config: TrainConfig, rng: np.random.Generator) -> Tensor:
-    """LR without the margin, in DN."""
-    if config.degradation.kind == "bicubic":
-        if len(scales) == 2:
-            return centre_crop(shrink(hr, scales[-1]), MARGIN_LR)
-        return reduce(hr, [cubic(scale).to(hr.device).expand(len(hr), -1) for scale in scales])
-    low, high = config.degradation.mtf
-    mtf = rng.uniform(low, high, len(hr))
-    return reduce(hr, [torch.stack([optics(m, scale) for m in mtf]).to(hr.device) for scale in scales])
+def _drawn(degradations: Sequence[Degradation], rng: np.random.Generator) -> Degradation:
+    """One of them, by their shares."""
+    if len(degradations) == 1:
+        return degradations[0]
+    shares = np.array([one.share for one in degradations])
+    return degradations[int(rng.choice(len(shares), p=shares / shares.sum()))]
 
 
-def _noise(lr: Tensor, strength: tuple[float, float], rng: np.random.Generator) -> Tensor:
-    """White noise with a deviation of its own for every sample, drawn evenly from `strength`."""
-    sigma = rng.uniform(*strength, len(lr)).astype(np.float32).reshape(-1, *(1,) * (lr.ndim - 1))
-    return torch.from_numpy(rng.standard_normal(lr.shape, np.float32) * sigma).to(lr.device)
+def _degraded(hr: Tensor, scales: Sequence[int], made: Sequence[Degradation], rng: np.random.Generator) -> Tensor:
+    """LR without the margin, in DN; every sample in its own way."""
+    if len(scales) == 2 and all(one.kind == "bicubic" for one in made):
+        return centre_crop(shrink(hr, scales[-1]), MARGIN_LR)
+    samples = [_kernels(one, scales, rng) for one in made]
+    return reduce(hr, [torch.stack(kernels).to(hr.device) for kernels in zip(*samples, strict=True)])
+
+
+def _kernels(made: Degradation, scales: Sequence[int], rng: np.random.Generator) -> list[Tensor]:
+    """A kernel for every axis."""
+    if made.kind == "bicubic":
+        return [cubic(scale) for scale in scales]
+    if made.kind == "box":
+        return [box(scale) for scale in scales]
+    mtf = float(rng.uniform(*made.mtf))
+    return [optics(mtf, scale, float(rng.uniform(-made.shift, made.shift))) for scale in scales]
+
+
+def _noise(lr: Tensor, sigma: Sequence[float], rng: np.random.Generator) -> Tensor:
+    """White noise with a deviation of its own for every sample."""
+    sigmas = np.asarray(sigma, np.float32).reshape(-1, *(1,) * (lr.ndim - 1))
+    return torch.from_numpy(rng.standard_normal(lr.shape, np.float32) * sigmas).to(lr.device)
 
 
 def _cut(hr: Tensor, geometry: Geometry) -> Tensor:

@@ -1,4 +1,4 @@
-"""How LR comes out of HR: antialiased bicubic, or what a sensor's optics and noise do; on images and volumes."""
+"""How LR comes out of HR: antialiased bicubic, means, or what a sensor's optics do; on images and volumes."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ def scale_of(taps: int) -> int:
     return taps // (2 * REACH_LR + 1)
 
 
-def kernel_of(profile: Callable[[Tensor], Tensor], scale: int) -> Tensor:
-    """Weights (taps,) of sum 1 of HR pixels by their distance from the LR pixel's centre in LR pixels."""
+def kernel_of(profile: Callable[[Tensor], Tensor], scale: int, shift: float = 0.0) -> Tensor:
+    """Weights (taps,) of sum 1 of HR pixels by their distance from a centre in LR pixels; the LR pixel's own lies
+    `shift` LR pixels before it."""
     taps = (2 * REACH_LR + 1) * scale
-    distance = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / scale
+    distance = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / scale - shift
     weight = profile(distance.abs())
     return (weight / weight.sum()).float()
 
@@ -62,12 +63,18 @@ def cubic(scale: int) -> Tensor:
     return kernel_of(profile, scale)
 
 
-def optics(mtf: float, scale: int) -> Tensor:
+def box(scale: int) -> Tensor:
+    """Kernel of the mean over an LR pixel: a detector without optics, and what archives call averaging."""
+    return kernel_of(lambda d: (d < 0.5).double(), scale)
+
+
+def optics(mtf: float, scale: int, shift: float = 0.0) -> Tensor:
     """Gaussian kernel whose contrast at the Nyquist frequency of the LR is `mtf`: optics and detector together.
 
-    exp(-2 pi^2 sigma^2 f^2) = mtf at f = 1/2 cycle an LR pixel. Earth observation sensors have 0.1 to 0.4.
+    exp(-2 pi^2 sigma^2 f^2) = mtf at f = 1/2 cycle an LR pixel. Earth observation sensors have 0.1 to 0.4. It looks
+    `shift` LR pixels beside the LR pixel's centre.
     """
     if scale == 1:
         return cubic(1)
     sigma = math.sqrt(-2 * math.log(mtf)) / math.pi  # LR pixels
-    return kernel_of(lambda d: torch.exp(-d.square() / (2 * sigma**2)), scale)
+    return kernel_of(lambda d: torch.exp(-d.square() / (2 * sigma**2)), scale, shift)

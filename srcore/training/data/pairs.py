@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from srcore.errors import SourceError
 from srcore.radiometry import percentile_normalisation
-from srcore.storage.whole_images import Image, Masked, is_image, read_bands, read_image
+from srcore.storage.whole_images import Image, Masked, is_image, read_image
 from srcore.training.config import Source
 from srcore.training.data.batches import Geometry, Plane
 from srcore.treatment import Treatment
@@ -47,10 +47,11 @@ def load_planes(
     chosen = [(source, [path for path in images_of(source, folder) if path not in leave_out]) for source in sources]
     total = sum(source.share for source, paths in chosen if paths)
     for source, paths in chosen:
-        parts = [part for path in paths for part in _planes_of(path, folder, source, geometry, bands)]
         images += len(paths)
-        pixels = sum(part.values.size for part in parts)
-        planes += [replace(part, chance=source.share / total * part.values.size / pixels) for part in parts]
+        for path in paths:  # each with the same chance: a giant scene is one scene
+            parts = _planes_of(path, folder, source, geometry, bands)
+            chance = source.share / total / len(paths) / sum(part.values.size for part in parts)
+            planes += [replace(part, chance=chance * part.values.size) for part in parts]
     if images < least:
         raise SourceError(
             "too few images to train on",
@@ -62,7 +63,7 @@ def load_planes(
 
 
 def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, bands: int) -> list[Plane]:
-    hr, window = read_bands(path, [folder]), geometry.window_hr
+    hr, window = _named(read_image(path, [folder]), source.bands, path), geometry.window_hr
     if len(window) > hr.ndim - 1:
         raise SourceError(f"{path.name} is no volume", f"shape {hr.shape}", "leave it out of the sources")
     if any(size < side for size, side in zip(hr.shape[-len(window) :], window, strict=True)):
@@ -71,7 +72,7 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
             f"{_by(hr.shape[-len(window) :])} pixels, patches of {_by(window)}",
             "leave it out of the sources, or lower core_px",
         )
-    lr = None if source.lr is None else measured_lr(path, folder / source.lr, hr.shape, geometry.scales).masked
+    lr = None if source.lr is None else _measured(path, folder, source, hr, geometry.scales)
     planes = []
     for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):
         masked = np.asarray(ma.getmaskarray(own_hr).any(axis=0)) if ma.is_masked(own_hr) else None
@@ -82,9 +83,8 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
         if own_lr is not None:
             starts = _on_lr_grid(starts, own_hr.shape[1:], window, geometry.scales)
         if starts is None or starts.size:
-            planes.append(
-                Plane(ma.getdata(own_hr), starts, offset, scale, 0.0, own_lr if own_lr is None else ma.getdata(own_lr))
-            )
+            measured = None if own_lr is None else ma.getdata(own_lr)
+            planes.append(Plane(ma.getdata(own_hr), starts, offset, scale, 0.0, measured, source.degradation))
     if not planes:
         raise SourceError(f"{path.name} has no clear training patch", "nodata in every window", "leave it out")
     return planes
@@ -112,25 +112,64 @@ def _split(
                 yield hr[own, z], None if lr is None else lr[own, z], offset, scale
 
 
+def _named(image: Image, names: Sequence[str] | None, path: Path) -> Masked:
+    """The bands of these names, in their order; None: all."""
+    if names is None:
+        return image.masked
+    if absent := [name for name in names if name not in image.names]:
+        found = ", ".join(image.names)
+        raise SourceError(f"{path.name} has no band {absent[0]}", found, "correct the bands in the recipe")
+    return image.masked[[image.names.index(name) for name in names]]
+
+
+def _measured(path: Path, folder: Path, source: Source, hr: Masked, own: Sequence[int]) -> Masked:
+    """The measured LR of an HR, in the HR's numbers where the recipe asks for that."""
+    name = path.name if source.lr_names is None else path.name.replace(*source.lr_names)
+    lr = _named(_twin(path, folder / str(source.lr), name), source.lr_bands, path)
+    _refuse_unlike(path, lr.shape, hr.shape, own)
+    return ma.stack([_fitted(*pair, own) for pair in zip(lr, hr, strict=True)]) if source.fit else lr
+
+
+def _fitted(lr: Masked, hr: Masked, own: Sequence[int]) -> Masked:
+    """gain x LR + offset, nearest to the means of the HR where both are valid."""
+    means = hr.astype(np.float64).reshape([n for pair in zip(lr.shape[-len(own) :], own, strict=True) for n in pair])
+    means = means.mean(axis=tuple(range(1, 2 * len(own), 2)))
+    both = ~(ma.getmaskarray(lr) | ma.getmaskarray(means))
+    measured = ma.getdata(lr)[both].astype(np.float64)
+    if measured.size == 0 or np.ptp(measured) == 0:
+        return lr
+    gain, offset = np.polyfit(measured, ma.getdata(means)[both], 1)
+    fitted = (ma.getdata(lr) * gain + offset).astype(np.float32)
+    return ma.masked_array(fitted, ma.getmaskarray(lr))
+
+
 def measured_lr(
     path: Path, folder: Path, hr: Sequence[int], own: Sequence[int], treatment: Treatment | None = None
 ) -> Image:
     """The LR of the same name in `folder`; SourceError unless it is `own` times smaller than the HR of `path`, whose
     shape is `hr`."""
-    twin = folder / path.name
-    if not twin.is_file():
-        raise SourceError(f"{path.name} has no LR of the same name", str(folder), "add it, or leave the HR out")
-    lr = read_image(twin, [folder], treatment)
+    lr = _twin(path, folder, path.name, treatment)
+    _refuse_unlike(path, lr.values.shape, hr, own)
+    return lr
+
+
+def _twin(path: Path, folder: Path, name: str, treatment: Treatment | None = None) -> Image:
+    """The LR `name` in `folder` of the HR `path`."""
+    if not (folder / name).is_file():
+        told = "the same name" if name == path.name else f"the name {name}"
+        raise SourceError(f"{path.name} has no LR of {told}", str(folder), "add it, or leave the HR out")
+    return read_image(folder / name, [folder], treatment)
+
+
+def _refuse_unlike(path: Path, lr: Sequence[int], hr: Sequence[int], own: Sequence[int]) -> None:
+    """SourceError unless an LR of this shape lies under an HR of that one."""
     scales = (1,) * (len(hr) - 1 - len(own)) + tuple(own)
-    wanted = (hr[0], *(n // s for n, s in zip(hr[1:], scales, strict=True)))
-    fits = all(n % s == 0 for n, s in zip(hr[1:], scales, strict=True)) and lr.values.shape == wanted
-    if not fits:
+    if tuple(hr) != (lr[0], *(n * s for n, s in zip(lr[1:], scales, strict=True))):
         raise SourceError(
             f"LR and HR of {path.name} do not belong together",
-            f"LR {_by(lr.values.shape)}, HR {_by(hr)}",
+            f"LR {_by(lr)}, HR {_by(hr)}",
             f"HR must have the LR's bands and {_by(scales)} times its pixels",
         )
-    return lr
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -32,7 +32,15 @@ RECIPE, PLANES = "recipe.json", "planes.npz"
 def pack(folder: Path, config: TrainConfig, planes: Sequence[Plane], state: State) -> None:
     """Write into `folder` all that a run needs: recipe, planes and state."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts = [{"offset": p.offset, "scale": p.scale, "chance": p.chance} for p in planes]
+    facts = [
+        {
+            "offset": p.offset,
+            "scale": p.scale,
+            "chance": p.chance,
+            "degradation": p.degradation and [one.model_dump() for one in p.degradation],
+        }
+        for p in planes
+    ]
     (folder / RECIPE).write_text(json.dumps({"config": config.model_dump(mode="json"), "planes": facts}))
     arrays = {
         f"{name}{index}": getattr(plane, name)
@@ -48,8 +56,8 @@ def unpack(folder: Path) -> tuple[TrainConfig, list[Plane], dict[str, Any]]:
     """Recipe, planes and the architecture that `pack` wrote."""
     document = json.loads((folder / RECIPE).read_text())
     config = document["config"]
-    for part in ("degradation", "adversarial"):
-        config[part] = SimpleNamespace(**config[part]) if config[part] else None
+    config["degradation"] = _plain(config["degradation"])
+    config["adversarial"] = SimpleNamespace(**config["adversarial"]) if config["adversarial"] else None
     planes = []
     with np.load(folder / PLANES) as arrays:
         for index, facts in enumerate(document["planes"]):
@@ -62,9 +70,15 @@ def unpack(folder: Path) -> tuple[TrainConfig, list[Plane], dict[str, Any]]:
                     tuple(facts["scale"]),
                     facts["chance"],
                     parts[2],
+                    _plain(facts["degradation"]),
                 )
             )
     return cast("TrainConfig", SimpleNamespace(**{**config, "output": folder})), planes, config["architecture"]
+
+
+def _plain(degradation: Sequence[Mapping[str, Any]] | None) -> Any:
+    """As the recipe's own, where there is no pydantic."""
+    return None if degradation is None else tuple(SimpleNamespace(**one) for one in degradation)
 
 
 def run(folder: Path, seconds: float = float("inf")) -> State:

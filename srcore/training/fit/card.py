@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from srcore.checkpoints import Spec
-from srcore.training.config import TrainConfig
+from srcore.training.config import Degradation, TrainConfig
 
 
 def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
@@ -64,16 +64,32 @@ def _losses(config: TrainConfig) -> str:
 
 
 def _degradation(config: TrainConfig) -> str:
-    made = config.degradation
     if all(source.lr for source in config.sources):
         return "LR as measured."
-    if made.kind == "bicubic":
-        text = "LR = HR shrunk by antialiased bicubic and rounded to the dtype of the source"
-    else:
-        text = (
-            f"LR = HR through Gaussian optics with an MTF of {made.mtf[0]:g} to {made.mtf[1]:g} at LR Nyquist, rounded"
-        )
-    return text + (f", with noise of {made.noise[0]:g} to {made.noise[1]:g} spans." if made.noise[1] else ".")
+    text = f"LR = HR {_mixed(config.degradation)}, rounded to the dtype of the source."
+    own = {source.files: source.degradation for source in config.sources if source.degradation}
+    text += "".join(f" Of {files}: {_mixed(ways)}." for files, ways in own.items())
+    if measured := [source.files for source in config.sources if source.lr]:
+        text += f" LR as measured: {', '.join(measured)}."
+    return text
+
+
+def _mixed(ways: Sequence[Degradation]) -> str:
+    """In words, with the share of each where there are several."""
+    if len(ways) == 1:
+        return _way(ways[0])
+    total = sum(way.share for way in ways)
+    return ", or ".join(f"{_way(way)} ({way.share / total:.0%})" for way in ways)
+
+
+def _way(made: Degradation) -> str:
+    text = {
+        "bicubic": "shrunk by antialiased bicubic",
+        "box": "averaged over LR pixels",
+        "sensor": f"through Gaussian optics with an MTF of {made.mtf[0]:g} to {made.mtf[1]:g} at LR Nyquist",
+    }[made.kind]
+    text += f", off by up to {made.shift:g} LR pixels" if made.shift else ""
+    return text + (f", with noise of {made.noise[0]:g} to {made.noise[1]:g} spans" if made.noise[1] else "")
 
 
 def _listed(params: Mapping[str, object]) -> str:
