@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srcore.models.blocks import centre_crop
-from srcore.training.data.degrade import REACH_LR, cubic, optics, reduce
+from srcore.training.data.degrade import REACH_LR, box, cubic, optics, reduce
 from srcore.training.data.resize import shrink
 
 
@@ -45,3 +45,18 @@ def test_every_sample_has_a_kernel_of_its_own() -> None:
         one = kernels[sample : sample + 1]
         torch.testing.assert_close(together[sample : sample + 1], reduce(hr[sample : sample + 1], [one, one]))
     assert float(together[0].std()) < float(together[1].std())
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_box_is_the_mean_over_an_lr_pixel(scale: int) -> None:
+    hr = torch.rand(1, 2, 12 * scale, 15 * scale, generator=torch.Generator().manual_seed(0))
+    kernel = box(scale)[None]
+    expected = centre_crop(torch.nn.functional.avg_pool2d(hr, scale), REACH_LR)
+    torch.testing.assert_close(reduce(hr, [kernel, kernel]), expected, rtol=0, atol=1e-6)
+
+
+def test_a_sensor_that_is_off_looks_beside() -> None:
+    place = torch.arange(10, dtype=torch.float64) - 4.5
+    for shift in (-0.25, 0.0, 0.25):
+        kernel = optics(0.3, 2, shift).double()
+        assert float((kernel * place).sum() / 2) == pytest.approx(shift, abs=0.01)  # LR pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcore.errors import SourceError
+from srcore.errors import CatalogError, SourceError
 from srcore.training.config import TrainConfig
 from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.pairs import load_planes
@@ -85,6 +86,98 @@ def test_shares_are_kept_whatever_the_sizes(
     write_raster(config.data / "big_b.tif", np.tile(texture, (1, 2, 2)))
     chances = [plane.chance for plane in planes_of(config)]
     assert chances == pytest.approx([1 / 8, 1 / 8, 3 / 8, 3 / 8])
+
+
+def test_a_giant_scene_has_the_chance_of_a_small_one(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe()
+    write_raster(config.data / "scene_b.tif", np.tile(texture[:1], (1, 3, 3)))
+    chances = [plane.chance for plane in planes_of(config)]
+    assert chances == pytest.approx([1 / 4, 1 / 4, 1 / 2])
+
+
+def test_bands_are_taken_by_name(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    config = recipe(sources=[{"files": "*.tif", "share": 1, "bands": ["band 2"]}])
+    (plane,) = planes_of(config)
+    assert np.array_equal(plane.values, texture[1:])
+    with pytest.raises(SourceError, match=r"scene_a.tif has no band NIR; found band 1, band 2"):
+        planes_of(recipe(sources=[{"files": "*.tif", "share": 1, "bands": ["NIR"]}]))
+
+
+def test_a_band_of_another_file_becomes_the_lr_by_gain_and_offset(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    """A pair as Sentinel-2 has it: one file at 10 m, the other at 20 m, their bands neighbours in the spectrum."""
+    source = {
+        "files": "*_10m.tif",
+        "share": 1,
+        "bands": ["band 2"],
+        "lr": ".",
+        "lr_names": ["_10m", "_20m"],
+        "lr_bands": ["band 3"],
+        "fit": True,
+    }
+    config = recipe(sources=[source], gain=(1, 1), offset=(0, 0))
+    write_raster(config.data / "t_10m.tif", texture)
+    boxes = texture.reshape(2, 48, 2, 48, 2).mean(axis=(2, 4))
+    other = np.stack([boxes[0], boxes[0], boxes[1] / 4 - 300]).astype(np.float32)
+    with pytest.raises(SourceError, match=r"t_10m.tif has no LR of the name t_20m.tif"):
+        planes_of(config)
+    write_raster(config.data / "t_20m.tif", other)
+    (plane,) = planes_of(config)
+    assert plane.lr is not None
+    np.testing.assert_allclose(plane.lr[0], boxes[1], atol=0.1)
+    lr, hr = draw_batch([plane], GEOMETRY, config, step=0)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(hr, 2), lr[..., 5:-5, 5:-5], rtol=0, atol=1e-4)
+
+
+def test_each_patch_gets_one_of_the_degradations_by_their_shares(recipe: Callable[..., TrainConfig]) -> None:
+    """Box and a soft sensor are told apart by the contrast that they leave."""
+    ways = [{"kind": "box", "share": 3}, {"kind": "sensor", "mtf": [0.05, 0.05], "share": 1}]
+    config = recipe(degradation=ways, batch=256, gain=(1, 1), offset=(0, 0))
+    lr, hr = draw_batch(planes_of(config), GEOMETRY, config, 0)
+    boxes = torch.nn.functional.avg_pool2d(hr, 2)
+    is_box = (lr[..., 5:-5, 5:-5] - boxes).abs().amax((1, 2, 3)) < 1e-3
+    assert 0.68 < float(is_box.float().mean()) < 0.82
+    contrast = lr[..., 5:-5, 5:-5].std((1, 2, 3)) / boxes.std((1, 2, 3))
+    assert float(contrast[~is_box].max()) < 0.9
+
+
+def test_a_source_has_its_own_degradation(
+    recipe: Callable[..., TrainConfig], write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    own = {"files": "own_*.tif", "share": 1, "degradation": {"kind": "box", "noise": [0.2, 0.2]}}
+    config = recipe(sources=[{"files": "scene_*.tif", "share": 1}, own], gain=(1, 1), offset=(0, 0))
+    write_raster(config.data / "own_b.tif", texture[:1])
+    planes = planes_of(config)
+    (noisy,), quiet = [p for p in planes if p.degradation], [p for p in planes if not p.degradation]
+    for plane, least, most in ((noisy, 0.19, 0.21), (quiet[0], 0, 0.1)):
+        lr, hr = draw_batch([replace(plane, chance=1.0)], GEOMETRY, config, 0)
+        error = (lr[..., 5:-5, 5:-5] - torch.nn.functional.avg_pool2d(hr, 2)).std()
+        assert least <= float(error) <= most
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"fit": True}, "need lr, the folder of the measured LR"),
+        ({"lr_names": ["a", "b"]}, "need lr, the folder of the measured LR"),
+        ({"lr": "lr", "degradation": {"kind": "box"}}, "what was measured is not made"),
+        ({"degradation": []}, "at least 1 item"),
+        ({"degradation": {"kind": "box", "shift": 0.1}}, "shift belongs to kind: sensor"),
+        ({"degradation": {"noise": [0.2, 0.1]}}, "must be a range from 0 up"),
+        ({"degradation": {"blur": 3}}, "Extra inputs are not permitted"),
+        ({"bands": []}, "at least 1 item"),
+    ],
+)
+def test_a_source_that_makes_no_sense_is_refused(
+    recipe: Callable[..., TrainConfig], source: dict[str, object], told: str
+) -> None:
+    with pytest.raises(CatalogError, match=told):
+        recipe(sources=[{"files": "*.tif", "share": 1, **source}])
 
 
 def test_slices_of_a_volume_share_one_normalisation(recipe: Callable[..., TrainConfig]) -> None:
