@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from srcore.training.config import TrainConfig
 
 
+GFLOPS = 50
+"""Of one core in float32, roughly: what costs are told by."""
+
+
 def train(
-    config: Annotated[Path, typer.Argument(help="A recipe, as srcore/training/recipes/srcore-x2.yaml.")],
+    config: Annotated[
+        Path | None, typer.Argument(help="A recipe: a file, or the name of one that ships (see --list).")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
     pack: Annotated[Path | None, typer.Option(help="Train nothing: write here what a bare GPU machine needs.")] = None,
     search: Annotated[
@@ -27,13 +33,19 @@ def train(
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate: so many trainings, each judged on places that it did not see.")
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the recipes that ship, and train nothing.")] = False,
 ) -> None:
     """Train a generator by a recipe; ends with a checkpoint folder and its model card."""
-    from srcore.training.config import read_config
+    from srcore.training.config import read_config, recipe_at
 
+    if list_:
+        out.print(_recipes_table())
+        return
+    if config is None:
+        raise typer.BadParameter("name a recipe, or ask for those that ship: --list")
     if sum((pack is not None, search, folds is not None)) > 1:
         raise typer.BadParameter("--pack, --search and --folds exclude each other")
-    recipe = read_config(config)
+    recipe = read_config(recipe_at(config))
     if pack is not None:
         _pack(recipe, pack)
         return
@@ -53,6 +65,23 @@ def train(
         from srcore.training.fit.loop import train as train_generator
 
         out.print(f"checkpoint: {train_generator(recipe, resume=resume)}")
+
+
+def _recipes_table() -> Table:
+    """A row a recipe that ships."""
+    from rich.table import Table
+
+    from srcore.training.shipped import shipped
+
+    table = Table("recipe", "for", caption=f"core hours: at {GFLOPS} GFLOP/s a core", show_lines=True)
+    table.columns[0].no_wrap = True
+    for one in shipped():
+        hours = one.operations / GFLOPS / 1e9 / 3600
+        generator = f"{one.config.architecture.name} of {one.parameters / 1000:,.0f} K parameters"
+        steps = f"{one.config.steps:,} steps, {hours:.1f} core hours"
+        told = f"gained {one.config.gained}" if one.config.gained else "gain not measured"
+        table.add_row(one.config.name, f"{one.config.purpose}\n{generator}; {steps}; {told}")
+    return table
 
 
 def _pack(recipe: TrainConfig, folder: Path) -> None:

@@ -197,6 +197,10 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    purpose: str = ""
+    """What it is for, in a few words."""
+    gained: str = ""
+    """What a run of it gave, where one was measured."""
     data: Path
     """Folder of HR images; relative to the folder that SRCORE_DATA names."""
     validation: Path | None = None
@@ -278,6 +282,12 @@ class TrainConfig(BaseModel):
         if self.held_out and any(source.lr_names or source.lr_bands or source.bands for source in self.sources):
             raise ValueError("held_out cannot judge by sources that name bands or LR of other names: use `validation`")
         return self
+
+
+def recipe_at(path: Path) -> Path:
+    """The file of a recipe: `path`, or where none is there the one that ships under this name."""
+    shipped = RECIPES / f"{path}.yaml"
+    return shipped if not path.exists() and shipped.is_file() else path
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -197,7 +197,7 @@ def take_over(generator: Generator, reference: str) -> int:
     return sum(tensor.numel() for tensor in fitting.values())
 
 
-NOT_TOLD = ("name", "output", "architecture", "licence", "limits", "search")
+NOT_TOLD = ("name", "purpose", "gained", "output", "architecture", "licence", "limits", "search")
 """Keys of the recipe that a spec has elsewhere, or that made no difference."""
 
 

@@ -1,0 +1,81 @@
+"""The recipes that ship: one for every family of generators, each of which trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from flows.cli import app
+from srcore.models import GENERATORS
+from srcore.training.config import RECIPES, Source, read_config, recipe_at
+from srcore.training.data.batches import draw_batch
+from srcore.training.fit.core import advance
+from srcore.training.fit.loop import prepare
+from srcore.training.shipped import shipped
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def test_every_family_that_learns_has_a_recipe() -> None:
+    families = {read_config(path).architecture.name for path in RECIPES.glob("*.yaml")}
+    assert families == set(GENERATORS) - {"bicubic", "nearest"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_recipe_trains(
+    name: str, tmp_path: Path, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    """Two steps of it on a drawn image, by its own network, losses, degradation and critic."""
+    config = read_config(RECIPES / f"{name}.yaml")
+    volume = config.architecture.name == "edsr-volume"
+    if volume:
+        values = np.random.default_rng(0).integers(0, 900, (60, 60, 60)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "drawn.nii.gz")
+    else:
+        write_raster(tmp_path / "drawn.tif", np.tile(texture[:1], (1, 4, 4)))
+    few = {"steps": 2, "batch": 2, "core_px": 4 if volume else 8, "precision": "float32", "start_from": None}
+    critic = config.adversarial and config.adversarial.model_copy(update={"start": 0})
+    own = {"data": tmp_path, "sources": (Source(files="drawn*", share=1),), "adversarial": critic}
+    config = config.model_copy(update={**few, **own})
+    state, planes, geometry = prepare(config)
+    before = {name: value.clone() for name, value in state.generator.state_dict().items()}
+    for step in range(2):
+        losses = advance(state, *draw_batch(planes, geometry, config, step), config, torch.float32)
+        assert np.isfinite(losses["loss"])
+    assert any(not torch.equal(value, before[name]) for name, value in state.generator.state_dict().items())
+    assert ("critic" in losses) == (config.adversarial is not None)
+
+
+def test_costs_are_counted() -> None:
+    """One 3 x 3 convolution of 1 to 1 channel is 18 operations a pixel; srcore-x2 is 18 times its weights and more."""
+    found = {one.config.name: one for one in shipped()}
+    assert set(found) == set(NAMES)
+    one = found["srcore-x2-bicubic"]
+    assert one.parameters == 271_728
+    steps = one.config.steps * one.config.batch
+    lr_px = (one.config.core_px, one.config.core_px + 2 * 15)
+    least, most = (2 * one.parameters * side**2 * steps * 3 for side in lr_px)
+    assert least < one.operations < most
+
+
+def test_the_list_names_each_with_its_purpose() -> None:
+    told = CliRunner(env={"COLUMNS": "60"}).invoke(app, ["train", "--list"])
+    assert told.exit_code == 0
+    for name in NAMES:
+        assert name in told.output
+    assert "core hours" in told.output
+    assert "+1.18 dB" in told.output
+
+
+def test_a_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recipe_at(Path("srcore-x2")) == RECIPES / "srcore-x2.yaml"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "srcore-x2").write_text("mine")
+    assert recipe_at(Path("srcore-x2")) == Path("srcore-x2")
+    assert recipe_at(Path("nothing")) == Path("nothing")
