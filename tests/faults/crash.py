@@ -39,6 +39,7 @@ def forked(work: Callable[[], Any]) -> Any:
     if child == 0:
         status = 1
         try:
+            torch.set_num_threads(1)  # the threads of this process are not in its fork, which would wait for them
             os.close(read)
             with os.fdopen(write, "wb") as pipe:
                 pipe.write(pickle.dumps(work()))
