@@ -1,8 +1,9 @@
 """Quality on what sensors see, beside bicubic: true pairs of one shot, and LR blurred and noised as optics do.
 
-    python -m benchmarks.sensors [--model NAME ...] [--json sensors.json]
+    python -m benchmarks.sensors [--model NAME_OR_FOLDER ...] [--json sensors.json]
 
-No scene of it was trained on. Network alone and as published (one step of back-projection); means over scenes.
+No scene of it was trained on. Network alone and as published (one step of back-projection); means over scenes. True
+pairs are twice finer; models of another scale have the lines below them alone.
 
 - s2 true: Sentinel-2's B8A at 20 m against B08 at 10 m of one shot (`satellite/s2_native/val`, tile T33UUB). They see
   slightly other wavelengths, so gain and offset are fitted: B08 averaged 2 x 2 = gain x B8A + offset, least squares.
@@ -50,6 +51,8 @@ BORDER_PX = 8
 """HR pixels along the edges that are not judged."""
 NOISE = 0.005
 MTFS = (0.2, 0.3, 0.4)
+TRUE_SCALE = 2
+"""Of the pairs that were measured."""
 TRUE_FOLDER = Path("trainset/satellite/s2_native/val")
 VALIDATION = Path("trainset/val/optical")
 T33UUB = Path("data/satellite/S2A_MSIL1C_20170527_T33UUB.mat")
@@ -60,34 +63,44 @@ Plane = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pair:
-    """One band: LR (Y, X) in the numbers of HR (2 Y, 2 X), both float32, and the peak of its PSNR."""
+    """One band: LR (Y, X) in the numbers of HR (Y * s, X * s), both float32, and the peak of its PSNR."""
 
     name: str
     lr: NDArray[np.float32]
     hr: NDArray[np.float32]
     peak: float
 
+    @property
+    def scale(self) -> int:
+        return int(self.hr.shape[0] // self.lr.shape[0])
+
 
 def main() -> None:
     """Print the table; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", nargs="+", default=["srcore-x2", "srcore-x2-fast"])
+    parser.add_argument("--model", nargs="+", default=["srcore-x2", "srcore-x2-fast", "srcore-x4"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    engines = {name: open_whole(*load_generator(locate(name)), "float32") for name in arguments.model}
-    found = {group: score(list(pairs()), engines) for group, pairs in groups().items()}
-    Console().print(table_of(found))
+    engines: dict[int, dict[str, Engine]] = {}
+    for name in arguments.model:
+        engine = open_whole(*load_generator(locate(name)), "float32")
+        engines.setdefault(engine.spec.scale[-1], {})[name] = engine
+    told = {}
+    for scale, ours in engines.items():
+        found = {group: score(list(pairs()), ours) for group, pairs in groups(scale).items()}
+        Console().print(table_of(scale, found))
+        told[f"x{scale}"] = found
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(told, indent=2) + "\n")
 
 
-def groups() -> dict[str, Callable[[], Iterator[Pair]]]:
+def groups(scale: int) -> dict[str, Callable[[], Iterator[Pair]]]:
     """The pairs of every line of the table."""
+    true = {"s2 true": sentinel_pairs, "l8 true": landsat_pairs} if scale == TRUE_SCALE else {}
     return {
-        "s2 true": sentinel_pairs,
-        "l8 true": landsat_pairs,
-        **{f"mtf {mtf}": partial(degraded_pairs, mtf) for mtf in MTFS},
-        "bicubic": partial(degraded_pairs, None),
+        **true,
+        **{f"mtf {mtf}": partial(degraded_pairs, scale, mtf) for mtf in MTFS},
+        "bicubic": partial(degraded_pairs, scale, None),
     }
 
 
@@ -115,15 +128,15 @@ def landsat_pairs() -> Iterator[Pair]:
     yield fitted("elkton", [band[:rows, :cols] for band in bands], hr)
 
 
-def degraded_pairs(mtf: float | None) -> Iterator[Pair]:
+def degraded_pairs(scale: int, mtf: float | None) -> Iterator[Pair]:
     """Every band of the validation scenes under a sensor's optics and noise; None: antialiased bicubic, no noise."""
-    kernel = cubic(2) if mtf is None else optics(mtf, 2)
+    kernel = cubic(scale) if mtf is None else optics(mtf, scale)
     for path in images_below(data_folder(VALIDATION)):
         masked = read_bands(path)
         for index, band in enumerate(np.asarray(masked.filled(0), np.float64)):
             span = percentile_normalisation([masked[index].compressed()]).scale[0]
-            height, width = (n // 2 * 2 for n in band.shape)
-            margin = 2 * REACH_LR
+            height, width = (n // scale * scale for n in band.shape)
+            margin = scale * REACH_LR
             hr = band[:height, :width]
             wide = torch.from_numpy(np.pad(hr, margin, mode="reflect"))[None, None]
             lr = reduce(wide, [kernel[None]] * 2)[0, 0].numpy()
@@ -164,7 +177,7 @@ def _band(path: Path, name: str | None = None) -> Plane:
 
 def score(pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> dict[str, object]:
     """Mean PSNR of bicubic, and the gain over it of every model, alone and as published."""
-    plain = [psnr(pair, bicubic(pair.lr)) for pair in pairs]
+    plain = [psnr(pair, bicubic(pair)) for pair in pairs]
     found: dict[str, object] = {"bands": len(pairs), "bicubic": round(fmean(plain), 3)}
     for name, engine in engines.items():
         for told, form in (("alone", NETWORK_ALONE), ("published", PUBLISHED)):
@@ -174,14 +187,14 @@ def score(pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> dict[str, obj
 
 
 def brought_back(pair: Pair, engine: Engine, form: Form) -> NDArray[np.float32]:
-    """The SR (2 Y, 2 X)."""
+    """The SR (Y * s, X * s)."""
     image = Image(pair.lr[None], np.ones((1, *pair.lr.shape), bool), (None,))
     return np.asarray(super_resolved(engine, image, form.treatment)[0], np.float32)
 
 
-def bicubic(lr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Twice the size."""
-    return enlarge(torch.from_numpy(lr)[None, None].double(), 2)[0, 0].float().numpy()
+def bicubic(pair: Pair) -> NDArray[np.float32]:
+    """The LR enlarged."""
+    return enlarge(torch.from_numpy(pair.lr)[None, None].double(), pair.scale)[0, 0].float().numpy()
 
 
 def psnr(pair: Pair, sr: NDArray[np.float32]) -> float:
@@ -190,10 +203,10 @@ def psnr(pair: Pair, sr: NDArray[np.float32]) -> float:
     return float(10 * np.log10(pair.peak**2 / np.mean(difference**2)))
 
 
-def table_of(found: Mapping[str, Mapping[str, object]]) -> Table:
+def table_of(scale: int, found: Mapping[str, Mapping[str, object]]) -> Table:
     """One line a group: bicubic's PSNR, and gains over it."""
     names = [name for name in next(iter(found.values())) if name not in ("bands", "bicubic")]
-    table = Table("LR", "bands", "bicubic, dB", *names, title="gain over bicubic, dB")
+    table = Table("LR", "bands", "bicubic, dB", *names, title=f"x{scale}: gain over bicubic, dB")
     for group, row in found.items():
         gains = [f"{row[name]:+.2f}" for name in names]
         table.add_row(group, str(row["bands"]), f"{row['bicubic']:.2f}", *gains)
