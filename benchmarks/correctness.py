@@ -1,13 +1,13 @@
-"""True, missing and made-up detail of three generators: `python -m benchmarks.correctness`.
+"""True, missing and made-up detail by sensor: `python -m benchmarks.correctness [--json FILE]`.
 
-LR is the mean of 2 x 2 HR pixels on the validation places; the figures are those of `srcore.checks.opensr`.
+LR is the mean of 2 x 2 HR pixels on places that no training saw; the figures are those of `srcore.checks.opensr`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,17 @@ from srcore.samples.defects import hallucinated_texture
 from srcore.storage.whole_images import read_bands
 from srcore.treatment import Treatment
 
+MODELS = ("srcore-x2", "srcore-x2-fast")
 SIDE_PX = 384
 """HR pixels along the crop of a scene."""
+SCENES = {
+    "Sentinel-2": "satellite/*/val/*_10m.tif",
+    "NAIP": "val/optical/naip_*.tif",
+    "all of val": "val/optical/*.tif",
+}
+"""Sensor to its files below trainset."""
+Figures = dict[str, dict[str, OpenSr]]
+"""Sensor to generator to figures."""
 
 
 def main() -> None:
@@ -41,26 +50,43 @@ def main() -> None:
     figures = run()
     out.print(table_of(figures))
     if arguments.json:
-        arguments.json.write_text(json.dumps({name: asdict(row) for name, row in figures.items()}, indent=1) + "\n")
+        plain = {sensor: {name: asdict(row) for name, row in rows.items()} for sensor, rows in figures.items()}
+        arguments.json.write_text(json.dumps(plain, indent=1) + "\n")
 
 
-def run() -> dict[str, OpenSr]:
-    """Generator to its figures, mean of the scenes."""
-    trained = open_engine(locate("srcore-x2"), "cpu", "float32")
-    plain = open_engine(locate("bicubic-x2"), "cpu", "float32")
+def run() -> Figures:
+    """Means over the scenes of a sensor."""
+    trained, fast, plain = (open_engine(locate(name), "cpu", "float32") for name in (*MODELS, "bicubic-x2"))
     generators: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
         "bicubic": lambda lr: restored(plain, lr, 0),
         "srcore-x2": lambda lr: restored(trained, lr, 0),
         "srcore-x2, back-projected": lambda lr: restored(trained, lr, 1),
+        "srcore-x2-fast, back-projected": lambda lr: restored(fast, lr, 1),
         "srcore-x2 with made-up texture": lambda lr: made_up(restored(trained, lr, 0)),
     }
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in generators}
-    for path in sorted((shared() / "trainset/val/optical").glob("*.tif")):
-        hr = crop(path)
-        lr = np.rint(average_down(hr, (2, 2))).astype(hr.dtype)
-        for name, generate in generators.items():
-            rows[name].append(astuple(compare(lr, generate(lr), hr)))
-    return {name: OpenSr(*np.mean(values, axis=0)) for name, values in rows.items()}
+    folder = shared() / "trainset"
+    found = {sensor: sorted(folder.glob(files)) for sensor, files in SCENES.items()}
+    rows = {path: scored(path, generators) for path in {path for paths in found.values() for path in paths}}
+    return {
+        f"{sensor} ({len(paths)})": {
+            name: OpenSr(*np.mean([rows[path][name] for path in paths], axis=0)) for name in generators
+        }
+        for sensor, paths in found.items()
+    }
+
+
+def scored(
+    path: Path, generators: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]
+) -> dict[str, tuple[float, ...]]:
+    """The figures of one scene."""
+    hr = crop(path)
+    lr = stored(average_down(hr, (2, 2)), hr.dtype)
+    return {name: astuple(compare(lr, generate(lr), hr)) for name, generate in generators.items()}
+
+
+def stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """As a sensor of this dtype keeps them."""
+    return (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
 
 
 def crop(path: Path) -> NDArray[Any]:
@@ -87,29 +113,16 @@ def made_up(sr: NDArray[Any]) -> NDArray[Any]:
     return hallucinated_texture(sr, np.ones(sr.shape, bool))[0]
 
 
-def table_of(figures: dict[str, OpenSr]) -> Table:
-    """One row a generator."""
-    table = Table(
-        "generator",
-        "reflectance",
-        "spectral, deg",
-        "spatial, px",
-        "synthesis",
-        "hallucination",
-        "omission",
-        "improvement",
-    )
-    for name, row in figures.items():
-        table.add_row(
-            name,
-            f"{row.reflectance:.4f}",
-            f"{row.spectral:.3f}",
-            f"{row.spatial:.3f}",
-            f"{row.synthesis:.4f}",
-            f"{row.hallucination:.3f}",
-            f"{row.omission:.3f}",
-            f"{row.improvement:.3f}",
-        )
+def table_of(figures: Figures) -> Table:
+    """One row a sensor and generator."""
+    columns = ("reflectance", "spectral, deg", "spatial, px", "synthesis", "hallucination", "omission", "improvement")
+    table = Table("scenes", "generator", *columns)
+    for sensor, rows in figures.items():
+        for name, row in rows.items():
+            values = (row.reflectance, row.spectral, row.spatial, row.synthesis)
+            shares = (row.hallucination, row.omission, row.improvement)
+            table.add_row(sensor, name, *(f"{v:.4f}" for v in values), *(f"{v:.3f}" for v in shares))
+        table.add_section()
     return table
 
 
