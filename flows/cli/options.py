@@ -19,8 +19,14 @@ class _Terminal:
 
     def print(self, what: object) -> None:
         from rich.console import Console
+        from rich.table import Table
 
-        Console(soft_wrap=True, highlight=False).print(what)
+        if isinstance(what, Table):
+            from flows.cli.tables import print_table
+
+            print_table(Console(highlight=False), what)
+        else:
+            Console(soft_wrap=True, highlight=False).print(what)
 
 
 out = _Terminal()
