@@ -1,4 +1,4 @@
-"""Tables for people and for programs: folded on a terminal, a row a line with tabs anywhere else. Nothing is cut off."""
+"""Tables: folded on a terminal, a row a line with tabs anywhere else. Nothing is cut off."""
 
 from __future__ import annotations
 
