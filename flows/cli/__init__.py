@@ -12,9 +12,10 @@ import typer
 from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.explain import explain
-from flows.cli.options import out
+from flows.cli.options import out, print_json
 from flows.cli.products import audit, products_app
 from flows.cli.quarantine import quarantine_app
+from flows.cli.settings import settings
 from srcore.errors import SRError
 from srcore.version import __version__
 
@@ -47,6 +48,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.serve,
     scenes.demo,
     explain,
+    settings,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -80,6 +82,8 @@ def main() -> NoReturn:
     except SRError as error:
         if "--debug" in sys.argv:
             raise
+        if "--json" in sys.argv:  # whoever reads stdout as JSON gets some
+            print_json({"error": {"code": error.code, "message": str(error), "exit": error.exit_code}})
         print(f"error: {error} [{error.code}]", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(0)

@@ -143,8 +143,9 @@ def upscale(
     else:
         failed = _failed_gates(receipt)
         told = f"written although {failed} was not passed" if failed else receipt.verdict
-        for written in receipt.outputs:
-            out.print(f"{told}: {job.product.folder / written.name}")
+        beside = [written.name for written in receipt.outputs if written.name != job.product.data.name]
+        out.print(f"{told}: {job.product.data}")
+        out.print(f"beside it: {', '.join([*beside, job.product.receipt.name])}")
         for line in notes([("", receipt.notes)]):
             typer.echo(line)
     if receipt is not None and receipt.verdict == "quarantined":

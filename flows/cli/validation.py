@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from srcore.checks import Check, Report
 
 
+ENDINGS = {
+    "published": "passed",
+    "degraded": "passed, with warnings",
+    "quarantined": "stopped: a gate was not passed",
+}
+"""Verdict in the words of who only looks: nothing is published here."""
+
+
 def validate(
     product: Annotated[
         Path,
@@ -84,7 +92,7 @@ def _print(report: Report) -> None:
     out.print(table)
     if report.not_measured:
         out.print(f"{len(report.not_measured)} of {len(report.checks)} checks not measured: no basis for them here")
-    out.print(report.verdict)
+    out.print(ENDINGS[report.verdict])
 
 
 def _mark(check: Check) -> str:

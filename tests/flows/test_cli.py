@@ -13,9 +13,12 @@ import pytest
 import rasterio
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
+from typer.testing import CliRunner
 
+from flows.cli import app
 from srcore.checkpoints import builtin_names
 from srcore.version import __version__
+from tests.conftest import ROOT
 
 
 def make_text(path: Path, _: np.ndarray) -> None:
@@ -241,3 +244,26 @@ def test_models_and_catalog_can_be_looked_at(srcore: Callable[..., tuple[int, st
     code, out, _ = srcore("catalog", "schema")
     assert code == 0
     assert "datasets" in json.loads(out)["properties"]
+
+
+def test_settings_say_what_is_used_and_from_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRCORE_WORKERS", "3")
+    told = CliRunner().invoke(app, ["settings"])
+    assert told.exit_code == 0
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in told.output.splitlines()}
+    assert rows["SRCORE_WORKERS"] == ["3", "environment"]
+    assert rows["SRCORE_BACKEND"] == ["auto", "default"]
+    assert json.loads(CliRunner().invoke(app, ["settings", "--json"]).output)["SRCORE_WORKERS"] == {
+        "value": "3",
+        "set": True,
+    }
+
+
+def test_an_error_is_json_where_json_was_asked_for() -> None:
+    """And the package itself starts the command line."""
+    command = [sys.executable, "-m", "srcore", "validate", "nothing.tif", "nothing.tif", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == error["exit"] == 2
+    assert error["code"] == "NOT_READABLE"
+    assert done.stderr.startswith("error: ")
