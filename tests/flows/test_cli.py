@@ -261,7 +261,7 @@ def test_settings_say_what_is_used_and_from_where(monkeypatch: pytest.MonkeyPatc
 
 def test_an_error_is_json_where_json_was_asked_for() -> None:
     """And the package itself starts the command line."""
-    command = [sys.executable, "-m", "srcore", "validate", "nothing.tif", "nothing.tif", "--json"]
+    command = [sys.executable, "-m", "srcore", "validate", "nothing.tif", "--lr", "nothing.tif", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     error = json.loads(done.stdout)["error"]
     assert done.returncode == error["exit"] == 2
