@@ -67,7 +67,7 @@ def nightly(
         dataset: Name of the dataset in the catalog; all when left out.
         limit: Scenes to do of each dataset, at most.
         force: Do the scenes that are up to date or in quarantine, too.
-        outdated: Do the scenes that another version of srcore published, too.
+        outdated: Do the scenes that another version of srcore or another champion published, too.
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
@@ -169,7 +169,7 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="This dataset only.")] = None,
     limit: Annotated[int | None, typer.Option(help="Scenes of each dataset, at most.")] = None,
     force: Annotated[bool, typer.Option(help="Scenes that are up to date or in quarantine, too.")] = False,
-    outdated: Annotated[bool, typer.Option(help="Scenes that another version of srcore published, too.")] = False,
+    outdated: Annotated[bool, typer.Option(help="Scenes of another version of srcore or champion, too.")] = False,
 ) -> None:
     """Do every due scene. Exit 0: no new failure, 1: some failed, 2: the catalog cannot be used, 130: interrupted."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask

@@ -38,6 +38,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
     "volume": ("nifti", "report", "quicklook", "trust"),
 }
 """What can be published of a scene of each kind; the first one is the data and always is."""
+Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust"})
 """What is published only where a dataset names it: eight times the work."""
 
@@ -208,6 +209,9 @@ class Dataset(BaseModel):
     days; null: only `srcore audit` does."""
     hr: Annotated[str, AfterValidator(_template)] | None = None
     """Folder or glob with the true HR of the scenes, by the same names: the gain over bicubic is measured with it."""
+    reprocess: Reprocess = "never"
+    """What another champion of `model` makes due again: never, no product; new, those of files of the last 30 days;
+    all of them. What comes, changes, or has no product yet is made by the champion of the day in any case."""
     retrain: Retrain | None = None
     """Training of better models on these scenes; the pairs are those of `hr`, else the scenes themselves, shrunk."""
 

@@ -174,7 +174,7 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many due scenes.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Do also what is up to date or quarantined.")] = False,
     outdated: Annotated[
-        bool, typer.Option("--outdated", help="Do also what another version of srcore published.")
+        bool, typer.Option("--outdated", help="Do also what another version of srcore or another champion published.")
     ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for scenes that another run holds.")] = 3600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -237,7 +237,7 @@ def status(
     dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
     catalog: CatalogOption = None,
     outdated: Annotated[
-        bool, typer.Option("--outdated", help="Only what another version of srcore published.")
+        bool, typer.Option("--outdated", help="Only what another version of srcore or another champion published.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

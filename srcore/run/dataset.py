@@ -17,6 +17,7 @@ from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
 from srcore.run.audit import Audit, Read, audit, load_reads
+from srcore.run.champion import is_made_again, other_champion
 from srcore.run.missing import nothing_found
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt, is_whole
@@ -51,7 +52,7 @@ class SceneState:
     retry: bool = False
     """In quarantine for something that can pass by itself."""
     outdated: bool = False
-    """Published by another version of srcore; up to date all the same, until somebody asks for it."""
+    """Published by another version of srcore or another champion; up to date, until somebody asks for it."""
     ignored: bool = False
     """In quarantine, and somebody said to leave it there."""
     flags: tuple[str, ...] = ()
@@ -115,17 +116,27 @@ def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> Scene
     if read is not None and read.damaged:
         damaged = f"PRODUCT_DAMAGED: {read.damaged}"
     elif receipt is not None and is_whole(job.product, receipt):
-        if not job.is_configuration(receipt.configuration, receipt.format):
+        reprocess, champion = catalog.dataset(dataset).reprocess, other_champion(job, receipt)
+        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):
             reason = "the model or the configuration changed"
         elif not same_sources(receipt.sources, _sources(job)):
             reason = "the source changed"
+        elif champion and is_made_again(reprocess, receipt):
+            reason = f"{champion} (reprocess: {reprocess})"
         else:
-            outdated = receipt.format < FORMAT or receipt.code_version != __version__
-            told = f"{receipt.verdict}; SOURCE_DAMAGED: {read.source}" if read and read.source else receipt.verdict
-            return SceneState(job.scene, "published", job, told, outdated=outdated, flags=receipt.flags)
+            told = f"{receipt.verdict}; {champion}: it stays (reprocess: {reprocess})" if champion else receipt.verdict
+            return _published(job, receipt, told, read)
         return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
     reason = damaged or ("product damaged" if receipt else "")
     return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
+
+
+def _published(job: Job, receipt: Receipt, told: str, read: Read | None) -> SceneState:
+    """Of a product that is up to date."""
+    by_another = receipt.model_digest != job.model.digest or receipt.code_version != __version__
+    told = f"{told}; SOURCE_DAMAGED: {read.source}" if read and read.source else told
+    outdated = by_another or receipt.format < FORMAT
+    return SceneState(job.scene, "published", job, told, outdated=outdated, flags=receipt.flags)
 
 
 def _sources(job: Job) -> tuple[Path, ...]:
@@ -269,8 +280,8 @@ def run_dataset(
 ) -> list[Outcome]:
     """Every due scene of a dataset (or the one named), one after the other.
 
-    `outdated`: those that another version of srcore published count as due, too. What another run holds is waited for
-    at the end, so long in all.
+    `outdated`: those that another version of srcore or another champion published count as due, too. What another run
+    holds is waited for at the end, so long in all.
 
     CatalogError for an unknown dataset or scene; a failing scene is an outcome.
     """
