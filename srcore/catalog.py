@@ -29,7 +29,7 @@ from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MA
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID, check_date
-from srcore.limits import LIMITS, LimitChange
+from srcore.limits import LIMITS, Changes, LimitChange
 from srcore.treatment import Treatment
 
 Output = Literal["cog", "nifti", "stac", "report", "quicklook", "trust"]
@@ -221,6 +221,11 @@ class Dataset(BaseModel):
         return Treatment(
             **{field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
         )
+
+    @property
+    def limits(self) -> Changes:
+        """Its changes of the checks' limits, as plain values."""
+        return {name: change.model_dump(exclude_unset=True) for name, change in self.checks.items()}
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Unpack
@@ -63,7 +63,7 @@ def validate_pair(
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
             truth = stack.enter_context(open_scene(hr)) if hr else None
-            for block in _blocks(_tiles(lr, scale), readers[0], readers[1], progress):
+            for block in blocks_of(_tiles(lr, scale), readers[0], readers[1], progress):
                 suite.add(block, truth.read(block.window_hr) if truth is not None else None)
     except SourceError as error:
         if not any(str(path) in str(error) for path in sr_files):
@@ -149,9 +149,12 @@ def _round(grid: Grid) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in grid.bounds()) + ")"
 
 
-def _blocks(tiles: TilePlan, lr: SceneReader, sr: SceneReader, progress: Progress) -> Iterator[Block]:
+def blocks_of(
+    tiles: TilePlan, lr: SceneReader, sr: SceneReader, progress: Progress, noise: Sequence[float] = ()
+) -> Iterator[Block]:
+    """The blocks of a scene, tile by tile; `noise` of such deviations in DN is taken out of the LR first."""
     for tile in tiles:
-        found = cut(lr, tiles, tile)
+        found = cut(lr, tiles, tile, noise)
         sizes = [w.stop - w.start for w in tile.core]
         here = (slice(None), *(slice(h, h + n) for h, n in zip(tiles.halo, sizes, strict=True)))
         wide = (slice(None), *(slice(0, n + 2 * h) for h, n in zip(tiles.halo, sizes, strict=True)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from srcore.catalog import Dataset
 from srcore.checkpoints import Spec
 from srcore.engine import Engine, choose_precision
-from srcore.memory.arrays import ArrayReader, array_header, joined_tiles, plan_array
+from srcore.memory.arrays import ArrayPlan, ArrayReader, array_header, joined_tiles, plan_array
 from srcore.models import Generator
 from srcore.stages.plan import tile_plan
 from srcore.storage.numbers import nodata_form
@@ -65,9 +65,14 @@ def super_resolved(engine: Engine, lr: Image, treatment: Treatment = PUBLISHED.t
 
     Invalid pixels come back as the nodata number, 0 where there is none. PlanError when the generator does not fit.
     """
+    reader, plan = planned_whole(engine, lr, treatment)
+    return joined_tiles(reader, plan, engine)
+
+
+def planned_whole(engine: Engine, lr: Image, treatment: Treatment) -> tuple[ArrayReader, ArrayPlan]:
+    """An image as a reader, and the plan of its tiles; PlanError when the generator does not fit."""
     header = array_header(lr.values.shape, lr.values.dtype, None)
     bands = tuple(replace(band, nodata=number) for band, number in zip(header.bands, lr.nodata, strict=True))
     header = replace(header, bands=bands, nodata=nodata_form(header.dtype, lr.nodata))
     reader = ArrayReader(lr.values, header, valid=lr.valid)
-    plan = plan_array(reader, tile_plan(engine.spec, header, treatment), treatment, engine.spec)
-    return joined_tiles(reader, plan, engine)
+    return reader, plan_array(reader, tile_plan(engine.spec, header, treatment), treatment, engine.spec)

@@ -91,6 +91,18 @@ class SceneFigures:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """A gate that the last method's product of a scene does not pass."""
+
+    scene: str
+    gate: str
+    told: str
+    """The finding with its figures, in a line."""
+    before: bool = False
+    """True where the gate stops the champion's product of the scene, too: then it is held against neither."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Methods on scenes, the plain one first."""
 
@@ -110,6 +122,8 @@ class Evaluation:
     """Sensor to 'A over B' to the mean difference."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Scene to the reason why it was not looked at."""
+    stops: tuple[Stop, ...] = ()
+    """What VALIDATE would stop of the products of a challenger."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -92,7 +92,7 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene
         tile=None if dataset.tile == "auto" else dataset.tile,
         precision=dataset.precision,
         backend=load_settings().backend,
-        limits={name: change.model_dump(exclude_unset=True) for name, change in dataset.checks.items()},
+        limits=dataset.limits,
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=name,
         outputs=dataset.outputs,

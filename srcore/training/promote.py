@@ -26,6 +26,7 @@ from srcore.training.data.collect import refuse_few
 from srcore.training.data.pairs import load_planes
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import evaluate_candidates, load_candidates, refuse_diverged
+from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
 from srcore.training.round import Round
@@ -55,6 +56,8 @@ class Decision:
     """Which try it was on these places; 0: none was spent."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Scene to the reason why it took no part."""
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    """Scene to the gate that its product by the challenger does not pass, with the figures."""
     code: str = ""
     """Of the failure, where the round ended by one."""
     repeated: bool = False
@@ -117,13 +120,15 @@ def assess(work: Round, progress: Progress) -> Evaluation:
     """
     from srcore.engine import prove
 
-    held = work.folder / "pairs/held"
-    candidates = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
-    refuse_diverged(candidates[1])
-    prove(candidates[1].spec, candidates[1].generator)
+    held, form = work.folder / "pairs/held", form_of(work.entry)
+    champion, challenger = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
+    refuse_diverged(challenger)
+    prove(challenger.spec, challenger.generator)
     lr = held / "lr" if work.entry.hr else None
-    found = evaluate_candidates(candidates, held / "hr", lr, form_of(work.entry), progress)
-    return replace(found, data=f"{work.dataset}: those that are held out")
+    both, truth = (champion, challenger), held / "hr"
+    found = evaluate_candidates(both, truth, lr, form, lambda done, of: progress(done, 2 * of))
+    stopped = stops(both, truth, lr, form, work.entry.limits, lambda done, of: progress(of + done, 2 * of))
+    return replace(found, data=f"{work.dataset}: those that are held out", stops=stopped)
 
 
 def judge(work: Round, evaluation: Evaluation, attempt: int) -> Verdict:
@@ -131,7 +136,12 @@ def judge(work: Round, evaluation: Evaluation, attempt: int) -> Verdict:
     margins = Margins(work.settings.at_least_db, work.settings.at_most_worse_db)
     scenes = compared(evaluation, {pair.scene: pair for pair in work.pairs})
     ratio = speed_ratio(evaluation, read_spec(work.champion.folder), read_spec(work.recipe.output))
-    return decide(scenes, attempt, margins, ratio)
+    return decide(scenes, attempt, margins, ratio, _stopped(evaluation))
+
+
+def _stopped(evaluation: Evaluation) -> dict[str, str]:
+    """Scene to the gate that stops the challenger's product of it, and not the champion's."""
+    return {one.scene: one.told for one in evaluation.stops if not one.before}
 
 
 def conclude(work: Round, evaluation: Evaluation) -> Decision:
@@ -155,6 +165,7 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
         places=verdict.places,
         attempt=verdict.attempt if verdict.judged else 0,
         left_out={**_left_out(work), **evaluation.left_out},
+        stopped=_stopped(evaluation),
     )
     work.page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(work.page, evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode())

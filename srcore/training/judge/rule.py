@@ -103,9 +103,16 @@ def places_needed(attempt: int) -> int:
 
 
 def decide(
-    scenes: Sequence[Compared], attempt: int, margins: Margins | None = None, speed_ratio: float = 1.0
+    scenes: Sequence[Compared],
+    attempt: int,
+    margins: Margins | None = None,
+    speed_ratio: float = 1.0,
+    stopped: Mapping[str, str] | None = None,
 ) -> Verdict:
-    """Whether the challenger is promoted in its dataset's k-th try; `speed_ratio` is its speed over the champion's."""
+    """Whether the challenger is promoted in its dataset's k-th try; `speed_ratio` is its speed over the champion's.
+
+    `stopped`: scene to the gate, with its figures, that keeps its product from being published.
+    """
     margins = margins or Margins()
     gains, needed = place_means(scenes), places_needed(attempt)
     if len(gains) < needed:
@@ -121,6 +128,7 @@ def decide(
         *([] if low > 0 else ["the low end has to be above 0"]),
         *([] if chance <= level else [f"chance gives as much with {chance:.2g}, this try allows {level:.2g}"]),
         *_not_inferior(scenes, margins, speed_ratio),
+        *_not_published(stopped or {}),
     ]
     reason = f"{told}, but {'; '.join(against)}" if against else f"{told}, and nothing is worse than its margin"
     return Verdict(not against, reason, attempt, len(gains), needed, True, mean, low, high, chance, level)
@@ -146,6 +154,15 @@ def _fault(scenes: Sequence[Compared], margins: Margins, speed_ratio: float) -> 
                 return f"the {name} on {one.scene} is no score: {value:g}"
     asked = (margins.gain_db, margins.stratum_db, margins.speed, *margins.worse.values(), speed_ratio)
     return None if all(map(isfinite, asked)) else "a margin or the speed is no number"
+
+
+def _not_published(stopped: Mapping[str, str]) -> list[str]:
+    """One gate on one scene is enough: what VALIDATE stops has no product, however good the mean is."""
+    if not stopped:
+        return []
+    scene, told = min(stopped.items())
+    more = f", and {len(stopped) - 1} more of its products would be" if len(stopped) > 1 else ""
+    return [f"its product of {scene} would be stopped by a gate ({told}){more}"]
 
 
 def _not_inferior(scenes: Sequence[Compared], margins: Margins, speed_ratio: float) -> list[str]:

@@ -1,0 +1,54 @@
+"""VALIDATE's gates on what a challenger would publish of the held-out scenes: better on average is not good enough."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from srcore.checks import Check
+from srcore.engine import Engine
+from srcore.limits import Changes
+from srcore.memory.checked import checked
+from srcore.memory.whole import Form, open_whole
+from srcore.progress import Progress, silent
+from srcore.report.evaluation import Stop
+from srcore.training.judge.compare import Candidate
+from srcore.training.judge.evaluate import image_pair, images_in
+
+log = logging.getLogger(__name__)
+
+
+def stops(
+    candidates: tuple[Candidate, Candidate],
+    data: Path,
+    lr: Path | None,
+    form: Form,
+    changes: Changes,
+    progress: Progress = silent,
+) -> tuple[Stop, ...]:
+    """The gates that the challenger's products of the images below `data` do not pass, scene by scene.
+
+    `candidates`: champion and challenger. `lr`: folder of the measured LR, by name. Where a gate stops the champion's
+    product of the scene, too, that is said: the scene is stopped, and not the challenger.
+    """
+    before, after = (open_whole(one.spec, one.generator, form.precision) for one in candidates)
+    paths = images_in(data, candidates[1].generator.axes)
+    found: list[Stop] = []
+    for index, path in enumerate(paths):
+        found += _of(path, before, after, lambda engine, path=path: _gates(engine, path, lr, data, form, changes))
+        progress(index + 1, len(paths))
+    return tuple(found)
+
+
+def _of(path: Path, before: Engine, after: Engine, gates: Callable[[Engine], Sequence[Check]]) -> Iterator[Stop]:
+    failed = gates(after)
+    known = {check.id for check in gates(before)} if failed else set()
+    for check in failed:
+        log.warning("%s: %s", path.name, check.told)
+        yield Stop(path.name, check.id, check.told, check.id in known)
+
+
+def _gates(engine: Engine, path: Path, lr: Path | None, data: Path, form: Form, changes: Changes) -> Sequence[Check]:
+    pair = image_pair(path, engine, form.treatment, lr, data)
+    return checked(engine, pair.lr, form.treatment, changes, None if lr is None else pair.hr).failed_gates
