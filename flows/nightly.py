@@ -27,6 +27,7 @@ from flows.interrupt import Reached, interruptible
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
+from srcore.run.afterwards import with_afterwards
 from srcore.run.dataset import (
     WAIT_SECONDS,
     Outcome,
@@ -39,7 +40,7 @@ from srcore.run.dataset import (
     run_due,
     scene_states,
 )
-from srcore.run.scene import plain, scene_runner
+from srcore.run.scene import plain, rehearsals, scene_runner
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
     night: Night = []
     for name in load_catalog(catalog).datasets if dataset is None else [dataset]:
         try:
-            # first: what is damaged is due, and made again by this very night
-            outcomes = [*audit_share(load_catalog(catalog), name), *run(name)]
+            with rehearsals(local_workers()) as rehearse:
+                outcomes = with_afterwards(load_catalog(catalog), name, partial(_audited, catalog, name, run), rehearse)
         except SRError as error:
             outcomes = [Outcome("", "failed", error.code, str(error))]
         except Exception as error:  # whatever is wrong with a dataset, the others go on
@@ -95,6 +96,11 @@ def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outc
             outcomes = [Outcome("", "failed", "UNEXPECTED", f"{type(error).__name__}: {error}")]
         night += [(name, outcome) for outcome in outcomes]
     return night
+
+
+def _audited(catalog: Path, dataset: str, run: Callable[[str], list[Outcome]]) -> list[Outcome]:
+    """The audit comes first: what is damaged is due, and made again by this very night."""
+    return [*audit_share(load_catalog(catalog), dataset), *run(dataset)]
 
 
 def _subflows(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:

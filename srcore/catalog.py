@@ -148,6 +148,8 @@ class Retrain(BaseModel):
     """The challenger is promoted when its mean gain in PSNR is more than this, and surely more than nothing."""
     at_most_worse_db: float = Field(default=0.1, ge=0)
     """The most that any sensor or season may lose on average."""
+    shadow: float = Field(default=0.0, ge=0, le=1)
+    """Share of the scenes of a night that @challenger does, too: its figures are kept, nothing of it is published."""
     scenes: int = Field(default=100, ge=4)
     """At most so many scenes are used, the newest."""
 

@@ -11,6 +11,9 @@ STORE/DATASET/index.html                    all products of the dataset, and wha
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/audit.json                    when each product was read again, and what was found
+STORE/DATASET/champions.json                what became of the scenes of each champion
+STORE/DATASET/shadow/SCENE.DIGEST.json      what a challenger would have published of a scene
+STORE/DATASET/.shadow/SCENE/                its work: gone when that is known
 STORE/DATASET/retired/SCENE.WHEN.json       a product that somebody removed: which, who, why
 STORE/DATASET/retrain/split.json            which scenes are held out, for good, with their places and digests
                       tries.json            which challengers they judged, in their order
@@ -249,6 +252,21 @@ class DatasetPaths:
     def audit(self) -> Path:
         """When each product was read again."""
         return self.root / "audit.json"
+
+    @property
+    def champions(self) -> Path:
+        """What became of the scenes of each champion."""
+        return self.root / "champions.json"
+
+    @property
+    def shadows(self) -> Path:
+        """Records of what a challenger would have published."""
+        return self.root / "shadow"
+
+    @property
+    def shadowing(self) -> Path:
+        """Where a challenger does scenes that are not published."""
+        return self.root / ".shadow"
 
     @property
     def retired(self) -> Path:

@@ -184,8 +184,10 @@ def run(
 ) -> None:
     """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
     from flows.progress import bars
+    from srcore.catalog import load_catalog
+    from srcore.run.afterwards import with_afterwards
     from srcore.run.dataset import run_dataset
-    from srcore.run.scene import scene_runner
+    from srcore.run.scene import rehearsals, scene_runner
 
     if dry_run:
         status(dataset, catalog, outdated, as_json)
@@ -197,8 +199,10 @@ def run(
         interruptible() as reached,
         bars(show=not as_json) as call,
         scene_runner(where, reached.watch(call)) as run_one,
+        rehearsals(where) as rehearse,
     ):
-        outcomes = run_dataset(
+        night = partial(
+            run_dataset,
             chosen_catalog(catalog),
             dataset,
             run_one,
@@ -207,6 +211,10 @@ def run(
             force=force,
             outdated=outdated,
             wait_s=wait,
+        )
+        whole = scene is None
+        outcomes = (
+            with_afterwards(load_catalog(chosen_catalog(catalog)), dataset, night, rehearse) if whole else night()
         )
     if as_json:
         print_json([{**asdict(outcome), "receipt": None} for outcome in outcomes])

@@ -17,7 +17,9 @@ from urllib.parse import quote
 
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
+from srcore.storage.archive.champions import read_champions
 from srcore.storage.archive.publish import Receipt, find_receipts
+from srcore.storage.archive.shadows import Shadowed, find_shadows
 from srcore.storage.disk.records import parse_json
 from srcore.storage.disk.store import store_at
 
@@ -84,6 +86,10 @@ class IndexFacts:
     products: Sequence[Product]
     """The newest first."""
     held: Sequence[Held]
+    shadows: Sequence[Shadowed] = ()
+    """What a challenger would have published, the newest first."""
+    proposal: str = ""
+    """That a rollback is worth a look."""
 
 
 def write_index(places: DatasetPaths) -> Path:
@@ -95,11 +101,12 @@ def write_index(places: DatasetPaths) -> Path:
 
 
 def is_stale(places: DatasetPaths) -> bool:
-    """True when a product or a record of the quarantine came or went after the page was written.
+    """True when a product, a record of the quarantine or of a shadow came or went after the page was written.
 
     Each of them comes by a new name in its folder, so the folders' times tell.
     """
-    folders = [*places.products.glob("*/"), *places.root.glob("quarantine/")]
+    told = [*places.root.glob("shadow/"), *places.root.glob(places.champions.name)]
+    folders = [*places.products.glob("*/"), *places.root.glob("quarantine/"), *told]
     changed = max((folder.stat().st_mtime_ns for folder in folders), default=0)
     return changed > (places.index.stat().st_mtime_ns if places.index.exists() else 0)
 
@@ -127,7 +134,8 @@ def read_index(places: DatasetPaths) -> IndexFacts:
     names = [stored.name for stored in records.list()]
     held += [_held(name, records.get(name) or b"", names) for name in names if name.endswith(".json")]
     products.sort(key=lambda product: product.receipt.created, reverse=True)
-    return IndexFacts(places.root.name, products, held)
+    shadows, proposal = find_shadows(places.shadows), read_champions(places.champions).proposal
+    return IndexFacts(places.root.name, products, held, shadows, proposal)
 
 
 def _held(name: str, data: bytes, there: Sequence[str]) -> Held:

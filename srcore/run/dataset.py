@@ -304,7 +304,7 @@ def run_dataset(
         told = run_due(catalog, state if again else look_again(catalog, state), run, force=again)
         outcomes.append((state, told))
     settled = after_others(catalog, outcomes, lambda state: run_due(catalog, state, run), wait_s)
-    _show(DatasetPaths(Path(catalog.store) / dataset))
+    show_page(DatasetPaths(Path(catalog.store) / dataset))
     return settled
 
 
@@ -362,7 +362,7 @@ def empty(catalog: Catalog, dataset: str) -> Outcome:
     return Outcome("", "failed" if error.code == "SOURCE_MISSING" else "note", error.code, str(error))
 
 
-def _show(places: DatasetPaths) -> None:
+def show_page(places: DatasetPaths) -> None:
     """The dataset's page as things stand now: a view, so a run does not fail by it."""
     from srcore.report.index import is_stale, write_index
 

@@ -88,6 +88,23 @@ def run_scene(
     return None
 
 
+def rehearse(job: Job, workers: Workers, start: Callable[[], Workers] | None = None) -> Report:
+    """What VALIDATE says of the product that a job would give: nothing is published, and nothing left.
+
+    Any SRError of a stage; OSError of a failing disk.
+    """
+    with ExitStack() as holding:
+        plan, _ = begin(job, workers.resolved, holding)
+        try:
+            ingested = _ingest(plan, silent)
+            _upscale(plan, start or (lambda: workers), silent)
+            same_or_refuse(plan, ingested)
+            _export(plan, silent)
+            return _validate(plan, silent)
+        finally:
+            clear_scratch(plan.scratch.folder)
+
+
 def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]:
     """Plan a scene for so many worker processes and take its lease, which `holding` gives back.
 
@@ -111,6 +128,18 @@ def same_or_refuse(plan: ScenePlan, ingested: Ingested) -> None:
     """SourceError SOURCE_CHANGED unless the sources are still those that were ingested."""
     if not same_sources(ingested.sources, plan.header.paths):
         raise changed(plan.scene, "during the run")
+
+
+@contextmanager
+def rehearsals(workers: Workers) -> Iterator[Callable[[Job], Report]]:
+    """`rehearse` for several jobs, whose workers are started once, when the first tile needs them."""
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> Workers:
+            return stack.enter_context(cluster(workers))
+
+        yield lambda job: rehearse(job, workers, started)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from srcore.checks import Check
@@ -36,7 +37,7 @@ def stops(
     paths = images_in(data, candidates[1].generator.axes)
     found: list[Stop] = []
     for index, path in enumerate(paths):
-        found += _of(path, before, after, lambda engine, path=path: _gates(engine, path, lr, data, form, changes))
+        found += _of(path, before, after, partial(_gates, path, lr, data, form, changes))
         progress(index + 1, len(paths))
     return tuple(found)
 
@@ -49,6 +50,6 @@ def _of(path: Path, before: Engine, after: Engine, gates: Callable[[Engine], Seq
         yield Stop(path.name, check.id, check.told, check.id in known)
 
 
-def _gates(engine: Engine, path: Path, lr: Path | None, data: Path, form: Form, changes: Changes) -> Sequence[Check]:
+def _gates(path: Path, lr: Path | None, data: Path, form: Form, changes: Changes, engine: Engine) -> Sequence[Check]:
     pair = image_pair(path, engine, form.treatment, lr, data)
     return checked(engine, pair.lr, form.treatment, changes, None if lr is None else pair.hr).failed_gates
