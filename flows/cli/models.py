@@ -1,4 +1,4 @@
-"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain, evaluate."""
+"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain, evaluate; more in `registry`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
+from flows.cli.registry import models_history, models_ui
 from srcore.choices import DEVICES
 
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for `srcore models history`.")]
@@ -35,6 +36,8 @@ VERIFY_CORE_PX = {2: 256, 3: 32}
 """Sides of the timed tiles, by the axes of the generator."""
 
 models_app = typer.Typer(help="Look at the models that are there.", no_args_is_help=True)
+models_app.command("history")(models_history)
+models_app.command("ui")(models_ui)
 
 
 @models_app.command("list")
@@ -114,23 +117,6 @@ def models_rollback(name: str, why: WhyOption = "") -> None:
     from srcore.registry.mlflow_store import open_registry
 
     _print_version(open_registry().rollback(name, who=getuser(), why=why))
-
-
-@models_app.command("history")
-def models_history(name: str, as_json: JsonOption = False) -> None:
-    """Every promotion and rollback of a name: when, from which version to which, by whom and why."""
-    from rich.table import Table
-
-    from srcore.registry.mlflow_store import open_registry
-
-    changes = open_registry().history(name)
-    if as_json:
-        print_json({"name": name, "changes": [asdict(one) for one in changes]})
-        return
-    table = Table("when", "what", "from", "to", "who", "why")
-    for one in changes:
-        table.add_row(one.when, one.what, one.before, one.after, one.who, one.why)
-    out.print(table)
 
 
 def _print_version(version: Version) -> None:

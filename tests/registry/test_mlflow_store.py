@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from flows.cli import main
 from srcore.checkpoints import BUILTIN, Architecture, read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
+from srcore.registry.page import page_command
 from srcore.registry.references import resolve
 from srcore.weights import build, describe, save_checkpoint
 
@@ -231,3 +233,28 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert "tiny version 1: champion" in call("rollback", "tiny", "--why", "seams at night")
     assert json.loads(call("history", "tiny", "--json"))["changes"][1]["why"] == "seams at night"
     assert '"name": "tiny"' in call("show", "tiny@champion")
+
+
+def test_the_page_needs_a_registry_and_the_full_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended() -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["srcore", "models", "ui", "--port", "5999"])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        return exited.value.code, capsys.readouterr().err.splitlines()[-1]
+
+    assert ended()[1].endswith("srcore models import FOLDER makes one [NO_REGISTRY]")
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    if not find_spec("flask"):  # the server's
+        told = "error: the page of the registry needs the full MLflow; found its client alone; pip install"
+        status, line = ended()
+        assert (status, line.startswith(told), line.endswith("'srcore[train,ui]' [NOT_INSTALLED]")) == (1, True, True)
+    monkeypatch.setattr("srcore.registry.page.version", lambda name: "3")
+    started = page_command(5999)
+    assert started[started.index("--host") + 1] == "127.0.0.1"
+    assert started[started.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path}/registry/registry.db"
+    monkeypatch.setenv("SRCORE_REGISTRY", "https://me:secret@models.example:5000")
+    status, line = ended()
+    assert status == 2
+    assert "the registry is a server; found models.example:5000; open its address" in line
