@@ -10,6 +10,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -27,6 +28,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from srcore import dispatch
+from srcore.layout import DatasetPaths
+from srcore.storage.archive.shadows import find_shadows
 
 if TYPE_CHECKING:
     from srcore.report.evaluation import Evaluation
@@ -56,6 +59,8 @@ class StageProgress:
         self.stage, self.key, self.clock = stage, key, clock
         self.artifact: UUID | None = None
         self.shown_at, self.logged_tenth = -UPDATE_SECONDS, -1
+        self.began: tuple[float, int] | None = None
+        """When the first step was told, and which it was: what an earlier run did says nothing of this one's pace."""
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` steps are done."""
@@ -64,9 +69,18 @@ class StageProgress:
             self.logged_tenth = tenth
             get_run_logger().info("%s: %d of %d", self.stage, done, total)
         now = self.clock()
+        self.began = self.began or (now, done)
         if self.key is not None and (done >= total or now - self.shown_at >= UPDATE_SECONDS):
             self.shown_at = now
-            self._show(100.0 * done / max(total, 1), f"{self.stage}: {done} of {total}")
+            self._show(100.0 * done / max(total, 1), f"{self.stage}: {done} of {total}{self._left(now, done, total)}")
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        """', 3 min left': by the pace so far; '' at the ends and before there is one."""
+        since, first = self.began or (now, done)
+        if not first < done < total or now - since < UPDATE_SECONDS:
+            return ""
+        seconds = (now - since) / (done - first) * (total - done)
+        return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
 
     def _show(self, percent: float, description: str) -> None:
         if self.artifact is None:
@@ -141,6 +155,25 @@ def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
         for one in evaluation.scenes
     ]
     show_table(rows, f"held-out scenes of {dataset}", "held-out", dataset)
+    stopped = [asdict(one) for one in evaluation.stops]
+    show_table(stopped, f"gates that stop the challenger's products of {dataset}", "gates", dataset)
+
+
+def show_shadows(places: DatasetPaths) -> None:
+    """What a challenger would have published of a dataset, as a table, the newest first."""
+    rows = [
+        {
+            "scene": one.scene,
+            "challenger": f"{one.name} version {one.challenger}",
+            "champion": one.champion,
+            "would be": one.verdict,
+            "stopped by": "; ".join(one.stopped.values()),
+            "seconds": one.seconds,
+            **{f"{name}, difference": round(value, 4) for name, value in one.differences.items()},
+        }
+        for one in find_shadows(places.shadows)
+    ]
+    show_table(rows, f"in the shadow of {places.root.name}", "shadow", places.root.name)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:

@@ -21,12 +21,13 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_table
+from flows.artifacts import show_shadows, show_table
 from flows.guard import refuse_unserved
 from flows.interrupt import Reached, interruptible
 from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import load_catalog
 from srcore.errors import SRError
+from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
 from srcore.run.dataset import (
     WAIT_SECONDS,
@@ -79,7 +80,17 @@ def nightly(
         return Failed(message=f"{error.code}: {error}")
     rows = [_row(name, outcome) for name, outcome in night]
     show_table(rows, summary(night), "nightly", dataset or "all")
+    _show_shadows(Path(catalog), night)
     return night_state(night)
+
+
+def _show_shadows(catalog: Path, night: Night) -> None:
+    """Of the datasets that have a share for the shadow."""
+    loaded = load_catalog(catalog)
+    for name in dict.fromkeys(name for name, _ in night):
+        entry = loaded.datasets.get(name)
+        if entry is not None and entry.retrain is not None and entry.retrain.shadow:
+            show_shadows(DatasetPaths(Path(loaded.store) / name))
 
 
 def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outcome]]) -> Night:

@@ -1,4 +1,4 @@
-"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain, evaluate; more in `registry`."""
+"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain, evaluate."""
 
 from __future__ import annotations
 

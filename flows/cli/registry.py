@@ -34,8 +34,9 @@ def models_history(name: str, catalog: CatalogOption = None, as_json: JsonOption
     proposals = {one: told for one, places in datasets.items() if (told := read_champions(places.champions).proposal)}
     shadows = {one: found for one, places in datasets.items() if (found := find_shadows(places.shadows))}
     if as_json:
-        told = {one: [asdict(shadowed) for shadowed in found] for one, found in shadows.items()}
-        print_json({"name": name, "changes": [asdict(one) for one in changes], "proposals": proposals, "shadows": told})
+        looks = {one: [asdict(shadowed) for shadowed in found] for one, found in shadows.items()}
+        document = {"name": name, "changes": [asdict(one) for one in changes], "proposals": proposals, "shadows": looks}
+        print_json(document)
         return
     table = Table("when", "what", "from", "to", "who", "why")
     for one in changes:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from srcore.registry.identity import (
     refuse_fresh,
     within,
 )
+from srcore.registry.told import Told, log_run
 from srcore.settings import load_settings
 from srcore.storage.disk.files import sha256_file
 
@@ -201,14 +202,12 @@ class Registry:
         self,
         folder: Path,
         name: str | None = None,
-        metrics: Mapping[str, float] | None = None,
-        facts: Mapping[str, str] | None = None,
-        pages: Mapping[str, str] | None = None,
+        told: Told | None = None,
     ) -> Version:
         """The checkpoint folder as a new version of `name` (default: its own); as the one it is where it is known.
 
-        The first version of a name becomes its champion. `metrics`, `facts` and `pages` (name to text) go to the
-        version's run. CheckpointError when the folder is damaged or the name is no name.
+        The first version of a name becomes its champion. What is `told` goes to the version's run.
+        CheckpointError when the folder is damaged or the name is no name.
         """
         spec = check_folder(folder)
         name = name or spec.name
@@ -225,32 +224,19 @@ class Registry:
         same = next((one for one in known if one.digest == spec.digest), None)
         if same is None:
             with _translated(f"the registry {_shown(self.uri)} does not take a model"):
-                number = self._create(folder, name, spec, metrics or {}, facts or {}, pages or {})
+                number = self._create(folder, name, spec, told or Told())
                 if not known:
                     self.client.set_registered_model_alias(name, CHAMPION, number)
             same = self.find(name, number)
         assert same is not None
         return same
 
-    def _create(
-        self,
-        folder: Path,
-        name: str,
-        spec: Spec,
-        metrics: Mapping[str, float],
-        facts: Mapping[str, str],
-        pages: Mapping[str, str],
-    ) -> str:
+    def _create(self, folder: Path, name: str, spec: Spec, told: Told) -> str:
         """A run with the checkpoint as its artifact, and the version that points at it; gives its number."""
         client = self.client
         run = client.create_run(self._experiment(), run_name=name)
-        facts = {"architecture": spec.architecture.name, "scale": "x".join(map(str, spec.scale)), **facts}
-        for key, text in facts.items():
-            client.log_param(run.info.run_id, key, text[:500])
-        for key, value in metrics.items():
-            client.log_metric(run.info.run_id, re.sub(r"[^A-Za-z0-9_. /-]", "-", key), value)
-        for key, text in pages.items():
-            client.log_text(run.info.run_id, text, key)
+        facts = {"architecture": spec.architecture.name, "scale": "x".join(map(str, spec.scale)), **told.facts}
+        log_run(client, run.info.run_id, replace(told, facts=facts))
         for path in (folder / SPEC, folder / WEIGHTS, folder / "README.md"):
             if path.exists():
                 client.log_artifact(run.info.run_id, str(path), FOLDER)

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import SRError, StoreError
 from srcore.memory.whole import form_of
 from srcore.progress import Progress
 from srcore.registry.mlflow_store import Registry, Version, open_registry
+from srcore.registry.told import Told
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.files import write_atomic
@@ -30,6 +32,10 @@ from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
 from srcore.training.round import Round
+from srcore.training.told import data_text, loss_curves, pictures, recipe_text
+
+if TYPE_CHECKING:
+    from srcore.training.fit.core import State
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +112,17 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
 
 def fit(work: Round, progress: Progress) -> Path:
     """Train the challenger, from where an interrupted run stood; gives its checkpoint folder."""
-    from srcore.training.fit.loop import train  # Lightning takes seconds to import
+    from srcore.training.fit import loop  # Lightning takes seconds to import
+    from srcore.training.fit.verify import write_precision
 
-    folder = train(work.recipe, resume=(work.recipe.output / STATE).exists())
+    def shown(state: State) -> bool:
+        progress(state.step, work.recipe.steps)
+        return False
+
+    loop.fit(work.recipe, resume=(work.recipe.output / STATE).exists(), watch=shown)
+    write_precision(work.recipe.output)  # what `train` does besides is to score, and that is what EVALUATE is for
     progress(work.recipe.steps, work.recipe.steps)
-    return folder
+    return work.recipe.output
 
 
 def assess(work: Round, progress: Progress) -> Evaluation:
@@ -185,13 +197,24 @@ def _tried(work: Round, evaluation: Evaluation, digest: str) -> Verdict:
 
 
 def _register(registry: Registry, work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Version:
-    page = evaluation_page(evaluation, _title(work), _verdict(*verdict))
-    facts = _facts(work, verdict[1])
-    version = registry.register(work.recipe.output, work.name, _metrics(evaluation), facts, {"evaluation.html": page})
+    version = registry.register(work.recipe.output, work.name, _told(work, evaluation, verdict))
     registry.name_challenger(version)
     if verdict[0]:
         registry.promote(work.name, who="retrain", why=f"{work.dataset}: {verdict[1]}")
     return version
+
+
+def _told(work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Told:
+    """What the challenger's run keeps."""
+    named = work.entry.privacy == "public"
+    used = [pair.scene for pair in work.pairs if pair.scene not in _left_out(work)]
+    pages = {
+        "evaluation.html": evaluation_page(evaluation, _title(work), _verdict(*verdict)),
+        "recipe.yaml": recipe_text(work.recipe),
+        "data.json": data_text(work.places.retrained / "split.json", used, named=named),
+    }
+    sample = pictures(work.recipe.output, work.folder / "pairs/held", work.entry)
+    return Told(_metrics(evaluation), _facts(work, verdict[1]), loss_curves(work.recipe.output), pages, sample)
 
 
 def failed(work: Round, error: SRError) -> Decision:
@@ -232,12 +255,16 @@ def _metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _facts(work: Round, reason: str) -> dict[str, str]:
+    held = [pair for pair in work.pairs if pair.held]
+    judges, places = sorted(pair.scene for pair in held), sorted({pair.place for pair in held})
+    if work.entry.privacy == "restricted":  # names may be those of patients
+        judges, places = [f"{len(judges)} scenes"], [str(len(places))]
     return {
         "dataset": work.dataset,
         "started_from": f"{work.champion.reference} {work.champion.digest}",
         "pairs": str(len(work.pairs)),
-        "held_out": ", ".join(p.scene for p in work.pairs if p.held),
-        "places": ", ".join(sorted({p.place for p in work.pairs if p.held})),
+        "held_out": ", ".join(judges),
+        "places": ", ".join(places),
         "steps": str(work.recipe.steps),
         "decision": reason,
         "judged": str(form_of(work.entry)),

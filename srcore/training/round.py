@@ -126,6 +126,7 @@ def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Pa
         "licence": spec.licence,
     }
     told = {key: spec.training[key] for key in ("attribution",) if spec.training.get(key)}
+    told |= {"tensorboard": True}  # the loss curve, for the registry
     return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
 
 

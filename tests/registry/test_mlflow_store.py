@@ -21,6 +21,7 @@ from srcore.errors import CheckpointError, StoreError
 from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
 from srcore.registry.page import page_command
 from srcore.registry.references import resolve
+from srcore.registry.told import Told
 from srcore.weights import build, describe, save_checkpoint
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
@@ -65,7 +66,7 @@ def test_what_nobody_registered_is_refused(tmp_path: Path, reference: str) -> No
 
 def test_versions_aliases_promotion_and_rollback(tmp_path: Path) -> None:
     registry = open_registry(create=True)
-    one = registry.register(checkpoint(tmp_path / "one", 1), metrics={"psnr": 30.5})
+    one = registry.register(checkpoint(tmp_path / "one", 1), told=Told(metrics={"psnr": 30.5}))
     assert (one.version, one.aliases, one.metrics) == ("1", ("champion",), {"psnr": 30.5})
     assert registry.register(tmp_path / "one").version == "1"  # known already
     two = registry.register(checkpoint(tmp_path / "two", 2))
