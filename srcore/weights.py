@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,19 @@ def _sketch(spec: Spec) -> Generator:
     name, params = spec.architecture.name, spec.architecture.params
     if name not in GENERATORS:
         raise CheckpointError(f"unknown architecture in {spec.name}", name, f"use one of {', '.join(GENERATORS)}")
+    known = signature(GENERATORS[name]).parameters
+    if unknown := sorted(set(params) - set(known)):
+        raise CheckpointError(
+            f"architecture {name} of {spec.name} has no param {unknown[0]}", "", f"known are {', '.join(known)}"
+        )
     try:
         with torch.device("meta"):
             sketch = GENERATORS[name](**params)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, AssertionError) as error:
         raise CheckpointError(
-            f"architecture {name} does not take the params of {spec.name}", _first_line(error), "correct them"
+            f"architecture {name} does not take the params of {spec.name}",
+            _first_line(error),
+            f"correct {', '.join(f'{key}: {value!r:.60}' for key, value in params.items())}",
         ) from error
     if (numbers := sum(tensor.numel() for tensor in sketch.state_dict().values())) > MAX_NUMBERS:
         raise CheckpointError(f"{spec.name} is too large", f"{numbers} weights", f"{MAX_NUMBERS} at most")

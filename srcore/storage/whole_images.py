@@ -18,8 +18,10 @@ import numpy.ma as ma
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 
-from srcore.storage.disk.files import store_error
+from srcore.errors import StoreError
+from srcore.storage.disk.files import store_error, write_atomic
 from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.scene import open_scene, read_header
 from srcore.treatment import Treatment
@@ -93,17 +95,17 @@ def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> N
             nibabel.save(nibabel.Nifti1Image(values[0].T, np.eye(4)), path)  # type: ignore[no-untyped-call]
         else:
             _write_raster(path, values, np.asarray(valid.all(axis=0)))
+    except StoreError:
+        raise
     except (RasterioError, OSError) as error:
         raise store_error(path, error) from error
 
 
 def _write_raster(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
     count, height, width = values.shape
-    with warnings.catch_warnings(), gdal_env(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+    with warnings.catch_warnings(), gdal_env(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a training image needs no place on Earth
-        with rasterio.open(
-            path,
-            "w",
+        with memory.open(
             driver="GTiff",
             count=count,
             height=height,
@@ -115,3 +117,5 @@ def _write_raster(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) ->
             target.write(values)
             if not valid.all():
                 target.write_mask(valid)
+        # not by GDAL: on a full disk it leaves a part of the file, and says nothing
+        write_atomic(path, bytes(memory.getbuffer()))

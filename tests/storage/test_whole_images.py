@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -129,3 +131,24 @@ def test_names_of_images() -> None:
     assert is_image(Path("b.nii.gz"))
     assert not is_image(Path("a.tif.aux.xml"))
     assert not is_image(Path("readme.md"))
+
+
+def test_a_disk_that_takes_no_more_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from srcore.errors import StoreError
+from srcore.storage.whole_images import write_bands
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+values = np.random.default_rng(0).integers(0, 999, (1, 96, 96), np.uint16)
+try:
+    write_bands(Path(sys.argv[1]), values, np.ones(values.shape, np.bool_))
+except StoreError as error:
+    print(error)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.tif"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.count("cannot be written") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -131,7 +131,8 @@ def refuse_few(pairs: Sequence[Pair], left_out: Mapping[str, str], members: Mapp
     for wanted, what in ((True, "to judge by"), (False, "to train on")):
         count = sum(pair.held is wanted for pair in pairs)
         if count < LEAST:
-            out = f"; left out: {len(left_out)}, first {next(iter(sorted(left_out.items())))}" if left_out else ""
+            first = [f"{scene}: {why}" for scene, why in sorted(left_out.items())[:1]]
+            out = f"; left out: {len(left_out)}, first {first[0]}" if first else ""
             raise SourceError(
                 f"too few pairs {what}",
                 f"{count} of {len(pairs)}{out}",

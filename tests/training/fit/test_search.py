@@ -62,7 +62,7 @@ def make(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rec
         ({"losses": ["l1", "l3"]}, r"losses = l3 .*losses\.l3"),
         ({"losses": ["l1", "l1"]}, "a value twice"),
         ({"adversarial.weight": [0.1, 0.2]}, "no `adversarial` with keys of its own"),
-        ({"architecture.params.widht": [8, 16]}, "does not take the params"),
+        ({"architecture.params.widht": [8, 16]}, "edsr of .* has no param widht; known are scale, width"),
         ({"architecture.params.blocks": {"low": 0, "high": 2000}}, "too many architectures"),
         ({"architecture.params.scale": [2, 3]}, "mixes scales"),
         ({"architecture.name": ["edsr", "nope"]}, "unknown architecture"),
