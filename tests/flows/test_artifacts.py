@@ -70,6 +70,22 @@ def test_progress_is_shown_at_most_every_two_seconds_and_at_the_end(shown: list[
     assert shown[-1]["description"] == "upscale: 100 of 100"
 
 
+def test_progress_says_how_long_it_will_take(shown: list[dict[str, Any]]) -> None:
+    now = 100.0
+    progress = StageProgress("fit", "retrain-fit-a", clock=lambda: now)
+    for done in (300, 301, 350, 380, 400):  # an earlier run did the first 300 steps
+        progress(done, 400)
+        now += 3.0 * (350 - 300) if done == 301 else 60.0
+    told = [call["description"] for call in shown]
+    assert told == [
+        "fit: 300 of 400",
+        "fit: 301 of 400, 99 min left",
+        "fit: 350 of 400, 4 min left",
+        "fit: 380 of 400, 68 s left",
+        "fit: 400 of 400",
+    ]
+
+
 def test_progress_is_logged_by_tenths(shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
 

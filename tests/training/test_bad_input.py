@@ -1,0 +1,91 @@
+"""What a retraining is given wrongly, by the command line: one line that says what, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from flows.cli import main
+from srcore.training.data.sealed import read_split
+from tests.training.retrain_cases import draw_archive, register_tiny
+
+pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def srcore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line; gives exit status and the last line on stderr."""
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path}/registry/registry.db")
+    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["srcore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), (capsys.readouterr().err.splitlines() or [""])[-1]
+
+    return call
+
+
+def retrain(srcore: Call, catalog: Path) -> tuple[int, str]:
+    return srcore("retrain", "drawn", "--catalog", catalog)
+
+
+def test_no_champion_yet(srcore: Call, tmp_path: Path) -> None:
+    catalog = draw_archive(tmp_path, count=4)
+    assert retrain(srcore, catalog)[1].endswith("srcore models import FOLDER makes one [NO_REGISTRY]")
+    register_tiny(tmp_path)
+    catalog.write_text(catalog.read_text().replace("tiny@", "nobody@"))
+    assert retrain(srcore, catalog) == (
+        2,
+        "error: the registry has no nobody@champion; see `srcore models list` [UNKNOWN_MODEL]",
+    )
+
+
+def test_pairs_of_another_scale(srcore: Call, tmp_path: Path) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8)
+    for path in (tmp_path / "lr").iterdir():
+        with rasterio.open(path) as source:
+            values, profile = source.read()[:, ::2, ::2], source.profile
+        with rasterio.open(path, "w", **{**profile, "width": 24, "height": 24}) as target:
+            target.write(values)
+    status, line = retrain(srcore, catalog)
+    assert status == 2
+    assert "found 0 of 0; left out: 8, first a_0: BAD_PAIR: HR and LR of a_0 do not belong together" in line
+    assert "the model's scale asks for an HR of 48 x 48" in line
+
+
+def test_a_key_that_no_network_has(srcore: Call, tmp_path: Path) -> None:
+    recipe = tmp_path / "net.yaml"
+    text = f"name: t\ndata: {tmp_path}\noutput: {tmp_path}/out\nsources: [{{files: '*.tif', share: 1}}]\nsteps: 2\n"
+    recipe.write_text(f"{text}batch: 2\ncore_px: 16\narchitecture: {{name: edsr, params: {{widht: 8}}}}\n")
+    assert srcore("train", recipe) == (
+        2,
+        "error: architecture edsr of t has no param widht; "
+        "known are scale, width, blocks, bias, bands [BAD_CHECKPOINT]",
+    )
+    recipe.write_text(recipe.read_text().replace("widht: 8", "width: eight"))
+    assert "correct width: 'eight'" in srcore("train", recipe)[1]
+
+
+def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Call, tmp_path: Path) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8, steps=2)
+    draw_archive(tmp_path / "large", count=1, side=640)
+    for part in ("lr", "hr"):
+        (tmp_path / "large" / part / "a_0.tif").replace(tmp_path / part / "a_0.tif")
+    assert retrain(srcore, catalog)[0] == 0
+    split = tmp_path / "archive/drawn/retrain/split.json"
+    before = {scene: one.held for scene, one in read_split(split)[0].items()}
+    for part in ("lr", "hr"):
+        (tmp_path / part / "b_1.tif").rename(tmp_path / part / "renamed.tif")
+    assert retrain(srcore, catalog)[0] == 0
+    after = {scene: one.held for scene, one in read_split(split)[0].items()}
+    assert after == {**{scene: held for scene, held in before.items() if scene != "b_1"}, "renamed": before["b_1"]}
