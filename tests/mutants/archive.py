@@ -225,9 +225,23 @@ ARCHIVE = (
     mutant(
         "a product of another configuration is up to date",
         "run/dataset.py",
-        "        if not job.is_configuration(receipt.configuration, receipt.format):\n",
+        "        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):\n",
         "        if False:\n",
         "faults/test_machine.py",
         "run/test_upgrade.py",
+    ),
+    mutant(
+        "a promotion makes every product due",
+        "run/dataset.py",
+        "        elif champion and is_made_again(reprocess, receipt):\n",
+        "        elif champion:\n",
+        "run/test_reprocess.py",
+    ),
+    mutant(
+        "a scene that a gate stopped before speaks against the next champion",
+        "run/afterwards.py",
+        " and one.scene not in before for one",
+        " for one",
+        "run/test_afterwards.py",
     ),
 )

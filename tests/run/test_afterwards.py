@@ -19,6 +19,7 @@ from srcore.run.afterwards import with_afterwards
 from srcore.run.dataset import Outcome, run_dataset
 from srcore.run.scene import rehearse, run_scene
 from srcore.run.shadow import is_drawn
+from srcore.storage.archive.champions import read_champions
 from srcore.storage.archive.shadows import find_shadows
 from srcore.weights import load_generator, save_checkpoint
 from tests.training.retrain_cases import draw_archive, register_tiny
@@ -136,3 +137,12 @@ def test_a_champion_that_stops_more_is_proposed_to_be_rolled_back(tmp_path: Path
     assert "5 of 5" in notes(again)[0].message, "what is not tried is not counted twice"
     open_registry().rollback("tiny", who="me", why="gates")
     assert [one.result for one in night(tmp_path / "data_catalog.yaml")] == ["published"] * 5
+
+
+def test_what_was_stopped_before_is_no_news_of_the_next_champion(tmp_path: Path) -> None:
+    catalog = archive(tmp_path, 3, "", "{detail.most: {gate: 0.0}}")
+    assert [one.code for one in night(catalog)] == ["GATE_FAILED"] * 3
+    open_registry().promote("tiny", who="me")
+    assert [one.code for one in night(catalog)] == ["GATE_FAILED"] * 3, "another champion tries them again"
+    found = read_champions(tmp_path / "archive/drawn/champions.json")
+    assert [(one.version, one.tried, one.stopped) for one in found.tallies] == [("1", 3, 3)]
