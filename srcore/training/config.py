@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from srcore.checkpoints import Architecture
+from srcore.choices import MAX_BACK_PROJECTION
 from srcore.documents import Document, read_document
 from srcore.errors import CatalogError, SourceError
 from srcore.training.losses import LossName
@@ -218,6 +219,9 @@ class TrainConfig(BaseModel):
     architecture: Architecture
     start_from: str | None = None
     """A built-in name or checkpoint folder: what fits of its weights, name and shape, is where step 0 begins."""
+    back_projection: int = Field(0, ge=0, le=MAX_BACK_PROJECTION)
+    """Steps of it between the generator and the losses: what is trained is then what a run publishes with as many. An
+    LR that optics have blurred is no mean of the true HR, and a generator that knows of the step makes up for it."""
     losses: Mapping[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0}, min_length=1)
     """Weights; their sum is what goes down."""
     adversarial: Adversarial | None = None

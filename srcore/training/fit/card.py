@@ -58,6 +58,8 @@ def _losses(config: TrainConfig) -> str:
     critic = config.adversarial
     if critic is not None:
         names.append(f"{critic.weight:g} x {critic.kind} adversarial with R1 {critic.r1:g}, from step {critic.start}")
+    if config.back_projection:
+        names.append(f"behind {config.back_projection} steps of back-projection, as it is published")
     if config.start_from:
         names.append(f"started from {config.start_from}")
     return ", ".join(names)

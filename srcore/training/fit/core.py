@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from srcore.errors import CheckpointError, TrainingError
 from srcore.models import Generator
+from srcore.models.backprojection import MARGIN_PX, back_project
+from srcore.models.blocks import centre_crop
 from srcore.models.discriminator import Discriminator
 from srcore.training.losses import content_loss
 
@@ -143,6 +145,8 @@ def advance(
     lr = lr.contiguous(memory_format=state.generator.memory_format)
     with torch.autocast(lr.device.type, dtype=precision, enabled=precision != torch.float32):
         sr: Tensor = state.forward(lr)
+    sr = published(state.generator, sr, lr, config.back_projection)
+    hr = within(hr, state.generator.scales, config.back_projection)
     loss = content_loss(config.losses, sr, hr)
     losses = {"loss": loss}
     if state.critic is not None and config.adversarial is not None and state.step >= config.adversarial.start:
@@ -154,6 +158,22 @@ def advance(
     state.average.update_parameters(state.generator)
     state.step += 1
     return values
+
+
+def published(generator: Generator, sr: Tensor, lr: Tensor, steps: int) -> Tensor:
+    """SR after so many steps of back-projection, without the margin that these need: see `within`.
+
+    `sr` (N, B, core x scale, ...), `lr` (N, B, core + 2 halo, ...).
+    """
+    return back_project(sr, centre_crop(lr, generator.halo, generator.axes), None, steps) if steps else sr
+
+
+def within(hr: Tensor, scales: Sequence[int], steps: int) -> Tensor:
+    """The part of hr (N, B, core x scale, ...) that is left of an SR after so many steps of back-projection."""
+    for axis, scale in enumerate(scales, 2):
+        margin = steps * MARGIN_PX * scale
+        hr = hr.narrow(axis, margin, hr.shape[axis] - 2 * margin)
+    return hr
 
 
 def _fooled(critic: Discriminator, sr: Tensor, hr: Tensor, config: TrainConfig) -> Tensor:

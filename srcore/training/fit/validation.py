@@ -1,7 +1,8 @@
 """Validation on patches of other places, the same at every time: which weights are the best, and how they look.
 
-Of the network alone, in its own numbers: what is trained is what is measured, and a patch has no scene around it to be
-normalised by or back-projected to. What is published of it, `srcore.training.judge` says at the end.
+In the network's own numbers, after as many steps of back-projection as the recipe trains with: what is trained is what
+is measured, and a patch has no scene around it to be normalised by. What is published of it, `srcore.training.judge`
+says at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from srcore.errors import SourceError
 from srcore.models import Generator
+from srcore.models.backprojection import MARGIN_PX
 from srcore.models.blocks import centre_crop
 from srcore.storage.whole_images import images_below
 from srcore.training.config import Source, TrainConfig, data_folder
@@ -26,7 +28,7 @@ from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.pairs import load_planes
 from srcore.training.data.places import held_sources
 from srcore.training.data.resize import enlarge
-from srcore.training.fit.core import State
+from srcore.training.fit.core import State, published, within
 from srcore.training.losses import content_loss
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ class Validation:
         self.config, self.geometry = config, geometry
         plain = {"batch": PATCHES, "gain": (1.0, 1.0), "offset": (0.0, 0.0), "seed": 0, "band_shuffle": False}
         planes = _planes(*_files(config, len(geometry.scales)), geometry, bands)
-        self.lr, self.hr = draw_batch(planes, geometry, config.model_copy(update=plain), step=0)
+        self.lr, hr = draw_batch(planes, geometry, config.model_copy(update=plain), step=0)
+        self.hr = within(hr, geometry.scales, config.back_projection)
 
     @property
     def plain(self) -> str:
@@ -78,6 +81,7 @@ class Validation:
             plain = functional.interpolate(plain, sizes, mode="trilinear")
         for axis, scale in enumerate(self.geometry.scales, 2):
             plain = plain.narrow(axis, PLAIN_HALO * scale, self.geometry.core * scale)
+        plain = within(plain, self.geometry.scales, self.config.back_projection)
         ours, theirs = (
             (sr - self.hr).square().flatten(1).mean(1).double().clamp_min(1e-12)
             for sr in (self._restored(generator), plain)
@@ -86,15 +90,16 @@ class Validation:
         return gains
 
     def _restored(self, generator: Generator) -> Tensor:
-        """SR (N, B, core x scale, ...) of all patches."""
+        """SR of all patches, as large as `hr`."""
         device = next(generator.parameters()).device
         lr = centre_crop(self.lr, self.geometry.halo - generator.halo, generator.axes)
         with torch.inference_mode():
-            return torch.cat([generator(part.to(device)).cpu() for part in torch.split(lr, 8)])
+            sr = torch.cat([generator(part.to(device)).cpu() for part in torch.split(lr, 8)])
+        return published(generator, sr, lr, self.config.back_projection)
 
     def _picture(self, sr: Tensor) -> Tensor:
         """(1, Y, X) in 0 to 1: a row a patch, first band, LR enlarged by repetition."""
-        lr = centre_crop(self.lr[:SHOWN, :1], self.geometry.halo)
+        lr = centre_crop(self.lr[:SHOWN, :1], self.geometry.halo + self.config.back_projection * MARGIN_PX)
         shown = [functional.interpolate(lr, sr.shape[2:]), sr[:SHOWN, :1], self.hr[:SHOWN, :1]]
         return torch.cat([torch.cat(list(part), -2) for part in shown], -1).clamp(0, 1)
 
