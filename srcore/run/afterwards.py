@@ -30,10 +30,11 @@ def with_afterwards(
     `rehearse` runs a job up to VALIDATE and publishes nothing. Raises what `night` raises.
     """
     places = DatasetPaths(Path(catalog.store) / dataset)
-    champion, stopped = _champion(catalog, dataset), _stopped(places)
-    outcomes = night()
+    champion = _champion(catalog, dataset)
     if champion is None:
-        return outcomes
+        return night()
+    stopped = _stopped(places)
+    outcomes = night()
     notes = [
         *_counted(places, champion, _champion(catalog, dataset), _news(outcomes, champion, stopped)),
         *shadow(catalog, dataset, outcomes, rehearse),

@@ -14,9 +14,19 @@ from hypothesis import strategies as st
 from prefect.logging import disable_run_logger
 
 from flows import artifacts
-from flows.artifacts import StageProgress, TileFailures, artifact_key, show_quicklook, show_report, show_table
+from flows.artifacts import (
+    StageProgress,
+    TileFailures,
+    artifact_key,
+    show_quicklook,
+    show_report,
+    show_shadows,
+    show_table,
+)
 from srcore import dispatch
 from srcore.errors import SourceError, TileError
+from srcore.layout import DatasetPaths
+from srcore.storage.archive.shadows import Shadowed
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +176,20 @@ def test_failed_tiles_become_rows_also_those_that_a_retry_saved() -> None:
     logging.getLogger("srcore.dispatch").warning("about no tile")
     assert [(row["tile"], row["attempt"]) for row in failures.rows] == [(3, 1), (5, 1)]
     assert failures.rows[0]["error"] == "a tile failed; found a flaky disk"
+
+
+def test_the_shadow_is_a_table_of_differences(shown: list[dict[str, Any]], tmp_path: Path) -> None:
+    places = DatasetPaths(tmp_path / "hills")
+    show_shadows(places)
+    assert shown == [], "nothing was looked at"
+    stopped, when = {"seams.step": "seams.step is 4 x"}, "2026-01-01T00:00:00+00:00"
+    figures = ({"seams.step": 4.0, "consistency.ratio": 0.5}, {"consistency.ratio": -0.25})
+    Shadowed("east", "tiny", "3", "d" * 64, "2", "e" * 64, when, 1.5, "quarantined", stopped, *figures).save(
+        places.shadows
+    )
+    show_shadows(places)
+    [row] = shown[0]["args"][0]
+    assert (row["scene"], row["challenger"], row["champion"]) == ("east", "tiny version 3", "2")
+    assert (row["would be"], row["stopped by"]) == ("quarantined", "seams.step is 4 x")
+    assert row["consistency.ratio, difference"] == -0.25
+    assert shown[0]["key"] == "shadow-hills"
