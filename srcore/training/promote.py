@@ -106,7 +106,7 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
     """SourceError for a pair from which no patch can be drawn."""
     spec, folder = read_spec(work.champion.folder), hr.parent.parent
     geometry = Geometry(work.recipe.core_px, spec.halo[-1], spec.scale)
-    source = Source(files=f"hr/{hr.name}", share=1, lr="lr" if work.entry.hr else None)
+    source = Source(files=f"hr/{hr.name}", share=1, lr="lr" if work.entry.measured else None)
     load_planes(folder, [source], geometry, 1 if spec.bands == "any" else spec.bands)
 
 
@@ -136,7 +136,7 @@ def assess(work: Round, progress: Progress) -> Evaluation:
     champion, challenger = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
     refuse_diverged(challenger)
     prove(challenger.spec, challenger.generator)
-    lr = held / "lr" if work.entry.hr else None
+    lr = held / "lr" if work.entry.measured else None
     both, truth = (champion, challenger), held / "hr"
     found = evaluate_candidates(both, truth, lr, form, lambda done, of: progress(done, 2 * of))
     stopped = stops(both, truth, lr, form, work.entry.limits, lambda done, of: progress(of + done, 2 * of))

@@ -1,6 +1,6 @@
 """Whether an HR and an LR are a pair that can be learned from: accepted, perhaps corrected, or refused. Pure.
 
-    enough clear pixels -> content, saturation -> HR beyond the LR -> where it lies (moved back) -> alike -> gain, offset
+    enough clear pixels -> content, saturation -> HR beyond the LR -> its place (moved back) -> alike -> gain, offset
 
 Every step gives its figures; the first that refuses ends it. What is corrected is said. The limits were set by real
 pairs of Sentinel-2 and Landsat and by planted ones: docs/retraining.md.
@@ -27,9 +27,13 @@ LEAST_CLEAR = 0.5
 """Share of the pixels that nodata and masks leave."""
 MOST_SATURATED = 0.1
 """Share of the HR's or LR's pixels at the greatest number that is there."""
+NEAR_END, HEAPED, FEW_LEVELS = 0.02, 3.0, 32
+"""A sensor is at its end where that number is three times as frequent as those within 2 % of the range below it, and
+there are more levels than in a map or a drawing."""
 LEAST_DETAIL = 0.1
 """Of `detail`: enlarged HR has 0 to 0.05, real HR 0.19 to 0.5, one that is blurred by a pixel 0.05 to 0.11."""
 MOST_SHIFT_LR_PX = 2.0
+"""On an axis."""
 STILL_LR_PX = 0.1
 """A smaller shift is left: moving an HR costs some of its detail, too."""
 MOST_SPREAD_LR_PX = 0.4
@@ -90,7 +94,7 @@ class _State:
 Step: TypeAlias = Callable[[_State], Refusal | None]
 
 
-def check(sample: Sample, rules: Rules = Rules()) -> Verdict:  # noqa: B008  # it is frozen
+def check(sample: Sample, rules: Rules = Rules()) -> Verdict:
     """Accepted or refused, with the figures up to there."""
     state = _State(sample, rules)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -102,6 +106,9 @@ def _clear(state: _State) -> Refusal | None:
     usable = state.sample.usable
     share, sizes = float(usable.mean()), usable.shape[1:]
     state.figures["clear"] = share
+    for part, valid in (("LR", state.sample.lr_valid), ("HR", state.sample.hr_valid)):
+        if not valid.any():
+            return Refusal("NO_CONTENT", f"the {part} is nodata alone")
     if share < LEAST_CLEAR:
         return Refusal("MOSTLY_NODATA", f"{share:.0%} of the pixels are clear in both, {LEAST_CLEAR:.0%} are the least")
     count = int(usable.sum() / len(usable) / (sizes[0] if len(sizes) == 3 else 1))
@@ -118,12 +125,20 @@ def _content(state: _State) -> Refusal | None:
         bands = [band[own] for band, own in zip(values, valid, strict=True)]
         if all(not band.size or np.ptp(band) == 0 for band in bands):
             return Refusal("NO_CONTENT", f"the {part} is one number in every band")
-        share = max(float((band == band.max()).mean()) for band in bands if band.size and np.ptp(band) > 0)
+        share = max(_at_the_end(band) for band in bands if band.size and np.ptp(band) > 0)
         state.figures[f"saturated_{part.lower()}"] = share
         if share > MOST_SATURATED:
             most = f"{MOST_SATURATED:.0%} are the most"
             return Refusal("SATURATED", f"{share:.0%} of the {part}'s pixels are at its greatest number, {most}")
     return None
+
+
+def _at_the_end(values: NDArray[Any]) -> float:
+    """Share of the numbers at the greatest, where they heap up there: not among a few levels, nor on a plain."""
+    top = values == values.max()
+    share, near = float(top.mean()), float((values >= values.max() - NEAR_END * np.ptp(values)).mean())
+    few = share > MOST_SATURATED and len(np.unique(values)) <= FEW_LEVELS
+    return 0.0 if few or share < HEAPED * (near - share) else share
 
 
 def _beyond(state: _State) -> Refusal | None:
@@ -149,7 +164,7 @@ def _placed(state: _State) -> Refusal | None:
     told = f"{found.shift_lr_px[0]:+.2f} rows, {found.shift_lr_px[1]:+.2f} columns of LR px"
     if found.spread_lr_px > MOST_SPREAD_LR_PX:
         return Refusal("SHIFT_VARIES", f"the HR lies {told} beside the LR, and {found.spread_lr_px:.2f} more in places")
-    if np.hypot(*found.shift_lr_px) > MOST_SHIFT_LR_PX:
+    if max(map(abs, found.shift_lr_px)) > MOST_SHIFT_LR_PX + STILL_LR_PX:
         return Refusal("SHIFTED", f"the HR lies {told} beside the LR; {MOST_SHIFT_LR_PX:g} can be corrected")
     if np.hypot(*found.shift_lr_px) > STILL_LR_PX:
         state.sample, shift = _moved_back(one, found)

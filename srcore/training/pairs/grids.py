@@ -1,8 +1,8 @@
 """Nested grids: which LR pixels an HR covers, and where in the HR they begin. Pure.
 
-    LR    |-------0-------|-------1-------|-------2-------|      ratio 2, offset 0.5 HR px (Landsat's 15 m band)
-    HR        |---0---|---1---|---2---|---3---|---4---|          LR pixel 1 begins at 1.5 HR px, and is covered
-                      window of LR: 1..1      first: 1.5
+LR    |-------0-------|-------1-------|-------2-------|      ratio 2, offset 0.5 HR px (Landsat's 15 m band)
+HR        |---0---|---1---|---2---|---3---|---4---|          LR pixel 1 begins at 1.5 HR px, and is covered
+                  window of LR: 1..1      first: 1.5
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Nesting:
 
 
 def nest(lr: Grid, hr: Grid, scale: Sequence[int] | None = None) -> Nesting:
-    """How `hr` lies on `lr`, by their places or, where one has none, by their sizes.
+    """How `hr` lies on `lr`, by their places or, where one has no place or no CRS alone, by their sizes.
 
     `scale`: what the ratio has to be; None: any whole one. GridError BAD_GRID for axes that are turned, NOT_A_MULTIPLE
     for a ratio that is not whole, BAD_PAIR for another than `scale`, DISJOINT without ground in common. Their CRS are
@@ -54,10 +54,8 @@ def nest(lr: Grid, hr: Grid, scale: Sequence[int] | None = None) -> Nesting:
     """
     if len(lr.shape) != len(hr.shape):
         raise GridError("HR and LR are of different kinds", f"{_by(hr.shape)} and {_by(lr.shape)}", "give others")
-    if _nowhere(lr) or _nowhere(hr):
-        found = _by_size(lr, hr, scale)
-    else:
-        found = _by_place(lr, hr)
+    unplaced = _nowhere(lr) or _nowhere(hr) or (lr.crs is None) != (hr.crs is None)
+    found = _by_size(lr, hr, scale) if unplaced else _by_place(lr, hr)
     _refuse_other(found.scale, scale)
     return found
 
@@ -80,7 +78,7 @@ def _by_place(lr: Grid, hr: Grid) -> Nesting:
     axes = list(zip(start, scale, lr.shape, hr.shape, strict=True))
     window = tuple(_covered(float(first), int(s), of_lr, of_hr) for first, s, of_lr, of_hr in axes)
     if any(one.stop <= one.start for one in window):
-        raise GridError("HR and LR show different places", f"{_ends(hr)} and {_ends(lr)}", "give pairs", code="DISJOINT")
+        raise GridError("HR and LR show different places", f"{_ends(hr)}, {_ends(lr)}", "give pairs", code="DISJOINT")
     first = tuple(float(one.start * s + at) for one, (at, s, *_) in zip(window, axes, strict=True))
     nesting = Nesting(tuple(map(int, scale)), window, first)
     return Nesting(nesting.scale, window, first, _notes(nesting, lr, hr))

@@ -79,7 +79,7 @@ def lay(
     """
     whole = [round(one) for one in first]
     if all(abs(one - at) < STILL_HR_PX for one, at in zip(whole, first, strict=True)) and all(
-        0 <= at and at + n <= size for at, n, size in zip(whole, shape, values.shape[1:], strict=True)
+        at >= 0 and at + n <= size for at, n, size in zip(whole, shape, values.shape[1:], strict=True)
     ):
         inside = (slice(None), *(slice(at, at + n) for at, n in zip(whole, shape, strict=True)))
         return values[inside], valid[inside]
