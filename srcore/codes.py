@@ -305,6 +305,10 @@ CODES: dict[str, Code] = {
         "A dataset is private (`privacy: restricted`): nothing is learned from its scenes.",
         "Take pairs of a public dataset.",
     ),
+    "NO_HR": Code(
+        "No HR belongs to a scene: none has its name, or none lies on its ground in its time.",
+        "Add one, or raise `within_days` of `pairs`.",
+    ),
     "TIME_GAP": Code(
         "HR and LR of a pair were taken too many days apart.",
         "Give an HR of the LR's time, or raise `within_days` of `pairs`.",

@@ -93,6 +93,7 @@ def lay_out(catalog: Catalog, dataset: str) -> Round:
     seen = [[pair.scene, pair.held, *map(astuple, pair.stamps)] for pair in found.pairs]
     judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
     told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
+    told += [entry.pairs.model_dump(exclude={"schedule"})] if entry.pairs else []
     settings = entry.retrain.model_dump(exclude={"schedule", "shadow", *([] if entry.retrain.place else ["place"])})
     key = _digest([seen, wish, settings, entry.bands, entry.nodata, *told])
     folder = places.retraining / f"{key}-{champion.digest[:8]}"

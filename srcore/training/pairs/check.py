@@ -94,11 +94,11 @@ class _State:
 Step: TypeAlias = Callable[[_State], Refusal | None]
 
 
-def check(sample: Sample, rules: Rules = Rules()) -> Verdict:
-    """Accepted or refused, with the figures up to there."""
+def check(sample: Sample, rules: Rules = Rules(), steps: Sequence[Step] | None = None) -> Verdict:
+    """Accepted or refused, with the figures up to there; by all steps unless some are given."""
     state = _State(sample, rules)
     with np.errstate(invalid="ignore", divide="ignore"):
-        refusal = next((found for step in STEPS if (found := step(state)) is not None), None)
+        refusal = next((found for step in steps or STEPS if (found := step(state)) is not None), None)
     return Verdict(refusal, dict(state.figures), tuple(state.notes), state.sample)
 
 
@@ -108,14 +108,16 @@ def _clear(state: _State) -> Refusal | None:
     state.figures["clear"] = share
     for part, valid in (("LR", state.sample.lr_valid), ("HR", state.sample.hr_valid)):
         if not valid.any():
-            return Refusal("NO_CONTENT", f"the {part} is nodata alone")
+            return Refusal(code="NO_CONTENT", what=f"the {part} is nodata alone")
     if share < LEAST_CLEAR:
-        return Refusal("MOSTLY_NODATA", f"{share:.0%} of the pixels are clear in both, {LEAST_CLEAR:.0%} are the least")
+        return Refusal(
+            code="MOSTLY_NODATA", what=f"{share:.0%} of the pixels are clear in both, {LEAST_CLEAR:.0%} are the least"
+        )
     count = int(usable.sum() / len(usable) / (sizes[0] if len(sizes) == 3 else 1))
     state.figures["lr_px"] = count
     if count < LEAST_LR_PX or min(sizes[-2:]) < 2 * (2 * REACH_LR_PX + 1):
         found = f"{count} clear LR pixels of {' x '.join(map(str, sizes))}"
-        return Refusal("PAIR_TOO_SMALL", f"{found}, {LEAST_LR_PX} are the least")
+        return Refusal(code="PAIR_TOO_SMALL", what=f"{found}, {LEAST_LR_PX} are the least")
     return None
 
 
@@ -124,12 +126,14 @@ def _content(state: _State) -> Refusal | None:
     for part, values, valid in (("LR", one.lr, one.lr_valid), ("HR", one.hr, one.hr_valid)):
         bands = [band[own] for band, own in zip(values, valid, strict=True)]
         if all(not band.size or np.ptp(band) == 0 for band in bands):
-            return Refusal("NO_CONTENT", f"the {part} is one number in every band")
+            return Refusal(code="NO_CONTENT", what=f"the {part} is one number in every band")
         share = max(_at_the_end(band) for band in bands if band.size and np.ptp(band) > 0)
         state.figures[f"saturated_{part.lower()}"] = share
         if share > MOST_SATURATED:
             most = f"{MOST_SATURATED:.0%} are the most"
-            return Refusal("SATURATED", f"{share:.0%} of the {part}'s pixels are at its greatest number, {most}")
+            return Refusal(
+                code="SATURATED", what=f"{share:.0%} of the {part}'s pixels are at its greatest number, {most}"
+            )
     return None
 
 
@@ -152,7 +156,8 @@ def _beyond(state: _State) -> Refusal | None:
     state.figures["detail"] = most
     if most < LEAST_DETAIL:
         return Refusal(
-            "NO_DETAIL", f"the HR holds nothing beyond its averages: detail {most:.3f}, {LEAST_DETAIL} is the least"
+            code="NO_DETAIL",
+            what=f"the HR holds nothing beyond its averages: detail {most:.3f}, {LEAST_DETAIL} is the least",
         )
     return None
 
@@ -163,9 +168,11 @@ def _placed(state: _State) -> Refusal | None:
     state.figures |= _told(found)
     told = f"{found.shift_lr_px[0]:+.2f} rows, {found.shift_lr_px[1]:+.2f} columns of LR px"
     if found.spread_lr_px > MOST_SPREAD_LR_PX:
-        return Refusal("SHIFT_VARIES", f"the HR lies {told} beside the LR, and {found.spread_lr_px:.2f} more in places")
+        return Refusal(
+            code="SHIFT_VARIES", what=f"the HR lies {told} beside the LR, and {found.spread_lr_px:.2f} more in places"
+        )
     if max(map(abs, found.shift_lr_px)) > MOST_SHIFT_LR_PX + STILL_LR_PX:
-        return Refusal("SHIFTED", f"the HR lies {told} beside the LR; {MOST_SHIFT_LR_PX:g} can be corrected")
+        return Refusal(code="SHIFTED", what=f"the HR lies {told} beside the LR; {MOST_SHIFT_LR_PX:g} can be corrected")
     if np.hypot(*found.shift_lr_px) > STILL_LR_PX:
         state.sample, shift = _moved_back(one, found)
         state.figures |= {"shift_rows": shift[0], "shift_columns": shift[1]}
@@ -200,7 +207,9 @@ def _alike(state: _State) -> Refusal | None:
     if worst >= least:
         return None
     where = "" if state.figures["windows"] else "; no window of the LR is found in the HR"
-    return Refusal("UNLIKE", f"HR averaged to the LR correlates with it by {worst:.3f}, {least} is the least{where}")
+    return Refusal(
+        code="UNLIKE", what=f"HR averaged to the LR correlates with it by {worst:.3f}, {least} is the least{where}"
+    )
 
 
 def _levelled(state: _State) -> Refusal | None:
@@ -214,11 +223,13 @@ def _levelled(state: _State) -> Refusal | None:
         state.notes.append(f"HR fitted to the LR: {told}")
         return None
     if max(off) > 1:
-        return Refusal("OTHER_GAIN", f"{told}; gain within {MOST_GAIN:.0%} of 1, or `fit: true`")
+        return Refusal(code="OTHER_GAIN", what=f"{told}; gain within {MOST_GAIN:.0%} of 1, or `fit: true`")
     return None
 
 
 STEPS: tuple[Step, ...] = (_clear, _content, _beyond, _placed, _alike, _levelled)
+ALONE: tuple[Step, ...] = (_clear, _content, _beyond)
+"""Of an HR whose LR is made of it."""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from srcore.catalog import Dataset
 from srcore.catalog import Pairs as Wishes
+from srcore.checks.blocks import average_down
 from srcore.checks.geometry import crs_name, same_crs
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
-from srcore.storage.header import Header
+from srcore.radiometry import quantise
+from srcore.storage.header import Header, Taken
 from srcore.storage.scene import SceneReader, open_scene
-from srcore.training.pairs.check import Refusal, Rules, check
+from srcore.training.pairs.check import ALONE, Refusal, Rules, check
 from srcore.training.pairs.find import Pair, days_apart, header_of, hr_header_of, taken_of
 from srcore.training.pairs.grids import Nesting, nest
-from srcore.training.pairs.sample import Sample, lay
+from srcore.training.pairs.sample import WHOLE, Sample, lay
 
 Pixels: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values and which of them are valid."""
@@ -45,6 +47,8 @@ class Reading:
     """Of the sample's HR; None where nothing places it."""
     days: float | None
     """Between HR and LR; None where a date is not known."""
+    taken: tuple[str, str]
+    """When LR and HR were taken; '' where nothing says it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Measured:
     figures: Mapping[str, float]
     notes: tuple[str, ...]
     grid: Grid | None
+    taken: tuple[str, str]
 
 
 def measure(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px: int) -> Measured:
@@ -69,7 +74,29 @@ def measure(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px:
     verdict = check(found.sample, Rules(wishes.sensor, wishes.fit))
     figures = {**({} if found.days is None else {"days": found.days}), **verdict.figures}
     notes = (*found.nesting.notes, *verdict.notes)
-    return Measured(verdict.refusal, verdict.sample, figures, notes, found.grid)
+    return Measured(verdict.refusal, verdict.sample, figures, notes, found.grid, found.taken)
+
+
+def measure_alone(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px: int) -> Measured:
+    """The same of a scene that is the HR itself, and that training shrinks: no more than its content is checked.
+
+    Without a `scale` its detail is judged by two.
+    """
+    header = header_of(entry, pair)
+    own = (1,) * (len(header.grid.shape) - len(scale or (2, 2))) + tuple(scale or (2, 2))
+    with open_scene(header) as reader:
+        whole = tuple(slice(0, size // s * s) for size, s in zip(header.grid.shape, own, strict=True))
+        sides = [side_hr_px // s * s for s in own[-2:]]
+        values, valid = reader.read(clear_window(reader, whole, sides))
+    inside = (slice(None), *(slice(0, size // s * s) for size, s in zip(values.shape[1:], own, strict=True)))
+    values, valid = values[inside], valid[inside]
+    lr = quantise(average_down(values, own), values.dtype)
+    lr_valid = average_down(valid, own) > WHOLE
+    verdict = check(Sample(lr, lr_valid, values, valid, own), steps=ALONE)
+    taken = taken_of(header, entry.date)
+    return Measured(
+        verdict.refusal, verdict.sample, verdict.figures, verdict.notes, None, (taken.first if taken else "",) * 2
+    )
 
 
 def read_pair(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px: int) -> Reading:
@@ -81,7 +108,8 @@ def read_pair(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_p
     before = pair.stamps
     lr = header_of(entry, pair)
     hr = hr_header_of(entry, pair, lr)
-    days = _days(entry, pair, lr, hr)
+    taken = taken_of(lr, entry.date), taken_of(hr, pair.hr_entry.date if pair.hr_entry else entry.date)
+    days = _days(entry, pair, taken)
     nesting = _nested(pair, lr, hr, scale)
     sample, window = _cut(lr, hr, nesting, side_hr_px)
     if pair.stamps != before:
@@ -92,12 +120,13 @@ def read_pair(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_p
             code="SOURCE_CHANGED",
         )
     grid = None if lr.lies_by_points or lr.grid.crs is None else _part(lr.grid, window).scaled(nesting.scale)
-    return Reading(sample, nesting, grid, days)
+    first, second = (one.first if one else "" for one in taken)
+    return Reading(sample, nesting, grid, days, (first, second))
 
 
-def _days(entry: Dataset, pair: Pair, lr: Header, hr: Header) -> float | None:
-    wishes, other = entry.pairs or Wishes(), pair.hr_entry.date if pair.hr_entry else entry.date
-    days = days_apart(taken_of(lr, entry.date), taken_of(hr, other))
+def _days(entry: Dataset, pair: Pair, taken: tuple[Taken | None, Taken | None]) -> float | None:
+    wishes = entry.pairs or Wishes()
+    days = days_apart(*taken)
     if days is not None and days > wishes.within_days:
         raise SourceError(
             f"HR and LR of {pair.scene} are of other days",
