@@ -185,7 +185,7 @@ def show_pairs(table: Table, page: Path) -> None:
                 "scene": row.scene,
                 "code": row.code,
                 **row.shown(),
-                "remarks": "; ".join((row.why, *row.notes)).strip("; "),
+                "remarks": row.remarks,
             }
             for row in table.rows
             if row.accepted is accepted

@@ -19,21 +19,25 @@ from prefect.states import Completed, Failed
 from flows.artifacts import StageProgress, artifact_key, show_pairs
 from flows.guard import refuse_unserved
 from flows.upscale import is_unexpected
-from srcore.catalog import load_catalog
+from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
+from srcore.training.pairs.find import refuse_restricted
 
 if TYPE_CHECKING:
     from srcore.training.pairs.table import Table
 
 
 @task(name="collect", task_run_name="collect", persist_result=False, cache_policy=NO_CACHE)
-def _collect(catalog: str, dataset: str, force: bool) -> Table:
+def _collect(catalog: Catalog, dataset: str, force: bool) -> Table | State[Any]:
     # torch and scikit-image take seconds to import: the schedules start without
     from srcore.training.pairs.store import collect_pairs
 
     progress = StageProgress("collect", artifact_key("pairs", "collect", dataset))
-    return collect_pairs(load_catalog(Path(catalog)), dataset, progress, force=force)
+    try:
+        return collect_pairs(catalog, dataset, progress, force=force)
+    except SRError as error:
+        return Failed(message=f"{error.code}: {error}", data=error)
 
 
 @flow(name="collect-pairs", flow_run_name="{dataset}", persist_result=False)
@@ -48,8 +52,11 @@ def collect_pairs(catalog: str, dataset: str, force: bool = False) -> State[Any]
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
         refuse_unserved(catalog)
-        table = _collect(catalog, dataset, force)
-        show_pairs(table, DatasetPaths(Path(load_catalog(Path(catalog)).store) / dataset).pairs_page)
+        loaded = load_catalog(Path(catalog))
+        refuse_restricted(loaded.dataset(dataset), dataset)
+        state: State[Table] = _collect(loaded, dataset, force, return_state=True)  # type: ignore[assignment]
+        table = state.result()
+        show_pairs(table, DatasetPaths(Path(loaded.store) / dataset).pairs_page)
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
     return Completed(message=table.in_words())

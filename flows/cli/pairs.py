@@ -106,4 +106,4 @@ def _draw(found: Found) -> None:
 def _told(row: Row) -> str:
     """Figures, then words."""
     figures = ", ".join(f"{name} {value}" for name, value in row.shown().items())
-    return "; ".join(part for part in (figures, row.why, *row.notes) if part)
+    return "; ".join(part for part in (figures, row.remarks) if part)

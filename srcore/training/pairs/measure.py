@@ -44,7 +44,7 @@ class Reading:
     sample: Sample
     nesting: Nesting
     grid: Grid | None
-    """Of the sample's HR; None where nothing places it."""
+    """Of the sample's LR; None where nothing places it."""
     days: float | None
     """Between HR and LR; None where a date is not known."""
     taken: tuple[str, str]
@@ -61,6 +61,7 @@ class Measured:
     figures: Mapping[str, float]
     notes: tuple[str, ...]
     grid: Grid | None
+    """Of the sample's HR; None where nothing places it."""
     taken: tuple[str, str]
 
 
@@ -74,7 +75,8 @@ def measure(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px:
     verdict = check(found.sample, Rules(wishes.sensor, wishes.fit))
     figures = {**({} if found.days is None else {"days": found.days}), **verdict.figures}
     notes = (*found.nesting.notes, *verdict.notes)
-    return Measured(verdict.refusal, verdict.sample, figures, notes, found.grid, found.taken)
+    grid = None if found.grid is None else _hr_grid(found.grid, verdict.sample)
+    return Measured(verdict.refusal, verdict.sample, figures, notes, grid, found.taken)
 
 
 def measure_alone(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px: int) -> Measured:
@@ -119,7 +121,7 @@ def read_pair(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_p
             "collect it again when it is whole",
             code="SOURCE_CHANGED",
         )
-    grid = None if lr.lies_by_points or lr.grid.crs is None else _part(lr.grid, window).scaled(nesting.scale)
+    grid = None if lr.lies_by_points or lr.grid.crs is None else _part(lr.grid, window)
     first, second = (one.first if one else "" for one in taken)
     return Reading(sample, nesting, grid, days, (first, second))
 
@@ -179,6 +181,11 @@ def _cut(lr: Header, hr: Header, nesting: Nesting, side_hr_px: int) -> tuple[Sam
         values, valid = fine.read(read)
         inside = [at - one.start for at, one in zip(first, read, strict=True)]
         return Sample(*coarse.read(window), *lay(values, valid, inside, sizes), nesting.scale), window
+
+
+def _hr_grid(lr: Grid, sample: Sample) -> Grid:
+    sizes, first = sample.lr.shape[1:], sample.cropped or (0,) * len(sample.scale)
+    return _part(lr, [slice(at, at + n) for at, n in zip(first, sizes, strict=True)]).scaled(sample.scale)
 
 
 def _part(grid: Grid, window: Sequence[slice]) -> Grid:

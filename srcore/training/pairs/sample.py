@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
@@ -30,6 +30,8 @@ class Sample:
     hr: NDArray[Any]
     hr_valid: NDArray[np.bool_]
     scale: tuple[int, ...]
+    cropped: tuple[int, ...] = ()
+    """LR pixels that were taken off the beginning of each axis; (): none."""
 
     def __post_init__(self) -> None:
         wanted = (len(self.lr), *(n * s for n, s in zip(self.lr.shape[1:], self.scale, strict=True)))
@@ -63,11 +65,12 @@ class Sample:
         start = [at + one.start * s for at, one, s in zip(first, keep, scale, strict=True)]
         shape = [(one.stop - one.start) * s for one, s in zip(keep, scale, strict=True)]
         inside = (slice(None), *keep)
-        return Sample(self.lr[inside], self.lr_valid[inside], *lay(self.hr, self.hr_valid, start, shape), scale)
+        fine = lay(self.hr, self.hr_valid, start, shape)
+        return Sample(self.lr[inside], self.lr_valid[inside], *fine, scale, tuple(one.start for one in keep))
 
     def with_hr(self, values: NDArray[Any]) -> Sample:
         """The same with other HR numbers."""
-        return Sample(self.lr, self.lr_valid, values, self.hr_valid, self.scale)
+        return replace(self, hr=values)
 
 
 def lay(

@@ -51,6 +51,11 @@ class Row:
         """True for a pair."""
         return not self.code
 
+    @property
+    def remarks(self) -> str:
+        """Why it was refused, and what was corrected."""
+        return "; ".join(part for part in (self.why, *self.notes) if part)
+
     def shown(self) -> dict[str, str]:
         """Its figures as text, those that it has."""
         return {
