@@ -173,13 +173,15 @@ def _placed(scene: Scene, entry: Dataset) -> _Placed:
 
 
 def _nearest(own: _Placed, candidates: Sequence[_Placed], within_days: float) -> tuple[Scene | None, str]:
-    """The HR nearest in time, of those the one that covers most; and why there is none."""
+    """The HR nearest in time, of those the one that covers most, or the only one; and why there is none."""
     if own.box is None:
         return None, "it has no CRS: no HR can be found by its ground"
     there = [(one, share) for one in candidates if one.box and (share := overlap(own.box, one.box)) >= LEAST_OVERLAP]
     if not there:
         return None, f"none of {len(candidates)} HR scenes lies on its ground"
     known = [(days, -share, one) for one, share in there if (days := days_apart(own.taken, one.taken)) is not None]
+    if not known and len(there) == 1:
+        return there[0][0].scene, ""
     if not known:
         return None, f"{len(there)} HR scenes lie on its ground, and no date says which of them belongs to it"
     days, _, best = min(known, key=lambda row: row[:2])

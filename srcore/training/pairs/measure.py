@@ -74,7 +74,8 @@ def measure(entry: Dataset, pair: Pair, scale: Sequence[int] | None, side_hr_px:
     found = read_pair(entry, pair, scale, side_hr_px)
     verdict = check(found.sample, Rules(wishes.sensor, wishes.fit))
     figures = {**({} if found.days is None else {"days": found.days}), **verdict.figures}
-    notes = (*found.nesting.notes, *verdict.notes)
+    undated = ("no date says that HR and LR are of one time",) * (found.days is None and pair.hr_entry is not None)
+    notes = (*undated, *found.nesting.notes, *verdict.notes)
     grid = None if found.grid is None else _hr_grid(found.grid, verdict.sample)
     return Measured(verdict.refusal, verdict.sample, figures, notes, grid, found.taken)
 

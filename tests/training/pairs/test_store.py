@@ -228,6 +228,12 @@ def test_hr_is_found_in_another_dataset_by_ground_and_time(tmp_path: Path) -> No
     assert rows["a"].figures["ncc"] > 0.98
     assert "days away, 16 are the most" in rows["b"].why
     assert "none of 3 HR scenes lies on its ground" in rows["c"].why
+    assert rows["a"].notes == ()
+    write(tmp_path / "coarse/c.tif", np.repeat(b.lr, 2, 0), 20, corner=(9e5, 4e6), names=("B8A", "B11"))
+    write(tmp_path / "fine/undated.tif", np.concatenate([other, b.hr]), 10, corner=(9e5, 4e6), names=("B02", "B08"))
+    found = {row.scene: row for row in check_pairs(two(tmp_path, bands={"B8A": "B08"}), "coarse", silent).rows}
+    assert found["c"].code == ""
+    assert found["c"].notes[0] == "no date says that HR and LR are of one time"
     later = check_pairs(two(tmp_path, bands={"B8A": "B08"}, within_days=60), "coarse", silent)
     assert codes(later)["b"] == ""
 
