@@ -137,6 +137,32 @@ def test_another_sensor_may_look_less_alike() -> None:
     assert check(one, Rules(sensor="other")).refusal is None
 
 
+def _volume(seed: int, shift_hr_px: tuple[float, float] = (0.0, 0.0), upside_down: bool = False) -> Sample:
+    """(1, z, y, x) of slices of one ground that changes slowly; scale 2 on all axes."""
+    a, b = pair(seed, shift_hr_px=shift_hr_px), pair(seed + 1, shift_hr_px=shift_hr_px)
+    share = np.linspace(0, 1, 16)[:, None, None]
+    hr = a.hr[0] * (1 - share) + b.hr[0] * share
+    lr = hr.reshape(8, 2, 80, 2, 72, 2).mean((1, 3, 5)) if shift_hr_px == (0, 0) else None
+    if lr is None:
+        fine = share.reshape(8, 2, 1, 1).mean(1)
+        lr = a.lr[0] * (1 - fine) + b.lr[0] * fine
+    if upside_down:
+        hr = hr[:, ::-1]
+    lr, hr = (np.rint(one)[None].astype(np.int16) for one in (lr, hr))
+    return Sample(lr, np.ones(lr.shape, bool), hr, np.ones(hr.shape, bool), (2, 2, 2))
+
+
+def test_volumes_are_checked_slice_by_slice() -> None:
+    assert check(_volume(20)).refusal is None
+    moved = check(_volume(20, (2.0, 0.0)))
+    assert moved.refusal is None
+    assert moved.figures["shift_rows"] == pytest.approx(1.0, abs=0.1)
+    assert moved.sample.lr.shape == (1, 8, 79, 72)
+    refusal = check(_volume(20, upside_down=True)).refusal
+    assert refusal is not None
+    assert refusal.code == "UNLIKE"
+
+
 def test_half_of_nodata_hides_no_shift() -> None:
     one = pair(shift_hr_px=(3.0, 0.0), shape=(96, 96))
     valid = one.lr_valid.copy()
