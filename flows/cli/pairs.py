@@ -94,7 +94,7 @@ def _show(found: Found, as_json: bool) -> None:
 def _draw(found: Found) -> None:
     from rich.table import Table
 
-    table = Table("scene", "", "figures")
+    table = Table("scene", "verdict", "figures")
     for row in found.rows:
         table.add_row(row.scene, row.code or "pair", _told(row))
     out.print(table)

@@ -16,7 +16,7 @@ from srcore.radiometry import fill_invalid, quantise
 STILL_HR_PX = 0.02
 """An HR is not resampled for less."""
 SPLINE = 5
-"""Order of the interpolation: cubic would take a tenth of the finest detail with half a pixel."""
+"""Order of the interpolation: moved by half a pixel, an image keeps 87 % of its finest detail, by a cubic one 76 %."""
 WHOLE = 0.999
 """A moved pixel is valid where so much of what it is made of is."""
 
