@@ -31,7 +31,7 @@ NEAR_END, HEAPED, FEW_LEVELS = 0.02, 3.0, 32
 """A sensor is at its end where that number is three times as frequent as those within 2 % of the range below it, and
 there are more levels than in a map or a drawing."""
 LEAST_DETAIL = 0.1
-"""Of `detail`: enlarged HR has 0 to 0.05, real HR 0.19 to 0.5, one that is blurred by a pixel 0.05 to 0.11."""
+"""Of `detail`: enlarged HR has 0 to 0.05, real HR 0.18 to 0.66, one that is blurred by a pixel 0.05 to 0.11."""
 MOST_SHIFT_LR_PX = 2.0
 """On an axis."""
 STILL_LR_PX = 0.1
