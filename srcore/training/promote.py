@@ -64,6 +64,8 @@ class Decision:
     """Scene to the reason why it took no part."""
     stopped: Mapping[str, str] = field(default_factory=dict)
     """Scene to the gate that its product by the challenger does not pass, with the figures."""
+    corrected: Mapping[str, str] = field(default_factory=dict)
+    """Scene to what was moved, fitted, cropped or assumed of its HR before it was learned from, or judged by."""
     code: str = ""
     """Of the failure, where the round ended by one."""
     repeated: bool = False
@@ -89,8 +91,8 @@ def collect(work: Round, progress: Progress) -> int:
         mark_round(work.folder)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         scale, folder = read_spec(work.champion.folder).scale, work.folder / "pairs"
-        left_out = collect_pairs(work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr))
-        write_sealed(done, {"left_out": left_out})
+        found = collect_pairs(work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr))
+        write_sealed(done, asdict(found))
     left_out = _left_out(work)
     used = [pair for pair in work.pairs if pair.scene not in left_out]
     refuse_few(used, left_out)
@@ -238,6 +240,7 @@ def _decision(work: Round, reason: str, champion: str) -> Decision:
         "",
         datetime.now(UTC).isoformat(timespec="seconds"),
         left_out=_left_out(work) if done else work.left_out,
+        corrected=read_sealed(work.folder / "pairs.json").get("corrected", {}) if done else {},
     )
 
 

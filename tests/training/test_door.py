@@ -168,7 +168,7 @@ def retrained_on_its_hr(root: Path, name: str, side: int) -> Outcome:
 def collected(entry: Dataset, folder: Path) -> Outcome:
     """The pairs that a retraining would copy."""
     found = find_pairs(entry, Path("/"), folder / "split.json")
-    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), folder / "pairs", silent)}
+    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), folder / "pairs", silent).left_out}
     if out:
         return "; ".join(f"{scene} is left out: {why}" for scene, why in out.items())
     copies = {path.name: np.ma.getdata(read_bands(path)) for path in sorted((folder / "pairs").rglob("*.tif"))}

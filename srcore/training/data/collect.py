@@ -46,6 +46,16 @@ SEASONS = ("Dec to Feb", "Mar to May", "Jun to Aug", "Sep to Nov")
 
 
 @dataclass(frozen=True)
+class Collected:
+    """What became of the pairs of a round."""
+
+    left_out: Mapping[str, str]
+    """Scene to the reason why it takes no part."""
+    corrected: Mapping[str, str]
+    """Scene to what was moved, fitted, cropped or assumed of its HR."""
+
+
+@dataclass(frozen=True)
 class Found:
     """What a dataset has for a round."""
 
@@ -67,14 +77,7 @@ def find_pairs(entry: Dataset, base: Path, split: Path, other: Dataset | None = 
     sources = find_sources(entry, base, other)
     known, digests = read_split(split)
     pairs = _chosen(sources.pairs, {scene for scene, one in known.items() if one.held}, settings.scenes)
-    if len(pairs) < 2 * LEAST:
-        with_hr = " with an HR" if entry.measured else ""
-        raise SourceError(
-            "too few pairs to retrain on",
-            f"{len(pairs)} scenes{with_hr}",
-            f"{2 * LEAST} are the least: {LEAST} to train on, {LEAST} to judge by",
-            code="TOO_FEW_PAIRS",
-        )
+    _refuse_fewer(entry, len(pairs))
     members, seasons, left_out = _members(entry, settings, pairs, digests.of)
     found = assign(members, known, settings.hold_out)
     left_out |= {**found.left_out, **sources.left_out}
@@ -93,6 +96,18 @@ def find_pairs(entry: Dataset, base: Path, split: Path, other: Dataset | None = 
     for scene, why in sorted(left_out.items()):
         log.warning("%s is left out: %s", scene, why)
     return Found(tuple(sorted(sided, key=lambda pair: pair.scene)), left_out)
+
+
+def _refuse_fewer(entry: Dataset, count: int) -> None:
+    """SourceError TOO_FEW_PAIRS where even all together are too few."""
+    if count < 2 * LEAST:
+        with_hr = " with an HR" if entry.measured else ""
+        raise SourceError(
+            "too few pairs to retrain on",
+            f"{count} scenes{with_hr}",
+            f"{2 * LEAST} are the least: {LEAST} to train on, {LEAST} to judge by",
+            code="TOO_FEW_PAIRS",
+        )
 
 
 def refuse_few(pairs: Sequence[Pair], left_out: Mapping[str, str], members: Mapping[str, Member] | None = None) -> None:
@@ -163,24 +178,27 @@ def collect(
     folder: Path,
     progress: Progress,
     learnable: Callable[[Path], None] = lambda hr: None,
-) -> dict[str, str]:
-    """Write the pairs below `folder`; gives those that were left out, with the reason.
+) -> Collected:
+    """Write the pairs below `folder`; gives those that were left out, with the reason, and what was corrected.
 
     Left out are measured pairs that `pairs.check` refuses, those that hold nothing to learn or to judge by, scenes that
     show what another one shows (who judges comes first), and those to train on for whose written HR `learnable` raises
     SourceError.
     """
     left_out: dict[str, str] = {}
+    corrected: dict[str, str] = {}
     seen: dict[str, NDArray[np.float64]] = {}
     for index, pair in enumerate(sorted(pairs, key=lambda one: not one.held)):
         side, name = folder / ("held" if pair.held else "train"), f"{pair.scene}{archive_ending(entry.kind)}"
         try:
-            for part, (values, valid) in _read(entry, pair, scale).items():
+            parts, notes = _read(entry, pair, scale)
+            for part, (values, valid) in parts.items():
                 refuse_empty(pair.scene, part, values, valid)
                 write_bands(side / part / name, values, valid)
             seen[pair.scene] = _refuse_seen(pair.scene, seen, values, valid)
             if not pair.held:
                 learnable(side / "hr" / name)
+            corrected |= {pair.scene: "; ".join(notes)} if notes else {}
         except (SourceError, GridError) as error:
             left_out[pair.scene] = f"{error.code}: {error}"
             log.warning("%s is left out: %s", pair.scene, error)
@@ -188,23 +206,21 @@ def collect(
             for part in ("lr", "hr"):
                 (side / part / name).unlink(missing_ok=True)
         progress(index + 1, len(pairs))
-    return left_out
+    return Collected(left_out, corrected)
 
 
-def _read(entry: Dataset, pair: Pair, scale: Sequence[int]) -> dict[str, Pixels]:
-    """Values and validity of the window of its LR, where that is measured, and of its HR, as corrected."""
+def _read(entry: Dataset, pair: Pair, scale: Sequence[int]) -> tuple[dict[str, Pixels], tuple[str, ...]]:
+    """Values and validity of the window of its LR, where that is measured, and of its HR, as corrected; and how."""
     if not pair.measured:
         lr = header_of(entry, pair)
         with open_scene(lr) as reader:
             whole = tuple(slice(0, size) for size in lr.grid.shape)
-            return {"hr": reader.read(clear_window(reader, whole, [WINDOW_HR_PX] * 2))}
+            return {"hr": reader.read(clear_window(reader, whole, [WINDOW_HR_PX] * 2))}, ()
     found = measure(entry, pair, scale, WINDOW_HR_PX)
-    for note in found.notes:
-        log.warning("%s: %s", pair.scene, note)
     if found.refusal is not None:
         raise GridError(f"{pair.scene} is no pair", found.refusal.what, "leave it out", code=found.refusal.code)
     one = found.sample
-    return {"lr": (one.lr, one.lr_valid), "hr": (one.hr, one.hr_valid)}
+    return {"lr": (one.lr, one.lr_valid), "hr": (one.hr, one.hr_valid)}, found.notes
 
 
 def _refuse_seen(

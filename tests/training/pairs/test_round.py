@@ -64,7 +64,10 @@ def test_each_wrong_pair_is_left_out_by_its_code_and_stops_nothing(tmp_path: Pat
     write_pair(tmp_path, "small", small, values=small.hr[:, 4:, 4:], crs=None)
     entry = dataset(tmp_path, retrain={"place": "(.*)"})
     found = find_pairs(entry, tmp_path, tmp_path / "split.json")
-    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent)}
+    collected = collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent)
+    out = {**found.left_out, **collected.left_out}
+    assert set(collected.corrected) == {"moved", "small"}
+    assert "moved back by +1.50 rows" in collected.corrected["moved"]
     assert {name: why.partition(":")[0] for name, why in out.items()} == wanted
     kept = {path.stem: path for path in (tmp_path / "pairs").glob("*/hr/*.tif")}
     assert set(kept) == {"moved", "small", *(f"right{index}" for index in range(12))}
@@ -91,7 +94,7 @@ def test_copies_with_a_little_noise_are_one_scene(tmp_path: Path) -> None:
         write_pair(tmp_path, f"copy{index}", one, values=noisy, east=(index + 1) * APART_M)
     entry = dataset(tmp_path)
     found = find_pairs(entry, tmp_path, tmp_path / "split.json")
-    out = collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent)
+    out = collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent).left_out
     assert len(out) == 3
     assert all(why.startswith("DUPLICATE") for why in out.values())
 
