@@ -33,6 +33,7 @@ from srcore.storage.archive.shadows import find_shadows
 
 if TYPE_CHECKING:
     from srcore.report.evaluation import Evaluation
+    from srcore.training.pairs.table import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -174,6 +175,29 @@ def show_shadows(places: DatasetPaths) -> None:
         for one in find_shadows(places.shadows)
     ]
     show_table(rows, f"in the shadow of {places.root.name}", "shadow", places.root.name)
+
+
+def show_pairs(table: Table, page: Path) -> None:
+    """The pairs that were accepted and those that were not, each as a table, and a link to their page."""
+    for name, accepted in (("pairs", True), ("refused", False)):
+        rows = [
+            {
+                "scene": row.scene,
+                "code": row.code,
+                **row.shown(),
+                "remarks": row.remarks,
+            }
+            for row in table.rows
+            if row.accepted is accepted
+        ]
+        show_table(rows, f"{name} of {table.dataset}", name, table.dataset)
+    _tried(
+        create_link_artifact,
+        page.absolute().as_uri(),
+        link_text=f"pairs of {table.dataset}: {page}",
+        key=artifact_key("pairs-page", table.dataset),
+        description="Copy the address into a new tab.",
+    )
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:

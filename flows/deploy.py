@@ -24,6 +24,7 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.nightly import nightly
+from flows.pairs import collect_pairs
 from flows.retrain import retrain
 from flows.upscale import upscale_scene
 from srcore.catalog import Catalog, Dataset
@@ -31,7 +32,7 @@ from srcore.catalog import Catalog, Dataset
 TAG = "srcore"
 """Marks the deployments that are ours to delete when the catalog no longer has them."""
 BY_HAND = "by-hand"
-WHAT = {nightly.name: "every due scene", retrain.name: "a challenger"}
+WHAT = {nightly.name: "every due scene", retrain.name: "a challenger", collect_pairs.name: "pairs of HR and LR"}
 OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
 UNFINISHED = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
@@ -39,14 +40,16 @@ UNFINISHED = FlowRunFilterState(
 
 
 def deployments(path: Path, catalog: Catalog) -> list[RunnerDeployment]:
-    """A `nightly` deployment a dataset, and one of `retrain` where it asks for it, each on its schedule.
+    """A `nightly` deployment a dataset, and one of `collect-pairs` and `retrain` where it asks for them, each on its
+    schedule.
 
     One of `upscale-scene` to start from the form comes last.
     """
     path = path.absolute()
     of_datasets = [_nightly(path, name, dataset) for name, dataset in catalog.datasets.items()]
     retrained = [_retrain(path, name, dataset) for name, dataset in catalog.datasets.items() if dataset.retrain]
-    return [*of_datasets, *retrained, _by_hand(path, catalog)]
+    paired = [_pairs(path, name, dataset) for name, dataset in catalog.datasets.items() if dataset.pairs]
+    return [*of_datasets, *paired, *retrained, _by_hand(path, catalog)]
 
 
 def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
@@ -74,6 +77,19 @@ def _retrain(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
     )
 
 
+def _pairs(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
+    schedule = dataset.pairs.schedule if dataset.pairs else None
+    return RunnerDeployment.from_flow(
+        collect_pairs,
+        name,
+        schedule=Cron(schedule, timezone=dataset.timezone) if schedule else None,
+        parameters={"catalog": str(path), "dataset": name},
+        description=f"Pairs of HR and LR of `{name}`: checked, and kept or refused with their figures.",
+        tags=[TAG, name],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
 def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
     names = ", ".join(f"`{name}`" for name in catalog.datasets)
     return RunnerDeployment.from_flow(
@@ -87,10 +103,10 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
 
 
 def lanes(of: Iterable[RunnerDeployment]) -> list[list[RunnerDeployment]]:
-    """What waits for each other: upscaling, and retraining where there is any; no night waits for a training."""
+    """What waits for each other: upscaling, and what is for training where there is any; no night waits for that."""
     apart: tuple[list[RunnerDeployment], list[RunnerDeployment]] = [], []
     for deployment in of:
-        apart[deployment.flow_name == retrain.name].append(deployment)
+        apart[deployment.flow_name in (retrain.name, collect_pairs.name)].append(deployment)
     return [lane for lane in apart if lane]
 
 

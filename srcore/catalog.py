@@ -22,7 +22,16 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from srcore.checkpoints import CHAMPION
 from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
@@ -154,6 +163,25 @@ class Retrain(BaseModel):
     """At most so many scenes are used, the newest."""
 
 
+class Pairs(BaseModel):
+    """Which HR belongs to a dataset's scenes, and what is asked of a pair of both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    hr: str | None = None
+    """Another dataset of the catalog, whose scenes of the same ground and time are the HR; None: those of `hr`."""
+    within_days: float = Field(default=16, ge=0)
+    """HR and LR were taken at most so many days apart, where both dates are known."""
+    bands: dict[str, str] | None = None
+    """Bands of this dataset to those of the HR that show the same, as {B8A: B08}; None: all, which must be the same."""
+    sensor: Literal["same", "other"] = "same"
+    """Whether one sensor took both: then they have to look alike by 0.9, else by 0.7."""
+    fit: bool = False
+    """The HR's numbers are fitted to the LR's by a gain and an offset; false: a pair that needs it is refused."""
+    schedule: Annotated[str | None, AfterValidator(_cron)] = None
+    """Cron expression of five fields, in the dataset's `timezone`, of collecting; None: only when asked."""
+
+
 class Dataset(BaseModel):
     """One entry of the catalog: scenes of one sort, and what to make of them."""
 
@@ -200,7 +228,7 @@ class Dataset(BaseModel):
     checks: dict[str, LimitChange] = Field(default_factory=dict)
     """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
     privacy: Literal["public", "restricted"] = "public"
-    """restricted: no picture of the scene is made or shown."""
+    """restricted: no picture of the scene is made or shown, and nothing is learned from it."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
     """What is published; everything that the kind has when None, but for the trust map."""
     roots: tuple[Annotated[str, AfterValidator(_absolute)], ...] = ()
@@ -214,8 +242,15 @@ class Dataset(BaseModel):
     reprocess: Reprocess = "never"
     """What another champion of `model` makes due again: never, no product; new, those of files of the last 30 days;
     all of them. What comes, changes, or has no product yet is made by the champion of the day in any case."""
+    pairs: Pairs | None = None
+    """What `srcore pairs` and a retraining take for pairs; None: those of `hr`, of one sensor."""
     retrain: Retrain | None = None
     """Training of better models on these scenes; the pairs are those of `hr`, else the scenes themselves, shrunk."""
+
+    @property
+    def measured(self) -> bool:
+        """True where the HR of its scenes was taken by a sensor; else the scenes themselves are HR, and are shrunk."""
+        return self.hr is not None or (self.pairs is not None and self.pairs.hr is not None)
 
     @property
     def treatment(self) -> Treatment:
@@ -241,6 +276,17 @@ class Dataset(BaseModel):
         unknown = sorted(set(value) - set(LIMITS))
         if unknown:
             raise ValueError(f"no check has limits under {unknown[0]!r}; known are {', '.join(LIMITS)}")
+        return value
+
+    @field_validator("pairs")
+    @classmethod
+    def _check_pairs(cls, value: Pairs | None, info: ValidationInfo) -> Pairs | None:
+        if value is not None and value.hr is not None and info.data.get("hr") is not None:
+            raise ValueError("the HR is either that of `hr` or another dataset; take one out")
+        if value is not None and value.bands is not None:
+            _only_raster("bands", info)
+            if not value.bands:
+                raise ValueError("bands are empty; leave the key out")
         return value
 
     @field_validator("retrain")
@@ -358,6 +404,22 @@ class Catalog(BaseModel):
         if len({name.casefold() for name in names}) < len(names):
             raise ValueError("two datasets differ only in upper and lower case")
         return value
+
+    @model_validator(mode="after")
+    def _check_hr_datasets(self) -> Catalog:
+        for name, entry in self.datasets.items():
+            other = entry.pairs.hr if entry.pairs else None
+            if other is not None and (other == name or other not in self.datasets):
+                known = ", ".join(one for one in self.datasets if one != name)
+                raise ValueError(f"pairs of {name}: hr is {other!r}; another dataset is needed, of {known or 'none'}")
+            if other is not None and self.datasets[other].kind != entry.kind:
+                raise ValueError(f"pairs of {name}: {other} is a {self.datasets[other].kind}, {name} a {entry.kind}")
+        return self
+
+    def hr_of(self, name: str) -> Dataset | None:
+        """The dataset whose scenes are the HR of another's; None where that has none."""
+        pairs = self.dataset(name).pairs
+        return None if pairs is None or pairs.hr is None else self.datasets[pairs.hr]
 
     def dataset(self, name: str) -> Dataset:
         """The entry of that name; CatalogError when there is none."""

@@ -301,6 +301,44 @@ CODES: dict[str, Code] = {
         "Leave it out, by `exclude`.",
     ),
     "BAD_PAIR": Code("HR and LR of a pair do not belong together.", "Correct the pair, or leave it out."),
+    "RESTRICTED": Code(
+        "A dataset is private (`privacy: restricted`): nothing is learned from its scenes.",
+        "Take pairs of a public dataset.",
+    ),
+    "NO_HR": Code(
+        "No HR belongs to a scene: none has its name, or none lies on its ground in its time.",
+        "Add one, or raise `within_days` of `pairs`.",
+    ),
+    "TIME_GAP": Code(
+        "HR and LR of a pair were taken too many days apart.",
+        "Give an HR of the LR's time, or raise `within_days` of `pairs`.",
+    ),
+    "MOSTLY_NODATA": Code(
+        "Of a pair too little is clear in both HR and LR.", "Give scenes with less nodata and fewer clouds."
+    ),
+    "PAIR_TOO_SMALL": Code("HR and LR of a pair have too few pixels in common.", "Give larger scenes."),
+    "SATURATED": Code(
+        "Many pixels of a pair are at the greatest number that there is: the sensor saw no more.", "Leave the pair out."
+    ),
+    "NO_DETAIL": Code(
+        "The HR of a pair holds nothing beyond its LR, as one does that was only enlarged.", "Give a measured HR."
+    ),
+    "SHIFTED": Code(
+        "The HR of a pair lies more than two LR pixels beside its LR.", "Register the two, or correct their origins."
+    ),
+    "SHIFT_VARIES": Code(
+        "The HR of a pair does not lie beside its LR by the same everywhere: no one shift puts it right.",
+        "Look for moved clouds, a repeated row or column, or another projection; else leave the pair out.",
+    ),
+    "UNLIKE": Code(
+        "The HR of a pair, averaged to its LR, does not look like it: another place, time or sensor, or clouds.",
+        "Leave the pair out, or say `sensor: other` in `pairs` where two sensors took it.",
+    ),
+    "OTHER_GAIN": Code(
+        "The numbers of the HR of a pair have another gain or offset than those of its LR.",
+        "Calibrate them, or say `fit: true` in `pairs`.",
+    ),
+    "DUPLICATE": Code("A scene shows what another one shows already.", "Leave one of them out."),
     "TRAINING_FAILED": Code(
         "A training ended without a result: its loss is no number, or no trial came to its end.",
         "Lower the learning rate, or look at the data; the last good state is kept.",

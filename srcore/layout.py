@@ -18,6 +18,8 @@ STORE/DATASET/retired/SCENE.WHEN.json       a product that somebody removed: whi
 STORE/DATASET/retrain/split.json            which scenes are held out, for good, with their places and digests
                       tries.json            which challengers they judged, in their order
                       KEY.json, KEY.html    what became of a challenger, and its evaluation
+STORE/DATASET/pairs/pairs.json, pairs.html  which scenes are pairs of HR and LR, and why the others are none
+                   SCENE/                   pair.zarr, pair.json: an accepted pair and where it comes from
 STORE/DATASET/.retrain/KEY/                 pairs/, challenger/: gone when that is decided
 STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
@@ -272,6 +274,16 @@ class DatasetPaths:
     def retired(self) -> Path:
         """Records of products that were removed."""
         return self.root / "retired"
+
+    @property
+    def pairs(self) -> Path:
+        """A folder a pair that can be learned from."""
+        return self.root / "pairs"
+
+    @property
+    def pairs_page(self) -> Path:
+        """Which scenes are pairs, for people."""
+        return self.pairs / "pairs.html"
 
     @property
     def retrained(self) -> Path:

@@ -13,6 +13,7 @@ from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app
 from flows.cli.explain import explain
 from flows.cli.options import out, print_json
+from flows.cli.pairs import pairs_app
 from flows.cli.products import audit, products_app
 from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
@@ -35,6 +36,7 @@ app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(products_app, name="products")
+app.add_typer(pairs_app, name="pairs")
 COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.upscale,
     scenes.run,

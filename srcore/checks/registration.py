@@ -95,13 +95,24 @@ def _shift(patch: Patch, band: int, bands: Sequence[BandSpread]) -> tuple[float,
     size = float(np.abs(theirs - theirs.mean()).max())
     if not 0 < size < np.inf or texture_of(theirs) < LEAST_TEXTURE * bands[patch.bands[band]].resolution:
         return None
-    ours, theirs = (ours - ours.mean()) / size, (theirs - theirs.mean()) / size
+    found = beside((ours - ours.mean()) / size, (theirs - theirs.mean()) / size)
+    return None if found is None else (found[0] * patch.scale[0], found[1] * patch.scale[1])
+
+
+def beside(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, float] | None:
+    """Rows and columns that one window (y, x) of mean 0 lies beside another of its shape, in their pixels, to 1/100.
+
+    None where they correlate too little to say.
+    """
     length = np.sqrt((ours**2).sum() * (theirs**2).sum())
     if not (ours * theirs).sum() >= LEAST_LIKENESS * length > 0:
         return None
     ours, theirs = (ndimage.gaussian_filter(one, SOFTER_PX, mode="nearest") for one in (ours, theirs))
-    window = np.hanning(len(ours) + 2)[1:-1]
+    rows, columns = (np.hanning(size + 2)[1:-1] for size in ours.shape)
     shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
-        theirs * window[:, None] * window, ours * window[:, None] * window, upsample_factor=UPSAMPLE, normalization=None
+        theirs * rows[:, None] * columns,
+        ours * rows[:, None] * columns,
+        upsample_factor=UPSAMPLE,
+        normalization=None,
     )[0]
-    return float(-shift[0]) * patch.scale[0], float(-shift[1]) * patch.scale[1]
+    return float(-shift[0]), float(-shift[1])

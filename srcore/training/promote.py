@@ -64,6 +64,8 @@ class Decision:
     """Scene to the reason why it took no part."""
     stopped: Mapping[str, str] = field(default_factory=dict)
     """Scene to the gate that its product by the challenger does not pass, with the figures."""
+    corrected: Mapping[str, str] = field(default_factory=dict)
+    """Scene to what was moved, fitted, cropped or assumed of its HR before it was learned from, or judged by."""
     code: str = ""
     """Of the failure, where the round ended by one."""
     repeated: bool = False
@@ -89,8 +91,8 @@ def collect(work: Round, progress: Progress) -> int:
         mark_round(work.folder)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         scale, folder = read_spec(work.champion.folder).scale, work.folder / "pairs"
-        left_out = collect_pairs(work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr))
-        write_sealed(done, {"left_out": left_out})
+        found = collect_pairs(work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr))
+        write_sealed(done, asdict(found))
     left_out = _left_out(work)
     used = [pair for pair in work.pairs if pair.scene not in left_out]
     refuse_few(used, left_out)
@@ -106,7 +108,7 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
     """SourceError for a pair from which no patch can be drawn."""
     spec, folder = read_spec(work.champion.folder), hr.parent.parent
     geometry = Geometry(work.recipe.core_px, spec.halo[-1], spec.scale)
-    source = Source(files=f"hr/{hr.name}", share=1, lr="lr" if work.entry.hr else None)
+    source = Source(files=f"hr/{hr.name}", share=1, lr="lr" if work.entry.measured else None)
     load_planes(folder, [source], geometry, 1 if spec.bands == "any" else spec.bands)
 
 
@@ -136,7 +138,7 @@ def assess(work: Round, progress: Progress) -> Evaluation:
     champion, challenger = load_candidates({CHAMPION: work.champion.folder, CHALLENGER: work.recipe.output})
     refuse_diverged(challenger)
     prove(challenger.spec, challenger.generator)
-    lr = held / "lr" if work.entry.hr else None
+    lr = held / "lr" if work.entry.measured else None
     both, truth = (champion, challenger), held / "hr"
     found = evaluate_candidates(both, truth, lr, form, lambda done, of: progress(done, 2 * of))
     stopped = stops(both, truth, lr, form, work.entry.limits, lambda done, of: progress(of + done, 2 * of))
@@ -238,6 +240,7 @@ def _decision(work: Round, reason: str, champion: str) -> Decision:
         "",
         datetime.now(UTC).isoformat(timespec="seconds"),
         left_out=_left_out(work) if done else work.left_out,
+        corrected=read_sealed(work.folder / "pairs.json").get("corrected", {}) if done else {},
     )
 
 

@@ -16,7 +16,8 @@ from srcore.layout import DatasetPaths
 from srcore.registry.mlflow_store import refuse_unready
 from srcore.registry.references import Model, resolve
 from srcore.training.config import TrainConfig, parse_config, recipe_document
-from srcore.training.data.collect import Pair, find_pairs
+from srcore.training.data.collect import find_pairs
+from srcore.training.pairs.find import Pair
 
 FINE_TUNING: Mapping[str, Any] = {
     "steps": 400,
@@ -87,11 +88,12 @@ def lay_out(catalog: Catalog, dataset: str) -> Round:
     places = DatasetPaths(Path(catalog.store) / dataset)
     refuse_unready()
     champion = resolve(entry.model)
-    found = find_pairs(entry, catalog.base, places.retrained / "split.json")
+    found = find_pairs(entry, catalog.base, places.retrained / "split.json", catalog.hr_of(dataset))
     wish = _wish(entry.retrain)
     seen = [[pair.scene, pair.held, *map(astuple, pair.stamps)] for pair in found.pairs]
     judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
     told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
+    told += [entry.pairs.model_dump(exclude={"schedule"})] if entry.pairs else []
     settings = entry.retrain.model_dump(exclude={"schedule", "shadow", *([] if entry.retrain.place else ["place"])})
     key = _digest([seen, wish, settings, entry.bands, entry.nodata, *told])
     folder = places.retraining / f"{key}-{champion.digest[:8]}"
@@ -115,7 +117,7 @@ def _wish(settings: Retrain) -> dict[str, Any]:
 
 def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Path) -> TrainConfig:
     spec = read_spec(champion.folder)
-    source = {"files": "hr/*", "share": 1, "lr": "lr" if entry.hr else None}
+    source = {"files": "hr/*", "share": 1, "lr": "lr" if entry.measured else None}
     given = {
         "name": champion.reference.partition("@")[0],
         "data": str(folder / "pairs/train"),

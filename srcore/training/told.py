@@ -67,7 +67,7 @@ def pictures(model: Path, held: Path, entry: Dataset) -> Mapping[str, bytes]:
     form, engine = form_of(entry), open_whole(*load_generator(model), entry.precision)
     found = {}
     for path in images_in(held / "hr", engine.generator.axes)[:PICTURES]:
-        pair = image_pair(path, engine, form.treatment, held / "lr" if entry.hr else None, held / "hr")
+        pair = image_pair(path, engine, form.treatment, held / "lr" if entry.measured else None, held / "hr")
         sr, lr = restored(engine, pair.lr, form.treatment), pair.lr
         colours = [""] * len(lr.values)
         found[f"{path.name.partition('.')[0]}.png"] = readme_picture(

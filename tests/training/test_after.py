@@ -17,6 +17,7 @@ from srcore.catalog import load_catalog
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers
 from srcore.engine import choose_precision
+from srcore.errors import SourceError
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import resolve
 from srcore.run.afterwards import with_afterwards
@@ -24,6 +25,7 @@ from srcore.run.dataset import Outcome, run_dataset, scene_states
 from srcore.run.scene import rehearse, run_scene
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.files import sha256_file
+from srcore.training.told import pictures
 from tests.training.retrain_cases import draw_archive, register_tiny
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
@@ -121,14 +123,22 @@ def _check_run(folder: Path) -> None:
 
 
 def test_a_gate_that_the_challengers_products_do_not_pass_keeps_it_out(archive: Callable[..., Path]) -> None:
-    catalog = archive("    checks: {detail.most: {gate: 1.8}}\n    privacy: restricted\n", count=20)
+    catalog = archive("    checks: {detail.most: {gate: 1.8}}\n", count=20)
     decision = retrain_dataset(catalog, "drawn")
     assert not decision.promoted
     scene, told = min(decision.stopped.items())
     assert told.startswith("detail.most is ")
     assert f"but its product of {scene} would be stopped by a gate ({told})" in decision.reason
     assert f"Not published: {scene}, gate {told}" in Path(decision.page).read_text()
-    registry = open_registry()
-    run = registry.client.search_model_versions("name = 'tiny'")[0].run_id
-    assert registry.client.list_artifacts(run, "pictures") == [], "a restricted dataset shows none"
-    assert registry.client.get_run(run).data.params["held_out"] == "10 scenes"
+
+
+def test_nothing_of_a_restricted_dataset_reaches_a_model_or_the_registry(
+    archive: Callable[..., Path], tmp_path: Path
+) -> None:
+    catalog = archive("    privacy: restricted\n", count=8)
+    with pytest.raises(SourceError) as refused:
+        retrain_dataset(catalog, "drawn")
+    assert refused.value.code == "RESTRICTED"
+    assert [one.version for one in open_registry().versions("tiny")] == ["1"]
+    entry = load_catalog(catalog).dataset("drawn")
+    assert pictures(tmp_path / "tiny", tmp_path, entry) == {}, "and no picture of it could be drawn"

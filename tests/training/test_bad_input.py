@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
+from affine import Affine
 
 from flows.cli import main
 from srcore.training.data.sealed import read_split
@@ -54,12 +55,13 @@ def test_pairs_of_another_scale(srcore: Call, tmp_path: Path) -> None:
     for path in (tmp_path / "lr").iterdir():
         with rasterio.open(path) as source:
             values, profile = source.read()[:, ::2, ::2], source.profile
+            profile["transform"] = source.transform @ Affine.scale(2)
         with rasterio.open(path, "w", **{**profile, "width": 24, "height": 24}) as target:
             target.write(values)
     status, line = retrain(srcore, catalog)
     assert status == 2
-    assert "found 0 of 0; left out: 8, first a_0: BAD_PAIR: HR and LR of a_0 do not belong together" in line
-    assert "the model's scale asks for an HR of 48 x 48" in line
+    assert "found 0 of 0; left out: 8, first a_0: BAD_PAIR: HR and LR do not belong together" in line
+    assert "a ratio of 4 x 4; the model's scale asks for 2 x 2" in line
 
 
 def test_a_key_that_no_network_has(srcore: Call, tmp_path: Path) -> None:

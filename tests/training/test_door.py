@@ -37,6 +37,7 @@ from srcore.training.fit.loop import prepare
 from srcore.training.fit.validation import Validation
 from srcore.training.judge.calibrate import calibrate
 from srcore.training.judge.compare import evaluate_candidates, load_candidates
+from srcore.training.pairs.measure import read_pair
 from srcore.weights import build, save_checkpoint
 from tests.storage.raster import canary as files
 from tests.storage.raster.canary import HARMLESS, PROXIES, SIDE_PX, Canary, listening, texture, write
@@ -132,12 +133,12 @@ def calibrated_on(root: Path, _name: str, _side: int) -> Outcome:
     return calibrate(tiny(root.parent), root).model_dump()
 
 
-def write_elsewhere(path: Path, values: np.ndarray) -> None:
+def write_elsewhere(path: Path, values: np.ndarray, gsd: float = 10) -> None:
     """Each letter at a place of its own, with pixels of its own."""
     index = ord(path.stem) - ord("a")
     write(path, np.roll(values, index, 1))
     with gdal_env(), rasterio.open(path, "r+") as dataset:
-        dataset.transform = from_origin(300000 + 50000 * index, 5000000, 10, 10)
+        dataset.transform = from_origin(300000 + 50000 * index, 5000000, gsd, gsd)
 
 
 def retrained_on(root: Path, name: str, _side: int) -> Outcome:
@@ -150,19 +151,24 @@ def retrained_on(root: Path, name: str, _side: int) -> Outcome:
 def retrained_on_its_hr(root: Path, name: str, side: int) -> Outcome:
     lr = root.parent / "lr"
     lr.mkdir()
-    write(lr / f"{Path(name).stem}.tif", texture(HARMLESS, side // 2))
+    write(lr / f"{Path(name).stem}.tif", texture(HARMLESS, side // 2), gsd=20)
     for letter in "bcde":
         write_elsewhere(root / f"{letter}.tif", texture(HARMLESS))
-        write_elsewhere(lr / f"{letter}.tif", texture(HARMLESS, SIDE_PX // 2))
+        write_elsewhere(lr / f"{letter}.tif", texture(HARMLESS, SIDE_PX // 2), gsd=20)
     hr = f"{root}/**/*.[tj][ip][f2]"
     entry = Dataset(kind="raster", source=f"{lr}/*.tif", hr=hr, model="srcore-x2@champion", retrain={})
-    return collected(entry, root.parent)
+    found = find_pairs(entry, Path("/"), root.parent / "split.json")
+    if found.left_out:
+        return "; ".join(f"{scene} is left out: {why}" for scene, why in found.left_out.items())
+    read = {pair.scene: read_pair(entry, pair, (2, 2), SIDE_PX * 2).sample for pair in found.pairs}  # noise is no pair
+    assert all({*np.unique(one.hr), *np.unique(one.lr)} <= HARMLESS for one in read.values())
+    return {scene: float(one.hr.sum()) for scene, one in read.items()}
 
 
 def collected(entry: Dataset, folder: Path) -> Outcome:
     """The pairs that a retraining would copy."""
     found = find_pairs(entry, Path("/"), folder / "split.json")
-    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), folder / "pairs", silent)}
+    out = {**found.left_out, **collect(entry, found.pairs, (2, 2), folder / "pairs", silent).left_out}
     if out:
         return "; ".join(f"{scene} is left out: {why}" for scene, why in out.items())
     copies = {path.name: np.ma.getdata(read_bands(path)) for path in sorted((folder / "pairs").rglob("*.tif"))}

@@ -26,10 +26,10 @@ from srcore.run.dataset import scene_states
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.training import promote
-from srcore.training.data.collect import Pair
 from srcore.training.judge.compare import summarised
 from srcore.training.judge.rule import decide
 from srcore.training.judge.scores import compared, speed_ratio
+from srcore.training.pairs.find import Pair
 from srcore.training.round import Round, lay_out
 from srcore.weights import load_generator, save_checkpoint
 from tests.training.retrain_cases import draw_archive, register_tiny
@@ -170,7 +170,7 @@ def test_the_rule_on_an_evaluation(gains: dict[str, list[float]], promoted: bool
     ]
     methods = [Method("bicubic"), Method("champion", "x"), Method("challenger", "y")]
     pairs = {
-        one.scene[:-4]: Pair(one.scene[:-4], (), None, (), None, (), True, f"around {one.scene[:-4]}") for one in scenes
+        one.scene[:-4]: Pair(one.scene[:-4], (), (), (), None, (), True, f"around {one.scene[:-4]}") for one in scenes
     }
     found = decide(compared(summarised(("", "", ""), methods, scenes), pairs), 1)
     assert (found.promoted, why in found.reason) == (promoted, True), found
@@ -228,7 +228,7 @@ def test_one_bad_pair_stops_nothing(
     shutil.rmtree(tmp_path / "archive")
     short, large, flat, empty = trained[:4]
     bad: dict[str, tuple[np.ndarray, dict[str, object]]] = {
-        short: (np.zeros((1, 100, 96), np.uint16), {}),
+        short: (np.zeros((1, 110, 96), np.uint16), {}),
         large: (np.zeros((1, 192, 192), np.uint16), {}),
         flat: (np.full((1, 96, 96), 7, np.uint16), {}),
         empty: (np.zeros((1, 96, 96), np.uint16), {"nodata": 0}),
@@ -241,10 +241,10 @@ def test_one_bad_pair_stops_nothing(
     decision = retrain_dataset(catalog, "drawn")
     assert decision.code == "", decision.reason
     told = decision.left_out
-    assert "HR and LR of " in told[short]
-    assert "the model's scale asks for an HR of 96 x 96" in told[large]
-    assert "one number in every band" in told[flat]
-    assert "nodata alone" in told[empty]
+    assert told[short].startswith("NOT_A_MULTIPLE")
+    assert "the model's scale asks for 2 x 2" in told[large]
+    assert "the HR is one number in every band" in told[flat]
+    assert "the HR is nodata alone" in told[empty]
     assert told[trained[4]].startswith("NOT_SUPPORTED")
     assert len(told) >= 5
 

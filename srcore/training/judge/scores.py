@@ -8,8 +8,8 @@ from math import isfinite
 
 from srcore.checkpoints import CHALLENGER, CHAMPION, Spec
 from srcore.report.evaluation import Evaluation, SceneFigures
-from srcore.training.data.collect import Pair
 from srcore.training.judge.rule import Compared, Margins
+from srcore.training.pairs.find import Pair
 
 _SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$")
 

@@ -1,0 +1,62 @@
+"""The flow `collect-pairs`: pairs of HR and LR of a dataset, each checked and kept, or refused with its figures.
+
+    srcore pairs collect DATASET
+
+With PREFECT_API_URL set the run shows on that server; without, the same work is done with no server at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.artifacts import StageProgress, artifact_key, show_pairs
+from flows.guard import refuse_unserved
+from flows.upscale import is_unexpected
+from srcore.catalog import Catalog, load_catalog
+from srcore.errors import SRError
+from srcore.layout import DatasetPaths
+from srcore.training.pairs.find import refuse_restricted
+
+if TYPE_CHECKING:
+    from srcore.training.pairs.table import Table
+
+
+@task(name="collect", task_run_name="collect", persist_result=False, cache_policy=NO_CACHE)
+def _collect(catalog: Catalog, dataset: str, force: bool) -> Table | State[Any]:
+    # torch and scikit-image take seconds to import: the schedules start without
+    from srcore.training.pairs.store import collect_pairs
+
+    progress = StageProgress("collect", artifact_key("pairs", "collect", dataset))
+    try:
+        return collect_pairs(catalog, dataset, progress, force=force)
+    except SRError as error:
+        return Failed(message=f"{error.code}: {error}", data=error)
+
+
+@flow(name="collect-pairs", flow_run_name="{dataset}", persist_result=False)
+def collect_pairs(catalog: str, dataset: str, force: bool = False) -> State[Any]:
+    """Check the pairs of HR and LR of a dataset, keep the good ones, and say why the others are none.
+
+    Args:
+        catalog: Path of the catalog on the machine that runs the flow.
+        dataset: Name of the dataset in the catalog.
+        force: Check those again that were checked before.
+    """
+    logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
+    try:
+        refuse_unserved(catalog)
+        loaded = load_catalog(Path(catalog))
+        refuse_restricted(loaded.dataset(dataset), dataset)
+        state: State[Table] = _collect(loaded, dataset, force, return_state=True)  # type: ignore[assignment]
+        table = state.result()
+        show_pairs(table, DatasetPaths(Path(loaded.store) / dataset).pairs_page)
+    except SRError as error:
+        return Failed(message=f"{error.code}: {error}")
+    return Completed(message=table.in_words())

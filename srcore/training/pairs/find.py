@@ -1,0 +1,202 @@
+"""Where pairs come from: a folder of HR with the scenes' names, another dataset of the same ground and time, or the
+scenes themselves, which are shrunk then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from srcore.catalog import Catalog, Dataset
+from srcore.errors import SourceError, SRError
+from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.dates.tags import FILE_TIME
+from srcore.storage.dates.taken import dated
+from srcore.storage.disk.watch import Stamp, stamp
+from srcore.storage.header import Header, Taken
+from srcore.storage.scene import read_header
+from srcore.storage.stac.footprint import fitted, footprint
+
+LEAST_OVERLAP = 0.25
+"""Share of the smaller outline's box that two scenes of one ground have in common."""
+DAY_SECONDS = 86400.0
+Box = Sequence[float]
+"""West, south, east, north in degrees."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A scene that can be learned from."""
+
+    scene: str
+    paths: tuple[Path, ...]
+    """Of the measured LR; of the HR itself where there is no other."""
+    hr: tuple[Path, ...]
+    hr_roots: tuple[Path, ...]
+    bands: tuple[str, ...] | None
+    roots: tuple[Path, ...]
+    held: bool = False
+    place: str = ""
+    """Of a held-out scene: its name is that of all scenes of the place."""
+    season: str = ""
+    """Months in which it was taken, as 'Jun to Aug'; '' where nothing says it."""
+    hr_bands: tuple[str, ...] | None = None
+    """Those that show what `bands` show; None: those of the same names, or all."""
+    hr_entry: Dataset | None = None
+    """The dataset that its HR is a scene of; None: a folder has it."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """LR, then HR."""
+        return (*self.paths, *self.hr)
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        """Its files as they are now."""
+        return [stamp(path) for path in self.files]
+
+    @property
+    def measured(self) -> bool:
+        """False where the scene itself is the HR."""
+        return bool(self.hr)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a dataset has."""
+
+    pairs: tuple[Pair, ...]
+    left_out: Mapping[str, str]
+    """Scene to the reason why it has no HR."""
+
+
+def refuse_restricted(entry: Dataset, name: str) -> None:
+    """SourceError RESTRICTED for a dataset that nothing may be learned from."""
+    if entry.privacy == "restricted":
+        raise SourceError(
+            f"nothing is learned from {name}",
+            "privacy: restricted",
+            "take pairs of a public dataset",
+            code="RESTRICTED",
+        )
+
+
+def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> Sources:
+    """All pairs of a dataset by names, headers and dates; `other` is the dataset that its key `pairs` names.
+
+    SourceError RESTRICTED when one of the two is private.
+    """
+    refuse_restricted(entry, "the dataset")
+    scenes = find_scenes(entry, base)
+    if other is not None:
+        refuse_restricted(other, "the dataset of the HR")
+        return _of_two(entry, scenes, other, base)
+    hr = find_hr(entry, base)
+    out = {one.id: "no HR has its name" for one in scenes if entry.hr is not None and one.id not in hr}
+    return Sources(tuple(_pair(entry, one, hr.get(one.id)) for one in scenes if one.id not in out), out)
+
+
+def of_catalog(catalog: Catalog, name: str) -> Sources:
+    """All pairs of a dataset of the catalog."""
+    return find_sources(catalog.dataset(name), catalog.base, catalog.hr_of(name))
+
+
+def _pair(entry: Dataset, scene: Scene, hr: Scene | None, hr_entry: Dataset | None = None) -> Pair:
+    paths, roots = (hr.paths, hr.roots) if hr else ((), ())
+    told = entry.pairs.bands if entry.pairs and hr else None
+    bands = (tuple(told), tuple(told.values())) if told else (scene.bands, hr.bands if hr else None)
+    return Pair(scene.id, scene.paths, paths, roots, bands[0], scene.roots, hr_bands=bands[1], hr_entry=hr_entry)
+
+
+def header_of(entry: Dataset, pair: Pair) -> Header:
+    """The LR's (of a scene without a measured one: its own)."""
+    return read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
+
+
+def hr_header_of(entry: Dataset, pair: Pair, lr: Header) -> Header:
+    """The measured HR's, with the bands of its LR where it has them by name."""
+    told = pair.hr_entry.treatment.of_files if pair.hr_entry else {}
+    header = read_header(pair.hr, entry.kind, bands=pair.hr_bands, roots=pair.hr_roots, **told)
+    names, wanted = [band.name for band in header.bands], [band.name for band in lr.bands]
+    if pair.hr_bands is not None or names == wanted or not set(wanted) <= set(names):
+        return header
+    return read_header(pair.hr, entry.kind, bands=wanted, roots=pair.hr_roots, **told)
+
+
+def taken_of(header: Header, date: str | None) -> Taken | None:
+    """When a scene was taken; None where nothing that was there says it."""
+    taken = dated(header, date).taken if header.kind == "raster" else None
+    return None if taken is None or taken.source in ("", FILE_TIME) else taken
+
+
+def days_apart(one: Taken | None, other: Taken | None) -> float | None:
+    """Days between the nearest moments of two; None where one is not known."""
+    if one is None or other is None:
+        return None
+    ends = [[datetime.fromisoformat(end) for end in (each.first, each.last)] for each in (one, other)]
+    (a, b), (c, d) = ends
+    return max(0.0, (c - b).total_seconds(), (a - d).total_seconds()) / DAY_SECONDS
+
+
+@dataclass(frozen=True)
+class _Placed:
+    scene: Scene
+    box: Box | None
+    taken: Taken | None
+    why: str = ""
+    """Of a scene that cannot be read."""
+
+
+def _of_two(entry: Dataset, scenes: Sequence[Scene], other: Dataset, base: Path) -> Sources:
+    candidates = [_placed(one, other) for one in find_scenes(other, base)]
+    within = entry.pairs.within_days if entry.pairs else 0.0
+    pairs, out = [], {}
+    for scene in scenes:
+        own = _placed(scene, entry)
+        hr, why = (None, own.why) if own.why else _nearest(own, candidates, within)
+        if hr is None:
+            out[scene.id] = why
+        else:
+            pairs.append(_pair(entry, scene, hr, other))
+    return Sources(tuple(pairs), out)
+
+
+def _placed(scene: Scene, entry: Dataset) -> _Placed:
+    try:
+        header = read_header(scene.paths, entry.kind, roots=scene.roots, bands=scene.bands, **entry.treatment.of_files)
+        grid = fitted(header.grid, header.gcps, header.gcps_crs) if header.lies_by_points else header.grid
+        outline = footprint(grid) if header.kind == "raster" else None
+        return _Placed(scene, outline.bbox if outline else None, taken_of(header, entry.date))
+    except SRError as error:
+        return _Placed(scene, None, None, f"{error.code}: {error}")
+
+
+def _nearest(own: _Placed, candidates: Sequence[_Placed], within_days: float) -> tuple[Scene | None, str]:
+    """The HR nearest in time, of those the one that covers most, or the only one; and why there is none."""
+    if own.box is None:
+        return None, "it has no CRS: no HR can be found by its ground"
+    there = [(one, share) for one in candidates if one.box and (share := overlap(own.box, one.box)) >= LEAST_OVERLAP]
+    if not there:
+        return None, f"none of {len(candidates)} HR scenes lies on its ground"
+    known = [(days, -share, one) for one, share in there if (days := days_apart(own.taken, one.taken)) is not None]
+    if not known and len(there) == 1:
+        return there[0][0].scene, ""
+    if not known:
+        return None, f"{len(there)} HR scenes lie on its ground, and no date says which of them belongs to it"
+    days, _, best = min(known, key=lambda row: row[:2])
+    if days > within_days:
+        return None, f"the nearest HR on its ground is {days:.1f} days away, {within_days:g} are the most"
+    return best.scene, ""
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Common part of two boxes over the smaller of them; east of 180 where west is east of east."""
+    a, b = ([box[0], box[1], box[2] + 360 * (box[2] < box[0]), box[3]] for box in (one, other))
+    shares = []
+    for turn in (-360.0, 0.0, 360.0):
+        wide = min(a[2], b[2] + turn) - max(a[0], b[0] + turn)
+        high = min(a[3], b[3]) - max(a[1], b[1])
+        shares.append(max(0.0, wide) * max(0.0, high))
+    least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(shares) / least if least > 0 else 0.0
