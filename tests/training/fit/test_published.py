@@ -31,9 +31,9 @@ def test_the_sr_and_the_hr_lie_on_the_same_pixels(steps: int) -> None:
 
 
 def test_what_is_trained_is_what_is_published(recipe: Callable[..., TrainConfig]) -> None:
-    """Under a blur the two goals differ: each training is the better at its own."""
-    blur = {"degradation": {"kind": "sensor", "mtf": [0.1, 0.1]}, "steps": 150, "learning_rate": 3e-3}
-    blur |= {"gain": (1, 1), "offset": (0, 0)}
+    """Under a blur, back-projection takes back what a generator that does not know of it has won."""
+    blur = {"degradation": {"kind": "sensor", "mtf": [0.1, 0.1]}, "steps": 400, "learning_rate": 3e-3}
+    blur |= {"gain": (1, 1), "offset": (0, 0), "ema_decay": 0.98}
     losses = {}
     for steps in (0, 1):
         config = recipe(**blur, back_projection=steps)
@@ -44,7 +44,7 @@ def test_what_is_trained_is_what_is_published(recipe: Callable[..., TrainConfig]
         with torch.no_grad():
             sr = published(state.averaged, state.averaged(lr), lr, 1)
         losses[steps] = float((sr - within(hr, (2, 2), 1)).abs().mean())
-    assert losses[1] < 0.97 * losses[0]
+    assert losses[1] < 0.85 * losses[0]
 
 
 def test_a_validation_looks_at_the_same(recipe: Callable[..., TrainConfig]) -> None:
