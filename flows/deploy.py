@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -53,38 +55,33 @@ def deployments(path: Path, catalog: Catalog) -> list[RunnerDeployment]:
 
 
 def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
-    return RunnerDeployment.from_flow(
-        nightly,
-        name,
-        schedule=Cron(dataset.schedule, timezone=dataset.timezone) if dataset.schedule else None,
-        parameters={"catalog": str(path), "dataset": name},
-        description=f"Every due scene of `{name}`: `{dataset.source}` through the model `{dataset.model}`.",
-        tags=[TAG, name],
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+    told = f"Every due scene of `{name}`: `{dataset.source}` through the model `{dataset.model}`."
+    return _scheduled(nightly, (path, name), dataset.schedule, dataset.timezone, told)
 
 
 def _retrain(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
     schedule = dataset.retrain.schedule if dataset.retrain else None
-    return RunnerDeployment.from_flow(
-        retrain,
-        name,
-        schedule=Cron(schedule, timezone=dataset.timezone) if schedule else None,
-        parameters={"catalog": str(path), "dataset": name},
-        description=f"A challenger for `{dataset.model}`, trained on the scenes of `{name}`, and promoted if better.",
-        tags=[TAG, name],
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+    told = f"A challenger for `{dataset.model}`, trained on the scenes of `{name}`, and promoted if better."
+    return _scheduled(retrain, (path, name), schedule, dataset.timezone, told)
 
 
 def _pairs(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
     schedule = dataset.pairs.schedule if dataset.pairs else None
+    told = f"Pairs of HR and LR of `{name}`: checked, and kept or refused with their figures."
+    return _scheduled(collect_pairs, (path, name), schedule, dataset.timezone, told)
+
+
+def _scheduled(
+    flow: Flow[..., Any], dataset: tuple[Path, str], schedule: str | None, timezone: str, told: str
+) -> RunnerDeployment:
+    """A flow of a dataset of a catalog, by its cron expression; None: only when asked."""
+    path, name = dataset
     return RunnerDeployment.from_flow(
-        collect_pairs,
+        flow,
         name,
-        schedule=Cron(schedule, timezone=dataset.timezone) if schedule else None,
+        schedule=Cron(schedule, timezone=timezone) if schedule else None,
         parameters={"catalog": str(path), "dataset": name},
-        description=f"Pairs of HR and LR of `{name}`: checked, and kept or refused with their figures.",
+        description=told,
         tags=[TAG, name],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

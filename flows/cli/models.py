@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, end_of_flow, out, print_json
 from flows.cli.registry import models_history, models_ui
 from srcore.choices import DEVICES
 
@@ -139,9 +139,7 @@ def retrain(
 
     path = chosen_catalog(catalog).absolute()
     if os.environ.get("PREFECT_API_URL"):
-        state = flow(str(path), dataset, force, return_state=True)
-        out.print(state.message)
-        raise typer.Exit(1 if state.is_failed() else 0)
+        end_of_flow(flow(str(path), dataset, force, return_state=True))
 
     def call(step: str, function: Callable[[Progress], Any]) -> Any:
         with bars(show=not as_json and step != "fit") as drawn:  # training draws a bar of its own

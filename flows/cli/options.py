@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from prefect import State
+
     from srcore.choices import ValuesRule
     from srcore.dispatch import Workers
 
@@ -109,6 +111,12 @@ def number_range(text: str | None) -> tuple[float | None, float | None] | None:
     if least is None and greatest is None:
         raise typer.BadParameter(f"{text!r} is no LEAST,GREATEST, as in 0,1 or 0,", param_hint="--valid-range")
     return least, greatest
+
+
+def end_of_flow(state: State[Any]) -> NoReturn:
+    """Say how the run of a flow ended, and end so."""
+    out.print(state.message)
+    raise typer.Exit(1 if state.is_failed() else 0)
 
 
 def print_json(value: Any) -> None:

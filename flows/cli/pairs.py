@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, end_of_flow, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,7 @@ def pairs_collect(
     if os.environ.get("PREFECT_API_URL"):
         from flows.pairs import collect_pairs as flow
 
-        state = flow(str(path), dataset, force, return_state=True)
-        out.print(state.message)
-        raise typer.Exit(1 if state.is_failed() else 0)
+        end_of_flow(flow(str(path), dataset, force, return_state=True))
     loaded = _load(path)
     _show(_run(lambda progress: collect_pairs(loaded, dataset, progress, force=force), as_json), as_json)
 

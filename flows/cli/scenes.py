@@ -23,6 +23,7 @@ from flows.cli.options import (
     chosen_backend,
     chosen_catalog,
     chosen_workers,
+    end_of_flow,
     number_range,
     out,
     print_json,
@@ -237,8 +238,7 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[in
         state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
     else:
         state = nightly(str(catalog), dataset, *which, return_state=True)
-    out.print(state.message)
-    raise typer.Exit(1 if state.is_failed() else 0)
+    end_of_flow(state)
 
 
 def status(
