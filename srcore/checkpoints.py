@@ -111,6 +111,11 @@ class Spec(BaseModel):
         )
         return hashlib.sha256(json.dumps(facts | FORMER, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def trained_behind(self) -> int:
+        """Steps of back-projection that stood behind the generator in its training; 0: it was trained alone."""
+        return int(self.training.get("back_projection", 0))
+
     def margin_for(self, pixels: int) -> int:
         """LR pixels around a core where what follows the generator needs so many: what keeps the tile on the grid."""
         return -(-pixels // self.core_multiple) * self.core_multiple

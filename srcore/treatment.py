@@ -101,6 +101,16 @@ class Treatment:
                     f"{name} is out of range", f"{amount:g}", f"give a number from 0 to {most:g}", code="BAD_SETTING"
                 )
 
+    def refuse_other_than_trained(self, steps: int, model: str) -> None:
+        """PlanError BAD_SETTING where a model that was trained behind `steps` of back-projection would get others."""
+        if steps and self.back_projection != steps:
+            raise PlanError(
+                f"model {model} was trained behind back-projection, and is right with it alone",
+                f"{self.back_projection} steps asked for, trained behind {steps}",
+                "leave back_projection out, or take another model",
+                code="BAD_SETTING",
+            )
+
     def with_trust(self, trust: Trust | None, model: str) -> Treatment:
         """This treatment with the calibration of a model; PlanError NOT_CALIBRATED where it does not hold for it."""
         if trust is None:

@@ -127,6 +127,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory."""
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
+    job.treatment.refuse_other_than_trained(spec.trained_behind, spec.name)
     if job.scale is not None and _on_all_axes(job.scale, len(shape)) != own:
         raise PlanError(
             f"model {spec.name} does not have the scale",

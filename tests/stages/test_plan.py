@@ -322,3 +322,12 @@ def test_a_true_hr_lies_in_its_folder(tmp_path: Path, source: Path) -> None:
     with pytest.raises(SourceError, match="lies outside the folders that may be read") as told:
         plan_scene(replace(job, hr_roots=(tmp_path / "hr",)), 1)
     assert told.value.code == "OUTSIDE"
+
+
+def test_a_model_that_was_trained_behind_back_projection_gets_as_much(source: Path) -> None:
+    """Alone it is too sharp, for it makes up for the step that follows."""
+    for steps in (0, 2):
+        with pytest.raises(PlanError, match=rf"{steps} steps asked for, trained behind 1") as caught:
+            plan_scene(job_of(source, model="srcore-x2-sensor", back_projection=steps), 0)
+        assert caught.value.code == "BAD_SETTING"
+    assert plan_scene(job_of(source, model="srcore-x2-sensor"), 0).treatment.back_projection == 1
