@@ -159,6 +159,9 @@ class Retrain(BaseModel):
     """The most that any sensor or season may lose on average."""
     shadow: float = Field(default=0.0, ge=0, le=1)
     """Share of the scenes of a night that @challenger does, too: its figures are kept, nothing of it is published."""
+    replay: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the patches from scenes that the champion has learned from in earlier rounds, where there are new ones
+    beside them: what it knew is not forgotten for what came last."""
     scenes: int = Field(default=100, ge=4)
     """At most so many scenes are used, the newest."""
 

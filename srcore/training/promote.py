@@ -21,10 +21,10 @@ from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.records import read_sealed, write_sealed
-from srcore.training.config import Source
+from srcore.training.config import Source, TrainConfig
 from srcore.training.data.batches import Geometry
+from srcore.training.data.collect import KNOWN, NEW, refuse_few
 from srcore.training.data.collect import collect as collect_pairs
-from srcore.training.data.collect import refuse_few
 from srcore.training.data.pairs import load_planes
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import evaluate_candidates, load_candidates, refuse_diverged
@@ -91,7 +91,10 @@ def collect(work: Round, progress: Progress) -> int:
         mark_round(work.folder)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         scale, folder = read_spec(work.champion.folder).scale, work.folder / "pairs"
-        found = collect_pairs(work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr))
+        known = _known(work)
+        found = collect_pairs(
+            work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr), known
+        )
         write_sealed(done, asdict(found))
     left_out = _left_out(work)
     used = [pair for pair in work.pairs if pair.scene not in left_out]
@@ -112,6 +115,24 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
     load_planes(folder, [source], geometry, 1 if spec.bands == "any" else spec.bands)
 
 
+def _known(work: Round) -> list[str]:
+    """Scenes that the champion has learned from."""
+    return list(read_sealed(work.learned)["scenes"]) if work.learned.exists() else []
+
+
+def _replayed(work: Round) -> TrainConfig:
+    """The recipe, with the share of what is known where there is something new, too."""
+    shares = {KNOWN: work.settings.replay, NEW: 1 - work.settings.replay}
+    groups = {
+        Path(side).name: share for side, share in shares.items() if any((work.folder / "pairs" / side).glob("hr/*"))
+    }
+    sources = tuple(
+        Source(files=f"{group}/hr/*", share=share, lr=f"{group}/lr" if work.entry.measured else None)
+        for group, share in groups.items()
+    )
+    return work.recipe.model_copy(update={"sources": sources})
+
+
 def fit(work: Round, progress: Progress) -> Path:
     """Train the challenger, from where an interrupted run stood; gives its checkpoint folder."""
     from srcore.training.fit import loop  # Lightning takes seconds to import
@@ -121,7 +142,7 @@ def fit(work: Round, progress: Progress) -> Path:
         progress(state.step, work.recipe.steps)
         return False
 
-    loop.fit(work.recipe, resume=(work.recipe.output / STATE).exists(), watch=shown)
+    loop.fit(_replayed(work), resume=(work.recipe.output / STATE).exists(), watch=shown)
     write_precision(work.recipe.output)  # what `train` does besides is to score, and that is what EVALUATE is for
     progress(work.recipe.steps, work.recipe.steps)
     return work.recipe.output
@@ -183,6 +204,9 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
     )
     work.page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(work.page, evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode())
+    if promoted:
+        learned = {pair.scene for pair in work.pairs if not pair.held} - set(_left_out(work))
+        write_sealed(work.learned, {"scenes": sorted({*_known(work), *learned})})
     write_sealed(work.record, asdict(decision))
     shutil.rmtree(work.folder, ignore_errors=True)
     return decision

@@ -16,7 +16,7 @@ from srcore.layout import DatasetPaths
 from srcore.registry.mlflow_store import refuse_unready
 from srcore.registry.references import Model, resolve
 from srcore.training.config import TrainConfig, parse_config, recipe_document
-from srcore.training.data.collect import find_pairs
+from srcore.training.data.collect import TRAIN, find_pairs
 from srcore.training.pairs.find import Pair
 
 FINE_TUNING: Mapping[str, Any] = {
@@ -30,6 +30,9 @@ FINE_TUNING: Mapping[str, Any] = {
     "log_every": 20,
 }
 """Short, and with a rate so low that the champion's weights are bent and not forgotten."""
+KEPT = ("attribution", "degradation", "back_projection")
+"""Keys of the champion's own recipe that its challenger has, too, unless the dataset's says otherwise: how LR is made,
+and what stands behind the generator, made it what it is."""
 GIVEN = ("name", "data", "validation", "output", "sources", "architecture", "start_from", "licence", "least_images")
 """Keys of a recipe that the dataset and its champion say."""
 
@@ -71,6 +74,11 @@ class Round:
         return self.places.retrained / "tries.json"
 
     @property
+    def learned(self) -> Path:
+        """Which scenes its champion has learned from."""
+        return self.places.retrained / "learned.json"
+
+    @property
     def page(self) -> Path:
         """Its evaluation, for people."""
         return self.record.with_suffix(".html")
@@ -94,7 +102,8 @@ def lay_out(catalog: Catalog, dataset: str) -> Round:
     judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
     told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
     told += [entry.pairs.model_dump(exclude={"schedule"})] if entry.pairs else []
-    settings = entry.retrain.model_dump(exclude={"schedule", "shadow", *([] if entry.retrain.place else ["place"])})
+    unsaid = {"place", "replay"} - entry.retrain.model_fields_set  # a default adds nothing
+    settings = entry.retrain.model_dump(exclude={"schedule", "shadow", *unsaid})
     key = _digest([seen, wish, settings, entry.bands, entry.nodata, *told])
     folder = places.retraining / f"{key}-{champion.digest[:8]}"
     recipe = _recipe(wish, entry, champion, folder)
@@ -117,17 +126,17 @@ def _wish(settings: Retrain) -> dict[str, Any]:
 
 def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Path) -> TrainConfig:
     spec = read_spec(champion.folder)
-    source = {"files": "hr/*", "share": 1, "lr": "lr" if entry.measured else None}
+    source = {"files": "*/hr/*", "share": 1}  # FIT says which share is replayed, once COLLECT has said what there is
     given = {
         "name": champion.reference.partition("@")[0],
-        "data": str(folder / "pairs/train"),
+        "data": str(folder / "pairs" / TRAIN),
         "output": str(folder / CHALLENGER),
         "sources": [source],
         "architecture": spec.architecture.model_dump(),
         "start_from": str(champion.folder),
         "licence": spec.licence,
     }
-    told = {key: spec.training[key] for key in ("attribution",) if spec.training.get(key)}
+    told = {key: spec.training[key] for key in KEPT if spec.training.get(key)}
     told |= {"tensorboard": True}  # the loss curve, for the registry
     return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
 

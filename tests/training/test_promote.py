@@ -25,6 +25,7 @@ from srcore.report.evaluation import Figures, Method, SceneFigures, Speed
 from srcore.run.dataset import scene_states
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training import promote
 from srcore.training.judge.compare import summarised
 from srcore.training.judge.rule import decide
@@ -80,6 +81,8 @@ def test_a_better_challenger_is_promoted_and_used(archive: Callable[..., Path], 
     again = retrain_dataset(catalog, "drawn")
     assert again.repeated
     assert "nothing new" in in_words(again)
+    learned = read_sealed(tmp_path / "archive/drawn/retrain/learned.json")["scenes"]
+    assert len(learned) == decision.pairs - decision.held
     [change] = open_registry().history("tiny")
     assert (change.what, change.before, change.after, change.who) == ("promote", "1", "2", "retrain")
     assert change.why == f"drawn: {decision.reason}"
@@ -100,6 +103,41 @@ def test_one_that_is_no_better_is_kept_out_with_the_reason(archive: Callable[...
     page = Path(decision.page).read_text()
     assert "Kept out:" in page
     assert "Judged as published: 2 steps of back-projection, sharpen 0.1." in page
+
+
+def test_what_the_champion_knows_is_replayed_beside_what_is_new(archive: Callable[..., Path]) -> None:
+    """A promotion remembers what was learned; the next round mixes it with new scenes by the share asked for."""
+    work = lay_out(load_catalog(archive(more=", replay: 0.3")), "drawn")
+    names = sorted(pair.scene for pair in work.pairs if not pair.held)
+    promote.collect(work, lambda *_: None)
+    alone = promote._replayed(work)
+    assert [source.files for source in alone.sources] == ["new/hr/*"]
+    write_sealed(work.learned, {"scenes": names[:2]})
+    shutil.rmtree(work.folder)
+    promote.collect(work, lambda *_: None)
+    mixed = promote._replayed(work)
+    assert [(source.files, source.share, source.lr) for source in mixed.sources] == [
+        ("known/hr/*", 0.3, "known/lr"),
+        ("new/hr/*", 0.7, "new/lr"),
+    ]
+    known = {path.stem for path in (work.folder / "pairs/train/known/hr").iterdir()}
+    assert known == set(names[:2])
+    assert {path.stem for path in (work.folder / "pairs/train/new/hr").iterdir()} == set(names[2:])
+
+
+def test_a_challenger_learns_as_its_champion_did(archive: Callable[..., Path], tmp_path: Path) -> None:
+    """How LR is made, and what stands behind the generator, are the champion's unless the recipe says otherwise."""
+    folder = resolve("tiny@champion").folder
+    spec = json.loads((folder / "config.json").read_text())
+    blur = [{"kind": "sensor", "share": 1.0, "mtf": [0.2, 0.3], "noise": [0.0, 0.01], "shift": 0.0}]
+    spec["training"] |= {"degradation": blur, "back_projection": 1}
+    (folder / "config.json").write_text(json.dumps(spec))
+    catalog = archive(measured=False)
+    recipe = lay_out(load_catalog(catalog), "drawn").recipe
+    assert (recipe.back_projection, recipe.degradation[0].mtf) == (1, (0.2, 0.3))
+    with (tmp_path / "recipe.yaml").open("a") as file:
+        file.write("degradation: {kind: box}\n")
+    assert lay_out(load_catalog(catalog), "drawn").recipe.degradation[0].kind == "box"
 
 
 def test_the_held_out_places_stay_held_out(archive: Callable[..., Path]) -> None:

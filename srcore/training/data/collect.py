@@ -1,7 +1,8 @@
 """COLLECT: pairs for a retraining out of a dataset of the catalog, split by place into trained on and held out.
 
-    pairs/train/hr/SCENE.tif   what the challenger learns      pairs/train/lr/SCENE.tif   its measured LR, if any
-    pairs/held/hr/SCENE.tif    what both models are judged by  pairs/held/lr/SCENE.tif
+    pairs/train/new/hr/SCENE.tif    what the challenger learns     pairs/train/new/lr/SCENE.tif    its measured LR
+    pairs/train/known/hr/SCENE.tif  what the champion has learned  pairs/train/known/lr/SCENE.tif
+    pairs/held/hr/SCENE.tif         what both are judged by         pairs/held/lr/SCENE.tif
 
 A dataset with `hr`, or with another dataset in `pairs`, gives measured pairs, which are checked (`training.pairs`); one
 without gives its own scenes as HR, which training shrinks. Of a large
@@ -13,7 +14,7 @@ reason: it stops no round.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from srcore.training.pairs.measure import Pixels, clear_window, measure, same_sc
 
 log = logging.getLogger(__name__)
 
+TRAIN, KNOWN, NEW = "train", "train/known", "train/new"
 LEAST = 2
 """Scenes to train on, and scenes to judge by."""
 WINDOW_HR_PX = 2048
@@ -178,8 +180,11 @@ def collect(
     folder: Path,
     progress: Progress,
     learnable: Callable[[Path], None] = lambda hr: None,
+    known: Collection[str] = (),
 ) -> Collected:
     """Write the pairs below `folder`; gives those that were left out, with the reason, and what was corrected.
+
+    `known`: scenes that earlier rounds have learned from; they lie apart, so that a training can mix them in.
 
     Left out are measured pairs that `pairs.check` refuses, those that hold nothing to learn or to judge by, scenes that
     show what another one shows (who judges comes first), and those to train on for whose written HR `learnable` raises
@@ -189,7 +194,8 @@ def collect(
     corrected: dict[str, str] = {}
     seen: dict[str, NDArray[np.float64]] = {}
     for index, pair in enumerate(sorted(pairs, key=lambda one: not one.held)):
-        side, name = folder / ("held" if pair.held else "train"), f"{pair.scene}{archive_ending(entry.kind)}"
+        side = folder / ("held" if pair.held else KNOWN if pair.scene in known else NEW)
+        name = f"{pair.scene}{archive_ending(entry.kind)}"
         try:
             parts, notes = _read(entry, pair, scale)
             for part, (values, valid) in parts.items():
