@@ -52,11 +52,19 @@ def models_list(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([*(spec.model_dump(mode="json") for spec in specs), *map(asdict, versions)])
         return
-    table = Table("model", "architecture", "scale", "halo", "digest")
+    table = Table("model", "for", "scale", "gain, dB", "architecture", "halo", "licence", "digest")
     for spec in specs:
         table.add_row(
-            spec.name, spec.architecture.name, "x".join(map(str, spec.scale)), str(spec.halo[-1]), spec.digest[:12]
+            spec.name,
+            _purpose(spec.name),
+            "x".join(map(str, spec.scale)),
+            _gain(spec),
+            spec.architecture.name,
+            str(spec.halo[-1]),
+            spec.licence,
+            spec.digest[:12],
         )
+    table.caption = "gain: as published over bicubic (volumes: trilinear), validation scenes"
     out.print(table)
     if versions:
         table = Table("registered", "version", "alias", "PSNR", "digest")
@@ -70,6 +78,19 @@ def models_list(as_json: JsonOption = False) -> None:
                 version.digest[:12],
             )
         out.print(table)
+
+
+def _purpose(name: str) -> str:
+    """What its recipe says."""
+    from srcore.training.config import RECIPES, read_config
+
+    path = RECIPES / f"{name}.yaml"
+    return read_config(path).purpose if path.exists() else "interpolation, to compare with"
+
+
+def _gain(spec: Spec) -> str:
+    mean = spec.metrics.get("mean")
+    return f"{mean['psnr'] - mean['psnr_bicubic']:+.2f}" if mean else ""
 
 
 def _registered() -> list[Version]:

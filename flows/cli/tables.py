@@ -24,6 +24,10 @@ def print_table(console: Console, table: Table) -> None:
     else:
         for column in table.columns:
             column.overflow = "fold"
+        names = [_plain(cell) for cell in table.columns[0].cells]
+        table.columns[0].min_width = min(
+            max(map(len, names), default=1), console.width // 3
+        )  # copied to the next command
         console.print(table)
 
 

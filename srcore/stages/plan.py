@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from srcore.checkpoints import Spec, read_spec
+from srcore.checkpoints import Spec, builtin_names, locate, read_spec
 from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
@@ -123,6 +123,15 @@ def _times(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
 
 
+def _instead(spec: Spec, own: Sequence[int], wanted: Sequence[int]) -> str:
+    """What to do for another scale: the models that ship and do it, the first by name."""
+    does = f"it does {','.join(map(str, own))}: leave --scale out"
+    for other in map(read_spec, map(locate, builtin_names())):
+        if other.weights_sha256 and other.kind == spec.kind and tuple(other.scale_for(len(wanted))) == tuple(wanted):
+            return f"{does}, or take --model {other.name}"
+    return f"{does}; no model that ships does {','.join(map(str, wanted))}"
+
+
 def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     """The tile plan of a scene under a generator's spec; PlanError when they do not fit each other, or the memory."""
     shape = header.grid.shape
@@ -132,7 +141,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
         raise PlanError(
             f"model {spec.name} does not have the scale",
             "x".join(map(str, job.scale)),
-            f"it does {','.join(map(str, own))}: leave --scale out or take another model",
+            _instead(spec, own, _on_all_axes(job.scale, len(shape))),
         )
     if len(shape) == 3 and any(n == 1 and by > 1 for n, by in zip(shape, own, strict=True)):
         raise PlanError(
