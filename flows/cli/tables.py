@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-COLUMN_CHARS = 11
+COLUMN_CHARS = 14
 """A terminal with less room for a column than this gets a block of lines a row: words that fold every few letters
 cannot be read."""
 
@@ -24,10 +24,6 @@ def print_table(console: Console, table: Table) -> None:
     else:
         for column in table.columns:
             column.overflow = "fold"
-        names = [_plain(cell) for cell in table.columns[0].cells]
-        table.columns[0].min_width = min(
-            max(map(len, names), default=1), console.width // 3
-        )  # copied to the next command
         console.print(table)
 
 
