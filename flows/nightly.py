@@ -29,19 +29,9 @@ from srcore.catalog import load_catalog
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import (
-    WAIT_SECONDS,
-    Outcome,
-    Result,
-    SceneState,
-    after_others,
-    audit_share,
-    empty,
-    run_dataset,
-    run_due,
-    scene_states,
-)
+from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, after_others, audit_share, empty, run_dataset, run_due
 from srcore.run.scene import plain, rehearsals, scene_runner
+from srcore.run.states import SceneState, scene_states
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)

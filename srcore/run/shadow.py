@@ -25,7 +25,8 @@ from srcore.errors import SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, ProductPaths
 from srcore.registry.references import Model, resolve
-from srcore.run.dataset import Outcome, scene_job
+from srcore.run.dataset import Outcome
+from srcore.run.states import scene_job
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.shadows import Shadowed
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
