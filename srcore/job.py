@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +62,8 @@ class Job:
     """Start anew: what an earlier run left is not used."""
     limits: Changes = field(default_factory=dict)
     """Changes of the checks' limits."""
+    before: tuple[Mapping[str, float], ...] | None = None
+    """Figures of the dataset's last products, newest first; None: whoever needs them looks at the receipts."""
 
     @property
     def home(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.run.audit import Audit, audit
 from srcore.run.missing import nothing_found
-from srcore.run.states import SceneState, look_again, scene_states
+from srcore.run.states import SceneState, Standing, look, look_again
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
@@ -74,19 +74,35 @@ class Outcome:
         return self.result in ("published", "degraded", "up to date", "note")
 
 
-Again = Callable[[SceneState], Outcome]
+Do = Callable[[SceneState, bool], Outcome]
+"""Does one scene; True: whatever its state is."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody asks of a run besides what is due."""
+
+    limit: int | None = None
+    """Scenes at most."""
+    force: bool = False
+    """Those that are up to date or in quarantine, too."""
+    outdated: bool = False
+    """Those that another version of srcore or another champion published, too."""
+
+    def again(self, state: SceneState) -> bool:
+        """True for a scene that is done although it is not due."""
+        return self.force or (self.outdated and state.outdated)
+
+
+DUE = Wanted()
+"""What is due, and no more."""
 
 
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
     """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
-    record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
+    record = _record(catalog, state)
     if not force and not state.due:
-        if state.state == "published":
-            sweep_done(state.job.scratch, state.job.product)
-            _forget(record)
-            return Outcome(state.scene, "up to date")
-        code, _, message = state.reason.partition(": ")
-        return Outcome(state.scene, "ignored" if state.ignored else "quarantined", code, message, old=True)
+        return not_due(catalog, state)
     started = time.monotonic()
     with listening() as log:
         try:
@@ -99,6 +115,20 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     _forget(record)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
+
+
+def not_due(catalog: Catalog, state: SceneState) -> Outcome:
+    """Why a scene is not done; what was held against one that is published goes."""
+    if state.state == "published":
+        sweep_done(state.job.scratch, state.job.product)
+        _forget(_record(catalog, state))
+        return Outcome(state.scene, "up to date")
+    code, _, message = state.reason.partition(": ")
+    return Outcome(state.scene, "ignored" if state.ignored else "quarantined", code, message, old=True)
+
+
+def _record(catalog: Catalog, state: SceneState) -> Path:
+    return DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
 
 
 def _forget(record: Path) -> None:
@@ -144,48 +174,79 @@ def run_dataset(
     outdated: bool = False,
     wait_s: float = 0.0,
 ) -> list[Outcome]:
-    """Every due scene of a dataset (or the one named), one after the other.
+    """Every due scene of a dataset (or the one named), one after the other; see Wanted.
 
-    `outdated`: those that another version of srcore or another champion published count as due, too. What another run
-    holds is waited for at the end, so long in all.
+    What another run holds is waited for at the end, so long in all.
 
     CatalogError for an unknown dataset or scene; a failing scene is an outcome.
     """
     catalog = load_catalog(catalog_path)
-    states = scene_states(catalog, dataset)
+
+    def do(state: SceneState, again: bool) -> Outcome:
+        return run_one(catalog, state, run, force=again)
+
+    return each_due(catalog, dataset, do, scene=scene, wanted=Wanted(limit, force, outdated), wait_s=wait_s)
+
+
+def each_due(
+    catalog: Catalog, dataset: str, do: Do, *, scene: str | None = None, wanted: Wanted = DUE, wait_s: float = 0.0
+) -> list[Outcome]:
+    """`run_dataset` by a function of the caller's: what is known of all scenes is passed to each, and read once.
+
+    The dataset's page is written at the end, once.
+    """
+    standing, places = look(catalog, dataset, scene), DatasetPaths(Path(catalog.store) / dataset)
     if scene is not None:
-        states = [state for state in states if state.scene == scene]
-        if not states:
+        if not standing.states:
             raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
-    elif not states:
+    elif not standing.states:
         return [empty(catalog, dataset)]
     else:
-        sweep_dataset(DatasetPaths(Path(catalog.store) / dataset), {state.scene for state in states})
-    outcomes, done = [], 0
-    for state in states:
-        again = force or (outdated and state.outdated)
-        if (state.due or again) and limit is not None and done >= limit:
-            continue
-        done += state.due or again
-        told = run_due(catalog, state if again else look_again(catalog, state), run, force=again)
-        outcomes.append((state, told))
-    settled = after_others(catalog, outcomes, lambda state: run_due(catalog, state, run), wait_s)
-    show_page(DatasetPaths(Path(catalog.store) / dataset))
+        sweep_dataset(places, {state.scene for state in standing.states})
+    outcomes = list(_each(catalog, standing, do, wanted, whole=scene is None))
+    settled = after_others(catalog, outcomes, do, wait_s)
+    show_page(places)
     return settled
 
 
+def _each(
+    catalog: Catalog, standing: Standing, do: Do, wanted: Wanted, *, whole: bool
+) -> Iterator[tuple[SceneState, Outcome]]:
+    done = 0
+    for state in standing.states:
+        again = wanted.again(state)
+        if not (state.due or again):
+            yield state, not_due(catalog, state)
+        elif wanted.limit is None or done < wanted.limit:
+            done += 1
+            outcome = do(_with_history(state, standing) if whole else state, again)
+            if outcome.receipt is not None:
+                standing.history.add(outcome.receipt)
+            yield state, outcome
+
+
+def _with_history(state: SceneState, standing: Standing) -> SceneState:
+    """The state with what VALIDATE would else look for in the whole archive."""
+    return replace(state, job=replace(state.job, before=standing.history.before(state.scene)))
+
+
+def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:
+    """Do a scene that was due when the run began, and is still; what it costs does not depend on the others."""
+    return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
+
+
 def after_others(
-    catalog: Catalog, outcomes: Sequence[tuple[SceneState, Outcome]], again: Again, wait_s: float
+    catalog: Catalog, outcomes: Sequence[tuple[SceneState, Outcome]], do: Do, wait_s: float
 ) -> list[Outcome]:
     """The outcomes; of scenes that another run held, what became of them once it let go, `wait_s` later at most.
 
-    What it did not publish is done here, by `again`.
+    What it did not publish is done here, by `do`.
     """
     deadline = time.monotonic() + wait_s
-    return [_after_other(catalog, state, outcome, again, deadline) for state, outcome in outcomes]
+    return [_after_other(catalog, state, outcome, do, deadline) for state, outcome in outcomes]
 
 
-def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, again: Again, deadline: float) -> Outcome:
+def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, do: Do, deadline: float) -> Outcome:
     while outcome.code == "LEASED" and time.monotonic() < deadline:
         log.warning("%s; waiting for it", outcome.message)
         lease = lease_path(state.job.scratch)
@@ -198,7 +259,7 @@ def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, again: A
             code, _, message = now.reason.partition(": ")
             return Outcome(state.scene, "failed", code, f"in another run: {message}")
         time.sleep(LOOK_SECONDS)
-        outcome = again(now)
+        outcome = do(now, False)
     return outcome
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +16,7 @@ from srcore.registry.references import Model, resolve
 from srcore.run.audit import Read, load_reads
 from srcore.run.champion import is_made_again, other_champion
 from srcore.settings import load_settings
+from srcore.storage.archive.history import History
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
@@ -44,6 +47,8 @@ class SceneState:
     """In quarantine, and somebody said to leave it there."""
     flags: tuple[str, ...] = ()
     """What a user should know of its product."""
+    read: Read | None = None
+    """What an audit noted of a product that is damaged."""
 
     @property
     def due(self) -> bool:
@@ -51,30 +56,89 @@ class SceneState:
         return self.state in ("new", "changed", "running") or self.retry
 
 
-def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
-    """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
-    entry = catalog.dataset(dataset)
-    hr = find_hr(entry, catalog.base)
-    model = resolve(entry.model)  # once: all scenes of a night get the same
-    reads = load_reads(DatasetPaths(Path(catalog.store) / dataset))
-    return [
-        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)), reads.get(scene.id))
-        for scene in find_scenes(entry, catalog.base)
-    ]
+@dataclass(frozen=True)
+class Once:
+    """What is read once for all scenes of a dataset, however many there are."""
+
+    catalog: Catalog
+    dataset: str
+    model: Model
+    """All scenes of a night get the same."""
+    backend: str
+    hr: Mapping[str, Scene]
+    reads: Mapping[str, Read]
+    """What audits noted."""
+    begun: frozenset[str] | None
+    """Scenes with a scratch folder, where a lease would lie; None where that cannot be listed."""
+
+    @property
+    def places(self) -> DatasetPaths:
+        """Where the dataset lies in the store."""
+        return DatasetPaths(Path(self.catalog.store) / self.dataset)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A dataset as a run found it."""
+
+    states: list[SceneState]
+    history: History
+    """Figures of its last products."""
+
+
+def scene_states(catalog: Catalog, dataset: str, scene: str | None = None) -> list[SceneState]:
+    """The state of every scene of a dataset, or of the one named; `look` says what is raised."""
+    return look(catalog, dataset, scene).states
+
+
+def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
+    """Where every scene of a dataset stands, or the one named: one file is opened for a scene that needs nothing.
+
+    CatalogError for an unknown dataset or an unusable source.
+    """
+    once = read_once(catalog, dataset)
+    history = History(once.model.digest)
+    found = find_scenes(catalog.dataset(dataset), catalog.base)
+    return Standing(
+        [_state(once, scene_job(once, one), history) for one in found if scene is None or one.id == scene], history
+    )
+
+
+def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Once:
+    """What all scenes of a dataset share; its own model unless another is given."""
+    entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
+    return Once(
+        catalog=catalog,
+        dataset=dataset,
+        hr=find_hr(entry, catalog.base),
+        model=model or resolve(entry.model),
+        backend=load_settings().backend,
+        reads=load_reads(places),
+        begun=_begun(places),
+    )
+
+
+def _begun(places: DatasetPaths) -> frozenset[str] | None:
+    try:
+        return frozenset(os.listdir(places.scratch("scene").parent))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        return None  # then every scene's lease is looked at
 
 
 def look_again(catalog: Catalog, state: SceneState) -> SceneState:
     """The state of a scene that was due when the run began: another run may have published it since."""
     if not state.due:
         return state
-    reads = load_reads(DatasetPaths(Path(catalog.store) / state.job.dataset))
-    return _state(catalog, state.job.dataset, state.job, reads.get(state.scene))
+    job = state.job
+    reads = {job.scene: state.read} if state.read is not None else {}
+    return _state(Once(catalog, job.dataset, job.model, job.backend, {}, reads, None), job)
 
 
-def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene | None = None) -> Job:
+def scene_job(once: Once, scene: Scene) -> Job:
     """The job of one scene of the catalog."""
-    dataset = catalog.dataset(name)
-    places = DatasetPaths(Path(catalog.store) / name)
+    dataset, places, hr = once.catalog.dataset(once.dataset), once.places, once.hr.get(scene.id)
     return Job(
         paths=scene.paths,
         product=places.product(scene.id, archive_ending(dataset.kind)),
@@ -82,14 +146,14 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene
         scene=scene.id,
         kind=dataset.kind,
         bands=scene.bands,
-        model=model,
+        model=once.model,
         treatment=dataset.treatment,
         tile=None if dataset.tile == "auto" else dataset.tile,
         precision=dataset.precision,
-        backend=load_settings().backend,
+        backend=once.backend,
         limits=dataset.limits,
         overwrite=True,  # a product of the store is replaced when its scene is due
-        dataset=name,
+        dataset=once.dataset,
         outputs=dataset.outputs,
         roots=scene.roots,
         hr=hr.paths[0] if hr else None,
@@ -97,21 +161,36 @@ def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene
     )
 
 
-def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> SceneState:
-    places = DatasetPaths(Path(catalog.store) / dataset)
-    lease = lease_path(job.scratch)
+def _state(once: Once, job: Job, history: History | None = None) -> SceneState:
     # first: while a run works on it, product and receipt may be in the middle of anything
-    if (owner := holder(lease)) is not None and is_alive(lease, owner):
-        return SceneState(job.scene, "running", job, str(owner))
+    if (once.begun is None or job.scene in once.begun) and (owner := _worked_on_by(job)):
+        return SceneState(job.scene, "running", job, owner)
+    found = _by_receipt(once, job, history)
+    if found.state != "published" and once.begun is not None and (owner := _worked_on_by(job)):
+        return SceneState(job.scene, "running", job, owner)  # a run that began since the folder was listed
+    return found
+
+
+def _worked_on_by(job: Job) -> str:
+    """Who holds the scene's lease; '' for nobody."""
+    lease = lease_path(job.scratch)
+    owner = holder(lease)
+    return str(owner) if owner is not None and is_alive(lease, owner) else ""
+
+
+def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
     try:
         receipt, damaged = Receipt.load(job.product.receipt), ""
     except StoreError as error:
         receipt, damaged = None, str(error)
+    if receipt is not None and history is not None:
+        history.add(receipt)
+    read = once.reads.get(job.scene)
     read = read if read is not None and receipt is not None and read.created == receipt.created else None
     if read is not None and read.damaged:
         damaged = f"PRODUCT_DAMAGED: {read.damaged}"
     elif receipt is not None and is_whole(job.product, receipt):
-        reprocess, champion = catalog.dataset(dataset).reprocess, other_champion(job, receipt)
+        reprocess, champion = once.catalog.dataset(once.dataset).reprocess, other_champion(job, receipt)
         if not (champion or job.is_configuration(receipt.configuration, receipt.format)):
             reason = "the model or the configuration changed"
         elif not same_sources(receipt.sources, _sources(job)):
@@ -121,9 +200,9 @@ def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> Scene
         else:
             told = f"{receipt.verdict}; {champion}: it stays (reprocess: {reprocess})" if champion else receipt.verdict
             return _published(job, receipt, told, read)
-        return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
+        return _failed_before(once.places, job) or SceneState(job.scene, "changed", job, reason)
     reason = damaged or ("product damaged" if receipt else "")
-    return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
+    return replace(_failed_before(once.places, job) or SceneState(job.scene, "new", job, reason), read=read)
 
 
 def _published(job: Job, receipt: Receipt, told: str, read: Read | None) -> SceneState:
