@@ -13,7 +13,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
-from srcore.storage.raster.beside import neighbours
+from srcore.storage.raster.beside import with_neighbours
 from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 
@@ -73,8 +73,10 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The sources, and all that lies beside them and may be read for them."""
-        real = tuple(Path(os.path.realpath(path)) for path in self.paths)
-        return real if self.kind == "volume" else (*real, *neighbours(self.paths))
+        if self.kind == "volume":
+            return tuple(Path(os.path.realpath(path)) for path in self.paths)
+        real, near = with_neighbours(self.paths)
+        return (*real, *near)
 
     @property
     def configuration(self) -> str:

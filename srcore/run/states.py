@@ -86,9 +86,9 @@ class Standing:
     """Figures of its last products."""
 
 
-def scene_states(catalog: Catalog, dataset: str, scene: str | None = None) -> list[SceneState]:
-    """The state of every scene of a dataset, or of the one named; `look` says what is raised."""
-    return look(catalog, dataset, scene).states
+def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
+    """The state of every scene of a dataset; `look` says what is raised."""
+    return look(catalog, dataset).states
 
 
 def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
