@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.run.audit import Audit, audit
 from srcore.run.missing import nothing_found
-from srcore.run.states import SceneState, Standing, look, look_again
+from srcore.run.states import SceneState, look, look_again
+from srcore.storage.archive.history import History
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
@@ -196,38 +197,29 @@ def each_due(
     The dataset's page is written at the end, once.
     """
     standing, places = look(catalog, dataset, scene), DatasetPaths(Path(catalog.store) / dataset)
-    if scene is not None:
-        if not standing.states:
-            raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
-    elif not standing.states:
+    looked = [state if state.due or wanted.again(state) else not_due(catalog, state) for state in standing.states]
+    if scene is not None and not looked:
+        raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
+    if not looked:
         return [empty(catalog, dataset)]
-    else:
-        sweep_dataset(places, {state.scene for state in standing.states})
-    outcomes = list(_each(catalog, standing, do, wanted, whole=scene is None))
-    settled = after_others(catalog, outcomes, do, wait_s)
+    if scene is None:
+        sweep_dataset(places, {one.scene for one in looked})
+    todo = [state for state in looked if isinstance(state, SceneState)][: wanted.limit]
+    outcomes = [(state, _done(state, do, wanted, standing.history if scene is None else None)) for state in todo]
+    settled = {one.scene: one for one in after_others(catalog, outcomes, do, wait_s)}
     show_page(places)
-    return settled
+    told = (one if isinstance(one, Outcome) else settled.get(one.scene) for one in looked)
+    return [one for one in told if one is not None]
 
 
-def _each(
-    catalog: Catalog, standing: Standing, do: Do, wanted: Wanted, *, whole: bool
-) -> Iterator[tuple[SceneState, Outcome]]:
-    done = 0
-    for state in standing.states:
-        again = wanted.again(state)
-        if not (state.due or again):
-            yield state, not_due(catalog, state)
-        elif wanted.limit is None or done < wanted.limit:
-            done += 1
-            outcome = do(_with_history(state, standing) if whole else state, again)
-            if outcome.receipt is not None:
-                standing.history.add(outcome.receipt)
-            yield state, outcome
-
-
-def _with_history(state: SceneState, standing: Standing) -> SceneState:
-    """The state with what VALIDATE would else look for in the whole archive."""
-    return replace(state, job=replace(state.job, before=standing.history.before(state.scene)))
+def _done(state: SceneState, do: Do, wanted: Wanted, history: History | None) -> Outcome:
+    """What became of a scene. With a history VALIDATE need not look for one in the whole archive."""
+    if history is not None:
+        state = replace(state, job=replace(state.job, before=history.before(state.scene)))
+    outcome = do(state, wanted.again(state))
+    if history is not None and outcome.receipt is not None:
+        history.add(outcome.receipt)
+    return outcome
 
 
 def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from srcore.catalog import Catalog
+from srcore.catalog import Catalog, Dataset
 from srcore.errors import SRError, StoreError
 from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path
@@ -24,6 +24,7 @@ from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import read_header
+from srcore.treatment import Treatment
 from srcore.version import __version__
 
 State = Literal["new", "changed", "running", "published", "quarantined"]
@@ -60,35 +61,41 @@ class SceneState:
 class Once:
     """What is read once for all scenes of a dataset, however many there are."""
 
-    catalog: Catalog
-    dataset: str
+    entry: Dataset
+    places: DatasetPaths
     model: Model
     """All scenes of a night get the same."""
+    treatment: Treatment
     backend: str
     hr: Mapping[str, Scene]
     reads: Mapping[str, Read]
     """What audits noted."""
     begun: frozenset[str] | None
     """Scenes with a scratch folder, where a lease would lie; None where that cannot be listed."""
+    same: dict[tuple[str, int], bool] = field(default_factory=dict)
+    """Whether receipts of a configuration and format are of that of the dataset's jobs, which all have one."""
 
-    @property
-    def places(self) -> DatasetPaths:
-        """Where the dataset lies in the store."""
-        return DatasetPaths(Path(self.catalog.store) / self.dataset)
+    def is_configuration(self, job: Job, receipt: Receipt) -> bool:
+        """Whether a receipt has the job's configuration, worked out once for all that have the same."""
+        key = (receipt.configuration, receipt.format)
+        if key not in self.same:
+            self.same[key] = job.is_configuration(*key)
+        return self.same[key]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A dataset as a run found it."""
+    """A dataset as a run finds it."""
 
-    states: list[SceneState]
+    states: Iterator[SceneState]
+    """Looked at as they are asked for: of a scene that needs nothing, nothing need be kept."""
     history: History
-    """Figures of its last products."""
+    """Figures of its last products, of those that were looked at."""
 
 
 def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
     """The state of every scene of a dataset; `look` says what is raised."""
-    return look(catalog, dataset).states
+    return list(look(catalog, dataset).states)
 
 
 def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
@@ -98,20 +105,19 @@ def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
     """
     once = read_once(catalog, dataset)
     history = History(once.model.digest)
-    found = find_scenes(catalog.dataset(dataset), catalog.base)
-    return Standing(
-        [_state(once, scene_job(once, one), history) for one in found if scene is None or one.id == scene], history
-    )
+    found = (one for one in find_scenes(once.entry, catalog.base) if scene is None or one.id == scene)
+    return Standing((_state(once, scene_job(once, one), history) for one in found), history)
 
 
 def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Once:
     """What all scenes of a dataset share; its own model unless another is given."""
     entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
     return Once(
-        catalog=catalog,
-        dataset=dataset,
+        entry=entry,
+        places=places,
         hr=find_hr(entry, catalog.base),
         model=model or resolve(entry.model),
+        treatment=entry.treatment,
         backend=load_settings().backend,
         reads=load_reads(places),
         begun=_begun(places),
@@ -131,14 +137,23 @@ def look_again(catalog: Catalog, state: SceneState) -> SceneState:
     """The state of a scene that was due when the run began: another run may have published it since."""
     if not state.due:
         return state
-    job = state.job
-    reads = {job.scene: state.read} if state.read is not None else {}
-    return _state(Once(catalog, job.dataset, job.model, job.backend, {}, reads, None), job)
+    job, entry = state.job, catalog.dataset(state.job.dataset)
+    once = Once(
+        entry=entry,
+        places=DatasetPaths(Path(catalog.store) / job.dataset),
+        model=job.model,
+        treatment=job.treatment,
+        backend=job.backend,
+        hr={},
+        reads={job.scene: state.read} if state.read is not None else {},
+        begun=None,
+    )
+    return _state(once, job)
 
 
 def scene_job(once: Once, scene: Scene) -> Job:
     """The job of one scene of the catalog."""
-    dataset, places, hr = once.catalog.dataset(once.dataset), once.places, once.hr.get(scene.id)
+    dataset, places, hr = once.entry, once.places, once.hr.get(scene.id)
     return Job(
         paths=scene.paths,
         product=places.product(scene.id, archive_ending(dataset.kind)),
@@ -147,13 +162,13 @@ def scene_job(once: Once, scene: Scene) -> Job:
         kind=dataset.kind,
         bands=scene.bands,
         model=once.model,
-        treatment=dataset.treatment,
+        treatment=once.treatment,
         tile=None if dataset.tile == "auto" else dataset.tile,
         precision=dataset.precision,
         backend=once.backend,
         limits=dataset.limits,
         overwrite=True,  # a product of the store is replaced when its scene is due
-        dataset=once.dataset,
+        dataset=places.root.name,
         outputs=dataset.outputs,
         roots=scene.roots,
         hr=hr.paths[0] if hr else None,
@@ -190,8 +205,8 @@ def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
     if read is not None and read.damaged:
         damaged = f"PRODUCT_DAMAGED: {read.damaged}"
     elif receipt is not None and is_whole(job.product, receipt):
-        reprocess, champion = once.catalog.dataset(once.dataset).reprocess, other_champion(job, receipt)
-        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):
+        reprocess, champion = once.entry.reprocess, other_champion(job, receipt)
+        if not (champion or once.is_configuration(job, receipt)):
             reason = "the model or the configuration changed"
         elif not same_sources(receipt.sources, _sources(job)):
             reason = "the source changed"

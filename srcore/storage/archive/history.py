@@ -30,11 +30,11 @@ class History:
         """Take note of a published product; one by another model is passed over."""
         if receipt.model_digest != self.model_digest:
             return
+        if len(self._kept) > self.last and (receipt.created, receipt.scene) < self._kept[0][:2]:
+            return
         if any(scene == receipt.scene for _, scene, _ in self._kept):  # made again: the older one is gone
             self._kept = [one for one in self._kept if one[1] != receipt.scene]
             heapq.heapify(self._kept)
-        elif len(self._kept) > self.last and (receipt.created, receipt.scene) < self._kept[0][:2]:
-            return
         heapq.heappush(self._kept, (receipt.created, receipt.scene, _figures(receipt)))
         if len(self._kept) > self.last + 1:
             heapq.heappop(self._kept)

@@ -46,22 +46,31 @@ class Beside:
         return tuple(path for path in found if path is not None)
 
 
+_NOTHING = Beside(None, None, None, None, None, None)
+
+
 def find_beside(path: Path) -> Beside:
     """The files beside `path`, and where that is a link also those beside the file; none of them opened."""
-    return _beside(path, Path(os.path.realpath(path)))
+    return _beside(path, _real(path))
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; itself, not a copy, where it leads nowhere else."""
+    real = os.path.realpath(path)
+    return path if real == str(path) else Path(real)
 
 
 def _beside(path: Path, real: Path) -> Beside:
-    listings = [(place, _near(place.parent)) for place in dict.fromkeys((path.absolute(), real))]
-    listings = [(place, listing) for place, listing in listings if listing]
+    places = (path,) if real is path else dict.fromkeys((path.absolute(), real))
+    listings = [(place, listing) for place in places if (listing := _near(place.parent))]
     if not listings:  # as in most folders: nothing there is beside anything
-        return Beside(*[None] * len(fields(Beside)))
+        return _NOTHING
     return Beside(*(next(_there(listings, kind), None) for kind in range(len(fields(Beside)))))
 
 
 def with_its_neighbours(path: Path) -> Path:
     """The file that `path` leads to; the link itself where files lie beside it that do not lie beside the file."""
-    real = Path(os.path.realpath(path))
+    real = _real(path)
     return path if path != real and set(neighbours([path])) - set(neighbours([real])) else real
 
 
@@ -75,12 +84,13 @@ def neighbours(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def with_neighbours(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """The files that some rasters' paths lead to, and `neighbours` of them."""
-    real = {path: Path(os.path.realpath(path)) for path in paths}
+    real = [(path, _real(path)) for path in paths]
     found: dict[Path, None] = {}
-    for path, leads_to in real.items():
+    for path, leads_to in real:
         with suppress(SourceError):
-            found |= dict.fromkeys(Path(os.path.realpath(near)) for near in _beside(path, leads_to).paths)
-    return tuple(real.values()), tuple(found)
+            if (beside := _beside(path, leads_to)) is not _NOTHING:
+                found |= dict.fromkeys(Path(os.path.realpath(near)) for near in beside.paths)
+    return tuple(leads_to for _, leads_to in real), tuple(found)
 
 
 def sidecar(path: Path, roots: Sequence[Path] | None) -> Path:
