@@ -142,7 +142,7 @@ def _near(folder: Path) -> Mapping[str, tuple[str, ...]]:
     return _listing(folder, changed_ns)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _listing(folder: Path, _changed_ns: int) -> Mapping[str, tuple[str, ...]]:
     """Names in a folder that can be beside a raster, by their lower case.
 
