@@ -1,6 +1,6 @@
 """What a night costs before its first scene, and what one due scene costs among many: files opened, seconds, memory.
 
-    python -m benchmarks.nights [--scenes 100 1000 10000] [--prefect] [--json FILE]
+    python -m benchmarks.nights [--scenes 100 1000 10000] [--no-prefect] [--json FILE]
 
 One tiny scene is published; its product is then linked under as many names as asked for, each with a receipt of its
 own. What is opened is counted by Python's audit hook: those counts are the same on every machine, and are what
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -142,3 +142,150 @@ def _plain(record: Receipt) -> dict[str, Any]:
         "sources": [source.__dict__ for source in record.sources],
         "outputs": [output.__dict__ for output in record.outputs],
     }
+
+
+def measured(catalog: Path, *, prefect: bool) -> dict[str, Any]:
+    """CPU seconds, files and memory of a night on a store of published scenes; in a process of its own."""
+    from srcore.catalog import load_catalog
+    from srcore.report.index import write_index
+    from srcore.run.states import look
+
+    loaded, figures = load_catalog(catalog), {}
+    idle = _peak_mb()
+    with counted() as opened:
+        scenes = sum(state.state == "published" for state in look(loaded, DATASET).states)
+    files, folders = opened.below(catalog.parent)
+    figures |= {"scenes": scenes, "files": files, "folders": folders, "peak_mb": _peak_mb(), "idle_mb": idle}
+    # the least of three: the machine may be busy
+    figures["decide_s"] = min(_cpu_s(lambda: Counter(one.state for one in look(loaded, DATASET).states)) for _ in "123")
+    places = DatasetPaths(Path(loaded.store) / DATASET)
+    write_index(places)  # imports, too
+    figures["index_s"], figures["index_peak_mb"] = _cpu_s(lambda: write_index(places)), _peak_mb()
+    pages = [path.stat().st_size for path in places.root.glob("index*.html")]
+    figures |= {"pages": len(pages), "largest_page_bytes": max(pages)}
+    return figures | _due(catalog) | (_with_prefect(catalog) if prefect else {})
+
+
+def _due(catalog: Path) -> dict[str, Any]:
+    """A night without Prefect: without work, and one scene that is due, by itself."""
+    from srcore.catalog import load_catalog
+    from srcore.dispatch import Workers
+    from srcore.run.dataset import Outcome, each_due, run_dataset, run_one
+    from srcore.run.scene import run_scene
+    from srcore.run.states import SceneState
+
+    loaded, figures = load_catalog(catalog), {}
+
+    def do(state: SceneState, again: bool) -> Outcome:
+        started = time.process_time()
+        with counted() as opened:
+            outcome = run_one(loaded, state, lambda job: run_scene(job, Workers(0)), force=again)
+        figures["due_s"] = time.process_time() - started
+        figures["due_files"], figures["due_folders"] = opened.below(catalog.parent)
+        return outcome
+
+    for _ in range(3):  # the first imports
+        _unpublish(catalog)
+        each_due(loaded, DATASET, do)
+    figures["night_s"] = _cpu_s(lambda: run_dataset(catalog, DATASET, lambda job: run_scene(job, Workers(0))))
+    return figures
+
+
+def _with_prefect(catalog: Path) -> dict[str, Any]:
+    """The same nights as flows, on a server of their own: CPU of this process, in which the flows run."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.nightly import nightly
+
+    with prefect_test_harness(server_startup_timeout=180):
+        nightly(str(catalog), return_state=True)  # imports, too
+        _unpublish(catalog)
+        nightly(str(catalog), return_state=True)
+        idle = _cpu_s(lambda: nightly(str(catalog), return_state=True))
+        _unpublish(catalog)
+        started = time.monotonic()
+        due = _cpu_s(lambda: nightly(str(catalog), return_state=True))
+        return {"prefect_night_s": idle, "prefect_due_night_s": due, "prefect_due_wall_s": time.monotonic() - started}
+
+
+def _unpublish(catalog: Path) -> None:
+    products = DatasetPaths(catalog.parent / "store" / DATASET).products
+    (products / "s00003" / "s00003.receipt.json").unlink()
+
+
+def _cpu_s(call: Callable[[], Any]) -> float:
+    started = time.process_time()
+    call()
+    return time.process_time() - started
+
+
+def _peak_mb() -> float:
+    # not getrusage: that begins with what the parent had
+    [line] = [one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def run(counts: Sequence[int] = (100, 1_000, 10_000), *, prefect: bool = True) -> list[dict[str, Any]]:
+    """The figures of each count, in a process of its own each."""
+    found = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            catalog = make_store(Path(name).resolve(), count)
+            command = [sys.executable, "-m", "benchmarks.nights", "--one", str(catalog)]
+            options = [] if prefect else ["--no-prefect"]
+            quiet = {**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
+            told = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
+            found.append(json.loads(told.splitlines()[-1]))
+    return found
+
+
+ROWS = (
+    ("deciding, CPU s", "decide_s", "{:.2f}"),
+    ("files opened", "files", "{:,}"),
+    ("folders listed", "folders", "{:,}"),
+    ("peak memory, MB", "peak_mb", "{:.0f}"),
+    ("of it before", "idle_mb", "{:.0f}"),
+    ("night without work, CPU s", "night_s", "{:.2f}"),
+    ("the same in Prefect", "prefect_night_s", "{:.2f}"),
+    ("one due scene, CPU s", "due_s", "{:.2f}"),
+    ("files it opens", "due_files", "{:,}"),
+    ("folders it lists", "due_folders", "{:,}"),
+    ("night with it in Prefect, CPU s", "prefect_due_night_s", "{:.2f}"),
+    ("all pages, CPU s", "index_s", "{:.2f}"),
+    ("peak memory behind them, MB", "index_peak_mb", "{:.0f}"),
+    ("pages", "pages", "{:,}"),
+    ("largest page, kB", "largest_page_kb", "{:.0f}"),
+)
+"""What the table tells: title, figure, form."""
+
+
+def table(figures: Sequence[dict[str, Any]]) -> Table:
+    """For people."""
+    result = Table("", *[f"{one['scenes']:,}" for one in figures], title="nights of published scenes")
+    for title, name, form in ROWS:
+        full = [{**one, "largest_page_kb": one["largest_page_bytes"] / 1e3} for one in figures]
+        result.add_row(title, *[form.format(one[name]) if name in one else "" for one in full])
+    return result
+
+
+def main() -> None:
+    """Print the table; write the figures where asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.nights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--no-prefect", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        sys.stdout.write(json.dumps(measured(given.one, prefect=not given.no_prefect)) + "\n")
+        return
+    figures = run(given.scenes, prefect=not given.no_prefect)
+    out.print(table(figures))
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
