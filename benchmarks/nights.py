@@ -150,8 +150,8 @@ def measured(catalog: Path, *, prefect: bool) -> dict[str, Any]:
     from srcore.report.index import write_index
     from srcore.run.states import look
 
-    loaded, figures = load_catalog(catalog), {}
-    idle = _peak_mb()
+    figures: dict[str, Any] = {}
+    loaded, idle = load_catalog(catalog), _peak_mb()
     with counted() as opened:
         scenes = sum(state.state == "published" for state in look(loaded, DATASET).states)
     files, folders = opened.below(catalog.parent)
@@ -174,7 +174,8 @@ def _due(catalog: Path) -> dict[str, Any]:
     from srcore.run.scene import run_scene
     from srcore.run.states import SceneState
 
-    loaded, figures = load_catalog(catalog), {}
+    figures: dict[str, Any] = {}
+    loaded = load_catalog(catalog)
 
     def do(state: SceneState, again: bool) -> Outcome:
         started = time.process_time()

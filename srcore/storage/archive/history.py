@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from srcore.errors import StoreError
@@ -14,7 +14,7 @@ from srcore.storage.work.scene_plan import ScenePlan
 
 LAST = 30
 
-Figures = dict[str, float]
+Figures = Mapping[str, float]
 """Id to value of checks."""
 
 
