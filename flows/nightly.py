@@ -11,6 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -24,24 +25,14 @@ from prefect.states import Completed, Failed
 from flows.artifacts import show_shadows, show_table
 from flows.guard import refuse_unserved
 from flows.interrupt import Reached, interruptible
-from flows.upscale import SceneFailed, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
-from srcore.catalog import load_catalog
+from flows.upscale import SceneFailed, handed_on, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
+from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import (
-    WAIT_SECONDS,
-    Outcome,
-    Result,
-    SceneState,
-    after_others,
-    audit_share,
-    empty,
-    run_dataset,
-    run_due,
-    scene_states,
-)
+from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, Wanted, audit_share, each_due, run_dataset
 from srcore.run.scene import plain, rehearsals, scene_runner
+from srcore.run.states import SceneState
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -72,10 +63,11 @@ def nightly(
         outdated: Do the scenes that another version of srcore or another champion published, too.
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
+    wanted = Wanted(limit, force, outdated)
     try:
         refuse_unserved(catalog)
         with scenes_as_tasks():
-            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), limit, force, outdated))
+            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), wanted))
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
     rows = [_row(name, outcome) for name, outcome in night]
@@ -114,31 +106,20 @@ def _audited(catalog: Path, dataset: str, run: Callable[[str], list[Outcome]]) -
     return [*audit_share(load_catalog(catalog), dataset), *run(dataset)]
 
 
-def _subflows(path: Path, limit: int | None, force: bool, outdated: bool, dataset: str) -> list[Outcome]:
+def _subflows(path: Path, wanted: Wanted, dataset: str) -> list[Outcome]:
     catalog = load_catalog(path)
-    states = scene_states(catalog, dataset)
-    if not states:
-        return [empty(catalog, dataset)]
-    outcomes, done = [], 0
-    for state in states:
-        again = force or (outdated and state.outdated)
-        if not (state.due or again):
-            outcomes.append((state, run_due(catalog, state, lambda job: None)))  # it only says why not
-        elif limit is None or done < limit:
-            done += 1
-            outcomes.append((state, _subflow(path, dataset, state, again)))
-    return after_others(catalog, outcomes, lambda state: _subflow(path, dataset, state, False), WAIT_SECONDS)
+    return each_due(catalog, dataset, partial(_subflow, path, catalog), wanted=wanted, wait_s=WAIT_SECONDS)
 
 
-def _plain(path: Path, which: tuple[int | None, bool, bool], reached: Reached, dataset: str) -> list[Outcome]:
-    limit, force, outdated = which
+def _plain(path: Path, wanted: Wanted, reached: Reached, dataset: str) -> list[Outcome]:
     with scene_runner(local_workers(), reached.watch(plain)) as run:
-        return run_dataset(path, dataset, run, limit=limit, force=force, outdated=outdated, wait_s=WAIT_SECONDS)
+        return run_dataset(path, dataset, run, **asdict(wanted), wait_s=WAIT_SECONDS)
 
 
-def _subflow(path: Path, dataset: str, scene: SceneState, force: bool) -> Outcome:
-    """A run of `upscale-scene`; also a run that crashed has an outcome."""
-    state = upscale_scene(str(path), dataset, scene.scene, force, return_state=True)
+def _subflow(path: Path, catalog: Catalog, scene: SceneState, force: bool) -> Outcome:
+    """A run of `upscale-scene`, which is told what this night knows; also a run that crashed has an outcome."""
+    with handed_on(catalog, scene):
+        state = upscale_scene(str(path), scene.job.dataset, scene.scene, force, return_state=True)
     outcome = state.result(raise_on_failure=False)
     if isinstance(outcome, SceneFailed):
         return outcome.outcome
@@ -190,6 +171,7 @@ def main(
 ) -> None:
     """Do every due scene. Exit 0: no new failure, 1: some failed, 2: the catalog cannot be used, 130: interrupted."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when dispatch imports Dask
+    wanted = Wanted(limit, force, outdated)
     try:
         path = (catalog or load_settings().catalog).absolute()
         load_catalog(path)
@@ -197,7 +179,7 @@ def main(
             state = nightly(str(path), dataset, limit, force, outdated, return_state=True)
         else:
             with interruptible() as reached:
-                state = night_state(run_night(path, dataset, partial(_plain, path, (limit, force, outdated), reached)))
+                state = night_state(run_night(path, dataset, partial(_plain, path, wanted, reached)))
     except SRError as error:
         typer.echo(f"error: {error} [{error.code}]", err=True)
         raise typer.Exit(error.exit_code) from error

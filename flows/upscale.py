@@ -18,15 +18,19 @@ from prefect.states import Completed, Failed
 from flows.artifacts import show_quicklook, show_report
 from flows.guard import refuse_unserved
 from flows.tasks import call_as_task
+from srcore.catalog import Catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.job import Job
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import Outcome, run_dataset, run_one
 from srcore.run.scene import Run, scene_runner
+from srcore.run.states import SceneState
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt
 
 _AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)
+
+_HANDED: ContextVar[tuple[Catalog, SceneState] | None] = ContextVar("what the night around a scene knows", default=None)
 
 
 @flow(name="upscale-scene", flow_run_name="{dataset}/{scene}", persist_result=False)
@@ -43,10 +47,28 @@ def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -
     try:
         refuse_unserved(catalog)
         with scenes_as_tasks() as run:
-            [outcome] = run_dataset(Path(catalog), dataset, run, scene=scene, force=force)
+            outcome = _outcome(Path(catalog), (dataset, scene), run, force)
     except SRError as error:
         outcome = Outcome(scene, "failed", error.code, str(error))
     return outcome_state(outcome)
+
+
+def _outcome(catalog: Path, which: tuple[str, str], run: Run, force: bool) -> Outcome:
+    handed = _HANDED.get()
+    if handed is not None and (handed[1].job.dataset, handed[1].scene) == which:
+        return run_one(*handed, run, force=force)
+    [outcome] = run_dataset(catalog, which[0], run, scene=which[1], force=force)
+    return outcome
+
+
+@contextmanager
+def handed_on(catalog: Catalog, state: SceneState) -> Iterator[None]:
+    """Around the run of one scene: what a night knows of it, so that the run looks at no other scene."""
+    token = _HANDED.set((catalog, state))
+    try:
+        yield
+    finally:
+        _HANDED.reset(token)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
-from srcore.storage.raster.beside import neighbours
+from srcore.storage.raster.beside import with_neighbours
 from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 
@@ -61,6 +62,8 @@ class Job:
     """Start anew: what an earlier run left is not used."""
     limits: Changes = field(default_factory=dict)
     """Changes of the checks' limits."""
+    before: tuple[Mapping[str, float], ...] | None = None
+    """Figures of the dataset's last products, newest first; None: whoever needs them looks at the receipts."""
 
     @property
     def home(self) -> Path:
@@ -70,8 +73,10 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The sources, and all that lies beside them and may be read for them."""
-        real = tuple(Path(os.path.realpath(path)) for path in self.paths)
-        return real if self.kind == "volume" else (*real, *neighbours(self.paths))
+        if self.kind == "volume":
+            return tuple(Path(os.path.realpath(path)) for path in self.paths)
+        real, near = with_neighbours(self.paths)
+        return (*real, *near)
 
     @property
     def configuration(self) -> str:

@@ -18,9 +18,10 @@ from srcore.dispatch import Workers
 from srcore.errors import GateError, PlanError
 from srcore.filters import DENOISE_PX, SHARPEN_PX, denoised, noise_deviation, sharpened
 from srcore.layout import ProductPaths
-from srcore.run.dataset import run_dataset, scene_states
+from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 
 HERE = Workers(0)

@@ -285,8 +285,8 @@ def _read_again(catalog: Catalog, name: str) -> str:
 
 def _standing(catalog: Catalog, name: str, *, outdated: bool) -> list[dict[str, Any]]:
     """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
-    from srcore.run.dataset import scene_states
     from srcore.run.missing import gone_products, nothing_found
+    from srcore.run.states import scene_states
     from srcore.storage.archive.sources import find_excluded
 
     states = scene_states(catalog, name)

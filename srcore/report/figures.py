@@ -1,6 +1,7 @@
 """Figures as inline SVG that takes its colours and its font from the page around it.
 
-Drawn by matplotlib: a figure is 5 to 60 kB of SVG that needs no script, sharp on a phone and on a projector.
+Drawn by matplotlib, but for those of a product's page (`written`): a figure is 5 to 60 kB of SVG that needs no script,
+sharp on a phone and on a projector.
 (plotly carries its 4.8 MB script in every self-contained page: ten times the rest of it, for every product.)
 Colours are written as CSS variables, so that one figure fits a light and a dark page.
 """
@@ -23,14 +24,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
-
-from srcore.report.evidence import Evidence, Histogram
 
 INK, GRID, LR, SR, BAD = "#000001", "#000002", "#000003", "#000004", "#000005"
 """Stand for the CSS variables of the page."""
-TOWER = 5
-"""A bin that many times higher than the third one is cut."""
 _VARIABLES = {INK: "--ink", GRID: "--line", LR: "--lr", SR: "--sr", BAD: "--bad"}
 _STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
     "svg.fonttype": "none",  # text stays text: found, read aloud, in the page's font
@@ -55,60 +51,6 @@ _STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
 }
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _HREF = "{http://www.w3.org/1999/xlink}href"
-
-
-def histogram_figure(name: str, band: str, histogram: Histogram, unit: str) -> Markup:
-    """Shares of pixels over DN: LR filled, SR as a line, on the same bins."""
-    with rc_context(_STYLE):
-        figure, axes = _canvas(5.2, 2.5)
-        edges = histogram.low + histogram.width * np.arange(len(histogram.lr) + 1)
-        axes.stairs(100 * np.array(histogram.lr), edges, fill=True, color=LR, alpha=0.35, linewidth=0)
-        axes.stairs(100 * np.array(histogram.sr), edges, color=SR, linewidth=1.6)
-        axes.set_xlim(*_shown(histogram, edges))
-        _cap(axes, 100 * np.maximum(histogram.lr, histogram.sr))
-        axes.set_xlabel(unit)
-        axes.set_ylabel("% of pixels")
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        return _inline(figure, name, f"Histogram of {band} before and after")
-
-
-def _shown(histogram: Histogram, edges: NDArray[Any]) -> tuple[float, float]:
-    """The bins that hold something, with a little air."""
-    used = np.flatnonzero(np.maximum(histogram.lr, histogram.sr) > 1e-4)
-    first, last = (int(used[0]), int(used[-1])) if used.size else (0, len(histogram.lr) - 1)
-    return float(edges[max(0, first - 1)]), float(edges[min(len(edges) - 1, last + 2)])
-
-
-def _cap(axes: Axes, percent: NDArray[Any]) -> None:
-    """Cut one or two bins (the background of a scan) that leave the others no height, and say how high they go."""
-    highest, next_ones = float(percent.max()), float(np.sort(percent)[-3])
-    if highest > TOWER * next_ones > 0:
-        axes.set_ylim(0, 1.5 * next_ones)
-        axes.text(0.98, 0.95, f"cut: up to {highest:.0f} %", transform=axes.transAxes, ha="right", va="top", color=INK)
-
-
-def map_figure(name: str, evidence: Evidence, cells: NDArray[np.float32], label: str) -> Markup:
-    """`cells` (Y, X) of the evidence over the scene, in percent of the span of the band's values."""
-    percent = 100 * cells
-    known = percent[np.isfinite(percent)]
-    top = float(np.percentile(known, 99.5)) if known.size else 0.0
-    rows, cols = evidence.shape
-    with rc_context(_STYLE):
-        figure, axes = _canvas(5.2, float(np.clip(3.7 * rows / cols + 0.6, 1.6, 7)))
-        extent = (0, percent.shape[1] * evidence.step, percent.shape[0] * evidence.step, 0)
-        picture = axes.imshow(percent, "magma", vmin=0, vmax=max(top, 0.01), interpolation="none", extent=extent)
-        axes.set_xlim(0, cols)
-        axes.set_ylim(rows, 0)
-        axes.grid(False)
-        axes.set_xlabel("column of the input")
-        axes.set_ylabel("row")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(4, integer=True))
-        bar = figure.colorbar(picture, ax=axes, fraction=0.05, extend="max")
-        bar.set_label("% of the span of values")
-        bar.outline.set_visible(False)
-        return _inline(figure, name, label)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,23 @@
 """The page of a dataset: its products with their verdicts, how they change over time, and what is in quarantine.
 
+    index.html            what failed, then the newest products: ROWS of them; totals and trends
+    index-2.html ...      the rest, as many on each
+
 Made from the receipts and the quarantine alone, so it can be made again at any time; pictures and reports are
 linked by relative paths, so the folder can be moved or served as it is.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from srcore.errors import StoreError
@@ -34,36 +39,57 @@ TRENDS = (
     ("time", "Time a scene", "s", None),
 )
 """Name, title, unit, and the check whose value it is; None: the wall time."""
+TOLD = frozenset(check for *_, check in TRENDS if check is not None)
+ROWS = 500
+"""Products and scenes in quarantine on a page."""
+REMEMBERED = 500
+"""Products that the trends show, the last ones."""
 DEAD_SECONDS = 600.0
+_FURTHER = re.compile(r"index-(\d+)\.html")
 
 
 @dataclass(frozen=True)
 class Product:
-    """One published product."""
+    """What the page tells of one published product: not its receipt, of which an archive has thousands."""
 
-    receipt: Receipt
+    scene: str
     folder: str
     """Of its files, from the page, as an address."""
+    created: str
+    model: str
+    verdict: str
+    seconds: float
+    """Wall time of its stages."""
+    outputs: tuple[str, ...]
+    """Names of its files."""
+    failed: tuple[str, ...]
+    """Checks that were not passed."""
+    values: Mapping[str, float]
+    """Of the checks that the page tells, where they are numbers: not every check is measured everywhere."""
+    limits: Mapping[str, float | None]
+    """Of the same."""
+
+    @classmethod
+    def of(cls, receipt: Receipt, folder: str) -> Product:
+        """What a receipt says."""
+        told = [one for one in receipt.checks if one["id"] in TOLD]
+        return cls(
+            scene=receipt.scene,
+            folder=folder,
+            created=receipt.created,
+            model=receipt.model,
+            verdict=receipt.verdict,
+            seconds=sum(receipt.seconds.values()),
+            outputs=tuple(output.name for output in receipt.outputs),
+            failed=tuple(one["id"] for one in receipt.checks if not one["passed"]),
+            values={one["id"]: float(one["value"]) for one in told if isinstance(one["value"], int | float)},
+            limits={one["id"]: one["limit"] for one in told},
+        )
 
     def address(self, suffix: str) -> str | None:
         """Of the output that ends so, from the page; None when there is none."""
-        names = [output.name for output in self.receipt.outputs if output.name.endswith(suffix)]
+        names = [name for name in self.outputs if name.endswith(suffix)]
         return f"{self.folder}/{quote(names[0])}" if names else None
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Values of its checks by their ids, where they are numbers: not every check is measured everywhere."""
-        return {check["id"]: check["value"] for check in self.receipt.checks if isinstance(check["value"], int | float)}
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of its stages."""
-        return sum(self.receipt.seconds.values())
-
-    @property
-    def failed(self) -> Sequence[str]:
-        """Checks that were not passed."""
-        return [check["id"] for check in self.receipt.checks if not check["passed"]]
 
 
 @dataclass(frozen=True)
@@ -91,13 +117,33 @@ class IndexFacts:
     proposal: str = ""
     """That a rollback is worth a look."""
 
+    @property
+    def pages(self) -> int:
+        """How many there are; one where there is nothing to tell."""
+        return max(1, -(-(len(self.held) + len(self.products)) // ROWS))
+
+    def on(self, page: int) -> tuple[Sequence[Held], Sequence[Product]]:
+        """What a page holds, the first is 1: what failed comes before what was published."""
+        start, held = (page - 1) * ROWS, len(self.held)
+        end = start + ROWS
+        return self.held[start:end], self.products[max(start - held, 0) : max(end - held, 0)]
+
 
 def write_index(places: DatasetPaths) -> Path:
-    """Write the page of the dataset in place of the one there; StoreError when that cannot be done."""
+    """Write the pages of the dataset in place of those there; StoreError when that cannot be done. Gives the first."""
     _sweep(places.index)
-    page = index_page(read_index(places)).encode("utf-8", "backslashreplace")
-    store_at(places.root).put(places.index.name, page)
+    facts, store = read_index(places), store_at(places.root)
+    for page in range(facts.pages, 0, -1):  # the first one last: its time says how far they all are
+        store.put(page_name(page), index_page(facts, page).encode("utf-8", "backslashreplace"))
+    further = {one.name: _FURTHER.fullmatch(one.name) for one in store.list()}
+    if gone := [name for name, found in further.items() if found and int(found[1]) > facts.pages]:
+        store.delete(*gone)
     return places.index
+
+
+def page_name(page: int) -> str:
+    """The file of a page; the first is 1."""
+    return "index.html" if page == 1 else f"index-{page}.html"
 
 
 def is_stale(places: DatasetPaths) -> bool:
@@ -105,15 +151,21 @@ def is_stale(places: DatasetPaths) -> bool:
 
     Each of them comes by a new name in its folder, so the folders' times tell.
     """
-    told = [*places.root.glob("shadow/"), *places.root.glob(places.champions.name)]
-    folders = [*places.products.glob("*/"), *places.root.glob("quarantine/"), *told]
-    changed = max((folder.stat().st_mtime_ns for folder in folders), default=0)
-    return changed > (places.index.stat().st_mtime_ns if places.index.exists() else 0)
+    told = [places.quarantined, places.shadows, places.champions]
+    changed = max((time_ns for path in told if (time_ns := _changed_ns(path)) is not None), default=0)
+    if places.products.is_dir():
+        with os.scandir(places.products) as entries:
+            changed = max(changed, *(entry.stat().st_mtime_ns for entry in entries if entry.is_dir()), 0)
+    return changed > (_changed_ns(places.index) or 0)
+
+
+def _changed_ns(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _sweep(index: Path) -> None:
-    """Remove what dead runs left of it; a living one writes for less than a second."""
-    for path in index.parent.glob(f".{index.name}.*.part"):
+    """Remove what dead runs left of the pages; a living one writes for less than a second."""
+    for path in index.parent.glob(f".{index.stem}*{index.suffix}.*.part"):
         with suppress(OSError):  # another run was faster
             if time.time() - path.stat().st_mtime > DEAD_SECONDS:
                 path.unlink()
@@ -129,11 +181,11 @@ def read_index(places: DatasetPaths) -> IndexFacts:
             held.append(Held(path.parent.name, error.code, str(error), ""))
         else:
             if receipt is not None:
-                products.append(Product(receipt, f"products/{quote(path.parent.name)}"))
+                products.append(Product.of(receipt, f"products/{quote(path.parent.name)}"))
     records = store_at(places.quarantined)
     names = [stored.name for stored in records.list()]
     held += [_held(name, records.get(name) or b"", names) for name in names if name.endswith(".json")]
-    products.sort(key=lambda product: product.receipt.created, reverse=True)
+    products.sort(key=lambda product: product.created, reverse=True)
     shadows, proposal = find_shadows(places.shadows), read_champions(places.champions).proposal
     return IndexFacts(places.root.name, products, held, shadows, proposal)
 
@@ -149,21 +201,25 @@ def _held(name: str, data: bytes, there: Sequence[str]) -> Held:
     return Held(told[0], told[1], told[2], told[3], f"quarantine/{quote(page)}" if page in there else None)
 
 
-def index_page(facts: IndexFacts) -> str:
-    """The page; pure, the same facts give the same text."""
+def index_page(facts: IndexFacts, page: int = 1) -> str:
+    """A page, the first is 1; pure, the same facts give the same text."""
     # The figures need matplotlib, which costs half a second to import: only those who get here pay.
     from srcore.report.page import policy, render
 
-    gains = [
-        float(product.values["reference.gain"]) for product in facts.products if "reference.gain" in product.values
-    ]
+    gains = [product.values["reference.gain"] for product in facts.products if "reference.gain" in product.values]
+    held, products = facts.on(page)
     return render(
         "index.html",
         facts=facts,
-        degraded=sum(product.receipt.verdict != "published" for product in facts.products),
+        page=page,
+        held=held,
+        products=products,
+        names=[page_name(number) for number in range(1, facts.pages + 1)],
+        degraded=sum(product.verdict != "published" for product in facts.products),
         gain=sum(gains) / len(gains) if gains else None,
         seconds=sum(product.seconds for product in facts.products),
-        trends=list(_trends(facts.products)),
+        trends=list(_trends(facts.products[:REMEMBERED])) if page == 1 else [],
+        remembered=REMEMBERED,
         policy=policy(None, "'self' file:"),
     )
 
@@ -179,12 +235,11 @@ def _trends(products: Sequence[Product]) -> Iterable[tuple[str, Markup]]:
 
 def _trend(make: type[Trend], products: Sequence[Product], title: str, unit: str, check: str | None) -> Trend:
     told = [product for product in reversed(products) if check is None or check in product.values]
-    limits = [one["limit"] for product in told[-1:] for one in product.receipt.checks if one["id"] == check]
     return make(
         title,
         unit,
-        [datetime.fromisoformat(product.receipt.created) for product in told],
-        [float(product.values[check]) if check else product.seconds for product in told],
-        [product.receipt.verdict == "published" for product in told],
-        limits[0] if limits else None,
+        [datetime.fromisoformat(product.created) for product in told],
+        [product.values[check] if check else product.seconds for product in told],
+        [product.verdict == "published" for product in told],
+        told[-1].limits.get(check) if told and check else None,
     )

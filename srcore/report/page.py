@@ -21,9 +21,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from srcore.report.evidence import Evidence
-from srcore.report.figures import histogram_figure, map_figure
 from srcore.report.pictures import Pictures
 from srcore.report.words import VERDICTS, family, in_words
+from srcore.report.written import histogram_figure, map_figure
 from srcore.storage.archive.publish import Receipt
 
 TEMPLATES = Path(__file__).parent / "templates"

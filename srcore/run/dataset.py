@@ -1,4 +1,4 @@
-"""A dataset of the catalog: which scenes are due, and every due one in turn. Knows no Prefect."""
+"""A dataset of the catalog: every scene that is due, one after the other. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -12,156 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from srcore.catalog import Catalog, load_catalog
-from srcore.errors import CatalogError, GateError, LeaseError, SRError, StoreError
-from srcore.job import FORMAT, Job
+from srcore.errors import CatalogError, GateError, LeaseError, SRError
+from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
-from srcore.registry.references import Model, resolve
-from srcore.run.audit import Audit, Read, audit, load_reads
-from srcore.run.champion import is_made_again, other_champion
+from srcore.run.audit import Audit, audit
 from srcore.run.missing import nothing_found
-from srcore.settings import load_settings
-from srcore.storage.archive.publish import Receipt, is_whole
+from srcore.run.states import SceneState, look, look_again
+from srcore.storage.archive.history import History
+from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
-from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.store import store_at
-from srcore.storage.disk.watch import same_sources
-from srcore.storage.product import archive_ending
-from srcore.storage.scene import read_header
-from srcore.version import __version__
 
 if TYPE_CHECKING:
     from srcore.run.scene import Run
 
 log = logging.getLogger(__name__)
-
-State = Literal["new", "changed", "running", "published", "quarantined"]
-
-
-@dataclass(frozen=True)
-class SceneState:
-    """Where a scene of the catalog stands, and the job that would do it."""
-
-    scene: str
-    state: State
-    job: Job
-    reason: str = ""
-    """Why it is due, or why it was quarantined."""
-
-    retry: bool = False
-    """In quarantine for something that can pass by itself."""
-    outdated: bool = False
-    """Published by another version of srcore or another champion; up to date, until somebody asks for it."""
-    ignored: bool = False
-    """In quarantine, and somebody said to leave it there."""
-    flags: tuple[str, ...] = ()
-    """What a user should know of its product."""
-
-    @property
-    def due(self) -> bool:
-        """True when a run has something to do, or should at least say who does it."""
-        return self.state in ("new", "changed", "running") or self.retry
-
-
-def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
-    """The state of every scene of a dataset; CatalogError for an unknown dataset or an unusable source."""
-    entry = catalog.dataset(dataset)
-    hr = find_hr(entry, catalog.base)
-    model = resolve(entry.model)  # once: all scenes of a night get the same
-    reads = load_reads(DatasetPaths(Path(catalog.store) / dataset))
-    return [
-        _state(catalog, dataset, scene_job(catalog, dataset, scene, model, hr.get(scene.id)), reads.get(scene.id))
-        for scene in find_scenes(entry, catalog.base)
-    ]
-
-
-def scene_job(catalog: Catalog, name: str, scene: Scene, model: Model, hr: Scene | None = None) -> Job:
-    """The job of one scene of the catalog."""
-    dataset = catalog.dataset(name)
-    places = DatasetPaths(Path(catalog.store) / name)
-    return Job(
-        paths=scene.paths,
-        product=places.product(scene.id, archive_ending(dataset.kind)),
-        scratch=places.scratch(scene.id),
-        scene=scene.id,
-        kind=dataset.kind,
-        bands=scene.bands,
-        model=model,
-        treatment=dataset.treatment,
-        tile=None if dataset.tile == "auto" else dataset.tile,
-        precision=dataset.precision,
-        backend=load_settings().backend,
-        limits=dataset.limits,
-        overwrite=True,  # a product of the store is replaced when its scene is due
-        dataset=name,
-        outputs=dataset.outputs,
-        roots=scene.roots,
-        hr=hr.paths[0] if hr else None,
-        hr_roots=hr.roots if hr else None,
-    )
-
-
-def _state(catalog: Catalog, dataset: str, job: Job, read: Read | None) -> SceneState:
-    places = DatasetPaths(Path(catalog.store) / dataset)
-    lease = lease_path(job.scratch)
-    # first: while a run works on it, product and receipt may be in the middle of anything
-    if (owner := holder(lease)) is not None and is_alive(lease, owner):
-        return SceneState(job.scene, "running", job, str(owner))
-    try:
-        receipt, damaged = Receipt.load(job.product.receipt), ""
-    except StoreError as error:
-        receipt, damaged = None, str(error)
-    read = read if read is not None and receipt is not None and read.created == receipt.created else None
-    if read is not None and read.damaged:
-        damaged = f"PRODUCT_DAMAGED: {read.damaged}"
-    elif receipt is not None and is_whole(job.product, receipt):
-        reprocess, champion = catalog.dataset(dataset).reprocess, other_champion(job, receipt)
-        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):
-            reason = "the model or the configuration changed"
-        elif not same_sources(receipt.sources, _sources(job)):
-            reason = "the source changed"
-        elif champion and is_made_again(reprocess, receipt):
-            reason = f"{champion} (reprocess: {reprocess})"
-        else:
-            told = f"{receipt.verdict}; {champion}: it stays (reprocess: {reprocess})" if champion else receipt.verdict
-            return _published(job, receipt, told, read)
-        return _failed_before(places, job) or SceneState(job.scene, "changed", job, reason)
-    reason = damaged or ("product damaged" if receipt else "")
-    return _failed_before(places, job) or SceneState(job.scene, "new", job, reason)
-
-
-def _published(job: Job, receipt: Receipt, told: str, read: Read | None) -> SceneState:
-    """Of a product that is up to date."""
-    by_another = receipt.model_digest != job.model.digest or receipt.code_version != __version__
-    told = f"{told}; SOURCE_DAMAGED: {read.source}" if read and read.source else told
-    outdated = by_another or receipt.format < FORMAT
-    return SceneState(job.scene, "published", job, told, outdated=outdated, flags=receipt.flags)
-
-
-def _sources(job: Job) -> tuple[Path, ...]:
-    """The files that a run would read now: a mask that arrived beside a scene makes it due, statistics do not."""
-    if job.files == job.paths:
-        return job.paths
-    try:
-        return read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **job.treatment.of_files).paths
-    except SRError:
-        return job.files  # due: the run says what is wrong
-
-
-def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:
-    record = Quarantine.load(places.quarantine(job.scene))
-    if record is None:
-        return None
-    if not record.applies(job.files, job.configuration):
-        return SceneState(job.scene, "changed", job, f"tried before: {record.code}")
-    times = f" ({record.attempts} attempts)" if record.attempts > 1 else ""
-    decision = record.decision
-    if decision is not None and decision.what != "lapsed":
-        times += f" ({decision.what}: {decision.why}; {decision.by}, {decision.when})"
-    reason = f"{record.code}: {record.message}{times}"
-    return SceneState(job.scene, "quarantined", job, reason, record.retryable, ignored=record.ignored)
-
 
 Result = Literal["published", "degraded", "up to date", "quarantined", "ignored", "failed", "damaged", "note"]
 AROUND = frozenset(
@@ -208,19 +75,35 @@ class Outcome:
         return self.result in ("published", "degraded", "up to date", "note")
 
 
-Again = Callable[[SceneState], Outcome]
+Do = Callable[[SceneState, bool], Outcome]
+"""Does one scene; True: whatever its state is."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody asks of a run besides what is due."""
+
+    limit: int | None = None
+    """Scenes at most."""
+    force: bool = False
+    """Those that are up to date or in quarantine, too."""
+    outdated: bool = False
+    """Those that another version of srcore or another champion published, too."""
+
+    def again(self, state: SceneState) -> bool:
+        """True for a scene that is done although it is not due."""
+        return self.force or (self.outdated and state.outdated)
+
+
+DUE = Wanted()
+"""What is due, and no more."""
 
 
 def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = False) -> Outcome:
     """Do one scene if it is due; never raises because of the scene, what went wrong is in the outcome."""
-    record = DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
+    record = _record(catalog, state)
     if not force and not state.due:
-        if state.state == "published":
-            sweep_done(state.job.scratch, state.job.product)
-            _forget(record)
-            return Outcome(state.scene, "up to date")
-        code, _, message = state.reason.partition(": ")
-        return Outcome(state.scene, "ignored" if state.ignored else "quarantined", code, message, old=True)
+        return not_due(catalog, state)
     started = time.monotonic()
     with listening() as log:
         try:
@@ -233,6 +116,20 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     _forget(record)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
+
+
+def not_due(catalog: Catalog, state: SceneState) -> Outcome:
+    """Why a scene is not done; what was held against one that is published goes."""
+    if state.state == "published":
+        sweep_done(state.job.scratch, state.job.product)
+        _forget(_record(catalog, state))
+        return Outcome(state.scene, "up to date")
+    code, _, message = state.reason.partition(": ")
+    return Outcome(state.scene, "ignored" if state.ignored else "quarantined", code, message, old=True)
+
+
+def _record(catalog: Catalog, state: SceneState) -> Path:
+    return DatasetPaths(Path(catalog.store) / state.job.dataset).quarantine(state.scene)
 
 
 def _forget(record: Path) -> None:
@@ -278,56 +175,70 @@ def run_dataset(
     outdated: bool = False,
     wait_s: float = 0.0,
 ) -> list[Outcome]:
-    """Every due scene of a dataset (or the one named), one after the other.
+    """Every due scene of a dataset (or the one named), one after the other; see Wanted.
 
-    `outdated`: those that another version of srcore or another champion published count as due, too. What another run
-    holds is waited for at the end, so long in all.
+    What another run holds is waited for at the end, so long in all.
 
     CatalogError for an unknown dataset or scene; a failing scene is an outcome.
     """
     catalog = load_catalog(catalog_path)
-    states = scene_states(catalog, dataset)
-    if scene is not None:
-        states = [state for state in states if state.scene == scene]
-        if not states:
-            raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
-    elif not states:
+
+    def do(state: SceneState, again: bool) -> Outcome:
+        return run_one(catalog, state, run, force=again)
+
+    return each_due(catalog, dataset, do, scene=scene, wanted=Wanted(limit, force, outdated), wait_s=wait_s)
+
+
+def each_due(
+    catalog: Catalog, dataset: str, do: Do, *, scene: str | None = None, wanted: Wanted = DUE, wait_s: float = 0.0
+) -> list[Outcome]:
+    """`run_dataset` by a function of the caller's: what is known of all scenes is passed to each, and read once.
+
+    The dataset's page is written at the end, once.
+    """
+    standing, places = look(catalog, dataset, scene), DatasetPaths(Path(catalog.store) / dataset)
+    looked = [state if state.due or wanted.again(state) else not_due(catalog, state) for state in standing.states]
+    if scene is not None and not looked:
+        raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
+    if not looked:
         return [empty(catalog, dataset)]
-    else:
-        sweep_dataset(DatasetPaths(Path(catalog.store) / dataset), {state.scene for state in states})
-    outcomes, done = [], 0
-    for state in states:
-        again = force or (outdated and state.outdated)
-        if (state.due or again) and limit is not None and done >= limit:
-            continue
-        done += state.due or again
-        told = run_due(catalog, state if again else look_again(catalog, state), run, force=again)
-        outcomes.append((state, told))
-    settled = after_others(catalog, outcomes, lambda state: run_due(catalog, state, run), wait_s)
-    show_page(DatasetPaths(Path(catalog.store) / dataset))
-    return settled
+    if scene is None:
+        sweep_dataset(places, {one.scene for one in looked})
+    todo = [state for state in looked if isinstance(state, SceneState)][: wanted.limit]
+    outcomes = [(state, _done(state, do, wanted, standing.history if scene is None else None)) for state in todo]
+    settled = {one.scene: one for one in after_others(catalog, outcomes, do, wait_s)}
+    show_page(places)
+    told = (one if isinstance(one, Outcome) else settled.get(one.scene) for one in looked)
+    return [one for one in told if one is not None]
 
 
-def look_again(catalog: Catalog, state: SceneState) -> SceneState:
-    """The state of a scene that was due when the run began: another run may have published it since."""
-    if not state.due:
-        return state
-    reads = load_reads(DatasetPaths(Path(catalog.store) / state.job.dataset))
-    return _state(catalog, state.job.dataset, state.job, reads.get(state.scene))
+def _done(state: SceneState, do: Do, wanted: Wanted, history: History | None) -> Outcome:
+    """What became of a scene. With a history VALIDATE need not look for one in the whole archive."""
+    if history is not None:
+        state = replace(state, job=replace(state.job, before=history.before(state.scene)))
+    outcome = do(state, wanted.again(state))
+    if history is not None and outcome.receipt is not None:
+        history.add(outcome.receipt)
+    return outcome
+
+
+def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:
+    """Do a scene that was due when the run began, and is still; what it costs does not depend on the others."""
+    return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
 
 
 def after_others(
-    catalog: Catalog, outcomes: Sequence[tuple[SceneState, Outcome]], again: Again, wait_s: float
+    catalog: Catalog, outcomes: Sequence[tuple[SceneState, Outcome]], do: Do, wait_s: float
 ) -> list[Outcome]:
     """The outcomes; of scenes that another run held, what became of them once it let go, `wait_s` later at most.
 
-    What it did not publish is done here, by `again`.
+    What it did not publish is done here, by `do`.
     """
     deadline = time.monotonic() + wait_s
-    return [_after_other(catalog, state, outcome, again, deadline) for state, outcome in outcomes]
+    return [_after_other(catalog, state, outcome, do, deadline) for state, outcome in outcomes]
 
 
-def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, again: Again, deadline: float) -> Outcome:
+def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, do: Do, deadline: float) -> Outcome:
     while outcome.code == "LEASED" and time.monotonic() < deadline:
         log.warning("%s; waiting for it", outcome.message)
         lease = lease_path(state.job.scratch)
@@ -340,7 +251,7 @@ def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, again: A
             code, _, message = now.reason.partition(": ")
             return Outcome(state.scene, "failed", code, f"in another run: {message}")
         time.sleep(LOOK_SECONDS)
-        outcome = again(now)
+        outcome = do(now, False)
     return outcome
 
 

@@ -25,12 +25,12 @@ from srcore.errors import SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, ProductPaths
 from srcore.registry.references import Model, resolve
-from srcore.run.dataset import Outcome, scene_job
+from srcore.run.dataset import Outcome
+from srcore.run.states import Once, read_once, scene_job
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.shadows import Shadowed
-from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.archive.sources import Scene, find_scenes
 from srcore.storage.archive.sweep import sweep_done
-from srcore.storage.product import archive_ending
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,10 @@ def _all(
     _sweep(places)
     found: list[Shadowed] = []
     notes: list[Outcome] = []
+    once = read_once(catalog, dataset, model)
     for scene, receipt in drawn:
         try:
-            one = _one(_job(catalog, dataset, scene, model), receipt, model, rehearse)
+            one = _one(_job(once, scene), receipt, model, rehearse)
             one.save(places.shadows)
             found.append(one)
         except Exception as error:  # whatever a challenger does, the night is over and well
@@ -84,13 +85,10 @@ def _all(
     return [*([_summary(found, model)] if found else []), *notes]
 
 
-def _job(catalog: Catalog, dataset: str, scene: Scene, model: Model) -> Job:
+def _job(once: Once, scene: Scene) -> Job:
     """The scene's job by the challenger, where nothing is ever published: its data alone, in a folder of its own."""
-    entry = catalog.dataset(dataset)
-    hr = find_hr(entry, catalog.base).get(scene.id)
-    job = scene_job(catalog, dataset, scene, model, hr)
-    folder = DatasetPaths(Path(catalog.store) / dataset).shadowing / scene.id
-    product = ProductPaths(folder, scene.id + archive_ending(entry.kind))
+    job, folder = scene_job(once, scene), once.places.shadowing / scene.id
+    product = ProductPaths(folder, job.product.name)
     return replace(job, product=product, scratch=folder, outputs=job.outputs[:1], fresh=True)
 
 

@@ -84,6 +84,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         hr=job.hr,
         limits=job.limits,
         treatment=treatment,
+        before=job.before,
     )
     _check_disk(plan)
     log.info(

@@ -19,8 +19,8 @@ import srcore.run.scene
 from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
-from srcore.run.dataset import scene_states
 from srcore.run.scene import run_scene
+from srcore.run.states import scene_states
 from tests.faults import archive
 from tests.faults.conftest import Injected
 

@@ -16,7 +16,7 @@ from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import lease_path
-from srcore.run.dataset import scene_states
+from srcore.run.states import scene_states
 from srcore.storage.disk.leases import acquire
 from tests.faults import archive
 from tests.faults.archive import run_scene

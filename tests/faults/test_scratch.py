@@ -14,7 +14,8 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import Scratch
-from srcore.run.dataset import run_dataset, scene_states
+from srcore.run.dataset import run_dataset
+from srcore.run.states import scene_states
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from srcore.catalog import load_catalog
-from srcore.run.dataset import scene_states
+from srcore.run.states import scene_states
 from tests.conftest import ROOT
 from tests.faults import archive
 from tests.faults.conftest import Injected

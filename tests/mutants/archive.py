@@ -217,14 +217,14 @@ ARCHIVE = (
     ),
     mutant(
         "a rotten product is up to date",
-        "run/dataset.py",
+        "run/states.py",
         "    if read is not None and read.damaged:\n",
         "    if False:\n",
         AUDIT,
     ),
     mutant(
         "a product of another configuration is up to date",
-        "run/dataset.py",
+        "run/states.py",
         "        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):\n",
         "        if False:\n",
         "faults/test_machine.py",
@@ -232,7 +232,7 @@ ARCHIVE = (
     ),
     mutant(
         "a promotion makes every product due",
-        "run/dataset.py",
+        "run/states.py",
         "        elif champion and is_made_again(reprocess, receipt):\n",
         "        elif champion:\n",
         "run/test_reprocess.py",

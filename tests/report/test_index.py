@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,18 @@ from flows.cli import app
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.limits import LIMITS, Limit
-from srcore.report.index import Held, IndexFacts, Product, index_page, read_index, write_index
+from srcore.report.index import (
+    REMEMBERED,
+    ROWS,
+    Held,
+    IndexFacts,
+    Product,
+    index_page,
+    is_stale,
+    page_name,
+    read_index,
+    write_index,
+)
 from srcore.run.dataset import run_dataset
 from srcore.run.scene import run_scene
 from srcore.storage.archive.publish import Receipt
@@ -25,7 +37,7 @@ from tests.report.conftest import HOSTILE, check, check_page, hostile
 def products(receipt: Receipt, count: int) -> list[Product]:
     checks = [*receipt.checks, check("reference.gain", "WARN", value=1.5, limit=0.0)]
     return [
-        Product(
+        Product.of(
             replace(receipt, scene=f"T{i}", created=f"2026-01-{i + 1:02d}T00:00:00+00:00", checks=checks),
             f"products/T{i}",
         )
@@ -51,9 +63,56 @@ def test_any_number_of_products(receipt: Receipt, count: int) -> None:
     assert sum(tag == "svg" for tag, _ in page.tags) == (3 if count > 1 else 0)
 
 
+def test_a_large_archive_has_pages_what_failed_first(receipt: Receipt) -> None:
+    held = [Held(f"bad{i}", "BAD_SOURCE", "torn", "2026-01-01T00:00:00+00:00") for i in range(ROWS + 3)]
+    [one] = products(receipt, 1)
+    made = [replace(one, scene=f"T{i:04d}", folder=f"products/T{i:04d}") for i in reversed(range(2 * ROWS))]
+    facts = IndexFacts("fields", made, held)
+    texts = [index_page(facts, page) for page in range(1, facts.pages + 1)]
+    pages = [check_page(text) for text in texts]
+    assert len(pages) == 4
+    told = [{attrs["href"] for tag, attrs in page.tags if attrs.get("href", "").endswith(".tif")} for page in pages]
+    assert [len(one) for one in told] == [0, ROWS - 3, ROWS, 3]
+    assert len(set.union(*told)) == 2 * ROWS
+    assert pages[0].words.count("BAD_SOURCE") == ROWS
+    assert pages[1].words.count("BAD_SOURCE") == 3
+    assert min(told[1]) > max(told[2]) > max(told[3])  # the newest first
+    for number, page in enumerate(pages, 1):
+        others = {page_name(other) for other in range(1, 5) if other != number}
+        assert others <= page.addresses
+        assert page_name(number) not in page.addresses
+    assert [sum(tag == "svg" for tag, _ in page.tags) > 0 for page in pages] == [True, False, False, False]
+    small = check_page(index_page(replace(facts, products=made[:REMEMBERED], held=[])))
+    assert [attrs for tag, attrs in small.tags if tag == "nav"] == []
+    assert len(texts[0]) < 1.2e6
+
+
+def test_pages_that_are_no_more_go(receipt: Receipt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = DatasetPaths(tmp_path / "fields")
+    for number in range(5):
+        scene = f"T{number}"
+        path = places.product(scene, ".tif").receipt
+        path.parent.mkdir(parents=True)
+        replace(receipt, scene=scene).save(path)
+    monkeypatch.setattr("srcore.report.index.ROWS", 2)
+    write_index(places)
+    (places.root / "index-old.html").touch()
+    assert sorted(path.name for path in places.root.glob("index*")) == [
+        "index-2.html",
+        "index-3.html",
+        "index-old.html",
+        "index.html",
+    ]
+    assert not is_stale(places)
+    shutil.rmtree(places.product("T4", ".tif").folder)
+    shutil.rmtree(places.product("T3", ".tif").folder)
+    write_index(places)
+    assert [path.name for path in places.root.glob("index-?.html")] == ["index-2.html"]
+
+
 def test_hostile_names_stay_text(receipt: Receipt) -> None:
     made = replace(hostile(receipt), created=receipt.created)
-    text = index_page(IndexFacts(HOSTILE, [Product(made, "products/x")], [Held(*[HOSTILE] * 4)]))
+    text = index_page(IndexFacts(HOSTILE, [Product.of(made, "products/x")], [Held(*[HOSTILE] * 4)]))
     page = check_page(text)
     assert HOSTILE in page.words
     assert not [tag for tag, _ in page.tags if tag == "script"]

@@ -12,8 +12,9 @@ import pytest
 from srcore.catalog import load_catalog
 from srcore.layout import PUBLISHING, DatasetPaths
 from srcore.run.audit import DAY_SECONDS, audit, share
-from srcore.run.dataset import audit_share, scene_states
+from srcore.run.dataset import audit_share
 from srcore.run.missing import published_products
+from srcore.run.states import scene_states
 from srcore.storage.archive import removal
 from srcore.storage.archive.removal import begun_removal, remove_product
 from tests.faults import archive

@@ -19,9 +19,9 @@ from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
-from srcore.run.dataset import scene_states
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 
 Make = Callable[..., Any]

@@ -25,8 +25,8 @@ from srcore.dispatch import Workers
 from srcore.errors import CatalogError, CheckpointError, SRError
 from srcore.layout import DatasetPaths
 from srcore.regular import read_regular
-from srcore.run.dataset import scene_states
 from srcore.run.direct import direct_job
+from srcore.run.states import scene_states
 from srcore.weights import build, describe, load_generator, save_checkpoint
 from tests.faults import archive
 from tests.faults.crash import forked

@@ -18,9 +18,10 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, GateError, SourceError
 from srcore.job import OUTPUTS
-from srcore.run.dataset import run_dataset, scene_states
+from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 
 Make = Callable[..., Any]

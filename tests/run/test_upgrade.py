@@ -13,8 +13,9 @@ from srcore.checks.pair import validate_pair
 from srcore.dispatch import Workers
 from srcore.job import FORMAT
 from srcore.limits import with_changes
-from srcore.run.dataset import SceneState, run_dataset, scene_states
+from srcore.run.dataset import run_dataset
 from srcore.run.scene import run_scene
+from srcore.run.states import SceneState, scene_states
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.treatment import Treatment
 

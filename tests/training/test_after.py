@@ -21,8 +21,9 @@ from srcore.errors import SourceError
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import resolve
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import Outcome, run_dataset, scene_states
+from srcore.run.dataset import Outcome, run_dataset
 from srcore.run.scene import rehearse, run_scene
+from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.files import sha256_file
 from srcore.training.told import pictures

@@ -22,9 +22,9 @@ from srcore.errors import CatalogError, SourceError, StoreError
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import resolve
 from srcore.report.evaluation import Figures, Method, SceneFigures, Speed
-from srcore.run.dataset import scene_states
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.run.states import scene_states
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training import promote
 from srcore.training.judge.compare import summarised

@@ -29,8 +29,6 @@ from srcore.storage.raster.beside import with_its_neighbours
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 _TOKEN = re.compile(r"\{scene\}|\{band\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
 BESIDE = (".msk", ".aux.xml", ".ovr")
@@ -61,6 +59,12 @@ class _Found:
     """Where the band stands in the path's text; None for a file with all bands."""
     alike: str
     """The path's text with its suffix in the pattern's case: of two files alike in it, the one of that case counts."""
+    is_link: bool
+
+    @property
+    def file(self) -> Path:
+        """The path to read it by."""
+        return with_its_neighbours(self.path) if self.is_link else self.path
 
     @property
     def without_band(self) -> tuple[str, str]:
@@ -105,11 +109,11 @@ def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, 
     """The files of a scene, one a band; for a band that has none, the name that it should have."""
     first = group[0]
     if first.band is None or bands is None:
-        return (with_its_neighbours(first.path),)
-    there = {one.alike: one.path for one in group}
+        return (first.file,)
+    there = {one.alike: one.file for one in group}
     before, after = first.without_band
     texts = (before + band + after for band in bands)
-    return tuple(with_its_neighbours(there.get(text, Path(text))) for text in texts)
+    return tuple(there.get(text) or with_its_neighbours(Path(text)) for text in texts)
 
 
 def _one_case(found: list[_Found], source: str) -> list[_Found]:
@@ -161,7 +165,7 @@ def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
     roots = (root, *map(Path, dataset.roots))
     found = _one_case(list(_matches(root, pattern, None)), dataset.hr)
-    scenes = [Scene(safe_id(one.name), (with_its_neighbours(one.path),), None, roots) for one in found]
+    scenes = [Scene(safe_id(one.name), (one.file,), None, roots) for one in found]
     return {scene.id: scene for scene in _unique(scenes, dataset.hr)}
 
 
@@ -197,15 +201,16 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
 
 def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[_Found]:
     regex, suffix = _regex(pattern, bands or ()), _suffix(pattern)
-    for path in _files(root, None if "**/" in pattern else pattern.count("/")):
-        relative = path.relative_to(root).as_posix()
-        match = regex.fullmatch(relative)
+    start = len(os.path.join(root, ""))
+    for text, is_link in _files(str(root), None if "**/" in pattern else pattern.count("/")):
+        match = regex.fullmatch(text[start:])
         if match is None:
             continue
-        groups, start = match.groupdict(), len(str(path)) - len(relative)
+        groups, path = match.groupdict(), Path(text)
         band = (start + match.start("band"), start + match.end("band")) if "band" in groups else None
-        alike = str(path)[: len(str(path)) - len(suffix)] + suffix
-        yield _Found(path, groups.get("scene") or _name(path, band), band, alike)
+        yield _Found(
+            path, groups.get("scene") or _name(path, band), band, text[: len(text) - len(suffix)] + suffix, is_link
+        )
 
 
 def _name(path: Path, band: tuple[int, int] | None) -> str:
@@ -219,8 +224,11 @@ def _name(path: Path, band: tuple[int, int] | None) -> str:
     return (before + after).strip(_EDGES) or path.parent.name
 
 
-def _files(folder: Path, depth: int | None) -> Iterator[Path]:
-    """Files at most `depth` folders down, sorted; links to folders are not followed, so that the walk ends."""
+def _files(folder: str, depth: int | None) -> Iterator[tuple[str, bool]]:
+    """Files at most `depth` folders down, sorted, and whether each is a link; links to folders are not followed.
+
+    So the walk ends.
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -233,9 +241,9 @@ def _files(folder: Path, depth: int | None) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             if depth is None or depth > 0:
-                yield from _files(Path(entry.path), None if depth is None else depth - 1)
+                yield from _files(entry.path, None if depth is None else depth - 1)
         elif _is_file(entry) and not _is_beside(entry.path):
-            yield Path(entry.path)
+            yield entry.path, entry.is_symlink()
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ Upper and lower case do not count, as for GDAL. Where the scene is a link, both 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -21,6 +21,9 @@ from pathlib import Path
 
 from srcore.errors import SourceError
 from srcore.storage.disk.real_file import real_file
+
+_ENDINGS = (".msk", ".aux.xml", "w", ".wld", ".prj", "_rpc.txt", ".rpb", ".rpc", ".tab", ".aux")
+"""Of all that `_names` gives: a world file ends in w, whatever it begins with."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,31 @@ class Beside:
         return tuple(path for path in found if path is not None)
 
 
+_NOTHING = Beside(None, None, None, None, None, None)
+
+
 def find_beside(path: Path) -> Beside:
     """The files beside `path`, and where that is a link also those beside the file; none of them opened."""
-    places = tuple(dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))))
-    return Beside(*(next(_there(places, kind), None) for kind in range(len(fields(Beside)))))
+    return _beside(path, _real(path))
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; itself, not a copy, where it leads nowhere else."""
+    real = os.path.realpath(path)
+    return path if real == str(path) else Path(real)
+
+
+def _beside(path: Path, real: Path) -> Beside:
+    places = (path,) if real is path else dict.fromkeys((path.absolute(), real))
+    listings = [(place, listing) for place in places if (listing := _near(place.parent))]
+    if not listings:  # as in most folders: nothing there is beside anything
+        return _NOTHING
+    return Beside(*(next(_there(listings, kind), None) for kind in range(len(fields(Beside)))))
 
 
 def with_its_neighbours(path: Path) -> Path:
     """The file that `path` leads to; the link itself where files lie beside it that do not lie beside the file."""
-    real = Path(os.path.realpath(path))
+    real = _real(path)
     return path if path != real and set(neighbours([path])) - set(neighbours([real])) else real
 
 
@@ -60,11 +79,18 @@ def neighbours(paths: Iterable[Path]) -> tuple[Path, ...]:
 
     None for a folder that cannot be listed: reading the scene says so.
     """
+    return with_neighbours(paths)[1]
+
+
+def with_neighbours(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The files that some rasters' paths lead to, and `neighbours` of them."""
+    real = [(path, _real(path)) for path in paths]
     found: dict[Path, None] = {}
-    for path in paths:
+    for path, leads_to in real:
         with suppress(SourceError):
-            found |= dict.fromkeys(Path(os.path.realpath(near)) for near in find_beside(path).paths)
-    return tuple(found)
+            if (beside := _beside(path, leads_to)) is not _NOTHING:
+                found |= dict.fromkeys(Path(os.path.realpath(near)) for near in beside.paths)
+    return tuple(leads_to for _, leads_to in real), tuple(found)
 
 
 def sidecar(path: Path, roots: Sequence[Path] | None) -> Path:
@@ -85,10 +111,9 @@ def bad_sidecar(path: Path, found: str, do: str = "mend it, or take it away if i
     return SourceError(f"{path}: a file beside the raster that cannot be used", found, do, code="SIDECAR")
 
 
-def _there(places: Sequence[Path], kind: int) -> Iterator[Path]:
+def _there(listings: Sequence[tuple[Path, Mapping[str, tuple[str, ...]]]], kind: int) -> Iterator[Path]:
     """Files of a kind that are there, the first choice first."""
-    for place in places:
-        listing = _listing(place.parent, _changed(place.parent))
+    for place, listing in listings:
         for name in _names(place)[kind]:
             alike = sorted(listing.get(name.casefold(), ()))
             # Of two that differ in case alone, the one with the raster's own name.
@@ -109,20 +134,25 @@ def _names(path: Path) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _changed(folder: Path) -> int:
+def _near(folder: Path) -> Mapping[str, tuple[str, ...]]:
     try:
-        return folder.stat().st_mtime_ns
+        changed_ns = folder.stat().st_mtime_ns
     except OSError:
-        return -1  # the listing fails, too
+        changed_ns = -1  # the listing fails, too
+    return _listing(folder, changed_ns)
 
 
-@lru_cache(maxsize=4)
-def _listing(folder: Path, _changed: int) -> dict[str, tuple[str, ...]]:
-    """Names in a folder by their lower case; remembered until the folder changes: an archive has one for thousands."""
+@lru_cache(maxsize=64)
+def _listing(folder: Path, _changed_ns: int) -> Mapping[str, tuple[str, ...]]:
+    """Names in a folder that can be beside a raster, by their lower case.
+
+    Remembered until the folder changes: an archive has one for thousands.
+    """
     names: dict[str, tuple[str, ...]] = {}
     try:
-        for path in folder.iterdir():
-            names[path.name.casefold()] = (*names.get(path.name.casefold(), ()), path.name)
+        for name in os.listdir(folder):
+            if (low := name.casefold()).endswith(_ENDINGS):
+                names[low] = (*names.get(low, ()), name)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class ScenePlan:
     model_reference: str = ""
     """What stood for the model where a registry was asked, and which version that was."""
     model_version: str = ""
+    before: tuple[Mapping[str, float], ...] | None = None
+    """Figures of the dataset's last products, where a night knows them; None: VALIDATE looks. Not in plan.json: workers
+    need none of it."""
 
     @property
     def form(self) -> ProductFormat:
@@ -68,7 +71,7 @@ class ScenePlan:
         trust = self.treatment.trust
         value = {
             "format": FORMAT,
-            **asdict(self),
+            **asdict(replace(self, before=None)),
             "header": self.header.to_json(),
             "model": str(self.model),
             "product": [str(self.product.folder), self.product.name],

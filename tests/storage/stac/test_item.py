@@ -17,8 +17,18 @@ from rasterio.crs import CRS
 from srcore.errors import StoreError
 from srcore.grid import Grid
 from srcore.storage.header import Band, Header, Taken
+from srcore.storage.stac.any_product import stac_error
 from srcore.storage.stac.footprint import footprint
-from srcore.storage.stac.item import ProductFacts, build_item, validate_item, write_item
+from srcore.storage.stac.item import (
+    TAGS,
+    ProductFacts,
+    _first_error,
+    _validators,
+    build_item,
+    tag_item,
+    validate_item,
+    write_item,
+)
 from tests.storage.cog.product_cases import POINTS, Scene, make_scene
 from tests.storage.cog.work_cases import make_product
 
@@ -235,3 +245,28 @@ def test_a_grid_around_a_pole_reaches_it() -> None:
 @pytest.mark.parametrize("crs", [None, "not a CRS", 'LOCAL_CS["site",UNIT["metre",1]]'])
 def test_a_grid_that_is_nowhere_has_no_footprint(crs: str | None) -> None:
     assert footprint(Grid((4, 4), PLAIN, crs)) is None
+
+
+def test_an_item_is_judged_once_while_it_says_the_same(tmp_path: Path) -> None:
+    item_of(make_scene(), tmp_path)
+    path = tmp_path / "product.json"
+    before = _first_error.cache_info()
+    assert stac_error(path) == ""
+    tag_item(path, {"srcore:verdict": "degraded", "srcore:failed_checks": ["seams.step"]})
+    assert stac_error(path) == ""
+    after = _first_error.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (0, 3)
+    with pytest.raises(StoreError, match="srcore:scale"):
+        tag_item(path, {"srcore:scale": [0, 0]})
+    document = json.loads(path.read_text())
+    assert document["properties"]["srcore:scale"] == [2, 2]
+    del document["assets"]["data"]["file:checksum"]
+    path.write_text(json.dumps(document))
+    assert "file:checksum" in stac_error(path)
+
+
+@pytest.mark.parametrize("value", [None, 5, {}, [], "degraded"])
+def test_no_schema_says_anything_of_the_tags(tmp_path: Path, value: Any) -> None:
+    document = item_of(make_scene(), tmp_path)
+    document["properties"].update(dict.fromkeys(TAGS, value))
+    assert [error for validator in _validators() for error in validator.iter_errors(document)] == []
