@@ -225,7 +225,7 @@ ARCHIVE = (
     mutant(
         "a product of another configuration is up to date",
         "run/states.py",
-        "        if not (champion or job.is_configuration(receipt.configuration, receipt.format)):\n",
+        "        if not (champion or once.is_configuration(job, receipt)):\n",
         "        if False:\n",
         "faults/test_machine.py",
         "run/test_upgrade.py",
