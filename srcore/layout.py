@@ -7,7 +7,7 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.report.json   the checks
                             SCENE.report.html   the same for people, with pictures and provenance
                             SCENE.receipt.json  written last: without it nothing here is published
-STORE/DATASET/index.html                    all products of the dataset, and what is in quarantine
+STORE/DATASET/index.html, index-2.html ...   all products of the dataset, and what is in quarantine, 500 a page
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/audit.json                    when each product was read again, and what was found
