@@ -32,7 +32,7 @@ demo: $(READY)
 
 test: $(READY)
 	@echo "== tests =="
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
