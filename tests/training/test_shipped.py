@@ -56,7 +56,7 @@ def test_costs_are_counted() -> None:
     """One 3 x 3 convolution of 1 to 1 channel is 18 operations a pixel; srcore-x2 is 18 times its weights and more."""
     found = {one.config.name: one for one in shipped()}
     assert set(found) == set(NAMES)
-    one = found["srcore-x2-bicubic"]
+    one = found["srcore-x2"]
     assert one.parameters == 271_728
     steps = one.config.steps * one.config.batch
     lr_px = (one.config.core_px, one.config.core_px + 2 * 15)

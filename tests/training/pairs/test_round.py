@@ -69,7 +69,7 @@ def test_each_wrong_pair_is_left_out_by_its_code_and_stops_nothing(tmp_path: Pat
     assert set(collected.corrected) == {"moved", "small"}
     assert "moved back by +1.50 rows" in collected.corrected["moved"]
     assert {name: why.partition(":")[0] for name, why in out.items()} == wanted
-    kept = {path.stem: path for path in (tmp_path / "pairs").glob("*/hr/*.tif")}
+    kept = {path.stem: path for path in (tmp_path / "pairs").glob("**/hr/*.tif")}
     assert set(kept) == {"moved", "small", *(f"right{index}" for index in range(12))}
     for name, one in (("right3", pair(3)), ("right4", pair(4))):
         assert np.array_equal(np.ma.getdata(read_bands(kept[name])), one.hr), "a right pair is left as it is"
