@@ -16,9 +16,10 @@ DIGESTS = {
     "srcore-volume-x2": "0a5b35bc29b2",
     "srcore-x2": "ba2ab0fb005d",
     "srcore-x2-fast": "6ff6c326e469",
+    "srcore-x2-sensor": "1f56213d3168",
     "srcore-x4": "eb1185f44d3e",
 }
-"""Of version 0.1.0. Another digest makes every scene of every archive due again."""
+"""Of the versions in which they came. Another digest makes every scene of every archive due again."""
 
 
 def written(folder: Path, **keys: object) -> Path:
