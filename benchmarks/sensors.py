@@ -78,7 +78,7 @@ class Pair:
 def main() -> None:
     """Print the table; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", nargs="+", default=["srcore-x2", "srcore-x2-fast", "srcore-x4"])
+    parser.add_argument("--model", nargs="+", default=["srcore-x2", "srcore-x2-fast", "srcore-x2-sensor", "srcore-x4"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     engines: dict[int, dict[str, Engine]] = {}
