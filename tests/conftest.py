@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,19 @@ def write_raster(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The two numbers that count, and the faults by kind; each process told its own in the reports of its tests."""
+    injected: Counter[str] = Counter()
+    wrong = 0
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        if report.when == "call":
+            for kind, count, bad in (value for key, value in report.user_properties if key == "injected"):
+                injected[kind] += count
+                wrong += bad
+    if injected:
+        terminalreporter.section("faults")
+        for kind, count in injected.items():
+            terminalreporter.line(f"{count:5d}  {kind}")
+        terminalreporter.line(f"faults injected: {injected.total()}, wrong outputs: {wrong}")

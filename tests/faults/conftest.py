@@ -1,11 +1,10 @@
-"""Counts the faults that are injected and the wrong outputs that are seen, and says so at the end of the tests."""
+"""The faults that are injected and the wrong outputs that are seen: `tests/conftest.py` counts them at the end."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,19 +58,3 @@ def catalog(tmp_path: Path) -> Path:
     """The catalog of an archive of one scene of six tiles."""
     archive.write_scene(tmp_path / "in" / "scene.tif", seed=1, shape=(40, 68))
     return archive.write_catalog(tmp_path)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The two numbers that count, and the faults by kind; each process told its own in the reports of its tests."""
-    injected: Counter[str] = Counter()
-    wrong = 0
-    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
-        if report.when == "call":
-            for kind, count, bad in (value for key, value in report.user_properties if key == "injected"):
-                injected[kind] += count
-                wrong += bad
-    if injected:
-        terminalreporter.section("faults")
-        for kind, count in injected.items():
-            terminalreporter.line(f"{count:5d}  {kind}")
-        terminalreporter.line(f"faults injected: {injected.total()}, wrong outputs: {wrong}")
