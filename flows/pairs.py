@@ -54,6 +54,7 @@ def collect_pairs(catalog: str, dataset: str, force: bool = False) -> State[Any]
         refuse_unserved(catalog)
         loaded = load_catalog(Path(catalog))
         refuse_restricted(loaded.dataset(dataset), dataset)
+        # Prefect's overloads do not know that return_state gives a state
         state: State[Table] = _collect(loaded, dataset, force, return_state=True)  # type: ignore[assignment]
         table = state.result()
         show_pairs(table, DatasetPaths(Path(loaded.store) / dataset).pairs_page)

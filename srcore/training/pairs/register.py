@@ -91,6 +91,7 @@ def _peak(
     around = ours[low[0] : y + rows + reach, low[1] : x + columns + reach]
     if np.ptp(part) == 0 or np.ptp(around) == 0:
         return 0.0, (0, 0)
+    # scikit-image has no types for it
     found = match_template(around.astype(np.float64), part.astype(np.float64))  # type: ignore[no-untyped-call]
     at = np.unravel_index(int(np.argmax(found)), found.shape)
     return float(found[at]), (int(at[0]) + low[0] - y, int(at[1]) + low[1] - x)
