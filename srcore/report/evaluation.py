@@ -19,15 +19,19 @@ class Figures:
     psnr: float
     """dB."""
     ssim: float
+    radiometry: float | None = None
+    """Mean |averaged SR - averaged HR|, in spans of the bands: 0 is best, whatever the sensor did to the LR."""
+    spectra: float | None = None
+    """Mean angle between the spectra of averaged SR and averaged HR, in degrees."""
     improvement: float | None = None
     omission: float | None = None
     hallucination: float | None = None
     """Shares of the pixels with detail, of sum 1 with the two before."""
     synthesis: float | None = None
     reflectance: float | None = None
-    """Spans of the bands."""
+    """Against the LR, in spans of the bands."""
     spectral: float | None = None
-    """Degrees."""
+    """Against the LR, in degrees."""
     spatial: float | None = None
     """LR pixels."""
 
@@ -35,6 +39,8 @@ class Figures:
 NAMES = tuple(one.name for one in fields(Figures))
 UNITS = {
     "psnr": "dB",
+    "radiometry": "spans",
+    "spectra": "degrees",
     "spectral": "degrees",
     "spatial": "LR px",
     "synthesis": "spans",
@@ -43,7 +49,7 @@ UNITS = {
     "omission": "of detail",
     "hallucination": "of detail",
 }
-BEST_LOW = frozenset({"omission", "hallucination", "reflectance", "spectral", "spatial"})
+BEST_LOW = frozenset({"radiometry", "spectra", "omission", "hallucination", "reflectance", "spectral", "spatial"})
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from srcore.checkpoints import Spec
+from srcore.checks.blocks import average_down
 from srcore.checks.opensr import BORDER_PX, compare
 from srcore.engine import Engine, choose_precision, gate
 from srcore.engine.backends import Precision, installed
 from srcore.engine.choice import Case, Trial, measure
 from srcore.errors import CheckpointError, SourceError, TrainingError
 from srcore.memory.whole import PUBLISHED, Form, open_whole
+from srcore.metrics import spectral_angle
 from srcore.models import Generator
 from srcore.progress import Progress, silent
-from srcore.radiometry import fill_invalid
+from srcore.radiometry import HIGH, LOW, fill_invalid
 from srcore.report.evaluation import NAMES, Estimate, Evaluation, Figures, Method, SceneFigures, Speed
 from srcore.training.judge.evaluate import (
     ImagePair,
@@ -172,11 +174,27 @@ def _scene(path: Path, pair: ImagePair, engines: Mapping[str, Engine], form: For
 
 def _figures(pair: ImagePair, sr: NDArray[Any], scales: Sequence[int]) -> Figures:
     """Means over the bands; the opensr-test figures of all bands together, where they are no slices."""
-    means = mean_quality(pair, sr, scales)
+    means = (*mean_quality(pair, sr, scales), *averaged_off(pair.hr, sr, pair.lr.values.shape))
     if sr.ndim == 4 or min(sr.shape[-2:]) <= 3 * BORDER_PX:
         return Figures(*means)
     lr = fill_invalid(pair.lr.values, pair.lr.valid)
     return Figures(*means, **asdict(compare(lr, sr, pair.hr)))
+
+
+def averaged_off(hr: NDArray[Any], sr: NDArray[Any], shape: Sequence[int]) -> tuple[float, float]:
+    """How far sr is from hr (C, ..., Y, X) where both are averaged down to the LR's `shape`.
+
+    Mean difference in spans of the bands, and mean angle between their spectra in degrees. Not against the LR: the true
+    HR differs from that as well, by the blur of the sensor, and a generator that takes the blur away must not be told
+    to be worse by it.
+    """
+    scale = tuple(fine // coarse for fine, coarse in zip(hr.shape[1:], shape[1:], strict=True))
+    truth, found = (average_down(values, scale) for values in (hr, sr))
+    axes = tuple(range(1, hr.ndim))
+    low, high = np.percentile(hr, (LOW, HIGH), axis=axes)
+    span = np.where(high > low, high - low, 1.0)
+    off = np.abs(found - truth).mean(axis=axes) / span
+    return float(off.mean()), spectral_angle(truth, found)
 
 
 def _method(candidate: Candidate, precision: str, timed: bool) -> Method:

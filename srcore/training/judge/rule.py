@@ -60,10 +60,11 @@ class Margins:
     stratum_db: float = 0.1
     """The most that a stratum may lose on average."""
     worse: Mapping[str, float] = field(
-        default_factory=lambda: {"reflectance": 0.002, "spectral": 0.1, "hallucination": 0.02}
+        default_factory=lambda: {"radiometry": 0.002, "spectra": 0.1, "hallucination": 0.02}
     )
-    """The most by which a figure may be worse, at the upper end of its interval: consistency with the LR in spans, the
-    spectral angle in degrees, the share of made-up detail beyond what the true detail pays for (`judge.scores`)."""
+    """The most by which a figure may be worse, at the upper end of its interval: the averaged SR against the averaged
+    HR in spans, the angle between their spectra in degrees, the share of made-up detail beyond what the true detail
+    pays for (`judge.scores`). Not against the LR, from which a sensor's blur sets the true HR apart, too."""
     speed: float = 0.9
     """The least share of the champion's speed."""
 

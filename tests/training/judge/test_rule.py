@@ -36,7 +36,7 @@ def compared(scores: st.SearchStrategy[float]) -> st.SearchStrategy[Compared]:
         place=st.integers(0, 13).map(str),
         gain_db=scores,
         over_plain_db=scores,
-        worse=st.dictionaries(st.sampled_from(["reflectance", "spectral", "hallucination"]), scores, max_size=1),
+        worse=st.dictionaries(st.sampled_from(["radiometry", "spectra", "hallucination"]), scores, max_size=1),
         strata=st.sets(st.sampled_from(["sensor a", "sensor b", "season summer"]), max_size=2).map(tuple),
     )
 
@@ -86,7 +86,7 @@ def test_one_number_that_is_none_refuses_all(value: float, where: str) -> None:
     if where == "margin":
         assert not decide(good, 1, Margins(gain_db=value if np.isfinite(value) else float("nan"))).promoted
         return
-    bad = {"worse": {"spectral": value}} if where == "worse" else {where: value}
+    bad = {"worse": {"spectra": value}} if where == "worse" else {where: value}
     verdict = decide([replace(good[0], **bad), *good[1:]], 1)  # type: ignore[arg-type]
     assert not verdict.promoted
     assert "on s0 is no score" in verdict.reason
@@ -143,8 +143,8 @@ def test_the_sign_flip_test_at_its_ends() -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"worse": {"reflectance": 0.003}}, "reflectance may be worse by 0.003: at most 0.002 are allowed"),
-        ({"worse": {"spectral": 0.2}}, "spectral may be worse by 0.2: at most 0.1 are allowed"),
+        ({"worse": {"radiometry": 0.003}}, "radiometry may be worse by 0.003: at most 0.002 are allowed"),
+        ({"worse": {"spectra": 0.2}}, "spectra may be worse by 0.2: at most 0.1 are allowed"),
         ({"worse": {"hallucination": 0.05}}, "hallucination may be worse by 0.05: at most 0.02 are allowed"),
         ({"over_plain_db": -0.2}, "no better than plain interpolation"),
     ],
