@@ -29,7 +29,8 @@ from flows.nightly import nightly
 from flows.pairs import collect_pairs
 from flows.retrain import retrain
 from flows.upscale import upscale_scene
-from srcore.catalog import Catalog, Dataset
+from srcore.catalog import Catalog
+from srcore.catalog.dataset import Dataset
 
 TAG = "srcore"
 """Marks the deployments that are ours to delete when the catalog no longer has them."""

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcore.catalog import Dataset, load_catalog
+from srcore.catalog import load_catalog
+from srcore.catalog.dataset import Dataset
 from srcore.dispatch import Workers
 from srcore.errors import GateError, PlanError
 from srcore.filters import DENOISE_PX, SHARPEN_PX, denoised, noise_deviation, sharpened

@@ -17,6 +17,8 @@ from flows.cli.pairs import pairs_app
 from flows.cli.products import audit, products_app
 from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
+from flows.cli.status import status
+from flows.cli.upscale import upscale
 from srcore.errors import SRError
 from srcore.version import __version__
 
@@ -38,9 +40,9 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(products_app, name="products")
 app.add_typer(pairs_app, name="pairs")
 COMMANDS: tuple[Callable[..., None], ...] = (
-    scenes.upscale,
+    upscale,
     scenes.run,
-    scenes.status,
+    status,
     scenes.report,
     audit,
     validation.validate,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.checkpoints import Spec
 from srcore.engine import Engine, choose_precision
 from srcore.memory.arrays import ArrayPlan, ArrayReader, array_header, joined_tiles, plan_array

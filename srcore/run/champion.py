@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from srcore.catalog import Reprocess
+from srcore.catalog.dataset import Reprocess
 from srcore.job import Job
 from srcore.storage.archive.publish import Receipt
 from srcore.trust import Trust

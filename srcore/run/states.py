@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from srcore.catalog import Catalog, Dataset
+from srcore.catalog import Catalog
+from srcore.catalog.dataset import Dataset
 from srcore.errors import SRError, StoreError
 from srcore.job import FORMAT, Job
 from srcore.layout import DatasetPaths, lease_path

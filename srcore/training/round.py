@@ -9,7 +9,9 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from srcore.catalog import Catalog, Dataset, Retrain
+from srcore.catalog import Catalog
+from srcore.catalog.dataset import Dataset
+from srcore.catalog.learning import Retrain
 from srcore.checkpoints import CHALLENGER, read_spec
 from srcore.errors import CatalogError
 from srcore.layout import DatasetPaths

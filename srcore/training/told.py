@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from numpy.typing import NDArray
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.memory.whole import form_of, open_whole
 from srcore.report.quicklook import readme_picture
 from srcore.training.config import TrainConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.checkpoints import Architecture, Spec, locate
 from srcore.dispatch import Workers
 from srcore.engine import Engine

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.checkpoints import BUILTIN
 from srcore.engine import BlockFacts, Engine, open_engine, super_resolve
 from srcore.models.backprojection import MARGIN_PX, back_project, linear_up, mean_down

@@ -23,7 +23,7 @@ import rasterio
 import torch
 from rasterio.transform import from_origin
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.checkpoints import BUILTIN, Architecture, Spec
 from srcore.checks.pair import validate_pair
 from srcore.errors import SRError

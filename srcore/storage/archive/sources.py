@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from srcore.catalog import WILD, Dataset
+from srcore.catalog.dataset import Dataset
+from srcore.catalog.keys import WILD
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind

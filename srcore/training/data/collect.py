@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.catalog import Dataset, Retrain
+from srcore.catalog.dataset import Dataset
+from srcore.catalog.learning import Retrain
 from srcore.errors import GridError, SourceError, SRError
 from srcore.progress import Progress
 from srcore.storage.dates.taken import dated

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from srcore.catalog import Catalog, Dataset
+from srcore.catalog import Catalog
+from srcore.catalog.dataset import Dataset
 from srcore.errors import SourceError, SRError
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.dates.tags import FILE_TIME

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.catalog import Dataset
-from srcore.catalog import Pairs as Wishes
+from srcore.catalog.dataset import Dataset
+from srcore.catalog.learning import Pairs as Wishes
 from srcore.checks.blocks import average_down
 from srcore.checks.geometry import crs_name, same_crs
 from srcore.errors import GridError, SourceError

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.catalog import Catalog, Dataset
-from srcore.catalog import Pairs as Wishes
+from srcore.catalog import Catalog
+from srcore.catalog.dataset import Dataset
+from srcore.catalog.learning import Pairs as Wishes
 from srcore.checkpoints import read_spec
 from srcore.errors import GridError, SourceError, SRError
 from srcore.layout import DatasetPaths

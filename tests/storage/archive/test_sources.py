@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
 from srcore.storage.archive.sources import find_excluded, find_hr, find_scenes

@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from srcore.catalog import Dataset
+from srcore.catalog.dataset import Dataset
 from srcore.training.pairs.sample import Sample
 
 CORNER = (400000.0, 5000000.0)

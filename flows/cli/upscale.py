@@ -1,0 +1,170 @@
+"""The command upscale: one scene from a file to a file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.notes import notes
+from flows.cli.options import (
+    JsonOption,
+    RangeOption,
+    SchedulerOption,
+    ValuesOption,
+    WorkersOption,
+    check_choice,
+    chosen_backend,
+    chosen_workers,
+    number_range,
+    out,
+    print_json,
+    values_rule,
+)
+from flows.interrupt import Reached, interruptible
+from srcore.choices import (
+    ALPHA_RULES,
+    BACK_PROJECTION,
+    BACKENDS,
+    DEVICES,
+    MAX_BACK_PROJECTION,
+    MAX_DENOISE,
+    MAX_SHARPEN,
+    PRECISIONS,
+)
+
+if TYPE_CHECKING:
+    from srcore.job import Job
+    from srcore.storage.archive.publish import Receipt
+
+UNGUARDED = 4
+"""Exit status of a product that --no-validate let be written."""
+
+
+def upscale(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name joins one file a band."),
+    ],
+    output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
+    model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
+    scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
+    alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
+    values: ValuesOption = "auto",
+    valid_range: RangeOption = None,
+    date: Annotated[
+        str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    tile: Annotated[
+        int | None, typer.Option(min=16, help="Core of a tile in LR pixels; up to whole blocks of the product.")
+    ] = None,
+    back_projection: Annotated[
+        int,
+        typer.Option(
+            min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, averaged down, give the input back."
+        ),
+    ] = BACK_PROJECTION,
+    denoise: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=MAX_DENOISE,
+            help="Take noise out of the input first: times the noise that is found, 1 is a good start.",
+        ),
+    ] = 0.0,
+    sharpen: Annotated[
+        float,
+        typer.Option(min=0, max=MAX_SHARPEN, help="Sharpen the result by so much: 0.2 is seen, much more is stopped."),
+    ] = 0.0,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also a map of how far each pixel may be off; eight times the work.")
+    ] = False,
+    validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
+    as_json: JsonOption = False,
+) -> None:
+    """Super-resolve one scene: INPUT to OUTPUT, with its STAC item, quicklook, report and receipt."""
+    from flows.progress import bars
+    from srcore.job import OUTPUTS
+    from srcore.run.direct import direct_job
+    from srcore.run.scene import STAGES, run_scene
+
+    check_choice("--until", until, (*STAGES, "publish"))
+    check_choice("--alpha", alpha, ALPHA_RULES)
+    check_choice("--device", device, DEVICES)
+    check_choice("--precision", precision, PRECISIONS)
+    check_choice("--backend", chosen_backend(backend), BACKENDS)
+    where = chosen_workers(workers, scheduler)
+    job = direct_job(
+        source,
+        output,
+        model=model,
+        scale=_scale(scale),
+        bands=tuple(bands.split(",")) if bands else None,
+        nodata=nodata,
+        alpha=alpha,
+        values=values_rule(values),
+        valid_range=number_range(valid_range),
+        date=date,
+        device=device,
+        precision=precision,
+        backend=chosen_backend(backend),
+        tile=tile,
+        validate=validate,
+        overwrite=overwrite,
+        back_projection=back_projection,
+        denoise=denoise,
+        sharpen=sharpen,
+        outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
+    )
+    with interruptible(partial(_kept, job)) as reached, bars(show=not as_json) as call:
+        receipt = run_scene(job, where, reached.watch(call), until)
+    if as_json:
+        print_json(asdict(receipt) if receipt else {"stopped_behind": until})
+    elif receipt is None:
+        out.print(f"stopped behind {until}; run again without --until to go on")
+    else:
+        failed = _failed_gates(receipt)
+        told = f"written although {failed} was not passed" if failed else receipt.verdict
+        beside = [written.name for written in receipt.outputs if written.name != job.product.data.name]
+        out.print(f"{told}: {job.product.data}")
+        out.print(f"beside it: {', '.join([*beside, job.product.receipt.name])}")
+        for line in notes([("", receipt.notes)]):
+            typer.echo(line)
+    if receipt is not None and receipt.verdict == "quarantined":
+        raise typer.Exit(UNGUARDED)
+
+
+def _failed_gates(receipt: Receipt) -> str:
+    """'gate a, gate b': what --no-validate let pass; empty for a product that passed."""
+    failed = [check["id"] for check in receipt.checks if check["kind"] == "GATE" and not check["passed"]]
+    return ", ".join(f"gate {name}" for name in failed) if receipt.verdict == "quarantined" else ""
+
+
+def _kept(job: Job, reached: Reached) -> str:
+    """Where the work of an interrupted run lies; without a tile there is none, and it goes."""
+    from srcore.storage.archive.sweep import sweep_done
+
+    if not reached.tiles:
+        sweep_done(job.scratch, job.product)
+    return f"they lie in {job.scratch}" if reached.tiles else ""
+
+
+def _scale(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither N nor z,y,x", param_hint="--scale") from None
