@@ -65,9 +65,10 @@ class Blocks:
             image = values if alpha is None else np.concatenate([values, nearest(alpha[None], scale)])
             usable = np.logical_and.reduce(valid, axis=0) if self.header.nodata == "mask" else None
             mask = None if usable is None else nearest(usable[None], scale)[0]
-            parts["half"], mask = halve(image, mask, self.header)
+            parts["half"], found = halve(image, mask, self.header)
             if self._is_quartered:
-                parts["quarter"], _ = halve(parts["half"], mask, self.header)
+                # without a mask each band has its own nodata: where one has none, the others may well have some
+                parts["quarter"], _ = halve(parts["half"], None if mask is None else found, self.header)
         return parts
 
     def statistics(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[Statistics, ...]:

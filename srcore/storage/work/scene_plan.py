@@ -17,7 +17,7 @@ from srcore.tiling import TilePlan
 from srcore.treatment import Treatment
 from srcore.trust import Trust
 
-FORMAT = 2
+FORMAT = 3
 """Of a scratch folder: of plan, arrays and markers. What is of another one is never used, but done again."""
 
 

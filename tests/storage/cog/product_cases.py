@@ -46,6 +46,7 @@ def make_scene(
     colours: tuple[str, ...] = (),
     smooth: bool = False,
     with_alpha: bool = False,
+    apart: bool = False,
     **header: Any,
 ) -> Scene:
     rng = np.random.default_rng(5)
@@ -61,7 +62,7 @@ def make_scene(
     sr = values.astype(dtype)
     valid = np.ones((bands, *shape), bool)
     if nodata != "none":
-        valid[:] = rng.random(shape) > 0.3
+        valid[:] = rng.random(valid.shape if apart else shape) > 0.3
         valid[:, : shape[0] // 3, : shape[1] // 2] = False
     if nodata in ("tag", "nan"):
         fill = np.nan if nodata == "nan" else number

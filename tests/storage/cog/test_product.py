@@ -63,6 +63,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 LARGE: dict[str, dict[str, Any]] = {
     "three levels, each tile its overviews": {"shape": (1028, 530), "nodata": "tag", "number": 0.0},
+    "each band hides others": {"shape": (1028, 532), "nodata": "tag", "number": 0.0, "bands": 2, "apart": True},
     "x3, prime": {"shape": (347, 353), "scale": (3, 3), "nodata": "nan", "dtype": "float32"},
     "mask": {"shape": (600, 520), "nodata": "mask", "dtype": "int16"},
     "alpha": {"shape": (600, 520), "nodata": "alpha", "bands": 3, "dtype": "uint8", "colours": RGB},
