@@ -63,7 +63,6 @@ CASES: dict[str, dict[str, Any]] = {
 }
 LARGE: dict[str, dict[str, Any]] = {
     "three levels, each tile its overviews": {"shape": (1028, 530), "nodata": "tag", "number": 0.0},
-    "each band hides others": {"shape": (1028, 532), "nodata": "tag", "number": 0.0, "bands": 2, "apart": True},
     "x3, prime": {"shape": (347, 353), "scale": (3, 3), "nodata": "nan", "dtype": "float32"},
     "mask": {"shape": (600, 520), "nodata": "mask", "dtype": "int16"},
     "alpha": {"shape": (600, 520), "nodata": "alpha", "bands": 3, "dtype": "uint8", "colours": RGB},
@@ -194,6 +193,13 @@ def test_all_parities_of_both_sides_around_a_block(tmp_path: Path, nodata: str, 
         work.verify(path)
         with rasterio.open(path) as product:
             assert product.read(1).tobytes() == scene.sr.tobytes()
+
+
+def test_each_band_has_its_own_overviews_where_bands_hide_other_pixels(tmp_path: Path) -> None:
+    scene = make_scene(shape=(96, 160), nodata="tag", number=0.0, bands=2, apart=True)
+    work = make_work(tmp_path / "work", scene, tile=64)
+    assert "quarter" in work.store.images["sr"].arrays  # made tile by tile, and by nobody else
+    assert_right(work, work.write(tmp_path / "product.tif"))
 
 
 def test_many_bands_have_the_same_blocks(tmp_path: Path) -> None:
