@@ -1,8 +1,8 @@
-"""A model that gets better, and one that gets worse, from pairs to products: `python -m benchmarks.rounds`.
+"""A model that gets better, and one that gets worse, from scenes to products: `python -m benchmarks.rounds`.
 
-Real imagery of the training set under a made sensor (MTF 0.25 at Nyquist, noise of half a percent), one
-window of 192 HR px a place, each laid where it meets no other. Every line is a command that a user types, in a folder
-and with a registry of its own:
+Real imagery of the training set, one window of 192 px a place, each laid where it meets no other. The champion is
+srcore-x2-fast with noise in its weights (a quarter of their spread), so that there is something to be gained. Every
+line is a command that a user types, in a folder and with a registry of its own:
 
     retrain by a recipe that wrecks the weights             has to be kept out
     retrain by a sound recipe                               has to be promoted
@@ -38,10 +38,10 @@ from rich.table import Table
 from benchmarks import out, shared
 from srcore.checkpoints import locate
 from srcore.storage.disk.records import read_sealed
-from srcore.training.data.degrade import optics, reduce
+from srcore.weights import load_generator, save_checkpoint
 
-SIDE_PX, MARGIN_PX = 192, 4
-MTF, NOISE = 0.25, 0.005
+SIDE_PX = 192
+NOISE = 0.25
 FILES = (
     "train/optical/drone_*.tif",
     "train/optical/neon_*.tif",
@@ -59,7 +59,6 @@ SOUND = {
     "learning_rate": 3e-4,
     "warmup_steps": 20,
     "ema_decay": 0.99,
-    "back_projection": 1,
     "threads": 1,
     "save_every": 50,
     "log_every": 50,
@@ -71,10 +70,8 @@ store: ./store
 datasets:
   real:
     kind: raster
-    source: ./lr/*.tif
-    hr: ./hr/{scene}.tif
+    source: ./in/*.tif
     model: fast@champion
-    back_projection: 1
     retrain: {recipe: ./recipe.yaml}
 """
 
@@ -100,9 +97,15 @@ def run(folder: Path) -> Iterator[tuple[str, float, str]]:
     first, second = folder / "first", folder / "second"
     places = lay_out(first)
     lay_out(second)
-    yield f"{places} places", 0.0, f"MTF {MTF:g} at the Nyquist frequency, noise {NOISE:.1%} of the spread"
-    srcore(first, "models", "import", str(locate("srcore-x2-fast")), "--name", "fast")
-    srcore(second, "models", "import", str(locate("srcore-x2-fast")), "--name", "fast")
+    yield f"{places} places", 0.0, f"champion: srcore-x2-fast with noise of {NOISE:g} in its weights"
+    for home in (first, second):
+        spec, generator = load_generator(locate("srcore-x2-fast"))
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for weights in generator.parameters():
+                weights.add_(NOISE * weights.std(correction=0) * torch.randn_like(weights))
+        save_checkpoint(home / "noisy", spec, generator, "srcore-x2-fast with noise in its weights")
+        srcore(home, "models", "import", str(home / "noisy"), "--name", "fast")
     yield retrained(first, WRECKING, "retrain, a recipe that wrecks")
     yield retrained(first, SOUND, "retrain, a sound recipe")
     yield published(first, "the next run")
@@ -116,53 +119,42 @@ def run(folder: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def lay_out(folder: Path) -> int:
-    """Write LR, HR, catalog and recipe below `folder`; gives the number of places."""
+    """Write scenes and catalog below `folder`; gives the number of places."""
     found: dict[str, Path] = {}
     for pattern in FILES:
         for path in sorted((shared() / "trainset").glob(pattern)):
             place = re.sub(r"((_img|_IMG|_DJI)_\d+)?(_\d)?(-\d+)?(_10m|_ms)?$", "", path.stem)
             found.setdefault(re.sub(r"[^a-z0-9]", "", place.lower()), path)
-    count = 0
-    for path in found.values():
-        hr = window(path)
-        if hr is not None:
-            write_pair(folder, count, hr)
-            count += 1
+    (folder / "in").mkdir(parents=True)
+    windows = [values for path in found.values() if (values := window(path)) is not None]
+    for index, values in enumerate(windows):
+        write_scene(folder / "in" / f"place{index:02d}.tif", index, values)
     (folder / "data_catalog.yaml").write_text(CATALOG)
-    return count
+    return len(windows)
 
 
 def window(path: Path) -> NDArray[Any] | None:
-    """The middle of a scene's first three bands with a margin; None for what is too small, or of floats."""
-    side = SIDE_PX + 2 * MARGIN_PX
+    """The middle of a scene's first three bands; None for what is too small, or of floats."""
     with rasterio.open(path) as file:
-        if min(file.shape) < side or file.dtypes[0].startswith("float") or file.count < 3:
+        if min(file.shape) < SIDE_PX or file.dtypes[0].startswith("float") or file.count < 3:
             return None
-        at = rasterio.windows.Window((file.width - side) // 2, (file.height - side) // 2, side, side)
-        return np.asarray(file.read([1, 2, 3], window=at))
+        corner = (file.width - SIDE_PX) // 2, (file.height - SIDE_PX) // 2
+        return np.asarray(file.read([1, 2, 3], window=rasterio.windows.Window(*corner, SIDE_PX, SIDE_PX)))
 
 
-def write_pair(folder: Path, index: int, hr: NDArray[Any]) -> None:
-    """The window as HR, and what the sensor would see of it as LR, at a place of its own."""
-    kernel = optics(MTF, 2)[None]
-    lr = reduce(torch.from_numpy(hr.astype(np.float32))[None], [kernel, kernel])[0].numpy()
-    low, high = np.percentile(lr, (2, 98))
-    lr = lr + NOISE * (high - low) * np.random.default_rng(index).standard_normal(lr.shape)
-    lr = np.clip(np.rint(lr), 0, np.iinfo(hr.dtype).max).astype(hr.dtype)
-    cut = slice(MARGIN_PX, -MARGIN_PX)
-    for name, values, size_m in (("lr", lr, 20), ("hr", hr[:, cut, cut], 10)):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        facts = {
-            "driver": "GTiff",
-            "count": len(values),
-            "height": values.shape[1],
-            "width": values.shape[2],
-            "dtype": values.dtype,
-            "crs": "EPSG:32633",
-            "transform": Affine(size_m, 0, 500_000 + 20_000 * index, 0, -size_m, 5_000_000),
-        }
-        with rasterio.open(folder / name / f"place{index:02d}.tif", "w", **facts) as file:
-            file.write(values)
+def write_scene(path: Path, index: int, values: NDArray[Any]) -> None:
+    """The window at a place of its own."""
+    facts = {
+        "driver": "GTiff",
+        "count": len(values),
+        "height": values.shape[1],
+        "width": values.shape[2],
+        "dtype": values.dtype,
+        "crs": "EPSG:32633",
+        "transform": Affine(10, 0, 500_000 + 20_000 * (index % 20), 0, -10, 5_000_000 + 20_000 * (index // 20)),
+    }
+    with rasterio.open(path, "w", **facts) as file:
+        file.write(values)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -18,6 +18,23 @@ Range = tuple[float | None, float | None]
 """Least and greatest number, both allowed; None: no end."""
 
 
+QualityUse = Literal["nodata", "band", "flag"]
+QUALITY_USES: tuple[QualityUse, ...] = get_args(QualityUse)
+"""What is made of what a quality layer means: nodata in the product; a band more; a word in the report."""
+
+
+class QualityWish(TypedDict, total=False):
+    """Which quality layer of a scene to heed, and how."""
+
+    layer: str
+    """SCL, CLASSI, QA_PIXEL, Fmask or udm2; auto: the provider's; else a path, in which {scene} is the file's name."""
+    use: list[str | int] | None
+    """Words or numbers of what is meant; None: cloud, shadow and cirrus, as far as the layer tells them apart."""
+    as_: QualityUse
+    skip_above: float | None
+    """No product of a scene of which a larger share is meant."""
+
+
 class Told(TypedDict, total=False):
     """What a user says of the numbers in files, for the readers of headers."""
 
@@ -29,6 +46,8 @@ class Told(TypedDict, total=False):
     """What the numbers are, of all bands or by their names."""
     valid_range: Range | None
     """Ends that the numbers of all bands keep to."""
+    quality: QualityWish | None
+    """Which layer of clouds to heed, and how."""
 
 
 DEVICES = ("auto", "cpu", "cuda")

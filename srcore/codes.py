@@ -69,6 +69,22 @@ CODES: dict[str, Code] = {
         "A file beside a raster (a mask, a .aux.xml, a world file) says what cannot be understood or kept.",
         "Mend it, fold it into the raster with gdal_translate, or take it away if it means nothing.",
     ),
+    "MISSING_BAND": Code(
+        "The metadata of a provider's product name a band whose file is not there.",
+        "Fetch the product again, or name bands that are there.",
+    ),
+    "BAD_METADATA": Code(
+        "The metadata of a provider's product cannot be read, or say something else than its files.",
+        "Fetch the product again; the message says what was found.",
+    ),
+    "NO_QUALITY": Code(
+        "There is no quality layer of the kind that `quality` asks for.",
+        "Name one that the product has, or leave `quality` out.",
+    ),
+    "CLOUDY": Code(
+        "A larger share of the scene is cloud than `skip_above` allows: it has no product, and no night fails by it.",
+        "Nothing, or allow more.",
+    ),
     "ALPHA": Code(
         "A band is called alpha, and its values do not tell whether it is a mask or data.",
         "Say which it is: `alpha: mask` or `alpha: data` in the catalog, --alpha on the command line.",

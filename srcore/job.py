@@ -13,6 +13,8 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
+from srcore.storage.providers.find import members
+from srcore.storage.providers.heed import layer_files
 from srcore.storage.raster.beside import with_neighbours
 from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
@@ -75,8 +77,11 @@ class Job:
         """The sources, and all that lies beside them and may be read for them."""
         if self.kind == "volume":
             return tuple(Path(os.path.realpath(path)) for path in self.paths)
+        layers = layer_files(self.paths, self.treatment.quality)
+        if len(self.paths) == 1 and (found := members(self.paths[0])):
+            return tuple(dict.fromkeys((*found, *layers)))
         real, near = with_neighbours(self.paths)
-        return (*real, *near)
+        return tuple(dict.fromkeys((*real, *near, *layers)))
 
     @property
     def configuration(self) -> str:

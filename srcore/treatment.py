@@ -19,6 +19,7 @@ from srcore.choices import (
     MAX_SHARPEN,
     VALUES_RULES,
     AlphaRule,
+    QualityWish,
     Range,
     Told,
     ValuesRule,
@@ -47,6 +48,8 @@ class Treatment:
     """Least and greatest stored number that the SR may have, in all bands that are continuous; None: no end."""
     date: str | None = None
     """When its scenes were taken, or where their names say it (`srcore.layout.dates_by`); None: what the files say."""
+    quality: QualityWish | None = None
+    """Which layer of clouds to heed, and how; None: none."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -59,7 +62,13 @@ class Treatment:
     @property
     def of_files(self) -> Told:
         """What it says of the files themselves, for the readers of headers."""
-        return {"nodata": self.nodata, "alpha": self.alpha, "values": self.values, "valid_range": self.valid_range}
+        return {
+            "nodata": self.nodata,
+            "alpha": self.alpha,
+            "values": self.values,
+            "valid_range": self.valid_range,
+            "quality": self.quality,
+        }
 
     @property
     def margin_px(self) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
 if TYPE_CHECKING:
     from prefect import State
 
-    from srcore.choices import ValuesRule
+    from srcore.choices import QualityUse, QualityWish, ValuesRule
     from srcore.dispatch import Workers
 
 
@@ -122,3 +122,16 @@ def end_of_flow(state: State[Any]) -> NoReturn:
 def print_json(value: Any) -> None:
     """A document on stdout, for programs."""
     sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def quality_wish(layer: str | None, use_as: str, use: str | None) -> QualityWish | None:
+    """The quality layer that the options ask for; None where none is named."""
+    from srcore.choices import QUALITY_USES
+
+    if layer is None:
+        return None
+    check_choice("--quality-as", use_as, QUALITY_USES)
+    words: list[str | int] | None = (
+        [int(word) if word.isdecimal() else word for word in use.split(",")] if use else None
+    )
+    return {"layer": layer, "use": words, "as_": cast("QualityUse", use_as)}

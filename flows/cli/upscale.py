@@ -22,6 +22,7 @@ from flows.cli.options import (
     number_range,
     out,
     print_json,
+    quality_wish,
     values_rule,
 )
 from flows.interrupt import Reached, interruptible
@@ -47,7 +48,10 @@ UNGUARDED = 4
 def upscale(
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A raster or a NIfTI volume; '{band}' in the name joins one file a band."),
+        typer.Argument(
+            metavar="INPUT",
+            help="A raster, a NIfTI volume, a Sentinel-2, Landsat or HLS folder; '{band}' joins one file a band.",
+        ),
     ],
     output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
     model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
@@ -59,6 +63,16 @@ def upscale(
     valid_range: RangeOption = None,
     date: Annotated[
         str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(help="Heed a layer of clouds: SCL, CLASSI, QA_PIXEL, Fmask, udm2, auto, or the path of a mask."),
+    ] = None,
+    quality_as: Annotated[
+        str, typer.Option(help="nodata: clouds have no pixels; band: the layer is a band more; flag: it is said.")
+    ] = "flag",
+    quality_use: Annotated[
+        str | None, typer.Option(help="What is meant, comma-separated: cloud, shadow, cirrus (default), snow ...")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
@@ -117,6 +131,7 @@ def upscale(
         values=values_rule(values),
         valid_range=number_range(valid_range),
         date=date,
+        quality=quality_wish(quality, quality_as, quality_use),
         device=device,
         precision=precision,
         backend=chosen_backend(backend),

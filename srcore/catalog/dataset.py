@@ -21,6 +21,7 @@ from srcore.catalog.keys import (
     template,
 )
 from srcore.catalog.learning import Pairs, Retrain
+from srcore.catalog.quality import Quality
 from srcore.checkpoints import CHAMPION
 from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
 from srcore.limits import LIMITS, Changes, LimitChange
@@ -60,6 +61,8 @@ class Dataset(BaseModel):
     which each SR pixel is the LR pixel that it lies in; auto: what the file says, and what they look like."""
     valid_range: tuple[float | None, float | None] | None = None
     """[least, greatest] stored number that the SR may have; null: no end, as in [0, null]."""
+    quality: Quality | None = None
+    """A layer of clouds, shadow and the like: of the provider, or a mask; None: none is looked at."""
     date: Annotated[str, AfterValidator(date_rule)] | None = None
     """When its scenes were taken (2023-06-02), or where their names say it: scene_YYYYMMDD_*.tif, YYYY-MM-DD/*, with MM
     and DD or DDD, the day's number, and maybe hh, mm, ss; in UTC. None: what tags and names of known products say."""
@@ -111,9 +114,8 @@ class Dataset(BaseModel):
     @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
-        return Treatment(
-            **{field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
-        )
+        own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
+        return Treatment(**{**own, "quality": self.quality.wish if self.quality else None})
 
     @property
     def limits(self) -> Changes:
@@ -181,6 +183,13 @@ class Dataset(BaseModel):
     def _check_date(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
             only_raster("date", info)
+        return value
+
+    @field_validator("quality")
+    @classmethod
+    def _check_quality(cls, value: Quality | None, info: ValidationInfo) -> Quality | None:
+        if value is not None:
+            only_raster("quality", info)
         return value
 
     @field_validator("alpha")

@@ -27,17 +27,23 @@ NO_SELF_TEST = "an image in memory has no self-test"
 
 
 def checked(
-    engine: Engine, lr: Image, treatment: Treatment, changes: Changes, hr: NDArray[Any] | None = None
+    engine: Engine,
+    lr: Image,
+    treatment: Treatment,
+    changes: Changes,
+    hr: NDArray[Any] | None = None,
+    sr: NDArray[Any] | None = None,
 ) -> Report:
     """Every check of pixels on what a run would publish of `lr`, under a dataset's `changes` of the limits.
 
-    `hr` (C, ..., Y, X) is its measured HR. What is said of files, of noise and of products before stays out: it does
-    not depend on the generator. PlanError when the generator does not fit.
+    `hr` (C, ..., Y, X) is its measured HR; `sr`, of the same form, is looked at in place of what the engine makes. What
+    is said of files, of noise and of products before stays out: it does not depend on the generator. PlanError when the
+    generator does not fit.
     """
     reader, plan = planned_whole(engine, lr, treatment)
     limits = with_changes(SHARPENED if treatment.sharpen else {}, changes)
     suite = Suite(_scene(reader, plan), limits)
-    sr = joined_tiles(reader, plan, engine)
+    sr = joined_tiles(reader, plan, engine) if sr is None else sr
     product = ArrayReader(sr, plan.header, valid=_read_as_valid(sr, lr, plan))
     tiles = plan.tiles
     seen = TilePlan(tiles.shape, tiles.core, (0,) * (len(tiles.shape) - 2) + (MARGIN_PX,) * 2, tiles.scale)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Result = Literal["published", "degraded", "up to date", "quarantined", "ignored", "failed", "damaged", "note"]
+Result = Literal[
+    "published", "degraded", "up to date", "quarantined", "ignored", "skipped", "failed", "damaged", "note"
+]
 AROUND = frozenset(
     {"DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "NO_SCHEDULER", "NO_WORKERS", "REGISTRY_AWAY"}
 )
@@ -43,6 +45,10 @@ WAIT_SECONDS = 3600.0
 """A night waits so long for what another run holds; behind it stands who that is."""
 
 
+EXPECTED = frozenset({"CLOUDY"})
+"""Codes of scenes that have no product because the catalog says so."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one scene in a run."""
@@ -51,7 +57,7 @@ class Outcome:
     """Empty where the whole dataset is meant."""
     result: Result
     """note: nothing went wrong, and something should be known; quarantined: it failed before, and was not tried;
-    damaged: an audit found other bytes than were published."""
+    skipped: the catalog says that such a scene gets none; damaged: an audit found other bytes than were published."""
     code: str = ""
     message: str = ""
     seconds: float = 0.0
@@ -67,7 +73,7 @@ class Outcome:
     @property
     def fails(self) -> bool:
         """True when the night fails by it."""
-        return not (self.ok or self.old)
+        return not (self.ok or self.old or self.result == "skipped")
 
     @property
     def ok(self) -> bool:
@@ -112,7 +118,8 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
             told, old = _in_words(error), False
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
                 old = _quarantine(record, state.job, told, log)
-            return Outcome(state.scene, "failed", told.code, str(told), time.monotonic() - started, old=old)
+            result: Result = "skipped" if told.code in EXPECTED else "failed"
+            return Outcome(state.scene, result, told.code, str(told), time.monotonic() - started, old=old)
     _forget(record)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)

@@ -24,7 +24,7 @@ from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
-from srcore.storage.scene import read_header
+from srcore.storage.scene import scene_files
 from srcore.treatment import Treatment
 from srcore.version import __version__
 
@@ -234,7 +234,7 @@ def _sources(job: Job) -> tuple[Path, ...]:
     if job.files == job.paths:
         return job.paths
     try:
-        return read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **job.treatment.of_files).paths
+        return scene_files(job.paths, bands=job.bands, roots=job.roots, **job.treatment.of_files)
     except SRError:
         return job.files  # due: the run says what is wrong
 

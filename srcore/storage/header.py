@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from srcore.choices import AlphaRule, Range, Told, ValuesRule
+from srcore.choices import AlphaRule, QualityWish, Range, Told, ValuesRule
 from srcore.grid import Grid
 from srcore.radiometry import native_range
 
@@ -52,6 +52,8 @@ class Wish:
     """Folders that may be read; None: any."""
     axes: tuple[int, int, int] | None = None
     """Which axes of a volume's file are (Z, Y, X); None: slices, known by their spacing, come first."""
+    quality: QualityWish | None = None
+    """Which layer of clouds to heed, and how; None: none."""
 
     @classmethod
     def of(cls, **wishes: Unpack[Wishes]) -> Wish:
@@ -99,11 +101,37 @@ class Band:
     """Colour of each number from 0, in red, green, blue and opacity, where the file has a table of them."""
     domains: dict[str, dict[str, str]] = field(default_factory=dict)
     """Tags in domains of their own, that stay true at another scale."""
+    common: str = ""
+    """What STAC calls it (eo:common_name), where the provider's metadata say which band it is."""
+    zoom: int = 1
+    """Pixels of the scene along a pixel of the band's file: coarser bands are brought to the grid of the finest."""
 
     @property
     def is_copied(self) -> bool:
         """True where each SR pixel is the LR pixel that it lies in: no number lies between two classes."""
         return self.values != "continuous"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A layer that says which pixels are cloud, shadow and the like, and what is made of it."""
+
+    layer: str
+    path: str
+    hides: bool
+    """True where what is meant is nodata in the product."""
+    zoom: int = 1
+    """Pixels of the scene along a pixel of the layer."""
+    fine: int = 1
+    """Pixels of the layer along a pixel of the scene: one that is meant is enough."""
+    values: tuple[int, ...] = ()
+    """Meant are pixels with one of these numbers in the first band,"""
+    bits: int = 0
+    """with one of these bits in it,"""
+    bands: tuple[int, ...] = ()
+    """or that are not 0 in one of these bands, from 1."""
+    share: float | None = None
+    """Of the pixels that were seen at all, how many are meant."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +187,10 @@ class Header:
     """Files beside the scene's own that were read for it: a mask, a .aux.xml, a world file."""
     flags: tuple[str, ...] = ()
     """What a user should know: 'no CRS', 'no nodata', 'dropped STATISTICS_* tags' ..."""
+    quality: Quality | None = None
+    """The provider's or the user's layer of clouds, where one was asked for."""
+    properties: dict[str, Any] = field(default_factory=dict)
+    """What a provider's metadata say of the scene, as STAC names it: eo:cloud_cover, view:sun_azimuth, platform ..."""
 
     @property
     def kind(self) -> Kind:
@@ -222,6 +254,7 @@ class Header:
                 "alpha": _band(value["alpha"]) if value["alpha"] else None,
                 "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
                 "taken": Taken(**value["taken"]) if value.get("taken") else None,
+                "quality": _quality(value["quality"]) if value.get("quality") else None,
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
             }
@@ -238,3 +271,7 @@ def _band(value: dict[str, Any]) -> Band:
             "palette": tuple(tuple(colour) for colour in palette),
         }
     )
+
+
+def _quality(value: dict[str, Any]) -> Quality:
+    return Quality(**{**value, "values": tuple(value["values"]), "bands": tuple(value["bands"])})

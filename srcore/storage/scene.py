@@ -15,11 +15,16 @@ from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
-from srcore.storage.header import Header, Kind, Wishes
+from srcore.storage.header import Header, Kind, Wish, Wishes
 from srcore.storage.nifti.header import is_nifti, read_nifti_header
 from srcore.storage.nifti.volume import open_nifti
+from srcore.storage.providers.find import find_document
+from srcore.storage.providers.header import files_of, read_product_header
+from srcore.storage.providers.heed import heeded, layer_files
+from srcore.storage.raster.beside import neighbours
 from srcore.storage.raster.header import read_raster_header
 from srcore.storage.raster.reader import open_raster_scene
+from srcore.storage.raster.validity import in_one_form
 
 
 class SceneReader(Protocol):
@@ -63,15 +68,39 @@ def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpac
     """
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
-    refuse_folder(paths[0])
-    first = real_file(paths[0], wishes.get("roots"))
-    found = next(one for one in FORMATS if one.is_of(first))
-    header = found.read_header(paths, **wishes)
+    header = _read(paths, **wishes)
+    if wishes.get("quality") is not None and header.kind == "volume":
+        do = "take the key out"
+        raise SourceError(f"{paths[0]}: a volume has no quality layer", "quality", do, code="BAD_SETTING")
+    if header.kind == "raster":
+        header = in_one_form(heeded(header, paths, Wish.of(**wishes)))
     if kind is not None and header.kind != kind:
         raise SourceError(
             f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"
         )
     return header
+
+
+def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
+    """By the provider's metadata where they describe it, else by the format of the first file."""
+    if find_document(paths[0]) is not None:
+        return read_product_header(paths, **wishes)
+    refuse_folder(paths[0])
+    first = real_file(paths[0], wishes.get("roots"))
+    return next(one for one in FORMATS if one.is_of(first)).read_header(paths, **wishes)
+
+
+def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, ...]:
+    """The files that `read_header` would read; of a provider's product without opening a raster."""
+    if find_document(paths[0]) is None:
+        return read_header(paths, **wishes).paths
+    bands, documents = files_of(paths, wishes.get("bands"), wishes.get("roots"))
+    if neighbours(bands):
+        return read_header(paths, **wishes).paths
+    quality = wishes.get("quality") or {}
+    layers = layer_files(paths, wishes.get("quality"))
+    ordered = (*bands, *layers, *documents) if quality.get("as_") == "band" else (*bands, *documents, *layers)
+    return tuple(dict.fromkeys(ordered))
 
 
 def open_scene(header: Header) -> AbstractContextManager[SceneReader]:

@@ -4,6 +4,7 @@
     ./in/{scene}/image.tif      one file a scene, named after the folder
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
+    ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it
 
 Wildcards are * ? [abc] inside a name, and ** for any folders. Upper and lower case of the last suffix do not count:
 *.tif takes SCENE1.TIF, and says so. Names that begin with a dot, unfinished downloads, and masks, words and overviews
@@ -26,6 +27,7 @@ from srcore.catalog.keys import WILD
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
+from srcore.storage.providers.find import find_document
 from srcore.storage.raster.beside import with_its_neighbours
 
 log = logging.getLogger(__name__)
@@ -203,7 +205,8 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
 def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[_Found]:
     regex, suffix = _regex(pattern, bands or ()), _suffix(pattern)
     start = len(os.path.join(root, ""))
-    for text, is_link in _files(str(root), None if "**/" in pattern else pattern.count("/")):
+    depth = None if "**/" in pattern else pattern.count("/")
+    for text, is_link in (*_files(str(root), depth), *_products(root, pattern, regex)):
         match = regex.fullmatch(text[start:])
         if match is None:
             continue
@@ -212,6 +215,17 @@ def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[
         yield _Found(
             path, groups.get("scene") or _name(path, band), band, text[: len(text) - len(suffix)] + suffix, is_link
         )
+
+
+def _products(root: Path, pattern: str, regex: re.Pattern[str]) -> Iterator[tuple[str, bool]]:
+    """Folders that the pattern matches and that are a provider's product; links are not followed."""
+    if "{band}" in pattern:
+        return
+    form = "/".join("**" if part == "**" else "*" for part in pattern.split("/"))
+    for folder in sorted(root.glob(form)):
+        inside = folder.relative_to(root).as_posix()
+        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(inside) and find_document(folder):
+            yield str(folder), False
 
 
 def _name(path: Path, band: tuple[int, int] | None) -> str:

@@ -44,13 +44,14 @@ def read_raster_header(
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
     wish = Wish.of(**wishes)
     with gdal_env():
-        headers = [_read_file(Path(path), wish) for path in paths]
+        headers = [read_file(Path(path), wish) for path in paths]
     header = headers[0] if len(headers) == 1 else joined(headers)
     header = with_told_values(selected(header, wish.bands, several=len(headers) > 1), wish)
     return in_one_form(header if wish.nodata is None else with_user_number(header, wish.nodata))
 
 
-def _read_file(path: Path, wish: Wish) -> Header:
+def read_file(path: Path, wish: Wish) -> Header:
+    """The header of one file with all of its bands, inside `gdal_env()`; the form of its product is not decided."""
     real = real_file(path, wish.roots)
     beside = find_beside(path)
     with open_raster(real, wish.roots) as dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,13 @@ from rasterio.windows import Window
 
 from srcore.errors import SourceError
 from srcore.nodata import is_nodata
+from srcore.radiometry import enlarged, fill_invalid, nearest, quantise
 from srcore.storage.header import Band, Header, Mask
+from srcore.storage.providers.quality import meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
+
+ZOOM_PX = 6
+"""Coarse pixels around a window of a coarser band: two that bicubic sees, and those that fill what they hide."""
 
 
 class RasterReader:
@@ -33,18 +38,70 @@ class RasterReader:
         header = self._header
         shape = tuple(w.stop - w.start for w in window)
         values = np.empty((len(header.bands), *shape), header.dtype)
+        valid: NDArray[np.bool_] = np.ones(values.shape, np.bool_)
         for path, dataset in self._datasets.items():
             here = [i for i, band in enumerate(header.bands) if band.path == path]
-            if here:
-                values[here] = self._fetch(path, dataset.read, [header.bands[i].index for i in here], window)
-        return values, self._valid(values, window)
+            fine = [i for i in here if header.bands[i].zoom == 1]
+            if fine:
+                values[fine] = self._fetch(path, dataset.read, [header.bands[i].index for i in fine], window)
+            for i in set(here) - set(fine):
+                values[i], valid[i] = self._zoomed(header.bands[i], window)
+        fine = [i for i, band in enumerate(header.bands) if band.zoom == 1]
+        if len(fine) == len(values):
+            valid = self._valid(values, window)
+        elif fine:
+            valid[fine] = self._valid(values[fine], window, [header.bands[i] for i in fine])
+        return values, self._heeded(valid, window)
 
-    def _valid(self, values: NDArray[np.generic], window: tuple[slice, ...]) -> NDArray[np.bool_]:
-        """Which values are usable: each band by its own rules, and alpha for all."""
+    def _zoomed(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """A coarser band (Y, X) on the scene's grid, whatever the window: bicubic, classes nearest."""
+        zoom = band.zoom
+        shape = tuple(n // zoom for n in self._header.grid.shape)
+        around = [
+            slice(max(0, w.start // zoom - ZOOM_PX), min(n, -(-w.stop // zoom) + ZOOM_PX))
+            for w, n in zip(window, shape, strict=True)
+        ]
+        values = self._fetch(band.path, self._datasets[band.path].read, [band.index], tuple(around))
+        valid = self._valid(values, tuple(around), [band])
+        cut = tuple(
+            slice(w.start - a.start * zoom, w.stop - a.start * zoom) for w, a in zip(window, around, strict=True)
+        )
+        shown = nearest(valid, (zoom, zoom))[0][cut]
+        if band.is_copied:
+            return nearest(values, (zoom, zoom))[0][cut], shown
+        fine = enlarged(fill_invalid(values, valid)[0], zoom)[cut]
+        return quantise(fine, values.dtype), shown
+
+    def _heeded(self, valid: NDArray[np.bool_], window: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Without what a quality layer hides in all bands but itself."""
+        layer = self._header.quality
+        if layer is None or not layer.hides:
+            return valid
+        rows, columns = (
+            slice(w.start * layer.fine // layer.zoom, -(-w.stop * layer.fine // layer.zoom)) for w in window
+        )
+        place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        hidden = self._decoded(layer.path, window, lambda: meant(layer, self._datasets[layer.path].read, place))
+        if layer.fine > 1:
+            height, width = (n // layer.fine for n in hidden.shape)
+            hidden = np.asarray(hidden.reshape(height, layer.fine, width, layer.fine).any(axis=(1, 3)))
+        hidden = nearest(hidden[None], (layer.zoom, layer.zoom))[0]
+        cut = tuple(
+            slice(w.start - a.start * layer.zoom // layer.fine, w.stop - a.start * layer.zoom // layer.fine)
+            for w, a in zip(window, (rows, columns), strict=True)
+        )
+        shown: NDArray[np.bool_] = valid & ~hidden[cut]
+        return shown
+
+    def _valid(
+        self, values: NDArray[np.generic], window: tuple[slice, ...], bands: Sequence[Band] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which values are usable: each band by its own rules, and alpha for all. `bands`: those of the values."""
         header = self._header
+        bands = header.bands if bands is None else bands
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
         seen: dict[Mask, NDArray[np.bool_]] = {}
-        for i, band in enumerate(header.bands):
+        for i, band in enumerate(bands):
             if band.hidden is not None:
                 valid[i] &= ~is_nodata(values[i], band.hidden)
             if band.mask is not None:
@@ -71,10 +128,13 @@ class RasterReader:
 
     def _fetch(self, path: str, read: Any, indexes: Any, window: tuple[slice, ...]) -> NDArray[Any]:
         rows, columns = window
+        place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        return self._decoded(path, window, lambda: read(indexes, window=place))
+
+    def _decoded(self, path: str, window: tuple[slice, ...], read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        rows, columns = window
         try:
-            values: NDArray[Any] = read(
-                indexes, window=Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-            )
+            return read()
         except GDAL_ERRORS as error:
             raise SourceError(
                 f"{path}: rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} cannot be decoded",
@@ -82,7 +142,6 @@ class RasterReader:
                 "fetch the file again",
                 code="DAMAGED",
             ) from error
-        return values
 
 
 @contextmanager
@@ -92,8 +151,9 @@ def open_raster_scene(header: Header) -> Iterator[RasterReader]:
     Raises SourceError, code SOURCE_CHANGED, when a file is no longer the one that the header describes.
     """
     with gdal_env(), ExitStack() as stack:
-        masks = (Path(band.mask.path) for band in header.bands if band.mask is not None)
-        paths = dict.fromkeys((*header.rasters, *masks))
+        masks = [Path(band.mask.path) for band in header.bands if band.mask is not None]
+        layers = [Path(header.quality.path)] if header.quality is not None and header.quality.hides else []
+        paths = dict.fromkeys((*header.rasters, *masks, *layers))
         datasets = {str(path): stack.enter_context(_reopen(path, header)) for path in paths}
         yield RasterReader(header, datasets)
 
@@ -102,8 +162,12 @@ def _reopen(path: Path, header: Header) -> Any:
     if path.is_symlink():
         raise _changed(path, "a link in its place")
     dataset = open_raster(path)
-    same = path not in header.rasters or dataset.dtypes[0] == header.dtype
-    if (dataset.height, dataset.width) != header.grid.shape or not same:
+    bands = [band for band in header.bands if band.path == str(path)]
+    zoom, fine = (bands[0].zoom, 1) if bands else (1, 1)
+    if header.quality is not None and str(path) == header.quality.path:
+        zoom, fine, bands = header.quality.zoom, header.quality.fine, []
+    same = not bands or dataset.dtypes[0] == header.dtype
+    if (dataset.height * zoom, dataset.width * zoom) != tuple(n * fine for n in header.grid.shape) or not same:
         dataset.close()
         raise _changed(path, f"{dataset.height} x {dataset.width} {dataset.dtypes[0]}")
     return dataset

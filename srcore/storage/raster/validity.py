@@ -103,8 +103,9 @@ def with_user_number(header: Header, nodata: float) -> Header:
 
 def in_one_form(header: Header) -> Header:
     """The header with the form and the number of its product, and flags where that is not the source's own."""
-    form, number = product_form(header.dtype, header.bands, has_alpha=header.alpha is not None)
-    flags = [*header.flags]
+    hides = header.quality is not None and header.quality.hides
+    form, number = product_form(header.dtype, header.bands, has_alpha=header.alpha is not None, hides=hides)
+    flags = [flag for flag in header.flags if flag != "no nodata"]
     if form == "none":
         flags.append("no nodata")
     elif form == "tag" and {band.hidden for band in header.bands} != {number}:
@@ -115,15 +116,20 @@ def in_one_form(header: Header) -> Header:
     return replace(header, nodata=form, bands=bands, flags=tuple(dict.fromkeys(flags)))
 
 
-def product_form(dtype: str, bands: tuple[Band, ...], *, has_alpha: bool) -> tuple[Nodata, float | None]:
-    """The form that holds what every band hides, and its number where that is the form 'tag'."""
+def product_form(
+    dtype: str, bands: tuple[Band, ...], *, has_alpha: bool, hides: bool = False
+) -> tuple[Nodata, float | None]:
+    """The form that holds what every band hides, and its number where that is the form 'tag'.
+
+    `hides`: a quality layer hides pixels besides.
+    """
     numbers, masks = {band.hidden for band in bands}, {band.mask for band in bands}
     if len(numbers) == 1 and (number := next(iter(numbers))) is not None:
         return "tag", number
     if np.issubdtype(np.dtype(dtype), np.floating):
         return "nan", None
     if numbers == {None} and masks == {None}:
-        return ("alpha" if has_alpha else "none"), None
+        return ("mask" if hides else "alpha" if has_alpha else "none"), None
     if numbers == {None} and len(masks) == 1 and all(mask is not None and not mask.index for mask in masks):
         return "mask", None
     limits = np.iinfo(dtype)

@@ -35,6 +35,13 @@ from srcore.storage.stac.footprint import Footprint, fitted, footprint
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+OF_SCENE = {
+    "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    "view": "https://stac-extensions.github.io/view/v1.0.0/schema.json",
+    "sat": "https://stac-extensions.github.io/sat/v1.1.0/schema.json",
+    "grid": "https://stac-extensions.github.io/grid/v1.1.0/schema.json",
+}
+"""Prefix of what a provider's metadata say of the scene to its extension."""
 
 ITEM = f"https://schemas.stacspec.org/v{pystac.get_stac_version()}/item-spec/json-schema/item.json"
 TAGS = frozenset({"srcore:verdict", "srcore:failed_checks"})
@@ -85,6 +92,7 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
         bbox=None if outline is None else outline.bbox,
         datetime=when,
         properties={
+            **header.properties,
             **facts.properties,
             **times,
             "srcore:scale": [int(s) for s in scale],
@@ -92,7 +100,7 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
             **({"srcore:flags": list(header.flags)} if header.flags else {}),
             **(_projection(grid, header, outline) if header.kind == "raster" else {}),
         },
-        stac_extensions=[FILE, PROJECTION, RASTER] if header.kind == "raster" else [FILE],
+        stac_extensions=_extensions(header),
     )
     item.add_asset("data", _data_asset(product, header, grid, facts))
     if facts.quicklook is not None:
@@ -102,6 +110,14 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
     for name in facts.sources:
         item.add_link(pystac.Link(rel="derived_from", target=f"./{Path(name).name}", title="LR source"))
     return item
+
+
+def _extensions(header: Header) -> list[str]:
+    if header.kind == "volume":
+        return [FILE]
+    used = {name.partition(":")[0] for name in header.properties}
+    used |= {"eo"} if any(band.common for band in header.bands) else set()
+    return [FILE, PROJECTION, RASTER, *(uri for prefix, uri in OF_SCENE.items() if prefix in used)]
 
 
 def write_item(path: Path, item: pystac.Item) -> None:
@@ -230,6 +246,8 @@ def _band(band: Band, header: Header, statistics: dict[str, float], resolution: 
         value["nodata"] = "nan"
     elif header.nodata == "tag" and band.nodata is not None:
         value["nodata"] = _number(band.nodata)
+    if band.common:
+        value["eo:common_name"] = band.common
     if band.unit:
         value["unit"] = band.unit
     if resolution is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,4 +53,21 @@ def _of(path: Path, before: Engine, after: Engine, gates: Callable[[Engine], Seq
 
 def _gates(path: Path, lr: Path | None, data: Path, form: Form, changes: Changes, engine: Engine) -> Sequence[Check]:
     pair = image_pair(path, engine, form.treatment, lr, data)
-    return checked(engine, pair.lr, form.treatment, changes, None if lr is None else pair.hr).failed_gates
+    hr = None if lr is None else pair.hr
+    failed = checked(engine, pair.lr, form.treatment, changes, hr).failed_gates
+    if not failed or hr is None:
+        return failed
+    true = {one.id: one for one in checked(engine, pair.lr, form.treatment, changes, sr=hr).failed_gates}
+    return [_beside_the_truth(one, true.get(one.id)) for one in failed]
+
+
+def _beside_the_truth(check: Check, true: Check | None) -> Check:
+    """A gate that the measured HR itself does not pass asks for what this sensor cannot give: that is said.
+
+    It stays a gate: a night would stop the same product.
+    """
+    if true is None:
+        return check
+    value = f"{true.value:.4g}" if isinstance(true.value, float) else str(true.value)
+    told = f"the true HR does not pass it either ({value}): the dataset's key `checks` can allow more"
+    return replace(check, hint="; ".join(filter(None, (check.hint, told))))

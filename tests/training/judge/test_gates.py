@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from srcore.dispatch import Workers
 from srcore.limits import Changes
@@ -95,3 +96,17 @@ def test_one_stopped_product_keeps_the_best_challenger_out() -> None:
     assert not verdict.promoted
     assert "its product of s3 would be stopped by a gate (seams.step is 4 x, its limit 3), and 1 more" in verdict.reason
     assert verdict.judged, "such a try is spent"
+
+
+def test_where_the_true_hr_does_not_pass_a_gate_that_is_said(
+    candidates: tuple[Candidate, Candidate], tmp_path: Path, write_raster: object
+) -> None:
+    hr = read_image(tmp_path / "lr/a_0.tif").values
+    blurred = ndimage.gaussian_filter(hr.astype(float), (0, 3, 3))
+    height, width = hr.shape[1] // 2, hr.shape[2] // 2
+    lr = blurred.reshape(len(hr), height, 2, width, 2).mean((2, 4)).astype(hr.dtype)
+    for name, values in (("hr", hr), ("measured", lr)):
+        write_raster(tmp_path / f"blurred/{name}/a.tif", values)  # type: ignore[operator]
+    found = stops(candidates, tmp_path / "blurred/hr", tmp_path / "blurred/measured", PUBLISHED, {})
+    [ratio] = [one for one in found if one.gate == "consistency.ratio"]
+    assert "the true HR does not pass it either" in ratio.told
