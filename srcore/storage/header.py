@@ -189,6 +189,8 @@ class Header:
     """What a user should know: 'no CRS', 'no nodata', 'dropped STATISTICS_* tags' ..."""
     quality: Quality | None = None
     """The provider's or the user's layer of clouds, where one was asked for."""
+    packed: str = ""
+    """The archive that its files were unpacked from, which stands for all of them."""
     properties: dict[str, Any] = field(default_factory=dict)
     """What a provider's metadata say of the scene, as STAC names it: eo:cloud_cover, view:sun_azimuth, platform ..."""
 
@@ -228,7 +230,10 @@ class Header:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that the scene was read from, each once: those with bands, then those beside them."""
+        """The files that the scene was read from, each once: those with bands, then those beside them; or the archive
+        that holds them."""
+        if self.packed:
+            return (Path(self.packed),)
         return tuple(dict.fromkeys((*self.rasters, *map(Path, self.beside))))
 
     @property

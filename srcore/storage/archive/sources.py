@@ -4,7 +4,7 @@
     ./in/{scene}/image.tif      one file a scene, named after the folder
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
-    ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it
+    ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it; or its .zip, .tar
 
 Wildcards are * ? [abc] inside a name, and ** for any folders. Upper and lower case of the last suffix do not count:
 *.tif takes SCENE1.TIF, and says so. Names that begin with a dot, unfinished downloads, and masks, words and overviews

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.providers import hls, landsat, sentinel2
-from srcore.storage.providers.granule import Granule
+from srcore.storage.providers.granule import Granule, metadata_error
+from srcore.storage.providers.packed import is_packed, unpacked
 
 PROVIDERS = (sentinel2, landsat, hls)
 
@@ -17,6 +18,8 @@ def find_document(path: Path) -> Path | None:
     """What describes the product at `path`: in the folder, or the file itself; None where it is no such product."""
     if path.suffix.lower() in (".tif", ".tiff"):
         return None  # a raster by itself, whatever lies around it
+    if is_packed(path):
+        return path
     try:
         if path.is_dir():
             return next((found for one in PROVIDERS if (found := one.find_document(path)) is not None), None)
@@ -28,15 +31,25 @@ def find_document(path: Path) -> Path | None:
 def read_granule(document: Path, roots: Sequence[Path] | None = None) -> Granule:
     """The product that a document found by `find_document` describes; SourceError where it cannot be read."""
     real_file(document, roots)
+    if is_packed(document):
+        document = _inside(document)
     found: Granule = next(one for one in PROVIDERS if one.DOCUMENT.fullmatch(document.name)).read_granule(document)
+    return found
+
+
+def _inside(archive: Path) -> Path:
+    """What describes the product that an archive holds."""
+    found = find_document(unpacked(archive))
+    if found is None:
+        raise metadata_error(archive, "no metadata of a product inside", "give an archive as the provider made it")
     return found
 
 
 def members(path: Path) -> tuple[Path, ...]:
     """All files of the product at `path`, sorted, links to folders not followed: what a run may read of it."""
     document = find_document(path)
-    if document is None:
-        return ()
+    if document is None or is_packed(document):
+        return () if document is None else (Path(os.path.realpath(document)),)
     prefix = _prefix(document)
     found = []
     for folder, folders, names in os.walk(document.parent):

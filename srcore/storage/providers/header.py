@@ -16,6 +16,7 @@ from srcore.grid import Grid
 from srcore.storage.header import Band, Header, Values, Wish, Wishes
 from srcore.storage.providers.find import find_document, read_granule
 from srcore.storage.providers.granule import BandFile, Granule, chosen, metadata_error
+from srcore.storage.providers.packed import is_packed
 from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.raster.header import read_file
 from srcore.storage.raster.validity import with_user_number
@@ -34,11 +35,14 @@ def read_product_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Head
     wish = Wish.of(**wishes)
     document = find_document(Path(paths[0]))
     assert document is not None, "asked before"
-    granule = read_granule(document, wish.roots)
+    granule, packed = read_granule(document, wish.roots), is_packed(document)
+    if packed:
+        wish = replace(wish, roots=None)  # the archive lies where it may; what was unpacked lies in the cache
     bands = chosen(granule, wish.bands, document.parent) if wish.bands else _by_default(granule, document.parent)
     with gdal_env():
         headers = {band.path: _read_band(band, granule, wish) for band in bands}
     header = _on_one_grid(granule, bands, headers)
+    header = replace(header, packed=str(document.resolve())) if packed else header
     return header if wish.nodata is None else with_user_number(header, wish.nodata)
 
 
@@ -48,6 +52,8 @@ def files_of(
     """The files that `read_product_header` would read, without opening a raster: those of bands, and metadata."""
     document = find_document(Path(paths[0]))
     assert document is not None, "asked before"
+    if is_packed(document):
+        return (document.resolve(),), ()
     granule = read_granule(document, roots)
     found = chosen(granule, bands, document.parent) if bands else _by_default(granule, document.parent)
     return tuple(band.path.resolve() for band in found), tuple(one.resolve() for one in granule.documents)

@@ -17,6 +17,7 @@ from srcore.grid import Grid
 from srcore.storage.header import Band, Header, Quality, Wish
 from srcore.storage.providers import quality
 from srcore.storage.providers.find import find_document, read_granule
+from srcore.storage.providers.packed import is_packed
 from srcore.storage.providers.quality import Rule, meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 
@@ -29,6 +30,8 @@ def layer_files(paths: Sequence[Path], wish: QualityWish | None) -> tuple[Path, 
     """The file of the layer that `wish` asks for, where it is found by its name; what a change of it makes due."""
     if wish is None:
         return ()
+    if is_packed(Path(paths[0])):
+        return ()  # a part of the archive
     found = _find(Path(paths[0]), wish.get("layer", "auto"), None)
     return () if found is None else (Path(os.path.realpath(found[1])),)
 
@@ -51,7 +54,7 @@ def heeded(header: Header, paths: Sequence[Path], wish: Wish) -> Header:
         )
     rule = quality.rule_of(found[0], wish.quality.get("use"))
     with gdal_env():
-        layer = _laid(header, found, rule, wish.roots, hides=use == "nodata")
+        layer = _laid(header, found, rule, None if header.packed else wish.roots, hides=use == "nodata")
     _refuse_cloudy(layer, wish.quality.get("skip_above"))
     return _used(header, layer, use)
 

@@ -1,0 +1,118 @@
+"""Products in an archive: the scene of the folder, unpacked once, and no member of a stranger's leads elsewhere."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from srcore.errors import SourceError
+from srcore.settings import load_settings
+from srcore.storage.providers import packed
+from srcore.storage.scene import read_header, scene_files
+from tests.storage.providers.products import LANDSAT, NAME, make_landsat, make_safe
+from tests.storage.providers.test_products import whole
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
+    return load_settings().cache_folder / "products"
+
+
+def zipped(folder: Path, archive: Path) -> Path:
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*")):
+            file.write(path, path.relative_to(folder.parent))
+    return archive
+
+
+def test_a_zip_of_a_safe_folder_is_the_scene_of_the_folder(tmp_path: Path, cache: Path) -> None:
+    safe = make_safe(tmp_path)
+    archive = zipped(safe, tmp_path / f"{NAME}.zip")
+    quality = {"layer": "SCL", "as_": "nodata"}
+    wish = {"bands": ["B04", "B11"], "quality": quality, "roots": [tmp_path]}
+    plain, header = read_header([safe], **wish), read_header([archive], **wish)
+    for ours, theirs in zip(whole(header), whole(plain), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    assert header.paths == scene_files([archive], **wish) == (archive,)
+    assert header.taken == plain.taken
+    [folder] = cache.iterdir()
+    before = [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))]
+    read_header([archive], **wish)
+    assert [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))] == before  # unpacked once
+
+
+def test_a_tar_of_landsat_files_is_the_scene_of_the_folder(tmp_path: Path) -> None:
+    folder = make_landsat(tmp_path / "in")
+    archive = tmp_path / f"{LANDSAT}.tar"
+    with tarfile.open(archive, "w") as file:
+        for path in sorted(folder.iterdir()):
+            file.add(path, path.name)
+    assert whole(read_header([archive]))[0].tobytes() == whole(read_header([folder]))[0].tobytes()
+
+
+def spoiled(tmp_path: Path, how: str) -> Path:
+    archive = tmp_path / f"{NAME}.zip"
+    if how == "a link":
+        archive = tmp_path / f"{LANDSAT}.tar"
+        with tarfile.open(archive, "w") as file:
+            link = tarfile.TarInfo(f"{LANDSAT}_MTL.json")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            file.addfile(link)
+        return archive
+    names = {"dots": "../MTD_MSIL2A.xml", "absolute": "/tmp/MTD_MSIL2A.xml", "backslash": "..\\MTD_MSIL2A.xml"}
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        content = b"0" * (200 << 20) if how == "a bomb" else b"<x/>"
+        file.writestr(names.get(how, "X.SAFE/MTD_MSIL2A.xml"), content)
+        if how == "two products":
+            file.writestr("Y.SAFE/MTD_MSIL2A.xml", b"<x/>")
+    if how == "cut":
+        archive.write_bytes(archive.read_bytes()[:60])
+    if how == "another byte":
+        data = bytearray(archive.read_bytes())
+        data[data.index(b".xml") + 6] ^= 255
+        archive.write_bytes(data)
+    return archive
+
+
+@pytest.mark.parametrize(
+    "how", ["dots", "absolute", "backslash", "a link", "a bomb", "two products", "cut", "another byte"]
+)
+def test_what_a_stranger_may_pack_is_refused_and_leaves_nothing(tmp_path: Path, cache: Path, how: str) -> None:
+    archive = spoiled(tmp_path, how)
+    with pytest.raises(SourceError) as told:
+        read_header([archive])
+    assert told.value.code == "DAMAGED"
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "MTD_MSIL2A.xml").exists()
+    if how != "two products":
+        assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_the_oldest_go_when_the_cache_is_full(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archives = []
+    for day in range(3):
+        safe = make_safe(tmp_path / str(day), {"B02": 10}, name=NAME.replace("20240601T17", f"2024060{day + 1}T17"))
+        archives.append(zipped(safe, tmp_path / f"{safe.stem}.zip"))
+    size = sum(path.stat().st_size for path in packed.unpacked(archives[0]).rglob("*") if path.is_file())
+    monkeypatch.setattr(packed, "KEPT_BYTES", int(2.5 * size))
+    for archive in archives[1:]:
+        packed.unpacked(archive)
+    assert len(list(cache.iterdir())) == 2
+    assert whole(read_header([archives[0]]))[1].all()  # and are unpacked again
+
+
+def test_an_encrypted_archive_says_so(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("X.SAFE/MTD_MSIL2A.xml", b"<x/>")
+    data = bytearray(buffer.getvalue())
+    data[6] |= 1  # the flag, in the member's head
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # and in the list of members
+    (tmp_path / f"{NAME}.zip").write_bytes(data)
+    with pytest.raises(SourceError, match="encrypted"):
+        read_header([tmp_path / f"{NAME}.zip"])
