@@ -1,8 +1,8 @@
 """Products that lie in one archive, as providers hand them out: a .zip of a SAFE folder, a .tar of Landsat's files.
 
 GDAL's ways into archives are shut, so what is needed is unpacked once, into a folder of the cache that is named after
-the archive's path, size and time. An archive is a stranger's: no member leaves that folder, is a link, or is larger than a
-scene can be. The oldest folders go when the cache grows beyond KEPT_BYTES.
+the archive's path, size and time. An archive is a stranger's: no member leaves that folder, is a link, or is larger
+than a scene can be. The oldest folders go when the cache grows beyond KEPT_BYTES.
 """
 
 from __future__ import annotations
