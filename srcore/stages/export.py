@@ -93,6 +93,7 @@ def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
     return stac.ProductFacts(
         id=plan.scene,
+        dataset=plan.dataset,
         sources=tuple(printable(path.name) for path in plan.header.paths),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,

@@ -30,6 +30,7 @@ from srcore.storage.cog import read_statistics
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Band, Header
 from srcore.storage.product import product_format
+from srcore.storage.stac.catalog import item_links
 from srcore.storage.stac.footprint import Footprint, fitted, footprint
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -63,6 +64,8 @@ class ProductFacts:
     """More properties, their names beginning with 'srcore:', such as srcore:model."""
     sha256: str | None = None
     """Of the product, when it is known already."""
+    dataset: str = ""
+    """Whose collection the item is of; '' for one that lies by itself."""
 
 
 def _times(header: Header) -> tuple[datetime | None, dict[str, str]]:
@@ -107,6 +110,10 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
         item.add_asset("quicklook", _quicklook_asset(facts.quicklook))
     if facts.trust is not None:
         item.add_asset("trust", _trust_asset(facts.trust, header))
+    if facts.dataset:
+        item.collection_id = facts.dataset
+        for link in item_links(facts.dataset, None if when is None else when.strftime("%Y-%m")):
+            item.add_link(pystac.Link(link["rel"], link["href"], link["type"], link.get("title")))
     for name in facts.sources:
         item.add_link(pystac.Link(rel="derived_from", target=f"./{Path(name).name}", title="LR source"))
     return item

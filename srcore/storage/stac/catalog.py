@@ -1,0 +1,263 @@
+"""The archive as a static STAC catalog: what QGIS, STAC Browser, odc-stac and pystac open as it stands. STAC 1.1.
+
+STORE/catalog.json                      a child a dataset
+STORE/DATASET/collection.json           extents, summaries, bands; a child a month
+STORE/DATASET/stac/2024-06.json         the items of a month (undated.json: of scenes whose date nobody knows)
+STORE/DATASET/products/SCENE/SCENE.json the items, which EXPORT writes beside the products
+
+All hrefs are relative. A link to an item carries what the collection needs of it and when the item was written, so that
+a night opens the items that it made, and writes the months that they are of. A view: made from the items alone, it can
+be made again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from srcore.errors import StoreError
+from srcore.layout import DatasetPaths
+from srcore.regular import read_regular
+from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.records import parse_json
+
+VERSION = "1.1.0"
+UNDATED = "undated"
+COLLECTION, PARTS, ROOT = "collection.json", "stac", "catalog.json"
+FACTS = "srcore:item"
+"""Field of a link to an item: what the collection needs to know of it."""
+SUMMED = ("platform", "constellation", "instruments", "gsd", "grid:code", "srcore:model")
+"""Properties of items whose values a collection lists."""
+MOST_VALUES = 50
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the catalog says of a dataset besides its scenes."""
+
+    title: str
+    description: str
+    licence: str = "other"
+    """An SPDX identifier, or other."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a link says of an item."""
+
+    scene: str
+    written_ns: int
+    """Time of the item's file: another one is read again."""
+    taken: str | None
+    """When the scene was taken; None where nobody knows it."""
+    bbox: tuple[float, ...] | None
+    values: Mapping[str, Any]
+    """Of SUMMED."""
+
+    @property
+    def part(self) -> str:
+        """The month that it is listed under."""
+        return self.taken[:7] if self.taken else UNDATED
+
+
+def item_links(dataset: str, month: str | None) -> list[dict[str, str]]:
+    """Links of an item in an archive: to the catalog, to its collection, and to its month (None: nobody knows it)."""
+    up = "../.."
+    return [
+        {"rel": "root", "href": f"{up}/../{ROOT}", "type": "application/json"},
+        {"rel": "collection", "href": f"{up}/{COLLECTION}", "type": "application/json", "title": dataset},
+        {"rel": "parent", "href": f"{up}/{PARTS}/{month or UNDATED}.json", "type": "application/json"},
+    ]
+
+
+def write_collection(places: DatasetPaths, described: Described) -> bool:
+    """Bring a dataset's collection and the catalog up to date with its items; True where something was written.
+
+    Opens the items that are new or newer than their links. A dataset without items has no collection.
+    """
+    before = _listed(places)
+    now = {entry.scene: entry for entry in _entries(places, before)}
+    changed = {entry.part for scene, entry in now.items() if before.get(scene) != entry}
+    changed |= {entry.part for scene, entry in before.items() if now.get(scene) != entry}
+    whole = places.root / COLLECTION
+    if not now and not whole.exists():
+        return False
+    parts = {entry.part for entry in now.values()}
+    for part in sorted(changed | {part for part in parts if not _part(places, part).exists()}):
+        _write_part(places, part, [entry for entry in now.values() if entry.part == part])
+    written = _write(whole, _collection(places, described, list(now.values())))
+    return bool(write_root(places.root.parent) or written or changed)
+
+
+def write_root(store: Path) -> bool:
+    """Bring the catalog of the whole store up to date; True where it was written."""
+    children = [entry.name for entry in os.scandir(store) if (Path(entry.path) / COLLECTION).is_file()]
+    links = [
+        {"rel": "root", "href": f"./{ROOT}", "type": "application/json"},
+        *(
+            {"rel": "child", "href": f"./{name}/{COLLECTION}", "type": "application/json", "title": name}
+            for name in sorted(children)
+        ),
+    ]
+    document = {
+        "type": "Catalog",
+        "stac_version": VERSION,
+        "id": "srcore",
+        "title": "Super-resolved imagery",
+        "description": "Products of srcore, a collection a dataset.",
+        "links": links,
+    }
+    return _write(store / ROOT, document)
+
+
+def _listed(places: DatasetPaths) -> dict[str, Entry]:
+    """What the months list now; a damaged one lists nothing, and is written again."""
+    found: dict[str, Entry] = {}
+    for path in sorted((places.root / PARTS).glob("*.json")) if (places.root / PARTS).is_dir() else []:
+        try:
+            links = parse_json(read_regular(path), path.name)["links"]
+            entries = [_entry(link[FACTS]) for link in links if link.get("rel") == "item"]
+        except (OSError, StoreError, KeyError, TypeError, ValueError):
+            path.unlink(missing_ok=True)
+            continue
+        found |= {entry.scene: entry for entry in entries}
+    return found
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
+    return Entry(**{**value, "bbox": None if value["bbox"] is None else tuple(value["bbox"])})
+
+
+def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entry]:
+    """What every item says; of those that were not written since they were listed, what the link says."""
+    try:
+        scenes = sorted(entry.name for entry in os.scandir(places.products) if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+    for scene in scenes:
+        path = places.products / scene / f"{scene}.json"
+        try:
+            written_ns = path.stat(follow_symlinks=False).st_mtime_ns
+        except OSError:
+            continue  # a product without an item
+        known = before.get(scene)
+        if known is not None and known.written_ns == written_ns:
+            yield known
+        elif (found := _read(path, scene, written_ns)) is not None:
+            yield found
+
+
+def _read(path: Path, scene: str, written_ns: int) -> Entry | None:
+    """What an item says; None where it is none: an audit tells of that."""
+    try:
+        item = parse_json(read_regular(path), path.name)
+        facts = item["properties"]
+        bbox = None if item.get("bbox") is None else tuple(float(end) for end in item["bbox"])
+        values = {name: facts[name] for name in SUMMED if name in facts}
+        return Entry(scene, written_ns, facts["datetime"], bbox, values)
+    except (OSError, StoreError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _part(places: DatasetPaths, part: str) -> Path:
+    return places.root / PARTS / f"{part}.json"
+
+
+def _write_part(places: DatasetPaths, part: str, entries: Sequence[Entry]) -> None:
+    path = _part(places, part)
+    if not entries:
+        path.unlink(missing_ok=True)
+        return
+    links = [
+        {"rel": "root", "href": f"../../{ROOT}", "type": "application/json"},
+        {"rel": "parent", "href": f"../{COLLECTION}", "type": "application/json"},
+        *(
+            {
+                "rel": "item",
+                "href": f"../products/{one.scene}/{one.scene}.json",
+                "type": "application/geo+json",
+                "title": one.scene,
+                FACTS: asdict(one),
+            }
+            for one in sorted(entries, key=lambda one: (one.taken or "", one.scene))
+        ),
+    ]
+    title = "date unknown" if part == UNDATED else part
+    document = {
+        "type": "Catalog",
+        "stac_version": VERSION,
+        "id": f"{places.root.name}-{part}",
+        "title": title,
+        "description": f"Products of {places.root.name}, {title}.",
+        "links": links,
+    }
+    path.parent.mkdir(exist_ok=True)
+    _write(path, document)
+
+
+def _collection(places: DatasetPaths, described: Described, entries: Sequence[Entry]) -> dict[str, Any]:
+    parts = sorted({entry.part for entry in entries})
+    links = [
+        {"rel": "root", "href": f"../{ROOT}", "type": "application/json"},
+        {"rel": "parent", "href": f"../{ROOT}", "type": "application/json"},
+        *(
+            {"rel": "child", "href": f"./{PARTS}/{part}.json", "type": "application/json", "title": part}
+            for part in parts
+        ),
+    ]
+    return {
+        "type": "Collection",
+        "stac_version": VERSION,
+        "id": places.root.name,
+        "title": described.title,
+        "description": described.description,
+        "license": described.licence,
+        "extent": {
+            "spatial": {"bbox": [_around([entry.bbox for entry in entries if entry.bbox is not None])]},
+            "temporal": {"interval": [_interval(entries)]},
+        },
+        "summaries": _summaries(entries),
+        "item_assets": {
+            "data": {"title": "Super-resolved scene", "roles": ["data"]},
+            "quicklook": {"title": "LR bicubic | SR", "roles": ["thumbnail", "overview"]},
+        },
+        "links": links,
+    }
+
+
+def _around(boxes: Sequence[tuple[float, ...]]) -> list[float]:
+    """The box around all; the globe where nobody knows."""
+    if not boxes:
+        return [-180.0, -90.0, 180.0, 90.0]
+    low, high = zip(*(box[:2] for box in boxes), strict=True), zip(*(box[2:4] for box in boxes), strict=True)
+    return [*map(min, low), *map(max, high)]
+
+
+def _interval(entries: Sequence[Entry]) -> list[str | None]:
+    times = [entry.taken for entry in entries if entry.taken]
+    return [min(times, default=None), max(times, default=None)]
+
+
+def _summaries(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    found: dict[str, set[Any]] = {name: set() for name in SUMMED}
+    for entry in entries:
+        for name, value in entry.values.items():
+            if name in found:
+                found[name] |= set(value) if isinstance(value, list) else {value}
+    return {name: sorted(values)[:MOST_VALUES] for name, values in found.items() if values}
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> bool:
+    """Write a document where it says something else than what stands there."""
+    content = (json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    try:
+        if read_regular(path) == content:
+            return False
+    except (OSError, StoreError):
+        pass  # not there, or no document: written now
+    write_atomic(path, content)
+    return True
