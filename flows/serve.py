@@ -67,8 +67,10 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
 
 def say(line: str) -> None:
     """Print; a terminal that went away is no reason to leave a server behind."""
-    with suppress(OSError):
+    try:
         print(line, flush=True)
+    except OSError:  # nobody reads it, now and until the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -121,7 +123,7 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
         # Each run leaves a picture in the database; Prefect's own service removes what is old (receipts stay).
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(days * 86400),
-        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": str(days * 86400),
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{days}D",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(LATE_SECONDS),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT_SECONDS),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "srcore",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import httpx
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.events import emit_event
@@ -24,8 +22,6 @@ from flows.upscale import upscale_scene
 from srcore.catalog import Catalog
 from srcore.errors import SRError
 from srcore.settings import load_settings
-
-log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 """Between two looks of a worker for runs that are due."""
@@ -133,7 +129,7 @@ class Work:
             before, self.followed = self.followed, await asyncio.to_thread(look, self.followed)
             if self.followed.problem and self.followed.problem != before.problem:
                 self.say(f"the catalog is broken, the last good one stays in force: {self.followed.problem}")
-                await asyncio.to_thread(tell, self.followed)
+                tell(self.followed)
             elif self.followed.read != before.read and not self.followed.problem:
                 await self._take_over(before)
 
@@ -148,7 +144,7 @@ class Work:
                     self.lanes[name] = Lane(lane)
                     self._start(name)
             await asyncio.to_thread(self._tidy, wanted)
-            await asyncio.to_thread(tell, self.followed)
+            tell(self.followed)
         except (*AWAY, SRError) as error:
             self._once("catalog", f"the catalog was not taken over, and is tried again: {_line(error)}")
             self.followed = before  # seen as changed at the next look
@@ -217,16 +213,10 @@ def start_scene(catalog: Path, dataset: str, arrival: Arrival) -> None:
 
 
 def tell(followed: Followed) -> None:
-    """An event and an artifact of what became of the catalog; when the server is away, the log has it."""
+    """Emit an event of what became of the catalog; the log has it, too."""
     event = "srcore.catalog.broken" if followed.problem else "srcore.catalog.changed"
-    names = ", ".join(followed.catalog.datasets)
-    text = f"Broken; the last good one stays in force: {followed.problem}" if followed.problem else f"In force: {names}"
     resource = {"prefect.resource.id": "srcore.catalog", "prefect.resource.name": followed.path.name}
-    try:
-        emit_event(event, resource, payload={"problem": followed.problem})
-        create_markdown_artifact(text, key="catalog", description=event)
-    except AWAY as error:
-        log.warning("the Prefect server did not take an artifact: %s", error)
+    emit_event(event, resource, payload={"problem": followed.problem, "in force": list(followed.catalog.datasets)})
 
 
 def changes(before: Catalog, now: Catalog) -> str:
