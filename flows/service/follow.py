@@ -66,7 +66,7 @@ def write_copy(catalog: Catalog, path: Path) -> None:
 
 def portable(catalog: Catalog) -> dict[str, Any]:
     """The document of `catalog`, with every path from the root of the disk."""
-    document = catalog.model_dump(mode="json", exclude_unset=True)
+    document = catalog.model_dump(mode="json", exclude_unset=True, by_alias=True)
     for entry in document["datasets"].values():
         for key in ("source", "hr"):
             if entry.get(key):

@@ -17,7 +17,6 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterTags,
     FlowRunFilter,
-    FlowRunFilterId,
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -79,7 +78,7 @@ def _sign(run: str) -> None:
 
 
 def close_dead() -> Unfinished:
-    """Mark as crashed the runs of our deployments whose process is dead, their subflows and their task runs.
+    """Mark as crashed the runs of our deployments whose process is dead, their subflows, and the tasks of crashed runs.
 
     A run that no process has signed was never begun, or begun by nobody who is still there: it counts as dead.
     Call it while no worker of this service has a run.
@@ -90,10 +89,10 @@ def close_dead() -> Unfinished:
         fates = {run.id: fate(owner_of(run)) for run in runs}
         dead = [run for run in runs if fates[run.id] == "dead"]
         closed = dead + _below(client, dead)
-        for task in _tasks(client, closed):
-            client.set_task_run_state(task.id, Crashed(message=ENDED), force=True)
         for run in closed:
             client.set_flow_run_state(run.id, Crashed(message=ENDED), force=True)
+        for task in _tasks(client):
+            client.set_task_run_state(task.id, Crashed(message=ENDED), force=True)
     return Unfinished(*(_names(runs, fates, kind) for kind in ("dead", "alive", "elsewhere")))
 
 
@@ -146,10 +145,9 @@ def _page(client: Any, of: FlowRunFilter, at: int) -> list[FlowRun]:
     return page
 
 
-def _tasks(client: Any, runs: Sequence[FlowRun]) -> list[TaskRun]:
-    if not runs:
-        return []
-    of = FlowRunFilter(id=FlowRunFilterId(any_=[run.id for run in runs]))
+def _tasks(client: Any) -> list[TaskRun]:
+    """The unfinished tasks of crashed runs, also of those that the server closed when their heartbeats stopped."""
+    of = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
     unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED)))
     return _all(lambda at: client.read_task_runs(flow_run_filter=of, task_run_filter=unfinished, offset=at))
 
