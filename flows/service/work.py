@@ -96,6 +96,7 @@ class Work:
             self._tidy(wanted)
         except AWAY as error:
             raise refused(error) from error
+        self.look_around()  # what comes after a start says that it is there has arrived
         return wanted
 
     def _tidy(self, wanted: Sequence[RunnerDeployment]) -> None:
@@ -155,16 +156,22 @@ class Work:
     async def _watch(self) -> None:
         """Start a scene whose files have arrived."""
         while True:
-            catalog, began = self.followed.catalog, time.monotonic()
-            settles = {name: entry.settle_s for name, entry in catalog.datasets.items() if entry.settle_s is not None}
-            for name, settle_s in settles.items():
-                try:
-                    await asyncio.to_thread(self._look_for, name, settle_s)
-                    self.troubles.pop(name, None)
-                except (*AWAY, SRError) as error:
-                    self._once(name, f"{name} could not be watched, and is looked at again: {_line(error)}")
-            pause = min([LOOK_SECONDS, *(settle_s / 4 for settle_s in settles.values())])
+            began = time.monotonic()
+            await asyncio.to_thread(self.look_around)
+            settles = [entry.settle_s for entry in self.followed.catalog.datasets.values() if entry.settle_s]
+            pause = min([LOOK_SECONDS, *(settle_s / 4 for settle_s in settles)])
             await asyncio.sleep(max(pause, SHARE * (time.monotonic() - began)))
+
+    def look_around(self) -> None:
+        """Look once for files of every dataset that is watched."""
+        for name, entry in self.followed.catalog.datasets.items():
+            if entry.settle_s is None:
+                continue
+            try:
+                self._look_for(name, entry.settle_s)
+                self.troubles.pop(name, None)
+            except (*AWAY, SRError) as error:
+                self._once(name, f"{name} could not be watched, and is looked at again: {_line(error)}")
 
     def _once(self, about: str, line: str) -> None:
         if self.troubles.get(about) != line:
