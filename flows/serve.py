@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -179,13 +180,15 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[st
     if stop.is_set():
         return
     log = server_log(environment)
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    raise SRError(
-        "the Prefect server did not start",
-        lines[-1][:200] if lines else "an empty log",
-        f"see {log}",
-        code="SERVER_DOWN",
-    )
+    found = why_it_ended(log.read_text(errors="replace"))
+    raise SRError("the Prefect server did not start", found, f"see {log}", code="SERVER_DOWN")
+
+
+def why_it_ended(log: str) -> str:
+    """The line of a server's log that tells most: its last error, as 'OperationalError: database or disk is full'."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b\S*: ", line)]
+    return (errors or lines or ["an empty log"])[-1][:200]
 
 
 def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
@@ -211,8 +214,9 @@ def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop:
     say("Ctrl-C stops.")
     asyncio.run(_until_stopped(work, server, stop))
     if not stop.is_set():
-        why = f"exit status {server.poll()}"
-        raise SRError("the Prefect server ended", why, f"see {server_log(os.environ)}", code="SERVER_DOWN")
+        log = server_log(os.environ)
+        why = f"exit status {server.poll()}, {why_it_ended(log.read_text(errors='replace'))}"
+        raise SRError("the Prefect server ended", why, f"see {log}", code="SERVER_DOWN")
     with suppress(*AWAY):  # the next start closes them
         runs.close_dead()
 

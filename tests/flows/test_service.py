@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows import artifacts
 from flows.guard import IN_FORCE, PAGES, in_force
-from flows.serve import in_words, say, server_environment
+from flows.serve import in_words, say, server_environment, why_it_ended
 from flows.service import follow, runs
 from flows.service.alone import alone, places, refuse_second
 from flows.service.arrivals import Arrivals, complete_scenes
@@ -102,6 +102,15 @@ def test_a_start_says_what_became_of_each_unfinished_run() -> None:
         "1 runs were interrupted when the last server stopped; they are marked as crashed: night",
         "1 runs of a service that was killed go on: still at it",
     ]
+
+
+def test_a_server_that_ends_is_told_by_its_last_error() -> None:
+    log = (
+        "INFO: up\nsqlite3.OperationalError: disk I/O error\n(Background)\n\nERROR:  Application startup failed.\n"
+    )
+    assert why_it_ended(log) == "sqlite3.OperationalError: disk I/O error"
+    assert why_it_ended("one\ntwo\n") == "two"
+    assert why_it_ended("") == "an empty log"
 
 
 def test_a_terminal_that_is_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

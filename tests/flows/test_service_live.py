@@ -6,6 +6,8 @@ import http.server
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from flows.serve import refuse_taken_port
+from tests.conftest import ROOT
 from tests.flows.conftest import Served, free_port, make_archive, start_serve, wait_for_text
 
 pytestmark = pytest.mark.nightly
@@ -94,6 +97,24 @@ def test_a_service_through_a_bad_day(tmp_path: Path, receiver: Receiver) -> None
     finally:
         again.kill()
     refuse_taken_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("blocks", "found"), [("unlimited", "file is not a database"), ("300", "disk I/O error")])
+def test_a_database_that_is_damaged_or_finds_no_room_is_told_in_one_line(
+    tmp_path: Path, blocks: str, found: str
+) -> None:
+    catalog, home = make_archive(tmp_path), tmp_path / "archive" / ".prefect"
+    home.mkdir(parents=True)
+    if blocks == "unlimited":
+        (home / "prefect.db").write_bytes(b"no database" * 1000)
+    command = f"ulimit -f {blocks}; exec {sys.executable} -m flows.cli serve --catalog {catalog} --port {free_port()}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, env=kept, timeout=120)
+    assert ended.returncode == 1
+    [line] = ended.stderr.strip().splitlines()
+    assert line.startswith("error: the Prefect server did not start; found ")
+    assert found in line
+    assert not (tmp_path / "archive" / ".serve").exists()
 
 
 def arrives(served: Served) -> None:
