@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -79,10 +80,17 @@ def complete_scenes(entry: Dataset, base: Path) -> dict[str, str]:
     """
     found = {}
     for scene in find_scenes(entry, base):
-        stamps = [stamp_if_there(path) for path in scene.paths]
+        stamps = [stamp_if_there(file) for path in scene.paths for file in _files(path)]
         if all(stamps):
             found[scene.id] = _looks([one for one in stamps if one is not None])
     return found
+
+
+def _files(path: Path) -> list[Path]:
+    """The path, and all that lies in it where it is a folder: a provider's product grows inside."""
+    if not path.is_dir():
+        return [path]
+    return [path, *sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names)]
 
 
 def _looks(stamps: Sequence[Stamp]) -> str:

@@ -105,9 +105,7 @@ def test_a_start_says_what_became_of_each_unfinished_run() -> None:
 
 
 def test_a_server_that_ends_is_told_by_its_last_error() -> None:
-    log = (
-        "INFO: up\nsqlite3.OperationalError: disk I/O error\n(Background)\n\nERROR:  Application startup failed.\n"
-    )
+    log = "INFO: up\nsqlite3.OperationalError: disk I/O error\n(Background)\n\nERROR:  Application startup failed.\n"
     assert why_it_ended(log) == "sqlite3.OperationalError: disk I/O error"
     assert why_it_ended("one\ntwo\n") == "two"
     assert why_it_ended("") == "an empty log"
@@ -271,6 +269,25 @@ def test_a_scene_of_several_files_arrives_with_the_last_of_them(tmp_path: Path) 
     assert list(whole) == ["T32"]
     (tmp_path / "in" / "T32_B03.tif").write_bytes(b"12")
     assert complete_scenes(entry, catalog.base)["T32"] != whole["T32"]
+
+
+def test_a_scene_that_is_a_folder_arrives_when_nothing_in_it_grows_any_more(tmp_path: Path) -> None:
+    product = tmp_path / "in" / "LC08_L2SP_193027_20240101_20240110_02_T1"
+    product.mkdir(parents=True)
+    (product / f"{product.name}_MTL.txt").write_text("GROUP = LANDSAT_METADATA_FILE\n")
+    path = tmp_path / "catalog.yaml"
+    path.write_text(
+        "version: 1\nstore: ./archive\ndatasets:\n  landsat:\n    kind: raster\n    source: ./in/LC0*\n"
+        "    model: bicubic-x2\n    watch: true\n"
+    )
+    catalog = load_catalog(path)
+    before = complete_scenes(catalog.datasets["landsat"], catalog.base)
+    assert list(before) == [product.name]
+    (product / "measurements").mkdir()
+    (product / "measurements" / "B4.TIF").write_bytes(b"1")
+    half = complete_scenes(catalog.datasets["landsat"], catalog.base)
+    (product / "measurements" / "B4.TIF").write_bytes(b"12")
+    assert before != half != complete_scenes(catalog.datasets["landsat"], catalog.base)
 
 
 @pytest.mark.parametrize(("written", "settle_s"), [("true", 60), ("false", None), ("{settle_s: 5}", 5), ("{}", 60)])
