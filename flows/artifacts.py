@@ -6,14 +6,17 @@ A view, no more: when the server is away, a warning goes to the log and the work
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -27,7 +30,9 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
+from flows.guard import IN_FORCE, PAGES
 from srcore import dispatch
+from srcore.catalog import Catalog, load_catalog
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.shadows import find_shadows
 
@@ -126,15 +131,41 @@ def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> No
 
 
 def show_report(page: Path, dataset: str, scene: str) -> None:
-    """A link to the report's page. Browsers open a file from a server's page only when its address is copied."""
-    text = f"report of {scene}: {page}"
+    """A link to the report's page."""
+    _show_page(page, f"report of {scene}", artifact_key("report", dataset, scene))
+
+
+def _show_page(page: Path, what: str, key: str) -> None:
+    """A link to a page of the store; browsers open a file from a server's page only when its address is copied."""
+    found = address(page)
+    copied = found.startswith("file:")
     _tried(
         create_link_artifact,
-        page.absolute().as_uri(),
-        link_text=text,
-        key=artifact_key("report", dataset, scene),
-        description="Copy the address into a new tab.",
+        found,
+        link_text=f"{what}: {page}" if copied else what,
+        key=key,
+        description="Copy the address into a new tab." if copied else what,
     )
+
+
+@lru_cache(maxsize=1)
+def _catalog(path: Path, changed: int) -> Catalog:
+    """The catalog in force, read again when it changed."""
+    return load_catalog(path)
+
+
+def address(page: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """Of a page of the store: where `srcore serve` shows it, or the file, as of data that is restricted."""
+    base, copy = environ.get(PAGES), environ.get(IN_FORCE)
+    if not base or not copy or not os.path.isfile(copy):
+        return page.absolute().as_uri()
+    catalog = _catalog(Path(copy), os.stat(copy).st_mtime_ns)
+    store = Path(catalog.store)
+    inside = page.relative_to(store) if page.is_relative_to(store) else None
+    entry = catalog.datasets.get(inside.parts[0]) if inside else None
+    if inside is None or entry is None or entry.privacy != "public":
+        return page.absolute().as_uri()
+    return f"{base}/{quote(inside.as_posix())}"
 
 
 def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
@@ -191,13 +222,7 @@ def show_pairs(table: Table, page: Path) -> None:
             if row.accepted is accepted
         ]
         show_table(rows, f"{name} of {table.dataset}", name, table.dataset)
-    _tried(
-        create_link_artifact,
-        page.absolute().as_uri(),
-        link_text=f"pairs of {table.dataset}: {page}",
-        key=artifact_key("pairs-page", table.dataset),
-        description="Copy the address into a new tab.",
-    )
+    _show_page(page, f"pairs of {table.dataset}", artifact_key("pairs-page", table.dataset))
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:

@@ -9,54 +9,66 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    FlowRunFilter,
-    FlowRunFilterParentFlowRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
-from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.nightly import nightly
 from flows.pairs import collect_pairs
 from flows.retrain import retrain
-from flows.upscale import upscale_scene
+from flows.service.runs import OURS, TAG
+from flows.upscale import OF_THE_CATALOG, upscale_scene
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
+from srcore.checkpoints import builtin_names
+from srcore.layout import SAFE_ID
 
-TAG = "srcore"
-"""Marks the deployments that are ours to delete when the catalog no longer has them."""
 BY_HAND = "by-hand"
 WHAT = {nightly.name: "every due scene", retrain.name: "a challenger", collect_pairs.name: "pairs of HR and LR"}
-OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-UNFINISHED = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-)
 
 
-def deployments(path: Path, catalog: Catalog) -> list[RunnerDeployment]:
+def deployments(path: Path, catalog: Catalog, url: str = "") -> list[RunnerDeployment]:
     """A `nightly` deployment a dataset, and one of `collect-pairs` and `retrain` where it asks for them, each on its
     schedule.
 
-    One of `upscale-scene` to start from the form comes last.
+    One of `upscale-scene` to start from the form comes last. The server refuses before a run is queued what a form
+    cannot mean: another catalog, a dataset or model that there is not, a scene that is no name. `url`: where pages are.
     """
     path = path.absolute()
-    of_datasets = [_nightly(path, name, dataset) for name, dataset in catalog.datasets.items()]
+    made = _made(path, catalog, url)
+    for deployment in made:
+        _narrow(deployment, path, catalog)
+    return made
+
+
+def _made(path: Path, catalog: Catalog, url: str) -> list[RunnerDeployment]:
+    of_datasets = [_nightly(path, name, dataset, url) for name, dataset in catalog.datasets.items()]
     retrained = [_retrain(path, name, dataset) for name, dataset in catalog.datasets.items() if dataset.retrain]
     paired = [_pairs(path, name, dataset) for name, dataset in catalog.datasets.items() if dataset.pairs]
     return [*of_datasets, *paired, *retrained, _by_hand(path, catalog)]
 
 
-def _nightly(path: Path, name: str, dataset: Dataset) -> RunnerDeployment:
+def _narrow(deployment: RunnerDeployment, path: Path, catalog: Catalog) -> None:
+    """Put into the form's schema which values there are: `enforce_parameter_schema`, on by default, checks them."""
+    fields = deployment._parameter_openapi_schema.properties
+    fields["catalog"] |= {"enum": [str(path)], "readOnly": True}
+    given = deployment.parameters["dataset"]
+    by_hand = deployment.name == BY_HAND
+    fields["dataset"] |= {"enum": list(catalog.datasets) if by_hand else [given], "default": given}
+    if not by_hand:
+        fields["dataset"]["readOnly"] = True
+        return
+    fields["scene"]["pattern"] = f"^{SAFE_ID.pattern}$"
+    own = [entry.model for entry in catalog.datasets.values()]
+    fields["model"]["enum"] = list(dict.fromkeys([OF_THE_CATALOG, *builtin_names(), *own]))
+
+
+def _nightly(path: Path, name: str, dataset: Dataset, url: str) -> RunnerDeployment:
     told = f"Every due scene of `{name}`: `{dataset.source}` through the model `{dataset.model}`."
+    if url and dataset.privacy == "public":
+        told += f" [Its products and reports]({url}/store/{name}/index.html)."
     return _scheduled(nightly, (path, name), dataset.schedule, dataset.timezone, told)
 
 
@@ -100,12 +112,13 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
     )
 
 
-def lanes(of: Iterable[RunnerDeployment]) -> list[list[RunnerDeployment]]:
+def lanes(of: Iterable[RunnerDeployment]) -> dict[str, list[RunnerDeployment]]:
     """What waits for each other: upscaling, and what is for training where there is any; no night waits for that."""
-    apart: tuple[list[RunnerDeployment], list[RunnerDeployment]] = [], []
+    apart: dict[str, list[RunnerDeployment]] = {}
     for deployment in of:
-        apart[deployment.flow_name in (retrain.name, collect_pairs.name)].append(deployment)
-    return [lane for lane in apart if lane]
+        lane = "training" if deployment.flow_name in (retrain.name, collect_pairs.name) else "upscaling"
+        apart.setdefault(lane, []).append(deployment)
+    return apart
 
 
 def schedules(of: Iterable[RunnerDeployment]) -> list[str]:
@@ -134,6 +147,18 @@ def keep_pauses(wanted: Iterable[RunnerDeployment]) -> list[str]:
     return paused
 
 
+def drop_schedules(wanted: Iterable[RunnerDeployment]) -> None:
+    """Take from the server the schedules of deployments that have none any more: an update leaves them."""
+    with get_client(sync_client=True) as client:
+        for deployment in wanted:
+            if deployment.schedules:
+                continue
+            with suppress(ObjectNotFound):
+                known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+                for planned in known.schedules:
+                    client.delete_deployment_schedule(known.id, planned.id)
+
+
 def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
     """Delete from the server the deployments that the catalog no longer has; gives their names."""
     kept = {(deployment.flow_name, deployment.name) for deployment in keep}
@@ -146,19 +171,3 @@ def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
         for deployment in stale:
             client.delete_deployment(deployment.id)
     return [deployment.name for deployment in stale]
-
-
-def close_interrupted() -> int:
-    """Mark as crashed the deployed runs, and their subflows, that a stopped `srcore serve` left unfinished.
-
-    To be called before a runner starts: a run whose process is gone would be shown as running for ever.
-    """
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(deployment_filter=OURS, flow_run_filter=FlowRunFilter(state=UNFINISHED))
-        if runs:
-            parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in runs])
-            runs += client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNFINISHED, parent_flow_run_id=parents))
-        for run in runs:
-            message = "srcore serve was stopped during this run; run it again to go on from its finished tiles"
-            client.set_flow_run_state(run.id, Crashed(message=message), force=True)
-    return len(runs)

@@ -19,6 +19,13 @@ from srcore.errors import CatalogError
 SERVED = "SRCORE_SERVED_CATALOGS"
 """JSON list of the catalogs that `srcore serve` was started with; not set where a user runs a flow by hand."""
 
+IN_FORCE = "SRCORE_CATALOG_IN_FORCE"
+"""The copy of the catalog that the service last found good; not set where a user runs a flow by hand."""
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+"""user:password of the server's API, and of the pages beside it."""
+PAGES = "SRCORE_PAGES"
+"""Where the service shows the pages of its store; not set where a user runs a flow by hand."""
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -37,6 +44,12 @@ def refuse_unserved(catalog: str, environ: Mapping[str, str] = os.environ) -> No
             "serve it, or run it by hand",
             code="NOT_SERVED",
         )
+
+
+def in_force(catalog: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The catalog that a run reads: while somebody breaks `catalog`, the last good one stays in force."""
+    copy = environ.get(IN_FORCE, "")
+    return copy if copy and os.path.isfile(copy) else catalog
 
 
 def _is_same(a: Path, b: Path) -> bool:

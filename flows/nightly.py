@@ -23,8 +23,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_shadows, show_table
-from flows.guard import refuse_unserved
 from flows.interrupt import Reached, interruptible
+from flows.service.runs import begin
 from flows.upscale import SceneFailed, handed_on, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
@@ -65,7 +65,7 @@ def nightly(
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     wanted = Wanted(limit, force, outdated)
     try:
-        refuse_unserved(catalog)
+        catalog = begin(catalog)
         with scenes_as_tasks():
             night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), wanted))
     except SRError as error:

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, artifact_key, show_pairs
-from flows.guard import refuse_unserved
+from flows.service.runs import begin
 from flows.upscale import is_unexpected
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
@@ -51,7 +51,7 @@ def collect_pairs(catalog: str, dataset: str, force: bool = False) -> State[Any]
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
-        refuse_unserved(catalog)
+        catalog = begin(catalog)
         loaded = load_catalog(Path(catalog))
         refuse_restricted(loaded.dataset(dataset), dataset)
         # Prefect's overloads do not know that return_state gives a state

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, artifact_key, show_evaluation
-from flows.guard import refuse_unserved
+from flows.service.runs import begin
 from flows.upscale import is_unexpected
 from srcore.catalog import load_catalog
 from srcore.errors import SRError, TrainingError
@@ -113,7 +113,7 @@ def retrain(catalog: str, dataset: str, force: bool = False) -> State[Any]:
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
-        refuse_unserved(catalog)
+        catalog = begin(catalog)
         decision = retrain_dataset(Path(catalog), dataset, _call_as_task, force=force)
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")

@@ -6,53 +6,72 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
-from flows.guard import SERVED, is_loopback
-from srcore.catalog import load_catalog
+from flows.guard import AUTH, IN_FORCE, PAGES, SERVED, is_loopback
+from flows.service.alone import alone, places, refuse_second
+from flows.service.follow import Followed, first
 from srcore.errors import CatalogError, SRError
+from srcore.settings import load_settings
 
 if TYPE_CHECKING:
-    from prefect.runner import Runner
+    from flows.service.runs import Unfinished
+    from flows.service.work import Work
 
 START_SECONDS = 180.0
 """A server's first start makes its database: 8 s on two cores, longer on a busy machine."""
 STOP_SECONDS = 30.0
-POLL_SECONDS = 2.0
-"""Between two looks of the worker for runs that are due."""
-AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+LATE_SECONDS = 1800
+"""A run that waits so long behind another is called late, and somebody is told."""
+BEAT_SECONDS = 30
+"""Between two heartbeats of a run: the least that Prefect takes."""
 
 
 def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     """Serve the flows of the catalog until SIGINT or SIGTERM; then stop the run in progress and the server.
 
-    CatalogError when the catalog is broken, the host is open without a password, or the port is taken;
-    SRError when the server does not start or dies.
+    CatalogError when the catalog is broken, its store is served already, the host is open without a password, or the
+    port is taken; SRError when the server does not start or dies.
     """
-    loaded = load_catalog(catalog)
+    followed = first(catalog.absolute())
     refuse_open_host(host, os.environ)
+    store = Path(followed.catalog.store)
+    environment = server_environment(store, host, port, os.environ, load_settings().history_days)
+    home, url = Path(environment["PREFECT_HOME"]), environment["PREFECT_API_URL"].removesuffix("/api")
+    refuse_second(places(store, home))
     refuse_taken_port(host, port)
-    environment = server_environment(Path(loaded.store), host, port, os.environ)
-    environment[SERVED] = json.dumps([os.path.realpath(catalog)])
+    copy = home / "catalog.yaml"
+    environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}
+    environment[PAGES] = f"{url}/store"
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
     stop = threading.Event()
     _stop_on_signals(stop)
-    with prefect_server(host, port, environment) as server:
+    with alone(places(store, home), url), prefect_server(host, port, environment) as server:
         _wait_until_healthy(server, environment, stop)
-        _work(catalog, environment["PREFECT_SERVER_UI_API_URL"].removesuffix("/api"), server, stop)
-    print("stopped", flush=True)
+        if not stop.is_set():
+            _work(followed, copy, server, stop)
+    say("stopped")
+
+
+def say(line: str) -> None:
+    """Print; a terminal that went away is no reason to leave a server behind."""
+    try:
+        print(line, flush=True)
+    except OSError:  # nobody reads it, now and until the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -88,7 +107,7 @@ def refuse_taken_port(host: str, port: int) -> None:
         ) from error
 
 
-def server_environment(store: Path, host: str, port: int, environ: Mapping[str, str]) -> dict[str, str]:
+def server_environment(store: Path, host: str, port: int, environ: Mapping[str, str], days: int = 90) -> dict[str, str]:
     """The settings of server, worker and runs. What the user has set already is kept, addresses excepted."""
     name = f"[{host}]" if ":" in host else host
     reached = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
@@ -102,8 +121,12 @@ def server_environment(store: Path, host: str, port: int, environ: Mapping[str, 
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # A page of another site, open in the same browser, must not start runs.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": url,
-        # Each run leaves a picture in the database; runs go after 90 days (receipts stay).
+        # Each run leaves a picture in the database; Prefect's own service removes what is old (receipts stay).
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(days * 86400),
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{days}D",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(LATE_SECONDS),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT_SECONDS),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "srcore",
         "DASK_LOGGING__DISTRIBUTED": "warning",
     }
@@ -118,12 +141,17 @@ def prefect_server(host: str, port: int, environment: Mapping[str, str]) -> Iter
     for private in (log, *log.parent.glob("prefect.db*")):  # those of an earlier version, too
         private.touch(mode=0o600)
         private.chmod(0o600)
-    print(f"starting the Prefect server (log: {log}) ...", flush=True)
+    say(f"starting the Prefect server (log: {log}) ...")
     command = [sys.executable, "-m", "flows.server", host, str(port)]
     with log.open("wb") as output:
         # Its own session: Ctrl-C on the terminal reaches us alone, and the server goes last.
         server = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,  # it ends with us, also where we are killed
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
         )
     try:
         yield server
@@ -152,59 +180,81 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[st
     if stop.is_set():
         return
     log = server_log(environment)
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    raise SRError(
-        "the Prefect server did not start",
-        lines[-1][:200] if lines else "an empty log",
-        f"see {log}",
-        code="SERVER_DOWN",
-    )
+    found = why_it_ended(log.read_text(errors="replace"))
+    raise SRError("the Prefect server did not start", found, f"see {log}", code="SERVER_DOWN")
 
 
-def _work(catalog: Path, url: str, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Create the deployments and run what comes due, until `stop`."""
-    if stop.is_set():
-        return
+def why_it_ended(log: str) -> str:
+    """The line of a server's log that tells most: its last error, as 'OperationalError: database or disk is full'."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b\S*: ", line)]
+    return (errors or lines or ["an empty log"])[-1][:200]
+
+
+def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Create the deployments, and run what comes due until `stop`."""
     # Prefect reads its settings when it is imported: not before `serve` has set them.
-    from prefect.runner import Runner
-
     from flows import deploy
+    from flows.service import runs
+    from flows.service.work import AWAY, Work, refused
 
-    wanted = deploy.deployments(catalog, load_catalog(catalog))
-    paused = deploy.keep_pauses(wanted)
-    runners = []
-    for lane in deploy.lanes(wanted):
-        runners.append(Runner(name="srcore", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False))
-        for deployment in lane:
-            runners[-1].add_deployment(deployment)
-    for name in deploy.delete_others(wanted):
-        print(f"removed the deployment {name}: not in the catalog any more")
-    if interrupted := deploy.close_interrupted():
-        print(f"{interrupted} runs were interrupted when the last server stopped; they are marked as crashed")
-    print(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now", flush=True)
-    for line in deploy.schedules(wanted):
-        print(f"  {line}")
-    for name in paused:
-        print(f"  {name} is paused")
+    url = os.environ["PREFECT_SERVER_UI_API_URL"].removesuffix("/api")
+    work = Work(followed, copy, url, say)
+    wanted = work.begin()
+    try:
+        told = runs.close_dead()
+    except AWAY as error:
+        raise refused(error) from error
+    for line in in_words(told):
+        say(line)
+    say(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now")
+    for line in [*deploy.schedules(wanted), *(f"{one.name} is paused" for one in wanted if one.paused)]:
+        say(f"  {line}")
     logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
-    print("Ctrl-C stops.", flush=True)
-    asyncio.run(_run_until_stopped(runners, server, stop))
-
-
-async def _run_until_stopped(runners: Sequence[Runner], server: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Run the workers, one run each at a time, until `stop`; SRError when the server, or one of them, ends before."""
-    working = [asyncio.create_task(runner.start()) for runner in runners]
-    await asyncio.sleep(0)  # as they start, the runners take SIGTERM for themselves
-    _stop_on_signals(stop)
-    while not stop.is_set() and not any(one.done() for one in working) and server.poll() is None:
-        await asyncio.sleep(0.2)
-    for one in working:
-        one.cancel()
-    ended = await asyncio.gather(*working, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, Exception):  # a cancelled task is none
-            raise error
+    say("Ctrl-C stops.")
+    asyncio.run(_until_stopped(work, server, stop))
     if not stop.is_set():
-        raise SRError(
-            "the Prefect server ended", f"exit status {server.poll()}", "see its server.log", code="SERVER_DOWN"
-        )
+        log = server_log(os.environ)
+        why = f"exit status {server.poll()}, {why_it_ended(log.read_text(errors='replace'))}"
+        raise SRError("the Prefect server ended", why, f"see {log}", code="SERVER_DOWN")
+    with suppress(*AWAY):  # the next start closes them
+        runs.close_dead()
+
+
+def in_words(found: Unfinished) -> list[str]:
+    """What a start says of the runs that it found unfinished."""
+    told = {
+        "were interrupted when the last server stopped; they are marked as crashed": found.dead,
+        "of a service that was killed go on": found.alive,
+        "belong to another machine; they end as crashed when their heartbeats stop": found.elsewhere,
+    }
+    return [f"{len(names)} runs {what}: {', '.join(names[:8])}" for what, names in told.items() if names]
+
+
+async def _until_stopped(work: Work, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Work until `stop`, or until the server ends; says what a stop leaves."""
+    working = asyncio.create_task(work.go_on())
+    while not stop.is_set() and not working.done() and server.poll() is None:
+        await asyncio.sleep(0.2)
+        _stop_on_signals(stop)  # a worker that starts takes SIGTERM for itself
+    if stop.is_set():
+        for line in await asyncio.to_thread(_left):
+            say(line)
+    working.cancel()
+    [ended] = await asyncio.gather(working, return_exceptions=True)
+    if isinstance(ended, Exception):  # a cancelled task is none
+        raise ended
+
+
+def _left() -> list[str]:
+    from flows.service.runs import running
+    from flows.service.work import AWAY
+
+    try:
+        left = running()
+    except AWAY as error:
+        return [f"stopping; what runs is not known: {str(error)[:200]}"]
+    if not left:
+        return ["stopping; nothing runs. Nights that are missed start when the service is back"]
+    kept = "finished products and tiles stay, and the next run goes on from them"
+    return [f"stopping {', '.join(left)}: {kept}"]

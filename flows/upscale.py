@@ -16,17 +16,20 @@ from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook, show_report
-from flows.guard import refuse_unserved
+from flows.service.runs import begin
 from flows.tasks import call_as_task
-from srcore.catalog import Catalog
+from srcore.catalog import Catalog, load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.job import Job
-from srcore.run.dataset import Outcome, run_dataset, run_one
+from srcore.run.dataset import Outcome, Wanted, each_due, run_one
 from srcore.run.scene import Run, scene_runner
 from srcore.run.states import SceneState
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt
+
+OF_THE_CATALOG = "catalog"
+"""The model that the dataset's entry names."""
 
 _AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)
 
@@ -34,31 +37,51 @@ _HANDED: ContextVar[tuple[Catalog, SceneState] | None] = ContextVar("what the ni
 
 
 @flow(name="upscale-scene", flow_run_name="{dataset}/{scene}", persist_result=False)
-def upscale_scene(catalog: str, dataset: str, scene: str, force: bool = False) -> State[Outcome]:
+def upscale_scene(
+    catalog: str, dataset: str, scene: str, force: bool = False, model: str = OF_THE_CATALOG
+) -> State[Outcome]:
     """Super-resolve one scene of the catalog: plan, ingest, upscale, export, validate, then publish.
 
     Args:
-        catalog: Path of the catalog on the machine that runs the flow.
+        catalog: Path of the catalog on the machine that runs the flow; a service runs its own alone.
         dataset: Name of the dataset in the catalog.
-        scene: Id of the scene, as `srcore status DATASET` lists it.
+        scene: Id of the scene, as `srcore status DATASET` lists it: mostly the file's name without its suffix.
         force: Do it again, even when the product is up to date or the scene is in quarantine.
+        model: Another model for this run alone. The next night makes the scene again with the one of the catalog.
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
-        refuse_unserved(catalog)
+        path = begin(catalog)
         with scenes_as_tasks() as run:
-            outcome = _outcome(Path(catalog), (dataset, scene), run, force)
+            outcome = _outcome(Path(path), (dataset, scene), run, force, model)
     except SRError as error:
         outcome = Outcome(scene, "failed", error.code, str(error))
     return outcome_state(outcome)
 
 
-def _outcome(catalog: Path, which: tuple[str, str], run: Run, force: bool) -> Outcome:
+def _outcome(path: Path, which: tuple[str, str], run: Run, force: bool, model: str) -> Outcome:
     handed = _HANDED.get()
     if handed is not None and (handed[1].job.dataset, handed[1].scene) == which:
         return run_one(*handed, run, force=force)
-    [outcome] = run_dataset(catalog, which[0], run, scene=which[1], force=force)
+    dataset, scene = which
+    catalog = with_model(load_catalog(path), dataset, model)
+    [outcome] = each_due(
+        catalog,
+        dataset,
+        lambda state, again: run_one(catalog, state, run, force=again),
+        scene=scene,
+        wanted=Wanted(force=force),
+    )
     return outcome
+
+
+def with_model(catalog: Catalog, dataset: str, model: str) -> Catalog:
+    """The catalog with another model for one dataset; as it is for OF_THE_CATALOG. CatalogError for an unknown one."""
+    entry = catalog.dataset(dataset)
+    if model in (OF_THE_CATALOG, entry.model):
+        return catalog
+    changed = entry.model_copy(update={"model": model})
+    return catalog.model_copy(update={"datasets": {**catalog.datasets, dataset: changed}})
 
 
 @contextmanager

@@ -368,6 +368,11 @@ CODES: dict[str, Code] = {
         "The API was asked to run a catalog that the service was not started with.",
         "Start `srcore serve --catalog` with it, or run it by hand.",
     ),
+    "SERVED_ALREADY": Code(
+        "A service works on the store already; a second one would spoil its runs.",
+        "Use that one, at the address that the message names, or stop it first.",
+        "next run",
+    ),
     "OPEN_HOST": Code(
         "The server could be reached from other machines and has no password.", "Set one, or serve on 127.0.0.1."
     ),

@@ -30,6 +30,12 @@ class Settings(BaseModel):
     """Where measured backends and copies of registered models are kept; None: srcore's folder in the user's cache."""
     registry: str | None = Field(default=None, pattern=r"^(sqlite:///\S|https?://)\S*$")
     """Address of the MLflow registry of models; None: a sqlite file in srcore's folder of the user's data."""
+    notify: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Address of a webhook that `srcore serve` tells of failed, crashed and late runs and of a missing worker."""
+    notify_block: str | None = Field(default=None, pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
+    """A notification block of the Prefect server (mail, chat), TYPE/NAME, that is told of the same."""
+    history_days: int = Field(default=90, ge=1, le=36500)
+    """Days that the Prefect server of `srcore serve` keeps runs, their logs and artifacts, and events."""
 
     @property
     def cache_folder(self) -> Path:

@@ -17,6 +17,8 @@ def settings(as_json: JsonOption = False) -> None:
     loaded = load_settings()
     used = {name: getattr(loaded, name) for name in Settings.model_fields}
     used |= {"cache": loaded.cache_folder, "registry": loaded.registry_uri}
+    if loaded.notify:
+        used["notify"] = f"{loaded.notify.partition('://')[0]}://..."  # whoever knows the address can write there
     rows = [(PREFIX + name.upper(), "" if value is None else str(value)) for name, value in used.items()]
     rows.append((DATA_VARIABLE, os.environ.get(DATA_VARIABLE, "")))
     if as_json:

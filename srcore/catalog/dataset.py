@@ -22,6 +22,7 @@ from srcore.catalog.keys import (
 )
 from srcore.catalog.learning import Pairs, Retrain
 from srcore.catalog.quality import Quality
+from srcore.catalog.watching import Watch
 from srcore.checkpoints import CHAMPION
 from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
 from srcore.limits import LIMITS, Changes, LimitChange
@@ -71,6 +72,9 @@ class Dataset(BaseModel):
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in `timezone`; None: only when asked."""
     timezone: str = "UTC"
+    watch: Watch | bool = False
+    """true, or {settle_s: N}: under `srcore serve` a scene whose files arrive, and then stay as they are for so many
+    seconds (60), is done at once; false: by the schedule alone."""
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number, that goes up to whole blocks of the product; auto: from the model
     and the memory."""
@@ -116,6 +120,12 @@ class Dataset(BaseModel):
         """What is done to the numbers of its scenes beside the generator."""
         own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
         return Treatment(**{**own, "quality": self.quality.wish if self.quality else None})
+
+    @property
+    def settle_s(self) -> float | None:
+        """Seconds that files must stay unchanged to have arrived; None where nobody watches."""
+        watch = Watch() if self.watch is True else self.watch
+        return watch.settle_s if isinstance(watch, Watch) else None
 
     @property
     def limits(self) -> Changes:

@@ -137,13 +137,13 @@ class Served:
         return list(self.api("POST", f"/{kind}/filter", body))
 
 
-def start_serve(catalog: Path, port: int, log: Path) -> subprocess.Popen[str]:
+def start_serve(catalog: Path, port: int, log: Path, **settings: str) -> subprocess.Popen[str]:
     """`srcore serve` in a process, its output in `log`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "SRCORE"))}
     command = [sys.executable, "-c", SERVE, str(catalog), str(port)]
     with log.open("w") as output:
         return subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**kept, "SRCORE_WORKERS": "0"}, text=True
+            command, stdout=output, stderr=subprocess.STDOUT, env={**kept, "SRCORE_WORKERS": "0", **settings}, text=True
         )
 
 

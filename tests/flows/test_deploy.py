@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ def test_one_deployment_a_dataset_and_one_for_the_form(catalog_path: Path) -> No
         ("upscale-scene", "by-hand"),
     ]
     assert all(TAG in one.tags for one in made)
-    assert lanes(made) == [made]
+    assert lanes(made) == {"upscaling": made}
 
 
 def test_a_dataset_runs_on_its_own_schedule_in_its_own_time_zone(catalog_path: Path) -> None:
@@ -50,9 +51,31 @@ def test_the_entrypoints_can_be_imported_by_the_process_of_a_run(catalog_path: P
 
 def test_the_form_explains_its_fields(catalog_path: Path) -> None:
     form = deployments(catalog_path, load_catalog(catalog_path))[-1]._parameter_openapi_schema
-    assert list(form.properties) == ["catalog", "dataset", "scene", "force"]
+    assert list(form.properties) == ["catalog", "dataset", "scene", "force", "model"]
     assert form.properties["force"]["type"] == "boolean"
     assert all(field["description"] for field in form.properties.values())
+
+
+def test_the_form_has_lists_a_fixed_catalog_and_a_name_for_a_scene(catalog_path: Path) -> None:
+    night, _, by_hand = deployments(catalog_path, load_catalog(catalog_path))
+    form = by_hand._parameter_openapi_schema.properties
+    assert by_hand.enforce_parameter_schema
+    assert form["dataset"]["enum"] == ["hills", "on-demand"]
+    assert {"catalog", "bicubic-x2", "srcore-x2"} <= set(form["model"]["enum"])
+    assert form["catalog"]["enum"] == [str(catalog_path)]
+    assert form["catalog"]["readOnly"] is True
+    assert re.search(form["scene"]["pattern"], "T32_2026.a-b")
+    assert not re.search(form["scene"]["pattern"], "../T32")
+    assert night._parameter_openapi_schema.properties["dataset"]["enum"] == ["hills"]
+
+
+def test_a_deployment_leads_to_its_reports_unless_they_are_restricted(catalog_path: Path) -> None:
+    catalog_path.write_text(
+        catalog_path.read_text().replace("    source: ./none", "    privacy: restricted\n    source: ./none")
+    )
+    hills, ward, _ = deployments(catalog_path, load_catalog(catalog_path), "http://here:4200")
+    assert "(http://here:4200/store/hills/index.html)" in str(hills.description)
+    assert "http" not in str(ward.description)
 
 
 @pytest.mark.parametrize(("paused", "active"), [(True, True), (False, False), (False, True)])

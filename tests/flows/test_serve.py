@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -9,6 +13,7 @@ import pytest
 
 from flows.serve import AUTH, refuse_open_host, refuse_taken_port, serve, server_environment
 from srcore.errors import CatalogError, SRError
+from tests.conftest import ROOT
 from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
 
 
@@ -81,7 +86,8 @@ def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
     assert "data:image/png;base64," in artifacts["quicklook-hills-east"]["data"]
     product = served.catalog.parent / "archive" / "hills" / "products" / "east"
     assert (product / "east.receipt.json").is_file()
-    assert (product / "east.report.html").as_uri() in artifacts["report-hills-east"]["data"]
+    [link] = re.findall(r"\((http://[^)]+)\)", artifacts["report-hills-east"]["data"])
+    assert httpx.get(link).content == (product / "east.report.html").read_bytes()
     assert (product.parent.parent / "index.html").is_file()
 
 
@@ -109,17 +115,50 @@ def test_the_server_has_scheduled_the_coming_nights(served: Served) -> None:
 def test_the_api_runs_only_the_served_catalog_and_answers_only_its_own_names(served: Served, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(served.catalog.read_text())
-    run = served.start_run("nightly/hills", catalog=str(other))
-    state = served.wait_for(run)
-    assert state["type"] == "FAILED"
-    assert state["message"].startswith("NOT_SERVED: ")
-    assert not (tmp_path / "archive").exists()
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        served.start_run("nightly/hills", catalog=str(other))
     for headers in ({"Host": "attacker.example"}, {"Origin": "https://attacker.example"}):
         assert httpx.get(f"{served.url}/api/health", headers=headers).status_code == 403
     assert httpx.get(f"{served.url}/api/health").status_code == 200
     home = served.catalog.parent / "archive" / ".prefect"
     assert home.stat().st_mode & 0o077 == 0
     assert (home / "prefect.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_what_a_form_cannot_mean_is_refused_before_it_is_queued(served: Served) -> None:
+    before = served.api("POST", "/flow_runs/count", {})
+    wrong = [{"scene": "../east"}, {"scene": "east", "dataset": "moon"}, {"scene": "east", "model": "no-such"}, {}]
+    for parameters in wrong:
+        with pytest.raises(httpx.HTTPStatusError, match="409"):
+            served.start_run("upscale-scene/by-hand", **parameters)
+    assert served.api("POST", "/flow_runs/count", {}) == before
+    state = served.wait_for(served.start_run("upscale-scene/by-hand", scene="nowhere"))
+    assert state["message"] == "nowhere: failed, BAD_CATALOG: dataset hills has no scene 'nowhere'; see `srcore status`"
+
+
+@pytest.mark.slow
+def test_the_call_that_the_page_tells_of_starts_a_night(served: Served) -> None:
+    text = (ROOT / "docs/serve.md").read_text().partition("From a program")[2]
+    script = "\n".join(line for line in text.splitlines() if line.startswith("    "))
+    script = script.replace("http://127.0.0.1:4200", served.url).replace("python3", sys.executable)
+    answer = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+    run = json.loads(answer)
+    assert run["parameters"] | {"catalog": ""} == {"catalog": "", "dataset": "hills", "limit": 1}
+    assert served.wait_for(run["id"])["type"] in ("COMPLETED", "FAILED")
+
+
+@pytest.mark.slow
+def test_a_second_service_touches_nothing_of_the_first(served: Served, tmp_path: Path) -> None:
+    home = served.catalog.parent / "archive" / ".prefect"
+    before = (home / "server.log").stat().st_ino, (home / "server.log").stat().st_size
+    second = start_serve(served.catalog, free_port(), log := tmp_path / "second.log")
+    assert second.wait(60) == 1  # the command line's 2 is test_service's
+    told = log.read_text().strip().splitlines()[-1]
+    assert f"pid {served.process.pid} on " in told
+    assert served.url in told
+    assert ((home / "server.log").stat().st_ino, (home / "server.log").stat().st_size) == before
+    assert httpx.get(f"{served.url}/api/health").status_code == 200
 
 
 @pytest.mark.slow

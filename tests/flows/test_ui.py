@@ -49,7 +49,6 @@ def test_a_run_is_started_from_the_form_and_watched(served: Served, screen: Scre
     page.get_by_role("link", name="by-hand").click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
-    page.get_by_label("dataset", exact=True).fill("hills")
     page.get_by_label("scene", exact=True).fill("east")
     screen.shoot("form")
     page.get_by_role("button", name="Submit").click()
@@ -69,6 +68,31 @@ def test_a_run_is_started_from_the_form_and_watched(served: Served, screen: Scre
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("link", name="quicklook-hills-east").wait_for()
     screen.shoot("artifacts")
+
+
+def test_a_report_opens_by_its_link_and_reaches_nothing(served: Served, screen: Screen, browser: Any) -> None:
+    run = served.start_run("upscale-scene/by-hand", scene="west", force=True)
+    assert served.wait_for(run)["type"] == "COMPLETED"
+    [report] = [one for one in served.of_run(run, "artifacts") if one["key"] == "report-hills-west"]
+    screen.page.goto(f"{served.url}/v2/artifacts/artifact/{report['id']}")
+    address = screen.page.locator("a[href*='/store/']").first.get_attribute("href")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    stage, slider = page.locator(".stage").first, page.get_by_role("slider").first
+    before = stage.get_attribute("style")
+    slider.press("ArrowLeft")
+    assert stage.get_attribute("style") != before  # our script runs
+    assert said == []
+    assert page.evaluate("self.origin") == "null"
+    assert page.evaluate("fetch('/api/health').then(() => 'reached', () => 'refused')") == "refused"
+    page.screenshot(path=screen.folder / "report-390.png")
+    page.goto(f"{served.url}/store/hills/index.html")
+    page.locator("a[href$='west.report.html']").first.click()
+    page.get_by_role("heading", name="west").wait_for()
+    page.close()
 
 
 def test_progress_checks_and_quicklook_are_shown(served: Served, screen: Screen) -> None:

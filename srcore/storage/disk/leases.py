@@ -91,7 +91,7 @@ class Lease:
 
 def acquire(path: Path) -> Lease:
     """The lease at `path`, taken over from a dead owner if need be; LeaseError (LEASED) names a living one."""
-    lease = Lease(path, _myself())
+    lease = Lease(path, myself())
     for _ in range(ROUNDS):
         if _put_if_absent(path, lease.owner):
             return lease
@@ -145,20 +145,27 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
 
     In our own pid namespace the process tells; elsewhere, and for a lease that cannot be read, the last beat.
     """
-    if owner is not None and owner.space == _space():
-        try:
-            # within a second: psutil counts from the time of boot, which moves a little when the clock is set
-            return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:  # there is such a process, and it is another user's
-            return True
+    if owner is not None and (runs := still_runs(owner)) is not None:
+        return runs
     try:
         # abs: a time far ahead was never a beat, and would be none for ever
         age = abs(_now(path.parent) - path.stat().st_mtime)
         return age < (STALE_SECONDS if owner is not None else TORN_SECONDS)
     except FileNotFoundError:
         return False
+
+
+def still_runs(owner: Owner) -> bool | None:
+    """True while the owner's process is there; None where only its beat can tell: in another pid namespace."""
+    if owner.space != _space():
+        return None
+    try:
+        # within a second: psutil counts from the time of boot, which moves a little when the clock is set
+        return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # there is such a process, and it is another user's
+        return True
 
 
 def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
@@ -226,7 +233,8 @@ def _now(folder: Path) -> float:
             probe.unlink(missing_ok=True)
 
 
-def _myself() -> Owner:
+def myself() -> Owner:
+    """This process, under a new random id."""
     pid = os.getpid()
     return Owner(
         id=secrets.token_hex(8),

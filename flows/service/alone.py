@@ -1,0 +1,55 @@
+"""One store, one service: two would mark each other's runs as crashed, and start every night twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from srcore.errors import CatalogError, LeaseError
+from srcore.regular import read_regular
+from srcore.storage.disk.files import make_folder, write_atomic
+from srcore.storage.disk.leases import Owner, held, holder, is_alive
+
+FOLDER = ".serve"
+"""In a store, or a PREFECT_HOME elsewhere: the lease of the service that works on it, and where it answers."""
+
+
+def places(store: Path, home: Path) -> tuple[Path, ...]:
+    """The folders whose leases a service needs: its store's, and PREFECT_HOME's where that lies elsewhere."""
+    return (store / FOLDER,) if home.is_relative_to(store) else (store / FOLDER, home / FOLDER)
+
+
+def refuse_second(folders: tuple[Path, ...]) -> None:
+    """CatalogError SERVED_ALREADY when a living service holds one of the leases; writes nothing that stays."""
+    for folder in folders:
+        lease = folder / "lease.json"
+        owner = holder(lease)
+        if owner is not None and is_alive(lease, owner):
+            raise _served(folder, owner)
+
+
+@contextmanager
+def alone(folders: tuple[Path, ...], url: str) -> Iterator[None]:
+    """Hold the leases while it is entered; those of a dead service are taken over. CatalogError as `refuse_second`."""
+    with ExitStack() as leases:
+        for folder in folders:
+            try:
+                leases.enter_context(held(folder / "lease.json"))
+            except LeaseError as error:
+                raise _served(folder, holder(folder / "lease.json")) from error
+            make_folder(folder)
+            write_atomic(folder / "url", url.encode())
+            leases.callback((folder / "url").unlink, missing_ok=True)  # before the lease goes, and its folder with it
+        yield
+
+
+def _served(folder: Path, owner: Owner | None) -> CatalogError:
+    try:
+        url = read_regular(folder / "url", 1000).decode(errors="replace")
+    except OSError:
+        url = "it does not answer yet"
+    who = f"pid {owner.pid} on {owner.host} since {owner.since}" if owner else "a service that changes just now"
+    return CatalogError(
+        f"{folder.parent} is served already", f"{who}: {url}", "use that one, or stop it first", code="SERVED_ALREADY"
+    )

@@ -1,0 +1,191 @@
+"""The store by HTTP: what a receipt names and index pages, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import pytest
+
+from flows.service.pages import find_page, with_pages
+from srcore.catalog import load_catalog
+from srcore.dispatch import Workers
+from srcore.layout import DatasetPaths
+from srcore.run.dataset import run_dataset
+from srcore.run.scene import plain, scene_runner
+from tests.conftest import ROOT
+from tests.flows.conftest import make_archive
+
+
+class Client:
+    """Requests to an ASGI app."""
+
+    def __init__(self, app: object) -> None:
+        self.app = app
+
+    def __call__(self, method: str, address: str, **more: object) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.request(method, address, **more)  # type: ignore[arg-type]
+
+        return asyncio.run(ask())
+
+    def get(self, address: str, **more: object) -> httpx.Response:
+        return self("GET", address, **more)
+
+
+SECRET = b"nobody's business"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog with one product, of a public and of a restricted dataset; gives its path."""
+    catalog = make_archive(tmp_path_factory.mktemp("pages"))
+    text = catalog.read_text()
+    head, hills, _ = re.split(r"(?m)^(?=  hills:|  on-demand:)", text)
+    catalog.write_text(head + hills + hills.replace("hills:", "ward:") + "    privacy: restricted\n")
+    for dataset in ("hills", "ward"):
+        with scene_runner(Workers(0, None), plain) as run:
+            [outcome] = run_dataset(catalog, dataset, run, scene="east")
+        assert outcome.result == "published"
+    return catalog
+
+
+@pytest.fixture
+def client(archive: Path) -> Client:
+    async def elsewhere(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 418, "headers": []})  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
+
+    return Client(with_pages(elsewhere, archive))  # type: ignore[arg-type]
+
+
+def test_pages_pictures_and_files_of_a_receipt_are_shown(client: Client, archive: Path) -> None:
+    product = DatasetPaths(archive.parent / "archive" / "hills").product("east", ".tif")
+    for name, kind in (("east.report.html", "text/html; charset=utf-8"), ("east.png", "image/png")):
+        found = client.get(f"/store/hills/products/east/{name}")
+        assert found.status_code == 200
+        assert found.headers["content-type"] == kind
+        assert found.content == (product.folder / name).read_bytes()
+        assert int(client("HEAD", f"/store/hills/products/east/{name}").headers["content-length"]) == len(found.content)
+    assert client.get("/store/hills/index.html").content == (product.folder.parent.parent / "index.html").read_bytes()
+    assert client.get("/store/hills/products/east/east.receipt.json").json()["scene"] == "east"
+    assert client.get("/api/health").status_code == 418
+
+
+def test_a_page_reaches_nothing_and_runs_only_our_scripts(client: Client, archive: Path) -> None:
+    found = client.get("/store/hills/products/east/east.report.html")
+    policy = found.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox allow-scripts allow-popups" in policy
+    assert "allow-same-origin" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/store/nothing").headers["content-security-policy"] == policy
+
+
+def test_every_script_of_a_template_is_a_file_so_that_its_digest_is_known() -> None:
+    templates = ROOT / "srcore/report/templates"
+    pages = [page.read_text() for page in templates.glob("*.html")]
+    scripts = [found for page in pages for found in re.findall(r"(?s)<script.*?</script>", page)]
+    assert scripts
+    named = [re.fullmatch(r"<script>\{\{ file\(\"(\w+\.js)\"\) \}\}</script>", found) for found in scripts]
+    assert all(found is not None and (templates / found[1]).is_file() for found in named)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "index.html",  # it would name what is restricted
+        "hills",
+        "hills/",
+        "hills/products/",
+        "hills/products/east/",
+        "hills/products/east/east.tif.aux.xml",
+        "hills/products/east/planted.html",
+        "hills/products/east/../../../secret.html",
+        "hills/products/east/%2e%2e/%2e%2e/index.html",
+        "hills/products/east/..%2f..%2findex.html",
+        "hills//index.html",
+        "hills/products/east/east.png%00.html",
+        "hills/quarantine/planted.html",
+        "hills/champions.json",
+        "hills/.scratch/east/lease.json",
+        "ward/index.html",
+        "ward/products/east/east.report.html",
+        "ward/products/east/east.receipt.json",
+        "unknown/index.html",
+        ".prefect/prefect.db",
+        "../data_catalog.yaml",
+        "/etc/passwd",
+    ],
+)
+def test_nothing_else_is(client: Client, archive: Path, address: str) -> None:
+    store = archive.parent / "archive"
+    (store / "secret.html").write_bytes(SECRET)
+    for planted in (store / "hills/products/east/planted.html", store / "hills/quarantine/planted.html"):
+        planted.parent.mkdir(exist_ok=True)
+        planted.write_bytes(SECRET)
+    found = client.get(f"/store/{address}")
+    assert found.status_code in (404, 418)  # 418: what a client makes of "..", which leads out of here
+    assert SECRET not in found.content
+    assert find_page(load_catalog(archive), unquote(address)) is None
+    assert client("POST", "/store/hills/index.html").status_code == 405
+
+
+def test_links_are_not_followed(client: Client, archive: Path) -> None:
+    folder = archive.parent / "archive/hills/products/east"
+    secret = archive.parent / "secret.png"
+    secret.write_bytes(SECRET)
+    (folder / "east.png").rename(folder / "kept.png")
+    try:
+        (folder / "east.png").symlink_to(secret)
+        assert client.get("/store/hills/products/east/east.png").status_code == 404
+    finally:
+        (folder / "east.png").unlink()
+        (folder / "kept.png").rename(folder / "east.png")
+    shutil.copytree(folder, archive.parent / "moved")
+    folder.rename(folder.with_name("aside"))
+    try:
+        folder.symlink_to(archive.parent / "moved")
+        assert client.get("/store/hills/products/east/east.png").status_code == 404
+    finally:
+        folder.unlink()
+        folder.with_name("aside").rename(folder)
+    assert client.get("/store/hills/products/east/east.png").status_code == 200
+
+
+def test_a_page_of_what_a_gate_stopped_is_shown_beside_its_record(archive: Path) -> None:
+    catalog = load_catalog(archive)
+    places = DatasetPaths(Path(catalog.store) / "hills")
+    assert find_page(catalog, "hills/quarantine/west.html") is None
+    places.quarantined.mkdir(exist_ok=True)
+    places.quarantine("west").write_text("{}")
+    assert find_page(catalog, "hills/quarantine/west.html") == places.quarantined / "west.html"
+    assert find_page(catalog, "hills/index-2.html") == places.root / "index-2.html"
+    assert find_page(catalog, "hills/index-02.html") is None
+
+
+def test_a_password_guards_the_pages_too(archive: Path) -> None:
+    client = Client(with_pages(None, archive, "user:secret"))  # type: ignore[arg-type]
+    assert client.get("/store/hills/index.html").status_code == 401
+    assert client.get("/store/hills/index.html", auth=("user", "wrong")).status_code == 401
+    assert client.get("/store/hills/index.html", auth=("user", "secret")).status_code == 200
+
+
+def test_what_becomes_restricted_is_not_shown_any_more(tmp_path: Path, archive: Path) -> None:
+    copy = tmp_path / "catalog.yaml"
+    text = archive.read_text().replace("store: ./archive", f"store: {archive.parent / 'archive'}")
+    copy.write_text(text)
+    client = Client(with_pages(None, copy))  # type: ignore[arg-type]
+    assert client.get("/store/hills/index.html").status_code == 200
+    copy.write_text(text.replace("  hills:\n", "  hills:\n    privacy: restricted\n"))
+    assert client.get("/store/hills/index.html").status_code == 404
+    copy.write_text("broken: [")
+    assert client.get("/store/hills/index.html").status_code == 404
