@@ -17,9 +17,13 @@ _NETCDF, _HDF5 = _PARTS.replace("{driver}", "NETCDF"), _PARTS.replace("{driver}"
 _C3D = "convert it: c3d {name} -o OUT.nii.gz"
 _DICOM = "convert its series to NIfTI: dcm2niix -z y -o OUT {folder}"
 _SENTINEL = (
-    "give its bands: srcore upscale 'GRANULE/.../IMG_DATA/R10m/..._{{band}}_10m.jp2' OUT.tif --bands B02,B03,B04"
+    "give the folder that holds MTD_MSIL2A.xml or MTD_MSIL1C.xml, or its bands: "
+    "srcore upscale 'GRANULE/.../IMG_DATA/R10m/..._{{band}}_10m.jp2' OUT.tif --bands B02,B03,B04"
 )
-_LANDSAT = "give its bands: srcore upscale 'LC08_..._{{band}}.TIF' OUT.tif --bands B4,B3,B2"
+_LANDSAT = (
+    "give the folder that holds one *_MTL.json or *_MTL.txt of Collection 2, or its bands: "
+    "srcore upscale 'LC08_..._{{band}}.TIF' OUT.tif --bands B4,B3,B2"
+)
 
 KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb".{128}DICM|\x02\x00\x00\x00UL|\x08\x00[\x00-\x20]\x00(CS|DA|SH|UI)", "a DICOM file", _DICOM),

@@ -41,7 +41,7 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
         ("item.json", STAC.encode(), "a STAC document", "the file that its asset names"),
         ("x.geojson", b'{"type": "FeatureCollection", "features": []}', "GeoJSON", "gdal_rasterize"),
         ("x.json", b"[1, 2]", "JSON text", "give the raster"),
-        ("MTD_MSIL2A.xml", MTD.encode(), "Sentinel metadata", r"srcore upscale 'GRANULE/.*_{band}_10m.jp2'"),
+        ("MTD_TL.xml", MTD.encode(), "Sentinel metadata", r"srcore upscale 'GRANULE/.*_{band}_10m.jp2'"),
         ("LC08_MTL.txt", MTL.encode(), "Landsat metadata", r"srcore upscale 'LC08_..._{band}.TIF'"),
         ("LC08_MTL.xml", b"<?xml version='1.0'?><LANDSAT_METADATA_FILE/>", "Landsat metadata", "--bands B4,B3,B2"),
         ("LC08_MTL.json", b'{"LANDSAT_METADATA_FILE": {}}', "Landsat metadata", "--bands B4,B3,B2"),
