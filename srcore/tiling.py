@@ -53,6 +53,10 @@ class TilePlan:
     """Of the generator's grid: cores are multiples of it, clipped ones are computed up to one. () is 1 everywhere."""
     block: int = BLOCK_HR
     """SR pixels on each side of a block of the product."""
+    start: tuple[int, ...] = ()
+    """Where the plan is of a window: its first LR pixel in the scene. What lies around it is real then."""
+    scene: tuple[int, ...] = ()
+    """LR pixels of the scene that it is a window of. () of both: the plan is of the whole scene."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -63,6 +67,20 @@ class TilePlan:
             )
         if self.block < 1 or self.block % TIFF_STEP:
             raise PlanError(f"a block is a multiple of {TIFF_STEP} px", f"{self.block}", "correct the block")
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """First LR pixel in the scene: 0 of a whole one."""
+        return self.start or (0,) * len(self.shape)
+
+    @property
+    def scene_shape(self) -> tuple[int, ...]:
+        """LR pixels of the scene, also where the plan is of a window."""
+        return self.scene or self.shape
+
+    def in_scene(self, window: Window) -> Window:
+        """A window of the plan, in the pixels of the scene."""
+        return tuple(slice(w.start + o, w.stop + o) for w, o in zip(window, self.origin, strict=True))
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -136,9 +154,19 @@ class TilePlan:
     def sources(self, tile: Tile) -> tuple[NDArray[np.intp], ...]:
         """For every axis, which scene index each pixel of the read window shows."""
         return tuple(
-            reflect(np.arange(start, start + size), n)
-            for start, size, n in zip(tile.read_start, self.tile_shape, self.shape, strict=True)
+            reflect(np.arange(start + first, start + first + size), n)
+            for start, first, size, n in zip(
+                tile.read_start, self.origin, self.tile_shape, self.scene_shape, strict=True
+            )
         )
+
+
+def core_inside(tiles: TilePlan, tile: Tile) -> Window:
+    """Of a tile (C, *core + 2 halo): what it owns of the scene."""
+    return (
+        slice(None),
+        *(slice(h, h + w.stop - w.start) for h, w in zip(tiles.halo, tile.core, strict=True)),
+    )
 
 
 def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:

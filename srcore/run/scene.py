@@ -247,6 +247,11 @@ def _named(plan: ScenePlan) -> dict[str, str]:
     return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
 
 
+def _window(plan: ScenePlan) -> list[int]:
+    """First column and row, columns and rows, in LR pixels of the scene."""
+    return [*reversed(plan.tiles.start), *reversed(plan.tiles.shape)]
+
+
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
@@ -274,6 +279,7 @@ def _receipt(
             "precision": upscaled.precision,
             "backend": upscaled.backend,
             "rms_dn_of_10000": upscaled.rms_dn,
+            **({"window": _window(plan)} if plan.of else {}),
             **_treated(plan, ingested),
             **_named(plan),
         },
