@@ -213,7 +213,7 @@ def chosen_tiles(whole: TilePlan, lanes: int, fits: Callable[[TilePlan], bool]) 
             "use fewer --workers or --bands; for a volume, a smaller --tile",
             code="NO_MEMORY",
         )
-    return min(allowed, key=lambda tiles: (_makespan(tiles, lanes), -prod(tiles.core)))
+    return min(allowed, key=lambda tiles: (makespan(tiles, lanes), -prod(tiles.core)))
 
 
 def asked_tiles(whole: TilePlan, tile: int) -> TilePlan:
@@ -258,7 +258,7 @@ def _cores(whole: TilePlan, axis: int) -> list[int]:
     return [*range(step, min(size, most + 1), step), *([_whole_axis(whole, axis)] if size <= most else [])]
 
 
-def _makespan(tiles: TilePlan, lanes: int) -> float:
+def makespan(tiles: TilePlan, lanes: int) -> float:
     """Pixels, halo included, that the busiest of `lanes` workers computes, at best."""
     largest = prod(min(c, n) + 2 * h for n, c, h in zip(tiles.shape, tiles.core, tiles.halo, strict=True))
     return max(tiles.computed / lanes, largest)

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import models, scenes, training, validation
-from flows.cli.catalog import catalog_app
+from flows.cli.catalog import catalog_app, init
 from flows.cli.explain import explain
 from flows.cli.options import out, print_json
 from flows.cli.pairs import pairs_app
@@ -40,6 +40,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(products_app, name="products")
 app.add_typer(pairs_app, name="pairs")
 COMMANDS: tuple[Callable[..., None], ...] = (
+    init,
     upscale,
     scenes.run,
     status,

@@ -39,6 +39,9 @@ WorkersOption = Annotated[
     typer.Option("--workers", min=0, help="Worker processes; 0: none, in this process. Default: cores."),
 ]
 SchedulerOption = Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, its time, disk and memory, and write nothing.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -300,6 +300,12 @@ def disk_bytes(plan: ScenePlan) -> int:
     return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
 
 
+def product_bytes(plan: ScenePlan) -> int:
+    """Projected bytes of the product with its overviews, as if nothing compressed: what stays of `disk_bytes`."""
+    native = np.dtype(plan.header.dtype).itemsize + (4 if plan.treatment.trust is not None else 0)
+    return int(4 / 3 * len(plan.header.bands) * prod(plan.tiles.shape_hr) * native)
+
+
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:
     """Names a scratch folder: work of another format, configuration, cut or source never mixes with this one's."""
     # device and backend round differently: tiles of both side by side would show

@@ -143,7 +143,6 @@ def test_a_volume_is_refused(tmp_path: Path) -> None:
         plan_scene(job, 0)
 
 
-
 def test_what_would_differ_from_the_whole_is_refused(scene: Callable[..., Path]) -> None:
     with pytest.raises(PlanError, match="int8"):
         planned(scene(), WindowWish((0, 0, 9, 9)), precision="int8")
