@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app, init
+from flows.cli.examples import add_epilogs
 from flows.cli.explain import explain
 from flows.cli.options import out, print_json
 from flows.cli.pairs import pairs_app
@@ -19,6 +20,7 @@ from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
 from flows.cli.status import status
 from flows.cli.upscale import upscale
+from flows.interrupt import INTERRUPTED
 from srcore.errors import SRError
 from srcore.version import __version__
 
@@ -57,6 +59,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+add_epilogs(app)
 
 
 def _version(wanted: bool) -> None:
@@ -84,6 +87,10 @@ def main() -> NoReturn:
     """Run the command line; an SRError is one line on stderr, its reason code at the end, and its exit status."""
     try:
         app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, typer.Exit) and ended.code == INTERRUPTED:  # nobody has said a word yet
+            print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise
     except SRError as error:
         if "--debug" in sys.argv:
             raise

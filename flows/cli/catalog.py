@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, ModelOption, chosen_catalog, out, print_json
 
 catalog_app = typer.Typer(help="Look at the catalog, check it, or add to it.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def catalog_add(
             metavar="GLOB", help="Its files, in quotes: './in/*.tif', or './in/{scene}_{band}.tif' for one file a band."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
+    model: ModelOption = "srcore-x2",
     schedule: Annotated[str | None, typer.Option(help="Cron, as '0 2 * * *'; without it: on demand.")] = None,
     catalog: CatalogOption = None,
 ) -> None:

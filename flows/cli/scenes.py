@@ -14,8 +14,10 @@ from flows.cli.dry_run import forecasts_json, print_forecast, print_forecasts
 from flows.cli.notes import counted, notes
 from flows.cli.options import (
     CatalogOption,
+    DatasetArgument,
     DryRunOption,
     JsonOption,
+    SceneOption,
     SchedulerOption,
     WorkersOption,
     chosen_catalog,
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    dataset: DatasetArgument,
     catalog: CatalogOption = None,
-    scene: Annotated[str | None, typer.Option(help="Only this scene.")] = None,
+    scene: SceneOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many due scenes.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Do also what is up to date or quarantined.")] = False,
     outdated: Annotated[
@@ -55,7 +57,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
-    from flows.progress import bars
+    from flows.progress import bars, named
     from srcore.catalog import load_catalog
     from srcore.run.afterwards import with_afterwards
     from srcore.run.dataset import run_dataset
@@ -83,7 +85,7 @@ def run(
             run_dataset,
             chosen_catalog(catalog),
             dataset,
-            run_one,
+            named(run_one, show=not as_json),
             scene=scene,
             limit=limit,
             force=force,
@@ -174,7 +176,7 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[in
 
 
 def report(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    dataset: DatasetArgument,
     catalog: CatalogOption = None,
 ) -> None:
     """Make the page of a dataset again, from its receipts and its quarantine, and say where it is."""

@@ -14,6 +14,7 @@ from flows.cli.notes import notes
 from flows.cli.options import (
     DryRunOption,
     JsonOption,
+    ModelOption,
     RangeOption,
     SchedulerOption,
     ValuesOption,
@@ -57,7 +58,7 @@ def upscale(
         ),
     ],
     output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
-    model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
+    model: ModelOption = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
