@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -275,6 +276,7 @@ def _receipt(
             "halo": tiles.halo,
             "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4),
+            "pixels": len(plan.header.bands) * prod(tiles.shape_hr),
             "device": upscaled.device,
             "precision": upscaled.precision,
             "backend": upscaled.backend,
