@@ -134,9 +134,14 @@ def _keys(facts: ReportFacts) -> list[Key]:
     if gain := _measured(checks, "reference.gain"):
         keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
     if ratio := _measured(checks, "consistency.ratio"):
-        keys.append(Key(f"{number(ratio['value'])} x", CONSISTENCY, ratio["passed"]))
+        keys.append(Key(f"{_two_digits(ratio['value'])} x", CONSISTENCY, ratio["passed"]))
     seconds = sum(facts.receipt.seconds.values())
     return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]
+
+
+def _two_digits(value: float) -> str:
+    """A share for a headline; a tiny one is not called 0."""
+    return f"{value:.2f}" if value >= 0.01 else number(value)
 
 
 def _measured(checks: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

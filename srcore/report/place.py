@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from srcore.storage.stac.footprint import Footprint
 
-WIDTH, HEIGHT = 560.0, 176.0
-GLOBE = (30.0, 12.0, 276.0, 138.0)
+WIDTH, HEIGHT = 320.0, 176.0
+"""Of each of the two drawings: on a phone they stand one below the other."""
+GLOBE = (34.0, 10.0, 272.0, 136.0)
 """Left, top, width and height of the globe."""
-FRAME = (372.0, 12.0, 130.0, 124.0)
+FRAME = (84.0, 10.0, 200.0, 136.0)
 """The same of the outline's largest extent."""
 STEP = 30
 """Degrees between two lines of the globe."""
@@ -30,9 +31,12 @@ def place_figure(outline: Footprint) -> Markup:
     west, south, east, north = outline.bbox
     east = east if east >= west else east + 360  # over 180 degrees
     rings = _rings(outline)
-    label = f"Map: {bounds(outline)}"
-    inner = _globe(rings, outline.centroid) + _outline([_unwrapped(ring, west) for ring in rings], west, east)
-    inner += _degrees(west, south, east, north)
+    shape = _outline([_unwrapped(ring, west) for ring in rings], west, east)
+    globe = _svg("Map of the globe with a mark", _globe(rings, outline.centroid))
+    return globe + _svg(f"Outline: {bounds(outline)}", shape + _degrees(west, south, east, north))
+
+
+def _svg(label: str, inner: str) -> Markup:
     return Markup(
         f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{label}" font-size="10" '
         f'fill="var(--ink)">{inner}</svg>'

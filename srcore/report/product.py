@@ -85,12 +85,12 @@ def _about(header: Header, scale: Sequence[int], outline: Footprint | None) -> R
     finer = [step / by for step, by in zip(steps, scale, strict=True)]
     part = header.part
     return [
-        *([("Taken", _taken(header.taken))] if header.taken else []),
+        *([("Taken", _taken(header.taken) if header.taken.source else "not known")] if header.taken else []),
         *([("Where", bounds(outline))] if outline else []),
         *([("Part", f"{_times(header.grid.shape)} of {_times(part.scene.shape)} pixels of the scene")] if part else []),
         ("Pixel of the input", f"{_sizes(steps)} {unit}"),
         ("Pixel of the product", f"{_sizes(finer)} {unit}"),
-        ("Values", _unit(header)),
+        ("Values", f"{_unit(header)}; {header.dtype}"),
     ]
 
 
@@ -139,8 +139,6 @@ def _source(header: Header, flags: Sequence[str]) -> Rows:
 
 
 def _taken(taken: Taken) -> str:
-    if not taken.source:
-        return f"unknown: between {taken.first} and {taken.last}"
     day = taken.first.endswith("T00:00:00Z") and taken.last.endswith("T23:59:59Z")
     return f"{taken.first[:10] if day else taken.first}, by {taken.source}"
 
