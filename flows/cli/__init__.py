@@ -13,6 +13,7 @@ from flows.cli import models, scenes, training, validation
 from flows.cli.catalog import catalog_app, init
 from flows.cli.examples import add_epilogs
 from flows.cli.explain import explain
+from flows.cli.metrics import metrics
 from flows.cli.options import out, print_json
 from flows.cli.pairs import pairs_app
 from flows.cli.products import audit, products_app
@@ -56,6 +57,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.demo,
     explain,
     settings,
+    metrics,
 )
 for command in COMMANDS:
     app.command()(command)
