@@ -30,7 +30,7 @@ def init(
 def catalog_add(
     name: Annotated[str, typer.Argument(help="Of the dataset: letters, digits, '.', '_' and '-'.")],
     glob: Annotated[
-        str,
+        list[str],
         typer.Argument(
             metavar="GLOB", help="Its files, in quotes: './in/*.tif', or './in/{scene}_{band}.tif' for one file a band."
         ),
@@ -42,8 +42,11 @@ def catalog_add(
     """Add a dataset to the catalog: kind and bands from the first file; comments and order of the catalog stay."""
     from srcore.run.entry import add_entry
 
+    if len(glob) > 1:
+        told = f"{len(glob)} names in place of one: the shell put in the files; put the pattern in quotes"
+        raise typer.BadParameter(told, param_hint="GLOB")
     path = chosen_catalog(catalog)
-    added = add_entry(path, name, glob, model, schedule)
+    added = add_entry(path, name, glob[0], model, schedule)
     out.print(f"added to {path}:")
     for line in added.lines:
         typer.echo(f"  {line}")

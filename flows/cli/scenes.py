@@ -152,7 +152,7 @@ def _say(
     if scene is not None and not states:
         raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
     due = [one for one in states if one.due or wanted.again(one)][: wanted.limit]
-    told = [(one.state, one.reason) for one in due]
+    told = [(one.state, one.reason if one.due else "up to date; asked for all the same") for one in due]
     found = forecasts((one.job for one in due), where.resolved)
     if as_json:
         print_json(forecasts_json(told, found))

@@ -128,12 +128,12 @@ def _speed(plan: ScenePlan, spec: Spec) -> tuple[float, str, str]:
     found = _measured(spec, plan)
     if found is not None:
         device, backend, speed = found
-        return speed, device, f"this machine's measured speed of {spec.name} by {backend} on {device}"
+        return speed, device, f"by this machine's measured speed of {spec.name} by {backend} on {device}"
     weights = plan.model / WEIGHTS
     if not weights.exists():
-        return 0.0, "cpu", "an interpolation: the time of the other stages"
+        return 0.0, "cpu", "an interpolation costs next to nothing: the time of the other stages"
     flops = 2 * weights.stat().st_size / 4
-    return ASSUMED_FLOPS / flops / 1e6, "cpu", "a guess from the model's size: nothing is measured on this machine yet"
+    return ASSUMED_FLOPS / flops / 1e6, "cpu", "guessed from the model's size: nothing is measured on this machine yet"
 
 
 def _measured(spec: Spec, plan: ScenePlan) -> tuple[str, str, float] | None:

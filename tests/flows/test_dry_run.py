@@ -78,7 +78,7 @@ def test_a_dry_run_of_a_file_says_time_disk_and_memory_and_writes_nothing(srcore
     code, said, _ = srcore(*call)
     assert code == 0
     assert "170 x 150 px to 340 x 300 px, 3 bands of uint16, by srcore-x2" in said
-    assert "a guess from the model's size" in said
+    assert "guessed from the model's size" in said
     assert said.endswith("nothing was written\n")
     code, said, _ = srcore(*call, "--json")
     found = json.loads(said)

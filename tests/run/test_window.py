@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.stages.plan import plan_scene
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.header import GroundControlPoint, Header
+from srcore.storage.scene import read_header
 from srcore.storage.window import WindowWish
 
 HERE = Workers(0)
@@ -88,6 +92,27 @@ def test_a_window_of_four_times_keeps_the_numbers_of_the_scene(scene: Callable[.
     whole, _ = upscale(source, "whole", model="srcore-x4")
     part, _ = upscale(source, "part", model="srcore-x4", window=WindowWish((21, 33, 35, 27)))
     assert difference(whole, part, (21, 33, 35, 27), 4) == 0.0
+
+
+def test_what_alpha_hides_is_hidden_in_a_window_too(
+    landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
+) -> None:
+    values = landscape(4, (70, 90), "uint8")
+    values[3] = 255
+    values[3, 20:40, 30:52] = 0
+    source = write_raster(values, photometric="RGB", alpha="YES")
+    whole, _ = upscale(source, "whole")
+    part, _ = upscale(source, "part", window=WindowWish((33, 15, 41, 37)))
+    assert difference(whole, part, (33, 15, 41, 37)) == 0.0
+
+
+def test_a_header_of_a_window_goes_back_to_its_scene_and_through_json(scene: Callable[..., Path]) -> None:
+    whole = replace(read_header([scene()]), gcps=(GroundControlPoint(3.5, 8.0, 6e5, 5e6, 0.0),))
+    part = whole.window((3, 5), (10, 20))
+    assert part.grid.to_world((0, 0)) == whole.grid.to_world((3, 5))
+    assert (part.gcps[0].row, part.gcps[0].col) == (0.5, 3.0)
+    assert part.whole == whole
+    assert Header.from_json(json.loads(json.dumps(part.to_json()))) == part
 
 
 def planned(source: Path, wish: WindowWish, **options: Any) -> Any:
