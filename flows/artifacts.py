@@ -174,10 +174,7 @@ def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
     from srcore.report.figures import standalone
 
     lines = [f"Judged {evaluation.form}.", ""]
-    lines += [
-        f"- {name}: {gain.mean:+.3f} dB ({gain.low:+.3f} to {gain.high:+.3f})"
-        for name, gain in evaluation.gains.items()
-    ]
+    lines += [f"- {name}: {gain.signed(3)} dB" for name, gain in evaluation.gains.items()]
     for heading, figure in plots(evaluation):
         picture = b64encode(standalone(figure).encode()).decode("ascii")
         lines.append(f"\n**{heading}**\n\n![{heading}](data:image/svg+xml;base64,{picture})")

@@ -50,10 +50,15 @@ class Told(TypedDict, total=False):
     """Which layer of clouds to heed, and how."""
 
 
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
-BACKENDS = ("auto", "eager", "fused", "compile", "openvino", "graphs")
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]
+PRECISIONS: tuple[PrecisionRule, ...] = get_args(PrecisionRule)
+BackendRule = Literal["auto", "eager", "fused", "compile", "openvino", "graphs"]
+BACKENDS: tuple[BackendRule, ...] = get_args(BackendRule)
 """What `srcore.engine.backends` knows, and auto."""
+Until = Literal["plan", "ingest", "upscale", "export", "validate", "publish"]
+"""Where a run ends: the stages, and the end itself."""
 BACK_PROJECTION, MAX_BACK_PROJECTION = 1, 4
 """Steps after the generator, by default and at most; docs/decisions.md, 15, says what each costs and gives."""
 MAX_DENOISE, MAX_SHARPEN = 4.0, 16.0

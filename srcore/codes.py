@@ -127,6 +127,10 @@ CODES: dict[str, Code] = {
         "The pixels have no grid that can be kept, or files of one scene have different ones.",
         "Georeference, orthorectify or warp the files to one grid.",
     ),
+    "BAD_WINDOW": Code(
+        "No pixel of the scene lies in the window that was asked for, or nothing says where the scene lies.",
+        "Give a part of the scene: --window X,Y,W,H in its pixels, or --bbox W,S,E,N with the right --crs.",
+    ),
     # what is asked for
     "BAD_CATALOG": Code(
         "The catalog, or a training recipe, is not what it should be.",

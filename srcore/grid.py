@@ -55,6 +55,12 @@ class Grid:
         divided = tuple((*(row[axis] / scale[axis] for axis in range(axes)), row[axes]) for row in self.affine)
         return Grid(tuple(n * s for n, s in zip(self.shape, scale, strict=True)), divided, self.crs)
 
+    def part(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
+        """The pixels from `start` on, in that shape, where they lie."""
+        origin = self.to_world(start)
+        moved = tuple((*row[:-1], first) for row, first in zip(self.affine, origin, strict=True))
+        return Grid(tuple(shape), moved, self.crs)
+
     def to_world(self, index: Sequence[float]) -> tuple[float, ...]:
         """World coordinates of an array index; whole numbers are pixel corners, halves are centres."""
         return tuple(float(v) for v in self.matrix @ np.array([*index, 1.0]))

@@ -16,6 +16,7 @@ from srcore.registry.references import Model
 from srcore.storage.providers.find import members
 from srcore.storage.providers.heed import layer_files
 from srcore.storage.raster.beside import with_neighbours
+from srcore.storage.window import WindowWish
 from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 
@@ -60,6 +61,8 @@ class Job:
     hr: Path | None = None
     hr_roots: tuple[Path, ...] | None = None
     """Folders that the true HR must lie in; None where the user names the file."""
+    window: WindowWish | None = None
+    """A part of the scene; None: all of it."""
     fresh: bool = False
     """Start anew: what an earlier run left is not used."""
     limits: Changes = field(default_factory=dict)
@@ -93,6 +96,7 @@ class Job:
             **{name: wish for name, wish in wishes.items() if wish},
             **({"precision": self.precision} if self.precision != "auto" else {}),
             **({"outputs": self.outputs} if self.outputs != OUTPUTS else {}),
+            **({"window": str(self.window)} if self.window else {}),
             **self._treatment(),
         }
         return _digest(facts)

@@ -7,7 +7,9 @@ STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volum
                             SCENE.report.json   the checks
                             SCENE.report.html   the same for people, with pictures and provenance
                             SCENE.receipt.json  written last: without it nothing here is published
+STORE/index.html                            all datasets, what failed first
 STORE/DATASET/index.html, index-2.html ...   all products of the dataset, and what is in quarantine, 500 a page
+STORE/DATASET/totals.json                   the dataset in a few numbers: for the store's page and for metrics
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/audit.json                    when each product was read again, and what was found

@@ -53,6 +53,10 @@ class TilePlan:
     """Of the generator's grid: cores are multiples of it, clipped ones are computed up to one. () is 1 everywhere."""
     block: int = BLOCK_HR
     """SR pixels on each side of a block of the product."""
+    start: tuple[int, ...] = ()
+    """Where the plan is of a window: its first LR pixel in the scene. What lies around it is real then."""
+    scene: tuple[int, ...] = ()
+    """LR pixels of the scene that it is a window of. () of both: the plan is of the whole scene."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -63,6 +67,20 @@ class TilePlan:
             )
         if self.block < 1 or self.block % TIFF_STEP:
             raise PlanError(f"a block is a multiple of {TIFF_STEP} px", f"{self.block}", "correct the block")
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """First LR pixel in the scene: 0 of a whole one."""
+        return self.start or (0,) * len(self.shape)
+
+    @property
+    def scene_shape(self) -> tuple[int, ...]:
+        """LR pixels of the scene, also where the plan is of a window."""
+        return self.scene or self.shape
+
+    def in_scene(self, window: Window) -> Window:
+        """A window of the plan, in the pixels of the scene."""
+        return tuple(slice(w.start + o, w.stop + o) for w, o in zip(window, self.origin, strict=True))
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -136,9 +154,19 @@ class TilePlan:
     def sources(self, tile: Tile) -> tuple[NDArray[np.intp], ...]:
         """For every axis, which scene index each pixel of the read window shows."""
         return tuple(
-            reflect(np.arange(start, start + size), n)
-            for start, size, n in zip(tile.read_start, self.tile_shape, self.shape, strict=True)
+            reflect(np.arange(start + first, start + first + size), n)
+            for start, first, size, n in zip(
+                tile.read_start, self.origin, self.tile_shape, self.scene_shape, strict=True
+            )
         )
+
+
+def core_inside(tiles: TilePlan, tile: Tile) -> Window:
+    """Of a tile (C, *core + 2 halo): what it owns of the scene."""
+    return (
+        slice(None),
+        *(slice(h, h + w.stop - w.start) for h, w in zip(tiles.halo, tile.core, strict=True)),
+    )
 
 
 def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
@@ -185,7 +213,7 @@ def chosen_tiles(whole: TilePlan, lanes: int, fits: Callable[[TilePlan], bool]) 
             "use fewer --workers or --bands; for a volume, a smaller --tile",
             code="NO_MEMORY",
         )
-    return min(allowed, key=lambda tiles: (_makespan(tiles, lanes), -prod(tiles.core)))
+    return min(allowed, key=lambda tiles: (makespan(tiles, lanes), -prod(tiles.core)))
 
 
 def asked_tiles(whole: TilePlan, tile: int) -> TilePlan:
@@ -230,7 +258,7 @@ def _cores(whole: TilePlan, axis: int) -> list[int]:
     return [*range(step, min(size, most + 1), step), *([_whole_axis(whole, axis)] if size <= most else [])]
 
 
-def _makespan(tiles: TilePlan, lanes: int) -> float:
+def makespan(tiles: TilePlan, lanes: int) -> float:
     """Pixels, halo included, that the busiest of `lanes` workers computes, at best."""
     largest = prod(min(c, n) + 2 * h for n, c, h in zip(tiles.shape, tiles.core, tiles.halo, strict=True))
     return max(tiles.computed / lanes, largest)

@@ -10,8 +10,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import models, scenes, training, validation
-from flows.cli.catalog import catalog_app
+from flows.cli.catalog import catalog_app, init
+from flows.cli.examples import add_epilogs
 from flows.cli.explain import explain
+from flows.cli.metrics import metrics
 from flows.cli.options import out, print_json
 from flows.cli.pairs import pairs_app
 from flows.cli.products import audit, products_app
@@ -19,6 +21,7 @@ from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
 from flows.cli.status import status
 from flows.cli.upscale import upscale
+from flows.interrupt import INTERRUPTED
 from srcore.errors import SRError
 from srcore.version import __version__
 
@@ -40,6 +43,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(products_app, name="products")
 app.add_typer(pairs_app, name="pairs")
 COMMANDS: tuple[Callable[..., None], ...] = (
+    init,
     upscale,
     scenes.run,
     status,
@@ -53,9 +57,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scenes.demo,
     explain,
     settings,
+    metrics,
 )
 for command in COMMANDS:
     app.command()(command)
+add_epilogs(app)
 
 
 def _version(wanted: bool) -> None:
@@ -83,6 +89,10 @@ def main() -> NoReturn:
     """Run the command line; an SRError is one line on stderr, its reason code at the end, and its exit status."""
     try:
         app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, typer.Exit) and ended.code == INTERRUPTED:  # nobody has said a word yet
+            print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise
     except SRError as error:
         if "--debug" in sys.argv:
             raise

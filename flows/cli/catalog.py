@@ -1,14 +1,58 @@
-"""Commands for the catalog: list, check, schema."""
+"""Commands for the catalog: init, list, add, check, schema."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, ModelOption, chosen_catalog, out, print_json
 
-catalog_app = typer.Typer(help="Look at the catalog, or check it.", no_args_is_help=True)
+catalog_app = typer.Typer(help="Look at the catalog, check it, or add to it.", no_args_is_help=True)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where data_catalog.yaml goes; never over one.")] = Path(),
+) -> None:
+    """Write a catalog without an entry, with comments, and say what comes next."""
+    from srcore.run.entry import write_new
+
+    path = folder / "data_catalog.yaml"
+    write_new(path)
+    out.print(f"wrote {path}")
+    there = "" if folder == Path() else f" --catalog {path}"
+    typer.echo(f"next: srcore catalog add my-scenes './incoming/*.tif'{there}")
+
+
+@catalog_app.command("add")
+def catalog_add(
+    name: Annotated[str, typer.Argument(help="Of the dataset: letters, digits, '.', '_' and '-'.")],
+    glob: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="GLOB", help="Its files, in quotes: './in/*.tif', or './in/{scene}_{band}.tif' for one file a band."
+        ),
+    ],
+    model: ModelOption = "srcore-x2",
+    schedule: Annotated[str | None, typer.Option(help="Cron, as '0 2 * * *'; without it: on demand.")] = None,
+    catalog: CatalogOption = None,
+) -> None:
+    """Add a dataset to the catalog: kind and bands from the first file; comments and order of the catalog stay."""
+    from srcore.run.entry import add_entry
+
+    if len(glob) > 1:
+        told = f"{len(glob)} names in place of one: the shell put in the files; put the pattern in quotes"
+        raise typer.BadParameter(told, param_hint="GLOB")
+    path = chosen_catalog(catalog)
+    added = add_entry(path, name, glob[0], model, schedule)
+    out.print(f"added to {path}:")
+    for line in added.lines:
+        typer.echo(f"  {line}")
+    for told in added.assumed[1:]:
+        typer.echo(f"assumed: {told}")
+    typer.echo(f"next: srcore run {name} --dry-run")
 
 
 @catalog_app.command("list")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, check_choice, chosen_catalog, end_of_flow, out, print_json
+from flows.cli import complete
+from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, end_of_flow, out, print_json
 from flows.cli.registry import models_history, models_ui
-from srcore.choices import DEVICES
+from srcore.choices import Device
 
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for `srcore models history`.")]
 
@@ -148,7 +149,10 @@ def _print_version(version: Version) -> None:
 
 
 def retrain(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog that has the key `retrain`.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="A dataset of the catalog that has the key `retrain`.", autocompletion=complete.datasets),
+    ],
     catalog: CatalogOption = None,
     force: Annotated[bool, typer.Option("--force", help="Also without new pairs.")] = False,
     as_json: JsonOption = False,
@@ -175,7 +179,7 @@ def retrain(
 
 
 @models_app.command("show")
-def models_show(model: str) -> None:
+def models_show(model: ModelArgument) -> None:
     """The spec and the card of a model."""
     from srcore.checkpoints import read_spec
     from srcore.registry.references import resolve
@@ -187,8 +191,8 @@ def models_show(model: str) -> None:
 
 @models_app.command("verify")
 def models_verify(
-    model: str,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    model: ModelArgument,
+    device: Annotated[Device, typer.Option(help="What computes.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Load a model: digest, tensors, the probe of its halo; then every backend: how exact it is, and how fast."""
@@ -198,7 +202,6 @@ def models_verify(
     from srcore.registry.references import resolve
     from srcore.weights import load_generator
 
-    check_choice("--device", device, DEVICES)
     spec, generator = load_generator(resolve(model).folder)
     prove(spec, generator)
     rows = _backends(spec, generator, choose_device(device))
@@ -262,7 +265,7 @@ def models_calibrate(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A built-in model, a checkpoint folder, or NAME@champion.")],
+    model: ModelArgument,
     data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
     against: Annotated[list[str] | None, typer.Option(help="Another model: the champion, say; again for more.")] = None,
     lr: Annotated[
@@ -350,7 +353,7 @@ def _evaluation_tables(found: Evaluation) -> Iterator[Table]:
     for name, gain in found.gains.items():
         gains.add_row(
             name,
-            f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
+            gain.signed(),
             *(f"{sensor[name]:+.2f}" for sensor in found.sensors.values()),
         )
     yield gains

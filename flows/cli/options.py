@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
+from flows.cli import complete
+
 if TYPE_CHECKING:
     from prefect import State
 
@@ -33,12 +35,35 @@ class _Terminal:
 
 out = _Terminal()
 
-CatalogOption = Annotated[Path | None, typer.Option("--catalog", help="The catalog; default: data_catalog.yaml.")]
+CatalogOption = Annotated[
+    Path | None,
+    typer.Option("--catalog", help="The catalog; default: SRCORE_CATALOG, or data_catalog.yaml."),
+]
+DatasetArgument = Annotated[
+    str, typer.Argument(help="A dataset of the catalog.", autocompletion=complete.datasets, show_default=False)
+]
+AnyDatasetArgument = Annotated[
+    str | None, typer.Argument(help="A dataset of the catalog; default: all.", autocompletion=complete.datasets)
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="Built-in model, checkpoint folder, or NAME@champion.", autocompletion=complete.models
+    ),
+]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(help="A built-in model, a checkpoint folder, or NAME@champion.", autocompletion=complete.models),
+]
+SceneOption = Annotated[str | None, typer.Option("--scene", help="Only this scene.", autocompletion=complete.scenes)]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=0, help="Worker processes; 0: none, in this process. Default: cores."),
 ]
 SchedulerOption = Annotated[str | None, typer.Option("--scheduler", help="Address of a running Dask scheduler.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, its time, disk and memory, and write nothing.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, end_of_flow, out, print_json
+from flows.cli.options import CatalogOption, DatasetArgument, JsonOption, chosen_catalog, end_of_flow, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,6 @@ pairs_app = typer.Typer(
     help="Pairs of HR and LR that a model can learn from. Exit status: 0 some are accepted, 1 none is, 2 bad input.",
     no_args_is_help=True,
 )
-
-DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog.")]
 
 
 @pairs_app.command("collect")

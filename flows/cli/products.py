@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, chosen_catalog, out
+from flows.cli import complete
+from flows.cli.options import AnyDatasetArgument, CatalogOption, DatasetArgument, chosen_catalog, out
 
 if TYPE_CHECKING:
     from srcore.catalog import Catalog
@@ -20,7 +21,7 @@ products_app = typer.Typer(help="Look after published products.", no_args_is_hel
 
 
 def audit(
-    dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
+    dataset: AnyDatasetArgument = None,
     sources: Annotated[bool, typer.Option("--sources", help="Read the sources again, too.")] = False,
     share: Annotated[bool, typer.Option("--share", help="Only what a night would read, by `audit_days`.")] = False,
     catalog: CatalogOption = None,
@@ -45,8 +46,11 @@ def audit(
 
 @products_app.command("remove")
 def products_remove(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
-    scenes: Annotated[list[str] | None, typer.Argument(help="Scenes, as `srcore status` names them.")] = None,
+    dataset: DatasetArgument,
+    scenes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Scenes, as `srcore status` names them.", autocompletion=complete.scenes),
+    ] = None,
     older: Annotated[float | None, typer.Option(min=0, help="Those published more than so many days ago.")] = None,
     gone: Annotated[bool, typer.Option("--gone", help="Those whose source is gone.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be removed.")] = False,

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli import complete
+from flows.cli.options import (
+    AnyDatasetArgument,
+    CatalogOption,
+    DatasetArgument,
+    JsonOption,
+    chosen_catalog,
+    out,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from srcore.catalog import Catalog
@@ -19,14 +28,16 @@ quarantine_app = typer.Typer(
     help="Look at what failed, and say whether to try it again or to leave it alone.", no_args_is_help=True
 )
 
-DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog.")]
-ScenesArgument = Annotated[list[str], typer.Argument(help="Scenes, as `srcore quarantine list` names them.")]
+ScenesArgument = Annotated[
+    list[str],
+    typer.Argument(help="Scenes, as `srcore quarantine list` names them.", autocompletion=complete.scenes),
+]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who decides; default: the user's name.")]
 
 
 @quarantine_app.command("list")
 def quarantine_list(
-    dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
+    dataset: AnyDatasetArgument = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:

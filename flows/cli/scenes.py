@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from flows.cli.dry_run import forecasts_json, print_forecast, print_forecasts
 from flows.cli.notes import counted, notes
 from flows.cli.options import (
     CatalogOption,
+    DatasetArgument,
+    DryRunOption,
     JsonOption,
+    SceneOption,
     SchedulerOption,
     WorkersOption,
     chosen_catalog,
@@ -22,37 +26,51 @@ from flows.cli.options import (
     out,
     print_json,
 )
-from flows.cli.status import status
+from flows.cli.upscale import kept, print_product
+from flows.cli.window import BboxOption, CrsOption, WindowOption, window_wish
 from flows.interrupt import interruptible
 
 if TYPE_CHECKING:
+    from srcore.dispatch import Workers
+    from srcore.job import Job
     from srcore.run.dataset import Outcome
+    from srcore.storage.window import WindowWish
 
 
 def run(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    dataset: DatasetArgument,
     catalog: CatalogOption = None,
-    scene: Annotated[str | None, typer.Option(help="Only this scene.")] = None,
+    scene: SceneOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many due scenes.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Do also what is up to date or quarantined.")] = False,
     outdated: Annotated[
         bool, typer.Option("--outdated", help="Do also what another version of srcore or another champion published.")
     ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for scenes that another run holds.")] = 3600.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    window: WindowOption = None,
+    bbox: BboxOption = None,
+    crs: CrsOption = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the part that --window or --bbox names.")] = None,
+    dry_run: DryRunOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
-    from flows.progress import bars
+    from flows.progress import bars, named
     from srcore.catalog import load_catalog
     from srcore.run.afterwards import with_afterwards
     from srcore.run.dataset import run_dataset
     from srcore.run.scene import rehearsals, scene_runner
 
+    wish = window_wish(window, bbox, crs)
+    if wish is not None or to is not None:
+        job = _part(chosen_catalog(catalog), dataset, scene, wish, to)
+        _run_part(job, chosen_workers(workers, scheduler), dry_run=dry_run, as_json=as_json)
+        return
     if dry_run:
-        status(dataset, catalog, outdated, as_json)
+        where = chosen_workers(workers, scheduler)
+        _say(chosen_catalog(catalog), dataset, scene, (limit, force, outdated), where, as_json=as_json)
         return
     if os.environ.get("PREFECT_API_URL"):
         _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, (limit, force, outdated))
@@ -67,7 +85,7 @@ def run(
             run_dataset,
             chosen_catalog(catalog),
             dataset,
-            run_one,
+            named(run_one, show=not as_json),
             scene=scene,
             limit=limit,
             force=force,
@@ -87,6 +105,61 @@ def run(
         raise typer.Exit(1)
 
 
+def _part(catalog: Path, dataset: str, scene: str | None, wish: WindowWish | None, to: Path | None) -> Job:
+    """The job of a part of a scene; bad usage where it is not said which, or where to."""
+    from srcore.catalog import load_catalog
+    from srcore.run.part import part_job
+
+    if wish is None:
+        raise typer.BadParameter("it is for a part of a scene: give --window or --bbox", param_hint="--to")
+    if scene is None or to is None:
+        raise typer.BadParameter("a part is of one scene, and no product of the archive: give --scene and --to")
+    return part_job(load_catalog(catalog), dataset, scene, wish, to)
+
+
+def _run_part(job: Job, where: Workers, *, dry_run: bool, as_json: bool) -> None:
+    from flows.progress import bars
+    from srcore.run.forecast import forecast
+    from srcore.run.scene import run_scene
+
+    if dry_run:
+        print_forecast(forecast(job, where.resolved), as_json=as_json)
+        return
+    with interruptible(partial(kept, job)) as reached, bars(show=not as_json) as call:
+        receipt = run_scene(job, where, reached.watch(call))
+    assert receipt is not None, "it runs to its end"
+    print_product(job, receipt, as_json=as_json)
+
+
+def _say(
+    catalog: Path,
+    dataset: str,
+    scene: str | None,
+    which: tuple[int | None, bool, bool],
+    where: Workers,
+    *,
+    as_json: bool,
+) -> None:
+    """What a run would do: of each scene that is due, and of all together."""
+    from srcore.catalog import load_catalog
+    from srcore.errors import CatalogError
+    from srcore.run.dataset import Wanted
+    from srcore.run.forecast import forecasts
+    from srcore.run.states import look
+
+    wanted = Wanted(*which)
+    states = list(look(load_catalog(catalog), dataset, scene).states)
+    if scene is not None and not states:
+        raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
+    due = [one for one in states if one.due or wanted.again(one)][: wanted.limit]
+    told = [(one.state, one.reason if one.due else "up to date; asked for all the same") for one in due]
+    found = forecasts((one.job for one in due), where.resolved)
+    if as_json:
+        print_json(forecasts_json(told, found))
+    else:
+        print_forecasts(dataset, told, found)
+
+
 def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[int | None, bool, bool]) -> NoReturn:
     """The same run as a flow: on the server that PREFECT_API_URL names, in this process.
 
@@ -103,7 +176,7 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[in
 
 
 def report(
-    dataset: Annotated[str, typer.Argument(help="A dataset of the catalog.")],
+    dataset: DatasetArgument,
     catalog: CatalogOption = None,
 ) -> None:
     """Make the page of a dataset again, from its receipts and its quarantine, and say where it is."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.notes import notes
-from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
+from flows.cli.options import AnyDatasetArgument, CatalogOption, JsonOption, chosen_catalog, out, print_json
 
 if TYPE_CHECKING:
     from srcore.catalog import Catalog
 
 
 def status(
-    dataset: Annotated[str | None, typer.Argument(help="A dataset of the catalog; default: all.")] = None,
+    dataset: AnyDatasetArgument = None,
     catalog: CatalogOption = None,
     outdated: Annotated[
         bool, typer.Option("--outdated", help="Only what another version of srcore or another champion published.")

@@ -111,7 +111,7 @@ def _search_table(found: SearchFigures) -> Table:
         table.add_row(
             str(one.number),
             *(setting(one.values[key]) for key in keys),
-            f"{one.gain.mean:+.3f} ({one.gain.low:+.3f} to {one.gain.high:+.3f})" if one.gain else last,
+            one.gain.signed(3) if one.gain else last,
             f"{one.speed.lr_mpx_s:.3f}" if one.speed else "",
             ", ".join(told) or one.ending,
         )
@@ -127,13 +127,13 @@ def _folds_table(found: Folds) -> Table:
         gain = fold.gain
         table.add_row(
             str(fold.number),
-            f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})",
+            gain.signed(),
             ", ".join(place.place for place in fold.places),
         )
     table.add_section()
     table.add_row(
         "mean",
         f"{found.mean:+.2f} ± {found.deviation:.2f}",
-        f"{found.gain.scenes} places: {found.gain.mean:+.2f} ({found.gain.low:+.2f} to {found.gain.high:+.2f})",
+        f"{found.gain.scenes} places: {found.gain.signed()}",
     )
     return table

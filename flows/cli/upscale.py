@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.dry_run import print_forecast
 from flows.cli.notes import notes
 from flows.cli.options import (
+    DryRunOption,
     JsonOption,
+    ModelOption,
     RangeOption,
     SchedulerOption,
     ValuesOption,
     WorkersOption,
-    check_choice,
     chosen_backend,
     chosen_workers,
     number_range,
@@ -25,16 +27,18 @@ from flows.cli.options import (
     quality_wish,
     values_rule,
 )
+from flows.cli.window import BboxOption, CrsOption, WindowOption, window_wish
 from flows.interrupt import Reached, interruptible
 from srcore.choices import (
-    ALPHA_RULES,
     BACK_PROJECTION,
-    BACKENDS,
-    DEVICES,
     MAX_BACK_PROJECTION,
     MAX_DENOISE,
     MAX_SHARPEN,
-    PRECISIONS,
+    AlphaRule,
+    BackendRule,
+    Device,
+    PrecisionRule,
+    Until,
 )
 
 if TYPE_CHECKING:
@@ -54,11 +58,13 @@ def upscale(
         ),
     ],
     output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
-    model: Annotated[str, typer.Option(help="Built-in model, checkpoint folder, or NAME@champion.")] = "srcore-x2",
+    model: ModelOption = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
-    alpha: Annotated[str, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")] = "auto",
+    alpha: Annotated[
+        AlphaRule, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")
+    ] = "auto",
     values: ValuesOption = "auto",
     valid_range: RangeOption = None,
     date: Annotated[
@@ -74,9 +80,14 @@ def upscale(
     quality_use: Annotated[
         str | None, typer.Option(help="What is meant, comma-separated: cloud, shadow, cirrus (default), snow ...")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
-    backend: Annotated[str | None, typer.Option(help="auto, eager, fused, compile, openvino or graphs.")] = None,
+    window: WindowOption = None,
+    bbox: BboxOption = None,
+    crs: CrsOption = None,
+    device: Annotated[Device, typer.Option(help="What computes.")] = "auto",
+    precision: Annotated[PrecisionRule, typer.Option(help="auto: bfloat16 where it is exact enough.")] = "auto",
+    backend: Annotated[
+        BackendRule | None, typer.Option(help="How it computes. Default: SRCORE_BACKEND, or auto, the fastest.")
+    ] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     tile: Annotated[
@@ -105,20 +116,16 @@ def upscale(
     ] = False,
     validate: Annotated[bool, typer.Option(help="Let the gates stop the product.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
-    until: Annotated[str, typer.Option(help="Stop behind plan, ingest, upscale, export or validate.")] = "publish",
+    until: Annotated[Until, typer.Option(help="Stop behind this stage.")] = "publish",
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Super-resolve one scene: INPUT to OUTPUT, with its STAC item, quicklook, report and receipt."""
     from flows.progress import bars
     from srcore.job import OUTPUTS
     from srcore.run.direct import direct_job
-    from srcore.run.scene import STAGES, run_scene
+    from srcore.run.scene import run_scene
 
-    check_choice("--until", until, (*STAGES, "publish"))
-    check_choice("--alpha", alpha, ALPHA_RULES)
-    check_choice("--device", device, DEVICES)
-    check_choice("--precision", precision, PRECISIONS)
-    check_choice("--backend", chosen_backend(backend), BACKENDS)
     where = chosen_workers(workers, scheduler)
     job = direct_job(
         source,
@@ -142,13 +149,28 @@ def upscale(
         denoise=denoise,
         sharpen=sharpen,
         outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,
+        window=window_wish(window, bbox, crs),
     )
-    with interruptible(partial(_kept, job)) as reached, bars(show=not as_json) as call:
+    if dry_run:
+        from srcore.run.forecast import forecast
+
+        print_forecast(forecast(job, where.resolved), as_json=as_json)
+        return
+    with interruptible(partial(kept, job)) as reached, bars(show=not as_json) as call:
         receipt = run_scene(job, where, reached.watch(call), until)
+    if receipt is None:
+        if as_json:
+            print_json({"stopped_behind": until})
+        else:
+            out.print(f"stopped behind {until}; run again without --until to go on")
+        return
+    print_product(job, receipt, as_json=as_json)
+
+
+def print_product(job: Job, receipt: Receipt, *, as_json: bool) -> None:
+    """Where the product is, and what a user should know of it; exit UNGUARDED where a gate was not passed."""
     if as_json:
-        print_json(asdict(receipt) if receipt else {"stopped_behind": until})
-    elif receipt is None:
-        out.print(f"stopped behind {until}; run again without --until to go on")
+        print_json(asdict(receipt))
     else:
         failed = _failed_gates(receipt)
         told = f"written although {failed} was not passed" if failed else receipt.verdict
@@ -157,7 +179,7 @@ def upscale(
         out.print(f"beside it: {', '.join([*beside, job.product.receipt.name])}")
         for line in notes([("", receipt.notes)]):
             typer.echo(line)
-    if receipt is not None and receipt.verdict == "quarantined":
+    if receipt.verdict == "quarantined":
         raise typer.Exit(UNGUARDED)
 
 
@@ -167,7 +189,7 @@ def _failed_gates(receipt: Receipt) -> str:
     return ", ".join(f"gate {name}" for name in failed) if receipt.verdict == "quarantined" else ""
 
 
-def _kept(job: Job, reached: Reached) -> str:
+def kept(job: Job, reached: Reached) -> str:
     """Where the work of an interrupted run lies; without a tile there is none, and it goes."""
     from srcore.storage.archive.sweep import sweep_done
 

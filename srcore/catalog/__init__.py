@@ -44,6 +44,8 @@ class Catalog(BaseModel):
     @field_validator("datasets", mode="before")
     @classmethod
     def _check_names(cls, value: Any) -> Any:
+        if value is None or value == {}:
+            raise ValueError("no dataset yet; add one: srcore catalog add NAME './folder/*.tif'")
         names = list(value) if isinstance(value, dict) else []
         for name in names:
             if not isinstance(name, str) or not SAFE_ID.fullmatch(name):

@@ -164,6 +164,8 @@ def remember(cache: Path, case: Case, trials: Sequence[Trial]) -> None:
     """Keep what was measured; a folder that cannot be written costs the next run a measurement, and nothing else."""
     content: dict[str, Any] = {
         "model": case.spec.name,
+        "digest": case.spec.digest,
+        "device": case.device.type,
         "precision": case.precision,
         "tile": list(case.tile),
         "trials": [asdict(trial) for trial in trials],

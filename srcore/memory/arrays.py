@@ -28,13 +28,13 @@ from srcore.job import Job
 from srcore.nodata import is_nodata
 from srcore.radiometry import Normalisation
 from srcore.settings import load_settings
-from srcore.stages.ingest import Sampler, core_inside, noise_windows, undeclared_of
+from srcore.stages.ingest import Sampler, noise_windows, undeclared_of
 from srcore.stages.plan import lay_out
 from srcore.stages.upscale import proved
 from srcore.storage.cut import cut
 from srcore.storage.header import Band, Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
-from srcore.tiling import Tile, TilePlan
+from srcore.tiling import Tile, TilePlan, core_inside
 from srcore.treatment import Treatment
 
 if TYPE_CHECKING:

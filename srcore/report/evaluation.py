@@ -52,6 +52,10 @@ UNITS = {
 BEST_LOW = frozenset({"radiometry", "spectra", "omission", "hallucination", "reflectance", "spectral", "spatial"})
 
 
+FEWEST = 3
+"""Scenes that an interval is told of."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean over scenes with the ends of its 95 % confidence interval; they are the mean where it has one scene."""
@@ -62,7 +66,17 @@ class Estimate:
     scenes: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})" if self.scenes > 1 else f"{self.mean:.4g}"
+        return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})" if self.has_interval else f"{self.mean:.4g}"
+
+    @property
+    def has_interval(self) -> bool:
+        """True where there are scenes enough that an interval says something: of two it is the two."""
+        return self.scenes >= FEWEST
+
+    def signed(self, digits: int = 2) -> str:
+        """A difference, with its interval where that says something."""
+        mean, low, high = (f"{value:+.{digits}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} ({low} to {high})" if self.has_interval else mean
 
 
 @dataclass(frozen=True)
@@ -190,5 +204,6 @@ def _points(evaluation: Evaluation) -> list[Point]:
     for method in evaluation.methods:
         if method.speed:
             gain = evaluation.gains[f"{method.name} over {plain}"]
-            found.append(Point(method.name, method.speed.lr_mpx_s, gain.mean, gain.low, gain.high))
+            ends = (gain.low, gain.high) if gain.has_interval else (None, None)
+            found.append(Point(method.name, method.speed.lr_mpx_s, gain.mean, *ends))
     return found

@@ -2,6 +2,7 @@
 
     index.html            what failed, then the newest products: ROWS of them; totals and trends
     index-2.html ...      the rest, as many on each
+    totals.json           the dataset in a few numbers, for the store's page and for metrics
 
 Made from the receipts and the quarantine alone, so it can be made again at any time; pictures and reports are
 linked by relative paths, so the folder can be moved or served as it is.
@@ -20,10 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from srcore.codes import WHEN, look_up
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
+from srcore.report.store import write_store_page
+from srcore.report.totals import LAST, Totals, counted, night_of
+from srcore.report.words import CONSISTENCY
 from srcore.storage.archive.champions import read_champions
-from srcore.storage.archive.publish import Receipt, find_receipts
+from srcore.storage.archive.publish import RECEIPT, Receipt, find_receipts
 from srcore.storage.archive.shadows import Shadowed, find_shadows
 from srcore.storage.disk.records import parse_json
 from srcore.storage.disk.store import store_at
@@ -44,6 +49,8 @@ ROWS = 500
 """Products and scenes in quarantine on a page."""
 REMEMBERED = 500
 """Products that the trends show, the last ones."""
+SEARCHED = 20_000
+"""Scenes whose names the first page has, so that it finds those on the others."""
 DEAD_SECONDS = 600.0
 _FURTHER = re.compile(r"index-(\d+)\.html")
 
@@ -68,6 +75,13 @@ class Product:
     """Of the checks that the page tells, where they are numbers: not every check is measured everywhere."""
     limits: Mapping[str, float | None]
     """Of the same."""
+    silent: int = 0
+    """Checks that were not measured."""
+    tiles: int = 0
+    pixels: int = 0
+    """Of all bands; 0 where the receipt does not say it."""
+    bytes: int = 0
+    """Of its files."""
 
     @classmethod
     def of(cls, receipt: Receipt, folder: str) -> Product:
@@ -84,7 +98,22 @@ class Product:
             failed=tuple(one["id"] for one in receipt.checks if not one["passed"]),
             values={one["id"]: float(one["value"]) for one in told if isinstance(one["value"], int | float)},
             limits={one["id"]: one["limit"] for one in told},
+            silent=sum(one.get("state", "measured") != "measured" for one in receipt.checks),
+            tiles=int(receipt.parameters.get("tiles", 0)),
+            pixels=int(receipt.parameters.get("pixels", 0)),
+            bytes=sum(output.size_bytes for output in receipt.outputs),
         )
+
+    @property
+    def stac(self) -> str | None:
+        """Address of its STAC item; None when there is none."""
+        items = [name for name in self.outputs if name.endswith(".json") and not name.endswith(".report.json")]
+        return f"{self.folder}/{quote(items[0])}" if items else None
+
+    @property
+    def receipt(self) -> str:
+        """Address of its receipt, from the page."""
+        return f"{self.folder}/{quote(self.scene)}{RECEIPT}"
 
     def address(self, suffix: str) -> str | None:
         """Of the output that ends so, from the page; None when there is none."""
@@ -102,6 +131,16 @@ class Held:
     when: str
     page: str | None = None
     """Address of the report that was not published."""
+
+    @property
+    def do(self) -> str:
+        """What a user does about its code."""
+        return look_up(self.code).do
+
+    @property
+    def again(self) -> str:
+        """When it is tried again."""
+        return WHEN[look_up(self.code).retry]
 
 
 @dataclass(frozen=True)
@@ -130,15 +169,39 @@ class IndexFacts:
 
 
 def write_index(places: DatasetPaths) -> Path:
-    """Write the pages of the dataset in place of those there; StoreError when that cannot be done. Gives the first."""
+    """Write the pages of the dataset in place of those there, its totals, and the store's page; StoreError when that
+    cannot be done. Gives the first page."""
     _sweep(places.index)
     facts, store = read_index(places), store_at(places.root)
+    totals_of(facts).save(places.root)
     for page in range(facts.pages, 0, -1):  # the first one last: its time says how far they all are
         store.put(page_name(page), index_page(facts, page).encode("utf-8", "backslashreplace"))
     further = {one.name: _FURTHER.fullmatch(one.name) for one in store.list()}
     if gone := [name for name, found in further.items() if found and int(found[1]) > facts.pages]:
         store.delete(*gone)
+    write_store_page(places.root.parent)
     return places.index
+
+
+def totals_of(facts: IndexFacts) -> Totals:
+    """The dataset in a few numbers."""
+    made, last = facts.products, [one for one in facts.products[:LAST] if one.pixels and one.seconds]
+    published, failed = night_of([one.created for one in made], [one.when for one in facts.held])
+    return Totals(
+        name=facts.dataset,
+        products=len(made),
+        degraded=sum(one.verdict != "published" for one in made),
+        held=len(facts.held),
+        codes=counted([one.code for one in facts.held]),
+        newest=made[0].created if made else "",
+        tiles=sum(one.tiles for one in made),
+        pixels=sum(one.pixels for one in made),
+        bytes=sum(one.bytes for one in made),
+        seconds=round(sum(one.seconds for one in made), 3),
+        mpx_s=sum(one.pixels for one in last) / 1e6 / sum(one.seconds for one in last) if last else 0.0,
+        night_published=published,
+        night_failed=failed,
+    )
 
 
 def page_name(page: int) -> str:
@@ -220,8 +283,18 @@ def index_page(facts: IndexFacts, page: int = 1) -> str:
         seconds=sum(product.seconds for product in facts.products),
         trends=list(_trends(facts.products[:REMEMBERED])) if page == 1 else [],
         remembered=REMEMBERED,
-        policy=policy(None, "'self' file:"),
+        scenes=_scenes(facts) if page == 1 and facts.pages > 1 else [],
+        consistency=CONSISTENCY,
+        policy=policy("index.js", "'self' file:"),
     )
+
+
+def _scenes(facts: IndexFacts) -> list[list[str]]:
+    """Names of the scenes on each page, for the search; of an archive that is too large for that, none."""
+    if len(facts.held) + len(facts.products) > SEARCHED:
+        return []
+    pages = [facts.on(page) for page in range(1, facts.pages + 1)]
+    return [[*(one.scene for one in held), *(one.scene for one in products)] for held, products in pages]
 
 
 def _trends(products: Sequence[Product]) -> Iterable[tuple[str, Markup]]:

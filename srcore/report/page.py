@@ -22,9 +22,11 @@ from markupsafe import Markup
 
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
-from srcore.report.words import VERDICTS, family, in_words
+from srcore.report.place import place_figure
+from srcore.report.words import CONSISTENCY, VERDICTS, family, in_words, without_folders
 from srcore.report.written import histogram_figure, map_figure
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.stac.footprint import Footprint
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOT_MEASURED = "not measured"
@@ -54,6 +56,12 @@ class ReportFacts:
     evidence: Evidence | None
     pictures: Pictures | None
     """None where no picture may be shown."""
+    about: Rows = ()
+    """When and where, units, sizes of the pixels: what a reader asks first."""
+    outline: Footprint | None = None
+    """Where it lies on the globe, where that is known and may be shown."""
+    links: Rows = ()
+    """Names and relative addresses of what belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ def report_page(facts: ReportFacts) -> str:
         keys=_keys(facts),
         groups=_groups(receipt),
         histograms=figures,
+        place=place_figure(facts.outline) if facts.outline else None,
         map=_map(facts.evidence, "difference", "Map of the difference between the product averaged down and the input"),
         trust=_map(facts.evidence, "trust", "Map of how far the product may be off"),
         policy=policy("slider.js", "data:"),
@@ -121,13 +130,18 @@ def _keys(facts: ReportFacts) -> list[Key]:
         Key(scale, f"finer: {facts.shapes[0]} to {facts.shapes[1]}"),
     ]
     if silent:
-        keys.append(Key(str(len(silent)), "not measured: no basis for them here"))
+        keys.append(Key(str(len(silent)), "checks not measured: there was no basis for them here"))
     if gain := _measured(checks, "reference.gain"):
         keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
     if ratio := _measured(checks, "consistency.ratio"):
-        keys.append(Key(f"{number(ratio['value'])} x", "of bicubic's own difference from the input", ratio["passed"]))
+        keys.append(Key(f"{_two_digits(ratio['value'])} x", CONSISTENCY, ratio["passed"]))
     seconds = sum(facts.receipt.seconds.values())
     return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]
+
+
+def _two_digits(value: float) -> str:
+    """A share for a headline; a tiny one is not called 0."""
+    return f"{value:.2f}" if value >= 0.01 else number(value)
 
 
 def _measured(checks: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -153,6 +167,8 @@ def _environment() -> Environment:
         "jpeg": _jpeg,
         "words": _words,
         "setting": setting,
+        "plain": without_folders,
+        "file_name": _file_name,
     }
     environment.globals |= {"file": _file}
     return environment
@@ -217,6 +233,11 @@ def moment(text: str) -> str:
 
 def _words(check: Mapping[str, Any]) -> str:
     return in_words(check["id"], check["basis"])
+
+
+def _file_name(path: str) -> str:
+    """Of a source: its folder is no business of the page."""
+    return path.rpartition("/")[2] or path
 
 
 def _jpeg(data: bytes) -> Markup:

@@ -6,15 +6,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from srcore.layout import ProductPaths
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
+from srcore.report.place import bounds
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.header import Header, Taken
+from srcore.storage.stac.footprint import Footprint, fitted, footprint
 from srcore.storage.work.scene_plan import ScenePlan
 
 if TYPE_CHECKING:
@@ -49,35 +53,92 @@ def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
     """What the page of a product tells; pictures only where the plan has a quicklook: a restricted one never has."""
     from srcore.report.page import ReportFacts
 
-    header = plan.header
+    header, shown = plan.header, "quicklook" in plan.outputs
+    outline = _outline(header) if shown else None
     return ReportFacts(
         receipt=receipt,
         shapes=(_times(plan.tiles.shape), _times(plan.tiles.shape_hr)),
         bands=tuple(band.name for band in header.bands),
-        unit=next((band.unit for band in header.bands if band.unit), "DN, as stored in the file"),
+        unit=_unit(header),
         source=_source(header, receipt.flags),
         card=_card(plan.model),
         evidence=Evidence.load(plan.scratch.evidence),
-        pictures=Pictures.load(plan.scratch.pictures) if "quicklook" in plan.outputs else None,
+        pictures=Pictures.load(plan.scratch.pictures) if shown else None,
+        about=_about(header, plan.tiles.scale, outline),
+        outline=outline,
+        links=_links(plan, receipt),
     )
 
 
+def _outline(header: Header) -> Footprint | None:
+    """Where a raster lies on the globe."""
+    if header.kind != "raster":
+        return None
+    grid = fitted(header.grid, header.gcps, header.gcps_crs) if header.lies_by_points else header.grid
+    return footprint(grid)
+
+
+def _about(header: Header, scale: Sequence[int], outline: Footprint | None) -> Rows:
+    """What a reader asks first: when, where, in which units, how large the pixels are."""
+    unit = _length_unit(header)
+    steps = header.grid.spacing()
+    finer = [step / by for step, by in zip(steps, scale, strict=True)]
+    part = header.part
+    return [
+        *([("Taken", _taken(header.taken) if header.taken.source else "not known")] if header.taken else []),
+        *([("Where", bounds(outline))] if outline else []),
+        *([("Part", f"{_times(header.grid.shape)} of {_times(part.scene.shape)} pixels of the scene")] if part else []),
+        ("Pixel of the input", f"{_sizes(steps)} {unit}"),
+        ("Pixel of the product", f"{_sizes(finer)} {unit}"),
+        ("Values", f"{_unit(header)}; {header.dtype}"),
+    ]
+
+
+def _sizes(steps: Sequence[float]) -> str:
+    return " x ".join(f"{step:.6g}" for step in steps)
+
+
+def _unit(header: Header) -> str:
+    return next((band.unit for band in header.bands if band.unit), "DN, as stored in the file")
+
+
+def _length_unit(header: Header) -> str:
+    """Of the grid's steps, in words."""
+    if header.kind == "volume":
+        return "mm"
+    crs = header.gcps_crs if header.lies_by_points else header.grid.crs
+    if crs is None:
+        return "(no CRS: in the file's own units)"
+    try:
+        name = CRS.from_user_input(crs).axis_info[0].unit_name
+    except (CRSError, IndexError):
+        return "(unit unknown)"
+    return {"metre": "m", "degree": "degrees", "US survey foot": "US survey feet", "foot": "feet"}.get(name, name)
+
+
+def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
+    """What lies beside the page. What a gate stops is not published: of it there is the dataset's page alone."""
+    stopped = plan.validate and receipt.verdict == "quarantined"
+    product, beside = plan.product, []
+    if not stopped:
+        beside = [("Product", product.data.name), ("Receipt", product.receipt.name)]
+        beside += [("STAC item", product.stac.name)] if "stac" in plan.outputs else []
+        beside += [("Trust map", product.trust.name)] if plan.treatment.trust else []
+    up = [("All products of the dataset", "../index.html" if stopped else "../../index.html")] if plan.dataset else []
+    return [*((name, quote(file)) for name, file in beside), *up]
+
+
 def _source(header: Header, flags: Sequence[str]) -> Rows:
-    steps = np.linalg.norm(header.grid.matrix[:, :-1], axis=0)
     return [
         ("Size", f"{_times(header.grid.shape)} {'voxels' if header.kind == 'volume' else 'pixels'}"),
         ("Bands", ", ".join(band.name for band in header.bands[:24]) + (" ..." if len(header.bands) > 24 else "")),
         ("Values", f"{header.dtype}; 'nothing here': {header.nodata}"),
         ("Coordinates", "none" if header.grid.crs is None else _first_name(header.grid.crs)),
-        ("Pixel spacing", " x ".join(f"{step:.6g}" for step in steps)),
-        *([("Taken", _taken(header.taken))] if header.taken else []),
         *(("To know", flag) for flag in flags),
     ]
 
 
 def _taken(taken: Taken) -> str:
-    if not taken.source:
-        return f"unknown: between {taken.first} and {taken.last}"
     day = taken.first.endswith("T00:00:00Z") and taken.last.endswith("T23:59:59Z")
     return f"{taken.first[:10] if day else taken.first}, by {taken.source}"
 

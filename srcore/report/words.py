@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 WORDS = {
     "file.blocks": "Can every part of the file be read?",
     "file.layout": "Is the file laid out so that maps can stream it?",
@@ -68,11 +70,21 @@ FAMILIES = {
     "reference": "Against the true high resolution",
     "opensr": "Against the true high resolution",
 }
+CONSISTENCY = "as far from the input, when shrunk back to its size, as plain bicubic enlargement is; below 1 is closer"
+"""What the headline figure `consistency.ratio` says."""
 VERDICTS = {
     "published": "Every check was passed. The product may be used.",
     "degraded": "All gates were passed, but not every warning: look at the marked checks before you rely on it.",
     "quarantined": "A gate was not passed: the product should not be used before the marked checks are understood.",
 }
+
+
+FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\";:,()<>]+/)+")
+
+
+def without_folders(text: str) -> str:
+    """A message without the folders of the paths in it: a page goes to people who need not know a server's disks."""
+    return FOLDERS.sub("", text)
 
 
 def in_words(check: str, basis: str) -> str:

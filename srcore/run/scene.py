@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -247,6 +248,11 @@ def _named(plan: ScenePlan) -> dict[str, str]:
     return {"model_reference": plan.model_reference, "model_version": plan.model_version or "built-in"}
 
 
+def _window(plan: ScenePlan) -> list[int]:
+    """First column and row, columns and rows, in LR pixels of the scene."""
+    return [*reversed(plan.tiles.start), *reversed(plan.tiles.shape)]
+
+
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
@@ -270,10 +276,12 @@ def _receipt(
             "halo": tiles.halo,
             "tiles": len(tiles),
             "redundancy": round(tiles.redundancy, 4),
+            "pixels": len(plan.header.bands) * prod(tiles.shape_hr),
             "device": upscaled.device,
             "precision": upscaled.precision,
             "backend": upscaled.backend,
             "rms_dn_of_10000": upscaled.rms_dn,
+            **({"window": _window(plan)} if plan.of else {}),
             **_treated(plan, ingested),
             **_named(plan),
         },

@@ -101,10 +101,18 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
             "srcore:model": plan.model.name,
             "srcore:model_digest": plan.model_digest,
             **{f"srcore:{name}": amount for name, amount in plan.treatment.filters().items()},
+            **({"srcore:window": window} if (window := _window(plan.header)) else {}),
             **({"srcore:values": values} if (values := _copied(plan.header)) else {}),
             **({"srcore:valid_range": ends} if (ends := plan.treatment.valid_range) else {}),
         },
     )
+
+
+def _window(header: Header) -> list[int]:
+    """First column and row, columns and rows of a window in LR pixels of its scene; empty for a whole one."""
+    if header.part is None:
+        return []
+    return [*reversed(header.part.start), *reversed(header.grid.shape)]
 
 
 def _copied(header: Header) -> dict[str, str]:

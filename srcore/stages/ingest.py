@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 from typing import Any
@@ -15,14 +16,14 @@ from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
-from srcore.storage.cut import cut
+from srcore.storage.cut import Cut, cut
 from srcore.storage.disk.watch import changed, identify
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
-from srcore.tiling import Tile, TilePlan, Window
+from srcore.tiling import Tile, TilePlan, core_inside
 from srcore.undeclared import Undeclared
 
 SAMPLES = 2**18
@@ -49,25 +50,22 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    sampler, undeclared = Sampler(plan.tiles, len(plan.header.bands)), undeclared_of(plan.header)
-    extent = Extent(len(plan.header.bands), plan.header.ranges)
-    sums = []
-    with open_scene(plan.header) as reader:
+    extent, sums = Extent(len(plan.header.bands), plan.header.ranges), []
+    with open_scene(plan.header.whole) as reader:
         # of the scene, before the first tile: every tile is denoised by the same numbers
         noise = _noise(reader, plan) if plan.treatment.denoise else ()
+        pass_ = _Pass(reader, plan.header, [plan.treatment.denoise * band for band in noise])
+        survey = _surveyed(plan, pass_, progress)
         for tile in plan.tiles:
-            found = cut(reader, plan.tiles, tile, [plan.treatment.denoise * band for band in noise])
+            found, alpha = pass_.cut(plan.tiles, tile)
+            if plan.of is None:
+                survey.add(plan.tiles, tile, found, alpha)
             core = core_inside(plan.tiles, tile)
-            core_valid = found.valid[core]
-            sampler.add(tile, found.values[core], core_valid, found.plain[core] if noise else None)
-            undeclared.add(tile.core, found.plain[core], core_valid)
-            extent.add(found.plain[core], core_valid)
-            undeclared.add_raw(found.raw[core])
-            alpha = None if plan.header.alpha is None else reader.read_alpha(tile.core)
-            if alpha is not None:
-                undeclared.add_alpha(alpha)
-            sums.append(store.lr.write(tile, found.values, core_valid, alpha))
+            extent.add(found.plain[core], found.valid[core])
+            seen = None if plan.of is None else found.valid
+            sums.append(store.lr.write(tile, found.values, found.valid[core], alpha, seen))
             progress(tile.index + 1, len(plan.tiles))
+    sampler, undeclared = survey.sampler, survey.undeclared
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
     spread = sampler.spread()
@@ -89,6 +87,50 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     return result
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """How a scene's tiles are read in this run."""
+
+    reader: SceneReader
+    header: Header
+    levels: Sequence[float]
+    """Noise to take out, per band in DN; empty: none."""
+
+    def cut(self, tiles: TilePlan, tile: Tile) -> tuple[Cut, NDArray[Any] | None]:
+        """A tile, and the alpha of its core where the scene has one."""
+        alpha = None if self.header.alpha is None else self.reader.read_alpha(tiles.in_scene(tile.core))
+        return cut(self.reader, tiles, tile, self.levels), alpha
+
+
+class Survey:
+    """What the pixels of the whole scene tell, a core at a time: what decides how its numbers are treated."""
+
+    def __init__(self, tiles: TilePlan, header: Header, *, denoised: bool) -> None:
+        self.sampler, self.undeclared = Sampler(tiles, len(header.bands)), undeclared_of(header)
+        self.denoised = denoised
+
+    def add(self, tiles: TilePlan, tile: Tile, found: Cut, alpha: NDArray[Any] | None) -> None:
+        """Take the core of a tile into account."""
+        core = core_inside(tiles, tile)
+        valid = found.valid[core]
+        self.sampler.add(tile, found.values[core], valid, found.plain[core] if self.denoised else None)
+        self.undeclared.add(tile.core, found.plain[core], valid)
+        self.undeclared.add_raw(found.raw[core])
+        if alpha is not None:
+            self.undeclared.add_alpha(alpha)
+
+
+def _surveyed(plan: ScenePlan, how: _Pass, progress: Progress) -> Survey:
+    """The survey of the whole scene where the plan is of a window of it; else one that its own tiles will fill."""
+    survey = Survey(plan.of or plan.tiles, plan.header.whole, denoised=bool(how.levels))
+    if plan.of is not None:
+        tiles = replace(plan.of, halo=(0,) * len(plan.of.shape))
+        for tile in tiles:
+            survey.add(tiles, tile, *how.cut(tiles, tile))
+            progress(0, len(plan.tiles))
+    return survey
+
+
 def undeclared_of(header: Header) -> Undeclared:
     """What looks out for numbers of a scene that mean something which its header does not say."""
     declared = any(band.hidden is not None or band.mask is not None for band in header.bands)
@@ -108,7 +150,7 @@ def _beyond_range(header: Header, extent: Extent) -> tuple[str, ...]:
 
 def _noise(reader: SceneReader, plan: ScenePlan) -> tuple[float, ...]:
     """Deviation of the noise of every band; 0 of those that are no amounts, so that nothing is taken out of them."""
-    found = noise_deviation(list(noise_windows(reader, plan.tiles.shape)))
+    found = noise_deviation(list(noise_windows(reader, plan.tiles.scene_shape)))
     return tuple(0.0 if copied else band for copied, band in zip(plan.header.copied, found, strict=True))
 
 
@@ -123,14 +165,6 @@ def noise_windows(reader: SceneReader, shape: Sequence[int]) -> Iterator[tuple[N
     for start in product(*starts):
         values, valid = reader.read(tuple(slice(int(s), int(s) + n) for s, n in zip(start, sides, strict=True)))
         yield values.reshape(-1, *values.shape[-2:]), valid.reshape(-1, *valid.shape[-2:])
-
-
-def core_inside(tiles: TilePlan, tile: Tile) -> Window:
-    """Of a tile (C, *core + 2 halo): what it owns of the scene."""
-    return (
-        slice(None),
-        *(slice(h, h + w.stop - w.start) for h, w in zip(tiles.halo, tile.core, strict=True)),
-    )
 
 
 def sample_step(shape: Sequence[int]) -> int:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from math import prod
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
 from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
+from srcore.storage.window import windowed
 from srcore.storage.work.scene_plan import FORMAT, ScenePlan
 from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles
 from srcore.treatment import Treatment
@@ -61,7 +62,10 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
-    tiles = lay_out(spec, header, job, workers)
+    tiles, of = lay_out(spec, header, job, workers), None
+    if job.window is not None:
+        of, header = tiles, _part_of(header, job, spec)
+        tiles = _within(lay_out(spec, header, job, workers), header)
     _check_memory(spec, header, tiles, workers)
     plan = ScenePlan(
         dataset=job.dataset,
@@ -84,6 +88,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         hr=job.hr,
         limits=job.limits,
         treatment=treatment,
+        of=of,
         before=job.before,
     )
     _check_disk(plan)
@@ -98,6 +103,21 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         disk_bytes(plan) / 2**30,
     )
     return plan
+
+
+def _part_of(header: Header, job: Job, spec: Spec) -> Header:
+    """The header of the window that a job asks for; PlanError where the part could differ from the whole."""
+    if job.precision == "int8":
+        do = "take another --precision, or the whole scene"
+        raise PlanError("a window cannot be done in int8", "int8 is calibrated on the whole scene", do, code="BAD_PLAN")
+    assert job.window is not None, "asked by the caller"
+    return windowed(header, job.window, spec.core_multiple)
+
+
+def _within(tiles: TilePlan, header: Header) -> TilePlan:
+    """The tiles of a window, with the scene around them."""
+    assert header.part is not None, "of a window"
+    return replace(tiles, start=header.part.start, scene=header.part.scene.shape)
 
 
 def _check_numbers(job: Job, header: Header) -> None:
@@ -278,6 +298,12 @@ def disk_bytes(plan: ScenePlan) -> int:
         scratch += bands * prod(tiles.shape_hr) * 4
     # the product with its overviews, and in the scratch folder, for a while, the overviews once more
     return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
+
+
+def product_bytes(plan: ScenePlan) -> int:
+    """Projected bytes of the product with its overviews, as if nothing compressed: what stays of `disk_bytes`."""
+    native = np.dtype(plan.header.dtype).itemsize + (4 if plan.treatment.trust is not None else 0)
+    return int(4 / 3 * len(plan.header.bands) * prod(plan.tiles.shape_hr) * native)
 
 
 def _key(job: Job, sources: Sequence[Stamp], tiles: TilePlan) -> str:

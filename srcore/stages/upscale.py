@@ -243,9 +243,10 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
     precision = choose_precision(plan.precision, spec, device)
     samples = _samples(plan, ingested) if precision == "int8" else ()
     if not plan.scratch.engine.exists():
-        shape = plan.tiles.tile_shape
+        tiles = plan.of or plan.tiles  # a window is computed by what would compute the whole scene
+        shape = tiles.tile_shape
         case = Case(spec, generator, device, precision, shape[-generator.axes :], samples)
-        pixels = len(plan.tiles) * len(plan.header.bands) * prod(shape)
+        pixels = len(tiles) * len(plan.header.bands) * prod(shape)
         choice = choose(case, plan.backend, pixels, load_settings().cache_folder)
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))

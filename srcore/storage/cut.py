@@ -52,7 +52,7 @@ def cut_window(tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Wind
     margin = [ceil(h * sqrt(len(seen))) for h in seen]
     return tuple(
         slice(max(0, int(i.min()) - m), min(n, int(i.max()) + 1 + m))
-        for i, m, n in zip(tiles.sources(tile), margin, tiles.shape, strict=True)
+        for i, m, n in zip(tiles.sources(tile), margin, tiles.scene_shape, strict=True)
     )
 
 

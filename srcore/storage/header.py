@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -157,6 +157,16 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Of which scene a header describes a window."""
+
+    start: tuple[int, ...]
+    """First pixel of the window in the scene."""
+    scene: Grid
+    """The whole scene's."""
+
+
+@dataclass(frozen=True)
 class Header:
     """What the files of one scene say of themselves."""
 
@@ -193,6 +203,8 @@ class Header:
     """The archive that its files were unpacked from, which stands for all of them."""
     properties: dict[str, Any] = field(default_factory=dict)
     """What a provider's metadata say of the scene, as STAC names it: eo:cloud_cover, view:sun_azimuth, platform ..."""
+    part: Part | None = None
+    """Where `grid` is a window of the files' pixels; None: it is all of them."""
 
     @property
     def kind(self) -> Kind:
@@ -244,9 +256,24 @@ class Header:
         apart = (abs(found - none) for found, none in zip(self.grid.gdal_affine, NO_PLACE, strict=True))
         return max(apart) < NO_PLACE_WITHIN
 
+    def window(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Header:
+        """The header of a window of the scene: its grid lies where those pixels lie."""
+        moved = tuple(replace(p, row=p.row - start[0], col=p.col - start[1]) for p in self.gcps)
+        return replace(self, grid=self.grid.part(start, shape), gcps=moved, part=Part(start, self.grid))
+
+    @property
+    def whole(self) -> Header:
+        """The header of all pixels of the files."""
+        if self.part is None:
+            return self
+        row, col = self.part.start[:2]
+        points = tuple(replace(p, row=p.row + row, col=p.col + col) for p in self.gcps)
+        return replace(self, grid=self.part.scene, gcps=points, part=None)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON document."""
-        return {**asdict(self), "grid": self.grid.to_json()}
+        part = {"start": self.part.start, "scene": self.part.scene.to_json()} if self.part else None
+        return {**asdict(self), "grid": self.grid.to_json(), "part": part}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Header:
@@ -262,8 +289,13 @@ class Header:
                 "quality": _quality(value["quality"]) if value.get("quality") else None,
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
+                "part": _part(value.get("part")),
             }
         )
+
+
+def _part(value: dict[str, Any] | None) -> Part | None:
+    return None if value is None else Part(tuple(value["start"]), Grid.from_json(value["scene"]))
 
 
 def _band(value: dict[str, Any]) -> Band:

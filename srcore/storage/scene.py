@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Unpack
@@ -103,9 +103,28 @@ def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, 
     return tuple(dict.fromkeys(ordered))
 
 
-def open_scene(header: Header) -> AbstractContextManager[SceneReader]:
-    """The reader of the scene that `header` describes, as a context manager."""
-    return next(one for one in FORMATS if one.name == header.format).open(header)
+@contextmanager
+def open_scene(header: Header) -> Iterator[SceneReader]:
+    """The reader of the scene, or of the window of one, that `header` describes."""
+    with next(one for one in FORMATS if one.name == header.format).open(header.whole) as reader:
+        yield reader if header.part is None else _Part(reader, header.part.start)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Windows of a window of a scene."""
+
+    scene: SceneReader
+    start: tuple[int, ...]
+
+    def read(self, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        return self.scene.read(self._there(window))
+
+    def read_alpha(self, window: tuple[slice, ...]) -> NDArray[np.generic]:
+        return self.scene.read_alpha(self._there(window))
+
+    def _there(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
+        return tuple(slice(w.start + s, w.stop + s) for w, s in zip(window, self.start, strict=True))
 
 
 def header_like(paths: Sequence[Path], lr: Header, bands: Sequence[str] | None = None) -> Header:

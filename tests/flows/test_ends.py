@@ -52,7 +52,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         assert process.stderr is not None
         assert [process.stdout.readline() for _ in range(4)] == ["tile\n"] * 4
         process.send_signal(number)
-        said = process.stderr.read()
+        said = process.stderr.read().splitlines()[-1]
     assert process.returncode == 130
     tiles, total = [int(word) for word in said.split() if word.isdigit()]
     assert said.startswith(f"interrupted; run again to go on from {tiles} of 9 tiles; they lie in ")

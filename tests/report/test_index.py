@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,8 @@ from srcore.report.index import (
     read_index,
     write_index,
 )
+from srcore.report.store import write_store_page
+from srcore.report.totals import find_totals, night_of
 from srcore.run.dataset import run_dataset
 from srcore.run.scene import run_scene
 from srcore.storage.archive.publish import Receipt
@@ -49,11 +52,13 @@ def test_it_is_a_page_with_relative_addresses_only(receipt: Receipt) -> None:
     facts = IndexFacts("fields", products(receipt, 3), [Held("bad", "BAD_SOURCE", "torn", "2026-01-01T00:00:00+00:00")])
     text = index_page(facts)
     page = check_page(text)
-    assert page.addresses == {f"products/T{i}/T32{end}" for i in range(3) for end in (".png", ".report.html", ".tif")}
+    there = {f"products/T{i}/T32{end}" for i in range(3) for end in (".png", ".report.html", ".tif")}
+    assert page.addresses == there | {f"products/T{i}/T{i}.receipt.json" for i in range(3)} | {"../index.html"}
     for told in ("fields", "BAD_SOURCE", "torn", "+1.50 dB", "3 min 04 s", "2026-01-03 00:00 UTC", "0.58 x"):
         assert told in page.words, told
     assert sum(tag == "svg" for tag, _ in page.tags) == 3
-    assert "script-src" not in text
+    policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert "script-src 'sha256-" in policy
     assert index_page(facts) == text
 
 
@@ -115,7 +120,8 @@ def test_hostile_names_stay_text(receipt: Receipt) -> None:
     text = index_page(IndexFacts(HOSTILE, [Product.of(made, "products/x")], [Held(*[HOSTILE] * 4)]))
     page = check_page(text)
     assert HOSTILE in page.words
-    assert not [tag for tag, _ in page.tags if tag == "script"]
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert "<script>alert" not in text
 
 
 @pytest.fixture
@@ -148,7 +154,7 @@ def test_a_product_that_a_gate_stopped_keeps_its_page(archive: Path, monkeypatch
     places = DatasetPaths(archive.parent / "store/fields")
     run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)), scene="a")
     page = check_page(places.index.read_text())
-    assert page.addresses == {"quarantine/a.html"}
+    assert page.addresses == {"quarantine/a.html", "../index.html"}
     assert "stopped by this gate" in check_page((places.root / "quarantine/a.html").read_text()).words
     monkeypatch.undo()
     run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)), scene="a", force=True)
@@ -161,6 +167,56 @@ def test_the_command_makes_it_again(archive: Path) -> None:
     assert result.exit_code == 0, result.output
     assert check_page(Path(result.output.strip()).read_text()).words.count("Nothing is published yet.") == 1
     assert CliRunner().invoke(app, ["report", "none", "--catalog", str(archive)]).exit_code != 0
+
+
+def test_what_to_do_stands_beside_what_failed_and_no_folder_does(receipt: Receipt) -> None:
+    held = Held("bad", "TRUNCATED", "/data/private/in/bad.tif: cut short; see 12 DN/s", "2026-01-01T00:00:00+00:00")
+    text = index_page(IndexFacts("fields", products(receipt, 1), [held]))
+    words = check_page(text).words
+    assert "Fetch the file again." in words
+    assert "srcore quarantine retry fields bad" in words
+    assert "bad.tif: cut short; see 12 DN/s" in words
+    assert "/data" not in text
+
+
+def test_the_first_of_several_pages_knows_the_scenes_of_all(receipt: Receipt) -> None:
+    [one] = products(receipt, 1)
+    made = [replace(one, scene=f"T{i:04d}") for i in reversed(range(ROWS + 2))]
+    facts = IndexFacts("fields", made, [])
+    names = re.search(r'<script type="application/json" id="names">(.*?)</script>', index_page(facts))
+    assert names is not None
+    assert [len(page) for page in json.loads(names[1])] == [ROWS, 2]
+    assert 'id="names"' not in index_page(facts, 2)
+
+
+def test_the_store_has_a_page_of_all_datasets_what_failed_first(receipt: Receipt, tmp_path: Path) -> None:
+    for name, scenes in (("calm", ["a"]), ("torn", ["b", "c"])):
+        places = DatasetPaths(tmp_path / name)
+        for scene in scenes:
+            path = places.product(scene, ".tif").receipt
+            path.parent.mkdir(parents=True)
+            replace(receipt, scene=scene).save(path)
+        if name == "torn":
+            path.write_text("{torn")
+        write_index(places)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/index.html").touch()
+    found, untold = find_totals(tmp_path)
+    assert [(one.name, one.products, one.held) for one in found] == [("torn", 1, 1), ("calm", 1, 0)]
+    assert found[0].codes == {"BAD_STORE": 1}
+    assert (found[1].night_published, found[1].night_failed, untold) == (1, 0, ["old"])
+    write_store_page(tmp_path)
+    page = check_page((tmp_path / "index.html").read_text())
+    assert page.addresses == {"torn/index.html", "calm/index.html", "old/index.html"}
+    assert page.words.index("torn") < page.words.index("calm")
+    assert "1 of 2 datasets wants a look" in page.words
+    assert "BAD_STORE 1" in page.words
+
+
+def test_a_night_is_a_day_before_the_newest() -> None:
+    made = ["2026-01-02T03:00:00+00:00", "2026-01-02T01:00:00+00:00", "2025-12-31T03:00:00+00:00"]
+    assert night_of(made, ["2026-01-01T23:00:00+00:00", "", "torn"]) == (2, 1)
+    assert night_of([], []) == (0, 0)
 
 
 def test_a_torn_receipt_is_told(receipt: Receipt, tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from srcore.dispatch import Workers
+from srcore.grid import Grid
 from srcore.report.page import ReportFacts, duration, moment, number, report_page
+from srcore.report.place import FRAME, bounds, place_figure
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.storage.stac.footprint import footprint
 from tests.report.conftest import HOSTILE, Page, check, check_page, hostile
 
 
@@ -58,6 +61,40 @@ def test_it_says_what_was_found(facts: ReportFacts) -> None:
         "B03",
     ):
         assert told in words, told
+
+
+def test_it_says_what_it_is_in_plain_words_and_links_what_belongs_to_it(facts: ReportFacts) -> None:
+    outline = footprint(Grid((60, 40), ((0.0, 30.0, 6e5), (-30.0, 0.0, 5e6)), "EPSG:32632"))
+    assert outline is not None
+    told = replace(
+        facts,
+        about=[("Pixel of the input", "30 x 30 m"), ("Pixel of the product", "15 x 15 m"), ("Values", "DN")],
+        outline=outline,
+        links=[("Product", "T32.tif"), ("All products of the dataset", "../../index.html")],
+        source=[("To know", "read beside: /srv/secret/in/T32.aux.xml")],
+    )
+    text = report_page(told)
+    page = check_page(text)
+    assert page.addresses == {"T32.tif", "../../index.html"}
+    assert "as far from the input, when shrunk back to its size, as plain bicubic enlargement is" in page.words
+    assert "15 x 15 m" in page.words
+    assert "/srv" not in text
+    assert "/in/T32.tif" not in text
+    labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
+    assert labels[:2] == ["Map of the globe with a mark", f"Outline: {bounds(outline)}"]
+    assert bounds(outline).startswith("10.2")
+
+
+@pytest.mark.parametrize(("x", "crs"), [(0.0, "EPSG:4326"), (179.9, "EPSG:4326"), (-180.0, "EPSG:4326")])
+def test_a_place_anywhere_is_drawn_within_its_frame(x: float, crs: str) -> None:
+    outline = footprint(Grid((60, 40), ((0.0, 0.01, x), (-0.01, 0.0, 5.0)), crs))
+    assert outline is not None
+    numbers = re.findall(r'd="M([^"]*)Z" fill="var\(--tint\)"', place_figure(outline))
+    found = [float(number) for number in re.findall(r"-?\d+\.\d+", numbers[0])]
+    assert FRAME[0] - 1 <= min(found[::2])
+    assert max(found[::2]) <= FRAME[0] + FRAME[2] + 1
+    assert FRAME[1] - 1 <= min(found[1::2])
+    assert max(found[1::2]) <= FRAME[1] + FRAME[3] + 1
 
 
 def test_a_check_without_words_of_its_own_is_told_by_its_basis(facts: ReportFacts) -> None:

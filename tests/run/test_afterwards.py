@@ -72,7 +72,7 @@ def test_the_shadow_keeps_figures_and_publishes_nothing(tmp_path: Path) -> None:
     assert "against the champion: reference.gain -" in note.message
     store = tmp_path / "archive/drawn"
     kept = sorted(path.name for path in store.iterdir() if path.name != ".scratch")
-    assert kept == ["champions.json", "index.html", "products", "shadow"]
+    assert kept == ["champions.json", "index.html", "products", "shadow", "totals.json"]
     found = find_shadows(store / "shadow")
     assert {(one.scene, one.challenger, one.champion) for one in found} == {("a_0", "2", "1"), ("b_1", "2", "1")}
     for one in found:

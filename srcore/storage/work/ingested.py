@@ -23,6 +23,8 @@ class TileSums:
     """The validity of its core."""
     alpha: int | None = None
     """The alpha of its core, where there is one."""
+    seen: int | None = None
+    """The validity of all that is read, where the plan is of a window: what lies around it is in no other tile."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Ingested:
     percentiles: Normalisation
     """From the same pixels, whatever the model takes: their 2nd percentile, and the span up to the 98th, per band."""
     valid_share: tuple[float, ...]
-    """Valid pixels over all pixels, per band."""
+    """Valid pixels over all pixels of the scene, per band."""
     sums: tuple[TileSums, ...]
     """Of every tile, in tile order."""
     layout: Mapping[str, str]

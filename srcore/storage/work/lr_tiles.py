@@ -18,7 +18,7 @@ class LrTiles:
     """The arrays of tiles.zarr.
 
     tiles (n, C, *core + 2 halo), native dtype, nodata filled; valid (C, *scene) bool; alpha (*scene) where the source
-    has one.
+    has one. Of a window of a scene also seen (n, C, *core + 2 halo) bool: validity around it lies in no other tile.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
@@ -36,17 +36,32 @@ class LrTiles:
             "tiles": Form((len(tiles), bands, *tiles.tile_shape), dtype, (1, bands, *tiles.tile_shape)),
             "valid": Form((bands, *tiles.shape), "bool", (bands, *tiles.core)),
         }
+        if self._header.part is not None:
+            forms["seen"] = Form((len(tiles), bands, *tiles.tile_shape), "bool", (1, bands, *tiles.tile_shape))
         return forms if self._header.alpha is None else {**forms, "alpha": Form(tiles.shape, dtype, tiles.core)}
 
     def write(
-        self, tile: Tile, values: NDArray[Any], valid: NDArray[np.bool_], alpha: NDArray[Any] | None = None
+        self,
+        tile: Tile,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        alpha: NDArray[Any] | None = None,
+        seen: NDArray[np.bool_] | None = None,
     ) -> TileSums:
-        """Store a tile as read, the validity of its core, and its alpha; gives their checksums."""
+        """Store a tile as read, validity and alpha of its core, and validity of all of it (`seen`) where the plan is of
+        a window; gives their checksums."""
         self.arrays["tiles"].write(tile.index, values)
         self.arrays["valid"].write((slice(None), *tile.core), valid)
         if alpha is not None:
             self.arrays["alpha"].write(tile.core, alpha)
-        return TileSums(checksum(values), checksum(valid), None if alpha is None else checksum(alpha))
+        if seen is not None:
+            self.arrays["seen"].write(tile.index, seen)
+        return TileSums(
+            checksum(values),
+            checksum(valid),
+            None if alpha is None else checksum(alpha),
+            None if seen is None else checksum(seen),
+        )
 
     def read(self, tile: Tile, sums: TileSums) -> NDArray[Any]:
         """The tile (C, *core + 2 halo); StoreError when its bytes are not those that were written."""
@@ -62,12 +77,22 @@ class LrTiles:
             return None
         return self.arrays["alpha"].checked(f"alpha of tile {tile.index}", tile.core, sums.alpha)
 
+    def seen(self, tile: Tile, sums: TileSums) -> NDArray[np.bool_] | None:
+        """Validity (C, *core + 2 halo) of all of a tile of a window, None of a whole scene; StoreError as `read`."""
+        if sums.seen is None:
+            return None
+        return self.arrays["seen"].checked(f"validity around tile {tile.index}", tile.index, sums.seen)
+
     def valid_around(self, tile: Tile, margin_px: Sequence[int], sums: Sequence[TileSums]) -> NDArray[np.bool_]:
         """Validity (C, *core + 2 margin) of a tile that nothing clips: beyond the scene's edge it is reflected.
 
         StoreError as `read`, also for the neighbours that it reaches into.
         """
         tiles = self.plan
+        seen = self.seen(tile, sums[tile.index])
+        if seen is not None:
+            lengths = zip(tiles.halo, margin_px, tiles.tile_shape, strict=True)
+            return seen[(slice(None), *(slice(h - m, n - h + m) for h, m, n in lengths))]
         index = [
             axis[h - m : len(axis) - h + m]
             for axis, h, m in zip(tiles.sources(tile), tiles.halo, margin_px, strict=True)

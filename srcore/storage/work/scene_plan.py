@@ -57,6 +57,9 @@ class ScenePlan:
     model_reference: str = ""
     """What stood for the model where a registry was asked, and which version that was."""
     model_version: str = ""
+    of: TilePlan | None = None
+    """The tiles that the whole scene would have, where this is a window of it: the backend is chosen for them, and the
+    numbers of all their pixels decide the normalisation."""
     before: tuple[Mapping[str, float], ...] | None = None
     """Figures of the dataset's last products, where a night knows them; None: VALIDATE looks. Not in plan.json: workers
     need none of it."""
@@ -98,6 +101,7 @@ class ScenePlan:
                 "product": ProductPaths(Path(folder), name),
                 "scratch": Scratch(Path(value["scratch"])),
                 "outputs": tuple(value["outputs"]),
+                "of": _tiles(value["of"]) if value.get("of") else None,
                 "hr": Path(value["hr"]) if value["hr"] else None,
                 "treatment": _treatment(value["treatment"]),
             }

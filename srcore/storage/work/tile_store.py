@@ -75,6 +75,7 @@ class TileStore:
         """StoreError unless validity and alpha of the tile's core are what was written."""
         self.lr.valid(tile, sums)
         self.lr.alpha(tile, sums)
+        self.lr.seen(tile, sums)
 
     def write_sr(
         self,

@@ -1,0 +1,158 @@
+"""What a run would do and cost: from headers, the spec and what this machine measured before. Writes nothing.
+
+seconds = start + owned pixels / speed + the other stages by the pixels of the product
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from srcore.checkpoints import WEIGHTS, Spec, read_spec
+from srcore.errors import SRError, StoreError
+from srcore.job import Job
+from srcore.settings import load_settings
+from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
+from srcore.storage.disk.files import free_bytes
+from srcore.storage.disk.records import read_sealed
+from srcore.storage.work.scene_plan import ScenePlan
+from srcore.tiling import makespan
+from srcore.trust import MEMBERS
+
+START_S = 3.0
+"""Of a run, before its first tile and behind its last."""
+OTHER_S_MPX = 0.12
+"""CPU seconds of the other stages, a megapixel of a band of the product (docs/benchmarks.md)."""
+ASSUMED_FLOPS = 1e11
+"""A second's work of a core, where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would be done to one scene."""
+
+    scene: str
+    product: str
+    shape: tuple[int, ...]
+    shape_hr: tuple[int, ...]
+    bands: int
+    dtype: str
+    model: str
+    tiles: int
+    core: tuple[int, ...]
+    halo: tuple[int, ...]
+    seconds: float
+    """Of wall time, about."""
+    seconds_by: str
+    """What the time is known from."""
+    scratch_bytes: int
+    """At most, while it runs."""
+    product_bytes: int
+    """At most: as if nothing compressed."""
+    free_bytes: int
+    memory_bytes: int
+    """Of all workers together, at most."""
+    available_bytes: int
+    workers: int
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a scene would not be done."""
+
+    scene: str
+    code: str
+    message: str
+
+
+def forecast(job: Job, workers: int) -> Forecast:
+    """What the job would do on so many worker processes; the SRError of PLAN where it would be refused."""
+    plan = plan_scene(job, workers)
+    spec = read_spec(plan.model)
+    seconds, by = _seconds(plan, spec, workers)
+    kept = product_bytes(plan)
+    return Forecast(
+        scene=plan.scene,
+        product=plan.product.name,
+        shape=plan.tiles.shape,
+        shape_hr=plan.tiles.shape_hr,
+        bands=len(plan.header.bands),
+        dtype=plan.header.dtype,
+        model=spec.name,
+        tiles=len(plan.tiles),
+        core=plan.tiles.core,
+        halo=plan.tiles.halo,
+        seconds=seconds,
+        seconds_by=by,
+        scratch_bytes=disk_bytes(plan) - kept,
+        product_bytes=kept,
+        free_bytes=free_bytes(plan.product.folder),
+        memory_bytes=max(workers, 1) * worker_bytes(spec, plan.header, plan.tiles),
+        available_bytes=psutil.virtual_memory().available,
+        workers=workers,
+        flags=plan.header.flags,
+    )
+
+
+def forecasts(jobs: Iterator[Job], workers: int) -> Iterator[Forecast | Refused]:
+    """The forecast of each job; of one that PLAN refuses, why."""
+    for job in jobs:
+        try:
+            yield forecast(job, workers)
+        except SRError as error:
+            yield Refused(job.scene, error.code, str(error))
+
+
+def _seconds(plan: ScenePlan, spec: Spec, workers: int) -> tuple[float, str]:
+    """Wall seconds of a scene, and what they are known from."""
+    speed, device, by = _speed(plan, spec)
+    cores = len(os.sched_getaffinity(0))
+    lanes = 1 if device == "cuda" else min(workers, len(plan.tiles), cores) if workers else cores
+    seen, passes = plan.header.copied.count(False), MEMBERS if plan.treatment.trust is not None else 1
+    pixels = passes * seen * makespan(plan.tiles, lanes)
+    computing = pixels / 1e6 / speed if speed else 0.0
+    read = len(plan.header.bands) * prod(plan.tiles.scene_shape) if plan.of else 0  # the whole decides the numbers
+    other = (len(plan.header.bands) * prod(plan.tiles.shape_hr) + read) / 1e6 * OTHER_S_MPX
+    return round(START_S + computing + other, 1), by
+
+
+def _speed(plan: ScenePlan, spec: Spec) -> tuple[float, str, str]:
+    """LR megapixels a second of a lane (0: nothing to compute), the device, and where that is known from."""
+    found = _measured(spec, plan)
+    if found is not None:
+        device, backend, speed = found
+        return speed, device, f"by this machine's measured speed of {spec.name} by {backend} on {device}"
+    weights = plan.model / WEIGHTS
+    if not weights.exists():
+        return 0.0, "cpu", "an interpolation costs next to nothing: the time of the other stages"
+    flops = 2 * weights.stat().st_size / 4
+    return ASSUMED_FLOPS / flops / 1e6, "cpu", "guessed from the model's size: nothing is measured on this machine yet"
+
+
+def _measured(spec: Spec, plan: ScenePlan) -> tuple[str, str, float] | None:
+    """Device, backend and speed of the best that was measured here for this model."""
+    found = [
+        (content["device"], trial["backend"], trial["lr_mpx_s"])
+        for content in _records(load_settings().cache_folder / "engines")
+        if content.get("digest") == spec.digest
+        and plan.precision in ("auto", content.get("precision"))
+        and plan.device in ("auto", content.get("device"))
+        for trial in content["trials"]
+        if trial.get("lr_mpx_s") and plan.backend in ("auto", trial["backend"])
+    ]
+    return max(found, key=lambda one: (one[0] == "cuda", one[2]), default=None)
+
+
+def _records(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield read_sealed(path)
+        except StoreError:
+            continue  # who measures next writes it anew
