@@ -31,6 +31,13 @@ class Settings(BaseModel):
     registry: str | None = Field(default=None, pattern=r"^(sqlite:///\S|https?://)\S*$")
     """Address of the MLflow registry of models; None: a sqlite file in srcore's folder of the user's data."""
 
+    scenes: int | None = Field(default=None, ge=1, le=1024)
+    """Scenes of catalogs that this machine does at once, whoever began them; None: no limit."""
+    gpu: int = Field(default=1, ge=1, le=64)
+    """Scenes that compute on this machine's GPU at once."""
+    reports_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Where the reports of the store are served; None: links to them are paths. `srcore serve` sets it."""
+
     @property
     def cache_folder(self) -> Path:
         """The folder that `cache` says or stands for."""

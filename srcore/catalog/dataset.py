@@ -13,6 +13,7 @@ from srcore.catalog.keys import (
     BAND,
     BAND_IN_NAME,
     absolute,
+    clock,
     cron,
     date_rule,
     file_glob,
@@ -37,6 +38,15 @@ Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust"})
 """What is published only where a dataset names it: eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
+
+
+class Concurrency(BaseModel):
+    """How much of a dataset is done at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    scenes: int = Field(default=1, ge=1, le=64)
+    """Whole scenes side by side: one is ingested and validated while another computes."""
 
 
 class Dataset(BaseModel):
@@ -71,6 +81,13 @@ class Dataset(BaseModel):
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in `timezone`; None: only when asked."""
     timezone: str = "UTC"
+    until: Annotated[str | None, AfterValidator(clock)] = None
+    """When a run of the whole dataset ends, in `timezone`, as "06:00": it starts no scene that it would not finish by
+    then, by how long its last scenes took; what is left is due in the next."""
+    order: Literal["largest", "oldest", "newest"] | None = None
+    """Which due scenes come first: by their pixels, or by when their files changed last; None: by their names."""
+    concurrency: Concurrency = Concurrency()
+    """How many scenes are done at once."""
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number, that goes up to whole blocks of the product; auto: from the model
     and the memory."""
