@@ -28,12 +28,11 @@ from prefect.types.entrypoint import EntrypointType
 from flows.nightly import nightly
 from flows.pairs import collect_pairs
 from flows.retrain import retrain
+from flows.tagged import TAG, dataset_tag
 from flows.upscale import upscale_scene
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 
-TAG = "srcore"
-"""Marks the deployments that are ours to delete when the catalog no longer has them."""
 BY_HAND = "by-hand"
 WHAT = {nightly.name: "every due scene", retrain.name: "a challenger", collect_pairs.name: "pairs of HR and LR"}
 OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
@@ -83,7 +82,7 @@ def _scheduled(
         schedule=Cron(schedule, timezone=timezone) if schedule else None,
         parameters={"catalog": str(path), "dataset": name},
         description=told,
-        tags=[TAG, name],
+        tags=[TAG, dataset_tag(name)],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
@@ -101,11 +100,16 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
 
 
 def lanes(of: Iterable[RunnerDeployment]) -> list[list[RunnerDeployment]]:
-    """What waits for each other: upscaling, and what is for training where there is any; no night waits for that."""
-    apart: tuple[list[RunnerDeployment], list[RunnerDeployment]] = [], []
+    """What waits for each other: nights, what is for training where there is any, and scenes by hand.
+
+    No night waits for a training, and who asks for a scene by hand for no night: that one lets it go first.
+    """
+    apart: dict[str, list[RunnerDeployment]] = {}
+    training = (retrain.name, collect_pairs.name)
     for deployment in of:
-        apart[deployment.flow_name in (retrain.name, collect_pairs.name)].append(deployment)
-    return [lane for lane in apart if lane]
+        lane = "training" if deployment.flow_name in training else str(deployment.flow_name)
+        apart.setdefault(lane, []).append(deployment)
+    return list(apart.values())
 
 
 def schedules(of: Iterable[RunnerDeployment]) -> list[str]:

@@ -30,7 +30,7 @@ from flows.guard import refuse_unserved
 from flows.interrupt import Reached, interruptible
 from flows.nights import NightProgress, show_night, show_trends
 from flows.small import flow_do, flow_lane, plainly
-from flows.tagged import untagged
+from flows.tagged import tagged, untagged
 from flows.upscale import is_unexpected, local_workers, scenes_as_tasks
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import LeaseError, SRError
@@ -208,7 +208,8 @@ def _in_prefect(path: Path, dataset: str | None, wanted: Wanted) -> State[Any] |
     """The night as a flow; None when the server does not answer and nothing was done, which is said."""
     _ENDED.clear()
     try:
-        return nightly(str(path), dataset, *astuple(wanted), return_state=True)
+        with tagged(*([dataset] if dataset else [])):
+            return nightly(str(path), dataset, *astuple(wanted), return_state=True)
     except Exception as error:
         server_went_away(error)
         if not _ENDED:

@@ -16,9 +16,9 @@ def dataset_tag(dataset: str) -> str:
     return f"dataset:{dataset}"
 
 
-def tagged(dataset: str) -> AbstractContextManager[Any]:
-    """Around calls of flows about a dataset."""
-    return tags(TAG, dataset_tag(dataset))
+def tagged(*datasets: str) -> AbstractContextManager[Any]:
+    """Around calls of flows about datasets."""
+    return tags(TAG, *map(dataset_tag, datasets))
 
 
 def untagged() -> AbstractContextManager[Any]:

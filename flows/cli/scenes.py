@@ -22,7 +22,7 @@ from flows.cli.options import (
     out,
     print_json,
 )
-from flows.cli.status import status
+from flows.cli.status import show_standing
 from flows.interrupt import interruptible
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(
     from srcore.run.scene import rehearsals, scene_runner
 
     if dry_run:
-        status(dataset, catalog, outdated, as_json)
+        show_standing(dataset, catalog, outdated, as_json)
         return
     if os.environ.get("PREFECT_API_URL"):
         _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, (limit, force, outdated))
@@ -93,12 +93,14 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[in
     `which`: how many scenes at most, whether all, and whether those of another version.
     """
     from flows.nightly import nightly
+    from flows.tagged import tagged
     from flows.upscale import upscale_scene
 
-    if scene is not None:
-        state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
-    else:
-        state = nightly(str(catalog), dataset, *which, return_state=True)
+    with tagged(dataset):
+        if scene is not None:
+            state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
+        else:
+            state = nightly(str(catalog), dataset, *which, return_state=True)
     end_of_flow(state)
 
 

@@ -14,7 +14,7 @@ from srcore.run.pace import Deadline, next_time
 from srcore.run.turns import Turn, Turns, in_order
 from srcore.run.waiting import let_first
 from srcore.storage.archive.history import History
-from srcore.storage.archive.nights import read_nights
+from srcore.storage.archive.nights import megapixels, read_nights
 
 if TYPE_CHECKING:
     from srcore.run.dataset import Outcome
@@ -56,8 +56,8 @@ def queue_of(catalog: Catalog, dataset: str, turns: list[Turn], history: History
 def told_of_left(left: Sequence[Turn], until: str, timezone: str) -> str:
     """What a deadline left to the next run, in words."""
     names = ", ".join(turn.state.scene for turn in left[:NAMED]) + (", ..." if len(left) > NAMED else "")
-    size = sum(turn.pixels for turn in left) / 1e6
+    size = megapixels(sum(turn.pixels for turn in left))
     return (
-        f"{len(left)} scenes ({size:,.1f} MP) are left, which would not be finished by {until} {timezone}: {names}; "
+        f"{len(left)} scenes ({size} MP) are left, which would not be finished by {until} {timezone}: {names}; "
         "the next run does them"
     )

@@ -68,8 +68,13 @@ class Running:
         """'37 of 120 scenes, 14 published, 1 failed, 812 of 2,300 MP, ETA 02:41'."""
         told = [f"{self.done} of {self.scenes} scenes", f"{self.published} published", f"{self.failed} failed"]
         if self.pixels:
-            told.append(f"{self.pixels_done / 1e6:,.1f} of {self.pixels / 1e6:,.1f} MP")
+            told.append(f"{megapixels(self.pixels_done)} of {megapixels(self.pixels)} MP")
         return ", ".join([*told, *([f"ETA {clock(self.eta, self.timezone)}"] if self.eta else [])])
+
+
+def megapixels(pixels: int) -> str:
+    """In words: whole ones where there are many."""
+    return f"{pixels / 1e6:,.0f}" if pixels >= 1e8 else f"{pixels / 1e6:.3g}"
 
 
 def clock(when: str, timezone: str) -> str:
