@@ -136,9 +136,7 @@ def _edited(path: Path, before: Catalog) -> Night:
             return []
         told = Outcome("", "note", "", "it was edited during the night: what it says now counts from the next one")
     except SRError as error:
-        told = Outcome(
-            "", "note", error.code, f"it was edited during the night, and the next one cannot use it: {error}"
-        )
+        told = Outcome("", "note", error.code, f"it was edited during the night; the next cannot use it: {error}")
     return [("catalog", told)]
 
 

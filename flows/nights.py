@@ -104,9 +104,8 @@ def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> str:
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")
     told = [(name, files[name]) for name in wanted if files[name].exists()]
     links = [_link(name, report_url(path, store, restricted=entry.privacy == "restricted")) for name, path in told]
-    return ", ".join(
-        [*links, *(f"source `{one.path}`" for one in (outcome.receipt.sources[:1] if outcome.receipt else ()))]
-    )
+    source = [f"source `{outcome.source}`"] if outcome.source and entry.privacy == "public" else []
+    return ", ".join([*links, *source])
 
 
 def _link(name: str, address: str) -> str:
