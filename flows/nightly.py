@@ -29,7 +29,7 @@ from flows.artifacts import server_went_away, show_shadows
 from flows.guard import refuse_unserved
 from flows.interrupt import Reached, interruptible
 from flows.nights import NightProgress, show_night, show_trends
-from flows.small import flow_do, flow_lane, plainly
+from flows.small import flow_do, flow_taker, plainly
 from flows.tagged import tagged, untagged
 from flows.upscale import is_unexpected, local_workers, scenes_as_tasks
 from srcore.catalog import Catalog, load_catalog
@@ -146,7 +146,7 @@ def _audited(catalog: Catalog, dataset: str, run: Run, book: Book) -> list[Outco
 
 
 def _subflows(path: Path, run: SceneRun, wanted: Wanted, catalog: Catalog, dataset: str, book: Book) -> list[Outcome]:
-    way = Way(WAIT_SECONDS, flow_lane(path, catalog, run), book)
+    way = Way(WAIT_SECONDS, flow_taker(path, catalog, run), book)
     return each_due(catalog, dataset, flow_do(path, catalog, run), wanted=wanted, way=way)
 
 

@@ -102,20 +102,20 @@ def upscale_small(catalog: str, dataset: str, first: str) -> State[Any]:
     return batch.state()
 
 
-def flow_lane(path: Path, catalog: Catalog, run: Run) -> Callable[[Turns, Do], None]:
-    """A lane of a night under Prefect: each large scene a flow run, small ones several together.
+def flow_taker(path: Path, catalog: Catalog, run: Run) -> Callable[[Turns, Do], None]:
+    """A taker of a night under Prefect: each large scene a flow run, small ones several together.
 
     When the server is away scenes are done all the same, without runs of theirs.
     """
 
-    def lane(turns: Turns, do: Do) -> None:
+    def taker(turns: Turns, do: Do) -> None:
         while (turn := turns.next()) is not None:
             if turn.small:
                 _together(path, Batch(turns, turn, plainly(catalog, run)))
             else:
                 turns.done(turn, do(turn.state, turn.again))
 
-    return lane
+    return taker
 
 
 def plainly(catalog: Catalog, run: Run) -> Do:

@@ -21,9 +21,9 @@ from srcore.run.audit import Audit, audit
 from srcore.run.book import Book
 from srcore.run.due import queue_of, told_of_left
 from srcore.run.missing import nothing_found
-from srcore.run.slots import scene_place
+from srcore.run.slots import scene_slot
 from srcore.run.states import SceneState, look, look_again
-from srcore.run.turns import Turn, Turns, run_lanes, size_of
+from srcore.run.turns import Turn, Turns, run_takers, size_of
 from srcore.run.waiting import first
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
@@ -181,7 +181,7 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
 
 
 def one_by_one(turns: Turns, do: Do) -> None:
-    """A lane that does each scene by itself."""
+    """A taker that does each scene by itself."""
     while (turn := turns.next()) is not None:
         turns.done(turn, do(turn.state, turn.again))
 
@@ -192,7 +192,7 @@ class Way:
 
     wait_s: float = 0.0
     """What another run holds is waited for at the end, so long in all."""
-    lane: Callable[[Turns, Do], None] = one_by_one
+    taker: Callable[[Turns, Do], None] = one_by_one
     """Does scenes of a queue, perhaps beside others of its kind."""
     book: Book | None = None
     """Where it is written down how far the run is."""
@@ -257,7 +257,7 @@ def _done(catalog: Catalog, turns: Turns, do: Do, way: Way) -> list[Outcome]:
     """What became of the scenes of a queue, as they ended."""
     if way.book is not None:
         way.book.follow(turns)
-    run_lanes(turns, lambda queue: way.lane(queue, do), turns.beside)
+    run_takers(turns, lambda queue: way.taker(queue, do), turns.beside)
     return after_others(catalog, [(turn.state, one) for turn, one in turns.outcomes], do, way.wait_s)
 
 
@@ -270,9 +270,9 @@ def _left(turns: Turns, entry: Dataset) -> list[Outcome]:
 def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:
     """Do a scene that was due when the run began, and is still; what it costs does not depend on the others.
 
-    It waits for a place on this machine first, where there is a limit.
+    It waits for a slot of this machine first, where there is a limit.
     """
-    with scene_place():
+    with scene_slot():
         return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
 
 

@@ -24,7 +24,7 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
-from srcore.run.slots import gpu_place
+from srcore.run.slots import gpu_slot
 from srcore.run.turns import watched
 from srcore.stages.plan import plan_scene, save_plan
 from srcore.storage.archive.ownership import clear_scratch
@@ -163,12 +163,12 @@ def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run
 
 
 def _in_turn(call: StageCall[Any], job: Job, turn: threading.Lock) -> StageCall[Any]:
-    """`call`, which waits in front of UPSCALE for its turn, and for a GPU's place where one may be used."""
+    """`call`, which waits in front of UPSCALE for its turn, and for a GPU's slot where one may be used."""
 
     def called(name: str, stage: Callable[[Progress], Any]) -> Any:
         if name != "upscale":
             return call(name, stage)
-        with turn, nullcontext() if job.device == "cpu" else gpu_place():
+        with turn, nullcontext() if job.device == "cpu" else gpu_slot():
             return call(name, stage)
 
     return called

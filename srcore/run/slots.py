@@ -1,6 +1,6 @@
-"""Places on this machine: how many scenes, and how many of them on a GPU, whatever night or person began them.
+"""Slots of this machine: how many scenes, and how many of them on a GPU, whatever night or person began them.
 
-A place is a lease in srcore's cache folder, so that a process that was killed gives its place back.
+A slot is a lease in srcore's cache folder, so that a process that was killed gives its slot back.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from srcore.storage.disk.leases import held
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""Between two looks for a place."""
+"""Between two looks for a slot."""
 
 
 @contextmanager
-def place(kind: str, count: int | None) -> Iterator[None]:
-    """One of `count` places of a kind, waited for; None: there is no limit."""
+def slot(kind: str, count: int | None) -> Iterator[None]:
+    """One of `count` slots of a kind, waited for; None: there is no limit."""
     with ExitStack() as stack:
         told = False
         while count is not None and not _taken(kind, count, stack):
             if not told:
-                log.info("all %d places for a %s on this machine are taken: waiting for one", count, kind)
+                log.info("all %d slots for a %s on this machine are taken: waiting for one", count, kind)
             told = True
             time.sleep(LOOK_SECONDS)
         yield
 
 
-def scene_place() -> AbstractContextManager[None]:
-    """A place for a scene, by SRCORE_SCENES."""
-    return place("scene", load_settings().scenes)
+def scene_slot() -> AbstractContextManager[None]:
+    """A slot for a scene, by SRCORE_SCENES."""
+    return slot("scene", load_settings().scenes)
 
 
-def gpu_place() -> AbstractContextManager[None]:
-    """A place on a GPU, by SRCORE_GPU; at once where there is none."""
-    return place("gpu", load_settings().gpu if has_gpu() else None)
+def gpu_slot() -> AbstractContextManager[None]:
+    """A slot on a GPU, by SRCORE_GPU; at once where there is none."""
+    return slot("gpu", load_settings().gpu if has_gpu() else None)
 
 
 def _taken(kind: str, count: int, stack: ExitStack) -> bool:
-    folder = load_settings().cache_folder / "places"
+    folder = load_settings().cache_folder / "slots"
     for number in range(count):
         try:
             stack.enter_context(held(lease_path(folder / f"{kind}-{number}")))

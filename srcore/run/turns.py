@@ -1,10 +1,10 @@
-"""The due scenes of a run in their order, given out one at a time to whoever does them: one lane, or several threads.
+"""The due scenes of a run in their order, given out one at a time to whoever does them: one taker, or several threads.
 
-    order -> [ turn | turn | turn ]  -- next() --> a lane does it -- done() --> outcome
+    order -> [ turn | turn | turn ]  -- next() --> a taker does it -- done() --> outcome
                         |    before each: who asks by hand goes first; may it be finished by the deadline?
                         '--> left, for the next run
 
-What a lane hears from a scene it tells here (`watched`), so that one record says how far all of them are.
+What a taker hears from a scene it tells here (`watched`), so that one record says how far all of them are.
 """
 
 from __future__ import annotations
@@ -137,33 +137,33 @@ class Turns:
                 self.hear(self)
 
 
-Lane = Callable[[Turns], None]
+Taker = Callable[[Turns], None]
 """Does scenes until there is none left."""
 
 _HEARD: ContextVar[Turns | None] = ContextVar("the run that hears of the scenes of this thread", default=None)
 
 
-def run_lanes(turns: Turns, lane: Lane, count: int) -> None:
-    """Call `lane`, here, or in so many threads, which see the context of the caller.
+def run_takers(turns: Turns, taker: Taker, count: int) -> None:
+    """Call `taker`, here, or in so many threads, which see the context of the caller.
 
     What ends one of them ends the others behind their tiles in hand; raises the first of what they raised.
     """
     token = _HEARD.set(turns)
     try:
         if count <= 1:
-            lane(turns)
+            taker(turns)
         else:
-            _in_threads(turns, lane, count)
+            _in_threads(turns, taker, count)
     finally:
         _HEARD.reset(token)
 
 
-def _in_threads(turns: Turns, lane: Lane, count: int) -> None:
+def _in_threads(turns: Turns, taker: Taker, count: int) -> None:
     raised: list[BaseException] = []
 
     def one() -> None:
         try:
-            lane(turns)
+            taker(turns)
         except BaseException as error:
             turns.stopped = True
             raised.append(error)

@@ -153,8 +153,8 @@ def test_a_server_that_goes_away_in_a_night_costs_no_scene(
 
     away = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(away), scene_runner(Workers(0)) as run:
-        do, lane = small.flow_do(catalog, loaded, run), small.flow_lane(catalog, loaded, run)
-        outcomes = each_due(loaded, "d", do, way=Way(lane=lane))
+        do, taker = small.flow_do(catalog, loaded, run), small.flow_taker(catalog, loaded, run)
+        outcomes = each_due(loaded, "d", do, way=Way(taker=taker))
     assert [one.result for one in outcomes] == ["published", "failed", "published"]
     assert artifacts.server_is_away()
 

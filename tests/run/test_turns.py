@@ -30,7 +30,7 @@ from srcore.run.book import Lines, open_book
 from srcore.run.dataset import Outcome, Way, each_due, one_by_one, run_dataset, run_one
 from srcore.run.pace import Deadline, forecast, next_time
 from srcore.run.scene import Run, scene_runner
-from srcore.run.slots import place
+from srcore.run.slots import slot
 from srcore.run.states import SceneState, look
 from srcore.run.turns import SMALL_PIXELS, Turn, Turns, size_of
 from srcore.run.waiting import first, let_first
@@ -304,12 +304,12 @@ def test_a_mark_of_a_dead_process_holds_up_nobody(tmp_path: Path) -> None:
         pass  # a store without the right to write there: the scene is done all the same
 
 
-def test_places_of_the_machine_are_given_to_so_many_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_of_the_machine_are_given_to_so_many_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRCORE_CACHE", str(tmp_path))
     inside, most, lock = [0], [0], threading.Lock()
 
     def work() -> None:
-        with place("scene", 2):
+        with slot("scene", 2):
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
@@ -323,8 +323,8 @@ def test_places_of_the_machine_are_given_to_so_many_and_back(tmp_path: Path, mon
     for thread in threads:
         thread.join()
     assert most == [2]
-    assert list((tmp_path / "places").iterdir()) == []
-    with place("scene", None), place("scene", None):
+    assert list((tmp_path / "slots").iterdir()) == []
+    with slot("scene", None), slot("scene", None):
         pass
 
 
