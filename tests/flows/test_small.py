@@ -5,7 +5,11 @@ Counted are flow runs and calls of the API, which are the same on every machine;
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +27,14 @@ from prefect.testing.utilities import prefect_test_harness
 from rasterio.transform import from_origin
 
 from flows import artifacts, nights, small
-from flows.nightly import _in_prefect, nightly
+from flows.nightly import _in_prefect, night_state, nightly, run_night, summary
 from flows.nights import cell_text, night_table, trends
 from srcore.catalog import load_catalog
+from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.run import book, turns
-from srcore.run.dataset import Outcome, Wanted
+from srcore.run.dataset import Outcome, Wanted, Way, each_due, run_dataset
+from srcore.run.scene import scene_runner
 from srcore.storage.archive.nights import Night, read_nights
 from tests.flows.conftest import free_port
 
@@ -147,10 +153,6 @@ def test_a_server_that_goes_away_in_a_night_costs_no_scene(
     monkeypatch.setattr(turns, "SMALL_PIXELS", pixels)
     catalog = make(tmp_path, 2)
     loaded = load_catalog(catalog)
-    from srcore.dispatch import Workers
-    from srcore.run.dataset import Way, each_due
-    from srcore.run.scene import scene_runner
-
     away = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(away), scene_runner(Workers(0)) as run:
         do, taker = small.flow_do(catalog, loaded, run), small.flow_taker(catalog, loaded, run)
@@ -209,8 +211,6 @@ def test_trends_tell_of_each_night_and_say_what_the_table_leaves_out() -> None:
 def test_a_catalog_that_is_broken_during_a_night_counts_from_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.nightly import run_night, summary
-
     catalog = make(tmp_path, 1)
     text = catalog.read_text()
     catalog.write_text(text + text.split("datasets:\n")[1].replace("  d:", "  e:"))
@@ -233,11 +233,67 @@ def test_a_catalog_that_is_broken_during_a_night_counts_from_the_next_one(
 
 
 def test_a_night_that_is_longer_than_a_day_is_not_begun_twice(tmp_path: Path) -> None:
-    from flows.nightly import night_state, run_night
-
     catalog = make(tmp_path, 1)
     with book.open_book(load_catalog(catalog), "d"):
         state = night_state(run_night(catalog, "d", lambda *_: [Outcome("a", "published")]))
     assert state.type == StateType.COMPLETED
     assert re.search(r"note: d: another night of d goes on; found run .* this one is skipped", state.message or "")
     assert read_nights(DatasetPaths(tmp_path / "s/d")).nights == ()
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from flows import artifacts, small
+from srcore.catalog import load_catalog
+from srcore.dispatch import Workers
+from srcore.run.book import open_book
+from srcore.run.dataset import Way, each_due
+from srcore.run.scene import plain, scene_runner
+
+artifacts._Server.away_at = time.monotonic()
+
+def call(name, stage):
+    if name == sys.argv[2] and list(Path(sys.argv[1]).parent.rglob("*.receipt.json")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(name, stage)
+
+path = Path(sys.argv[1])
+catalog = load_catalog(path)
+with scene_runner(Workers(0), call) as run, open_book(catalog, "d") as book:
+    way = Way(taker=small.flow_taker(path, catalog, run), book=book)
+    book.end(each_due(catalog, "d", small.flow_do(path, catalog, run), way=way))
+"""
+
+
+def kept(store: Path) -> dict[str, bytes | str]:
+    """What stands in the store for others, without times and pages."""
+    found: dict[str, bytes | str] = {}
+    for path in sorted(store.rglob("*.*")):
+        name = str(path.relative_to(store))
+        if name.endswith(".tif"):
+            found[name] = path.read_bytes()
+        elif "quarantine" in name or name.endswith(".receipt.json"):
+            value = json.loads(path.read_bytes())
+            found[name] = str([value.get("code"), value.get("attempts"), value.get("verdict"), value.get("scene")])
+    return found
+
+
+@pytest.mark.nightly
+def test_a_kill_in_the_middle_of_a_batch_leaves_what_a_night_without_batches_leaves(tmp_path: Path) -> None:
+    stores = []
+    for name in ("killed", "whole"):
+        catalog = make(tmp_path / name, 3)
+        command = [sys.executable, "-c", KILLED, str(catalog)]
+        if name == "killed":
+            assert subprocess.run([*command, "export"], check=False).returncode == -signal.SIGKILL
+            assert len(list((tmp_path / name).rglob("*.receipt.json"))) == 1
+            subprocess.run([*command, "never"], check=True)
+        else:
+            with scene_runner(Workers(0)) as run:
+                run_dataset(catalog, "d", run)
+        stores.append(kept(tmp_path / name / "s"))
+    assert stores[0] == stores[1]
+    assert len([name for name in stores[0] if name.endswith(".tif")]) == 3
+    first, second = read_nights(DatasetPaths(tmp_path / "killed/s/d")).nights
+    assert (first.interrupted, second.interrupted, second.published) == (True, False, 2)
