@@ -19,6 +19,8 @@ from flows.cli.notes import notes
 from flows.cli.options import CatalogOption, JsonOption, chosen_catalog, out, print_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from srcore.catalog import Catalog
     from srcore.run.attention import Needed, Standing
     from srcore.storage.archive.nights import Running
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 NAMED = 20
 """Things that need a person, by their names; the table and --json have all."""
 WATCH_SECONDS = 1.0
+BAR = 40
+"""Signs of the bar of a night, as wide as the narrowest terminal."""
 
 
 def status(
@@ -205,13 +209,13 @@ def _teller(as_json: bool) -> Iterator[Callable[[Sequence[Running]], None]]:
         yield lambda running: live.update(_picture(running), refresh=True)
 
 
-def _picture(running: Sequence[Running]) -> Any:
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
+def _picture(running: Sequence[Running]) -> Text:
+    """What a terminal shows of running nights: words, a bar, and the scenes that are worked on."""
     from rich.text import Text
 
-    parts: list[Any] = []
+    lines: list[str] = []
     for one in running:
-        parts += [Text(f"{one.dataset}: {one.words}"), ProgressBar(total=100, completed=one.percent, width=40)]
-        parts += [Text(f"  {doing}") for doing in one.working]
-    return Group(*parts)
+        full = round(BAR * one.percent / 100)
+        lines += [f"{one.dataset}: {one.words}", "#" * full + "." * (BAR - full)]
+        lines += [f"  {doing}" for doing in one.working]
+    return Text("\n".join(lines))

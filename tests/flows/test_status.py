@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.status import _picture
 from srcore.catalog import load_catalog
 from srcore.layout import DatasetPaths
 from srcore.run.attention import nights_of
 from srcore.run.book import open_book
 from srcore.run.dataset import Outcome, Way, each_due
 from srcore.run.states import SceneState
+from srcore.storage.archive.nights import Running
 
 Srcore = Callable[..., tuple[int, str, str]]
 
@@ -132,3 +134,12 @@ def test_a_running_night_is_watched_from_another_process_until_it_ends(catalog_p
 def test_watching_where_no_night_runs_says_so(srcore: Srcore, catalog_path: Path) -> None:
     assert srcore("status", "--watch", "--catalog", catalog_path)[:2] == (0, "no night runs\n")
     assert srcore("status", "nowhere", "--watch", "--catalog", catalog_path)[0] == 2
+
+
+def test_a_terminal_shows_the_night_its_bar_and_what_is_worked_on() -> None:
+    began = "2026-01-01T00:00:00+00:00"
+    night = Running("hills", began, began, 3, 1, 1, 0, 4_000_000, 1_000_000, ("west: upscale 3 of 6",))
+    words, bar, doing = str(_picture([night])).splitlines()
+    assert words == "hills: 1 of 3 scenes, 1 published, 0 failed, 1.0 of 4.0 MP"
+    assert bar == "#" * 10 + "." * 30
+    assert doing == "  west: upscale 3 of 6"

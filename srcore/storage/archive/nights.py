@@ -74,7 +74,9 @@ class Running:
 
 def megapixels(pixels: int) -> str:
     """In words: whole ones where there are many."""
-    return f"{pixels / 1e6:,.0f}" if pixels >= 1e8 else f"{pixels / 1e6:.3g}"
+    if pixels >= 1e8:
+        return f"{pixels / 1e6:,.0f}"
+    return f"{pixels / 1e6:.1f}" if pixels >= 1e6 else f"{pixels / 1e6:.4f}".rstrip("0").rstrip(".")
 
 
 def clock(when: str, timezone: str) -> str:
