@@ -28,7 +28,7 @@ MAX_ROWS = 1000
 """Of the table of a night; what is not in it is counted below it."""
 SHOWN = 30
 """Nights in the table of trends; the figures show all that are remembered."""
-FIRST = ("failed", "damaged", "quarantined", "note", "degraded", "published", "ignored", "up to date")
+FIRST = ("failed", "damaged", "quarantined", "note", "degraded", "published", "skipped", "ignored", "up to date")
 """What a person looks for comes first."""
 
 

@@ -65,7 +65,7 @@ class Batch:
                 "message": one.message,
                 "seconds": round(one.seconds, 1),
             }
-            for one in sorted(self.outcomes, key=lambda one: (one.ok, one.scene))
+            for one in sorted(self.outcomes, key=lambda one: (not one.fails, one.ok, one.scene))
         ]
 
     def state(self) -> State[Any]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import numpy as np
@@ -33,7 +33,7 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.run import book, turns
-from srcore.run.dataset import Outcome, Wanted, Way, each_due, run_dataset
+from srcore.run.dataset import Outcome, Result, Wanted, Way, each_due, run_dataset
 from srcore.run.scene import scene_runner
 from srcore.storage.archive.nights import Night, read_nights
 from tests.flows.conftest import free_port
@@ -181,6 +181,10 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     assert "**201 more rows are not shown here**: 201 published. The pages of the store have all." in lines
     assert lines[-1] == "7 scenes were up to date, and have no row."
     assert cell_text("a\nb") == "a b"
+
+
+def test_the_table_knows_every_result_that_there_is() -> None:
+    assert sorted(nights.FIRST) == sorted(get_args(Result))
 
 
 def test_a_restricted_dataset_shows_no_address_and_no_path_of_a_source(
