@@ -21,7 +21,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-LARGE_PX = 2048
+LARGE_PX = 1536
 """Side of the large scene, of three bands."""
 
 
