@@ -1,6 +1,7 @@
 """What a night costs before its first scene, and what one due scene costs among many: files opened, seconds, memory.
 
     python -m benchmarks.nights [--scenes 100 1000 10000] [--no-prefect] [--json FILE]
+    python -m benchmarks.nights --due 100 1000      nights in which all is due, with Prefect and without: benchmarks.due
 
 One tiny scene is published; its product is then linked under as many names as asked for, each with a receipt of its
 own. What is opened is counted by Python's audit hook: those counts are the same on every machine, and are what
@@ -269,6 +270,22 @@ def table(figures: Sequence[dict[str, Any]]) -> Table:
     return result
 
 
+def due_table(figures: Sequence[dict[str, Any]]) -> Table:
+    """For people: nights in which all is due."""
+    result = Table("scenes", "sort", "Prefect", "CPU s", "CPU s a scene", "outside the stages", "wall s", "outside")
+    for one in figures:
+        row = [f"{one['scenes']:,}", one["sort"], "yes" if one["prefect"] else "no"]
+        row += [f"{one['cpu_s']:.2f}", f"{one['cpu_s'] / one['scenes']:.4f}", _outside(one, "cpu")]
+        result.add_row(*row, f"{one['wall_s']:.2f}", _outside(one, "wall"))
+    return result
+
+
+def _outside(one: dict[str, Any], kind: str) -> str:
+    """Seconds outside the stages, and their share."""
+    seconds, whole = one[f"{kind}_s"] - one[f"stages_{kind}_s"], one[f"{kind}_s"]
+    return f"{seconds:.2f} ({100 * seconds / whole:.1f} %)"
+
+
 def main() -> None:
     """Print the table; write the figures where asked."""
     parser = argparse.ArgumentParser(
@@ -278,14 +295,27 @@ def main() -> None:
     parser.add_argument("--no-prefect", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--due", type=int, nargs="+", metavar="COUNT")
+    parser.add_argument("--small", type=int, default=100, help="real small scenes beside --due")
     given = parser.parse_args()
+    if given.due:
+        from benchmarks.due import run_due
+
+        found = run_due(tuple(given.due), given.small)
+        out.print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", due_table(found))
+        _write(given.json, found)
+        return
     if given.one:
         sys.stdout.write(json.dumps(measured(given.one, prefect=not given.no_prefect)) + "\n")
         return
     figures = run(given.scenes, prefect=not given.no_prefect)
     out.print(table(figures))
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _write(given.json, figures)
+
+
+def _write(path: Path | None, figures: Sequence[dict[str, Any]]) -> None:
+    if path:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

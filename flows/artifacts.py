@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -40,17 +41,19 @@ if TYPE_CHECKING:
     from srcore.report.evaluation import Evaluation
     from srcore.training.pairs.table import Table
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 UPDATE_SECONDS = 2.0
 """Between two updates of a progress artifact: one costs the run 10 to 25 ms."""
-MAX_PICTURE_BYTES = 2**20
-"""Of a quicklook that goes into the server's database, once a run."""
+MAX_PICTURE_BYTES = 60_000
+"""Of a quicklook that goes into the server's database, once a run; JPEG."""
 AWAY_SECONDS = 600.0
 """A server that did not answer is not asked again for so long."""
 MAX_ROWS = 1000
-"""Of a table; the store has the rest."""
+"""Of a table; one more says how many there are, and the store has them."""
 
 
 def artifact_key(*parts: str) -> str:
@@ -90,9 +93,9 @@ class StageProgress:
 
     def _show(self, percent: float, description: str) -> None:
         if self.artifact is None:
-            made = _tried(create_progress_artifact, percent, key=self.key, description=description)
+            made = tried(create_progress_artifact, percent, key=self.key, description=description)
             self.artifact = made if isinstance(made, UUID) else None
-        elif _tried(update_progress_artifact, self.artifact, percent, description=description) is None:
+        elif tried(update_progress_artifact, self.artifact, percent, description=description) is None:
             self.artifact = None
         if self.artifact is None:
             self.key = None  # the server is away: a stage is not held up by asking again
@@ -103,12 +106,13 @@ class TileFailures(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.here = threading.get_ident()
         self.rows: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record when it is about a tile."""
+        """Keep the record when it is about a tile of this thread's scene."""
         told = vars(record)
-        if "tile" in told:
+        if "tile" in told and record.thread == self.here:
             self.rows.append({"tile": told["tile"], "attempt": told["attempt"], "error": told["reason"]})
 
     def __enter__(self) -> Self:
@@ -120,14 +124,12 @@ class TileFailures(logging.Handler):
 
 
 def show_quicklook(picture: Path, dataset: str, scene: str, product: Path) -> None:
-    """The quicklook PNG inside a markdown artifact: the UI reads no files, so the picture goes as a data URI."""
-    data = picture.read_bytes()
-    text = f"`{product}`\n\n"
-    if len(data) <= MAX_PICTURE_BYTES:
-        text += f"![{scene}](data:image/png;base64,{b64encode(data).decode('ascii')})\n"
-    else:
-        text += f"The picture is too large to show here: `{picture}`\n"
-    _tried(create_markdown_artifact, text, key=artifact_key("quicklook", dataset, scene), description=scene)
+    """The quicklook inside a markdown artifact: the UI reads no files, so the picture goes as a data URI."""
+    from srcore.report.panels import as_jpeg
+
+    data = b64encode(as_jpeg(picture.read_bytes(), MAX_PICTURE_BYTES)).decode("ascii")
+    text = f"`{product}`\n\n![{scene}](data:image/jpeg;base64,{data})\n"
+    tried(create_markdown_artifact, text, key=artifact_key("quicklook", dataset, scene), description=scene)
 
 
 def show_report(page: Path, dataset: str, scene: str) -> None:
@@ -139,7 +141,7 @@ def _show_page(page: Path, what: str, key: str) -> None:
     """A link to a page of the store; browsers open a file from a server's page only when its address is copied."""
     found = address(page)
     copied = found.startswith("file:")
-    _tried(
+    tried(
         create_link_artifact,
         found,
         link_text=f"{what}: {page}" if copied else what,
@@ -178,7 +180,7 @@ def show_evaluation(evaluation: Evaluation, dataset: str) -> None:
     for heading, figure in plots(evaluation):
         picture = b64encode(standalone(figure).encode()).decode("ascii")
         lines.append(f"\n**{heading}**\n\n![{heading}](data:image/svg+xml;base64,{picture})")
-    _tried(create_markdown_artifact, "\n".join(lines), key=artifact_key("evaluation", dataset), description=dataset)
+    tried(create_markdown_artifact, "\n".join(lines), key=artifact_key("evaluation", dataset), description=dataset)
     rows = [
         {"scene": one.scene, **{f"PSNR {name}": round(found.psnr, 3) for name, found in one.by.items()}}
         for one in evaluation.scenes
@@ -223,10 +225,16 @@ def show_pairs(table: Table, page: Path) -> None:
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], description: str, *key: str) -> None:
-    """Rows of plain values as a table artifact, the first MAX_ROWS of them; no artifact when there is no row."""
+    """Rows of plain values as a table artifact, MAX_ROWS of them and a last one that says how many more there are.
+
+    No artifact when there is no row.
+    """
     if rows:
         table = [{name: _plain(value) for name, value in row.items()} for row in rows[:MAX_ROWS]]
-        _tried(create_table_artifact, table, key=artifact_key(*key), description=description)
+        if more := len(rows) - len(table):
+            table.append({name: f"... {more} more rows" for name in list(rows[0])[:1]})
+            description = f"{description}: the first {MAX_ROWS} of {len(rows)} rows"
+        tried(create_table_artifact, table, key=artifact_key(*key), description=description)
 
 
 def _plain(value: Any) -> Any:
@@ -240,8 +248,25 @@ class _Server:
     away_at = -AWAY_SECONDS
 
 
-def _tried(show: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    if time.monotonic() - _Server.away_at < AWAY_SECONDS:
+def server_is_away() -> bool:
+    """True when it did not answer a short while ago."""
+    return time.monotonic() - _Server.away_at < AWAY_SECONDS
+
+
+def server_went_away(error: Exception) -> None:
+    """It did not answer: nothing is asked of it for AWAY_SECONDS."""
+    _Server.away_at = time.monotonic()
+    log.warning("the Prefect server does not answer, and the work goes on without it: %s", error)
+
+
+def show_markdown(text: str, description: str, *key: str) -> None:
+    """A page of Markdown."""
+    tried(create_markdown_artifact, text, key=artifact_key(*key), description=description)
+
+
+def tried(show: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What `show` gives; None while the server is away, which is a warning and no more."""
+    if server_is_away():
         return None
     try:
         return show(*args, **kwargs)

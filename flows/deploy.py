@@ -18,7 +18,8 @@ from prefect.types.entrypoint import EntrypointType
 from flows.nightly import nightly
 from flows.pairs import collect_pairs
 from flows.retrain import retrain
-from flows.service.runs import OURS, TAG
+from flows.service.runs import OURS
+from flows.tagged import TAG, dataset_tag
 from flows.upscale import OF_THE_CATALOG, upscale_scene
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
@@ -95,7 +96,7 @@ def _scheduled(
         schedule=Cron(schedule, timezone=timezone) if schedule else None,
         parameters={"catalog": str(path), "dataset": name},
         description=told,
-        tags=[TAG, name],
+        tags=[TAG, dataset_tag(name)],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
@@ -113,10 +114,14 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
 
 
 def lanes(of: Iterable[RunnerDeployment]) -> dict[str, list[RunnerDeployment]]:
-    """What waits for each other: upscaling, and what is for training where there is any; no night waits for that."""
+    """What waits for each other: nights, what is for training where there is any, and scenes by hand.
+
+    No night waits for a training, and who asks for a scene by hand for no night: that one lets it go first.
+    """
     apart: dict[str, list[RunnerDeployment]] = {}
+    training = (retrain.name, collect_pairs.name)
     for deployment in of:
-        lane = "training" if deployment.flow_name in (retrain.name, collect_pairs.name) else "upscaling"
+        lane = "training" if deployment.flow_name in training else str(deployment.flow_name)
         apart.setdefault(lane, []).append(deployment)
     return apart
 

@@ -10,29 +10,36 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from zoneinfo import ZoneInfo
 
 import typer
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_shadows, show_table
+from flows.artifacts import server_went_away, show_shadows
 from flows.interrupt import Reached, interruptible
+from flows.nights import NightProgress, show_night, show_trends
 from flows.service.runs import begin
-from flows.upscale import SceneFailed, handed_on, is_unexpected, local_workers, scenes_as_tasks, upscale_scene
+from flows.small import flow_do, flow_taker, plainly
+from flows.tagged import tagged, untagged
+from flows.upscale import is_unexpected, local_workers, scenes_as_tasks
 from srcore.catalog import Catalog, load_catalog
-from srcore.errors import SRError
+from srcore.errors import LeaseError, SRError
 from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, Wanted, audit_share, each_due, run_dataset
+from srcore.run.book import Book, Lines, Tell, open_book
+from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, Wanted, Way, audit_share, each_due
+from srcore.run.scene import Run as SceneRun
 from srcore.run.scene import plain, rehearsals, scene_runner
-from srcore.run.states import SceneState
 from srcore.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -45,15 +52,21 @@ Night = list[tuple[str, Outcome]]
 
 
 def run_name() -> str:
-    """The dataset, or 'all'."""
-    return str(runtime.flow_run.parameters.get("dataset") or "all")
+    """'nightly landsat 2026-11-26', the day on which it was to begin, by the clock of its dataset."""
+    given, when = runtime.flow_run.parameters, runtime.flow_run.scheduled_start_time
+    try:
+        entry = load_catalog(Path(given["catalog"])).datasets.get(given.get("dataset") or "")
+    except SRError:  # the run says so
+        entry = None
+    day = when.astimezone(ZoneInfo(entry.timezone) if entry is not None else UTC).date()
+    return f"nightly {given.get('dataset') or 'all'} {day}"
 
 
 @flow(name="nightly", flow_run_name=run_name, persist_result=False)
 def nightly(
     catalog: str, dataset: str | None = None, limit: int | None = None, force: bool = False, outdated: bool = False
 ) -> State[Any]:
-    """Every due scene of one dataset, or of all, each as a run of `upscale-scene`.
+    """Every due scene of one dataset, or of all: a large one is a run of `upscale-scene`, small ones share a run.
 
     Args:
         catalog: Path of the catalog on the machine that runs the flow.
@@ -63,69 +76,84 @@ def nightly(
         outdated: Do the scenes that another version of srcore or another champion published, too.
     """
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
-    wanted = Wanted(limit, force, outdated)
     try:
         catalog = begin(catalog)
-        with scenes_as_tasks():
-            night = run_night(Path(catalog), dataset, partial(_subflows, Path(catalog), wanted))
+        loaded = load_catalog(Path(catalog))
+        with untagged(), scenes_as_tasks() as run:
+            tell = (NightProgress(dataset or "all"), Lines(get_run_logger().info))
+            wanted = partial(_subflows, Path(catalog), run, Wanted(limit, force, outdated))
+            night = run_night(Path(catalog), dataset, wanted, tell)
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
-    rows = [_row(name, outcome) for name, outcome in night]
-    show_table(rows, summary(night), "nightly", dataset or "all")
-    _show_shadows(Path(catalog), night)
+    _ENDED[:] = [night]
+    show_night(loaded, night, summary(night), dataset or "all")
+    names = [name for name in dict.fromkeys(name for name, _ in night) if name in loaded.datasets]
+    show_trends(loaded, names)
+    for name in names:
+        retrain = loaded.datasets[name].retrain
+        if retrain is not None and retrain.shadow:
+            show_shadows(DatasetPaths(Path(loaded.store) / name))
     return night_state(night)
 
 
-def _show_shadows(catalog: Path, night: Night) -> None:
-    """Of the datasets that have a share for the shadow."""
-    loaded = load_catalog(catalog)
-    for name in dict.fromkeys(name for name, _ in night):
-        entry = loaded.datasets.get(name)
-        if entry is not None and entry.retrain is not None and entry.retrain.shadow:
-            show_shadows(DatasetPaths(Path(loaded.store) / name))
+_ENDED: list[Night] = []
+"""What the last night of this process came to, also where the server did not hear of it."""
+
+Run = Callable[[Catalog, str, Book], list[Outcome]]
+"""Does the due scenes of a dataset."""
 
 
-def run_night(catalog: Path, dataset: str | None, run: Callable[[str], list[Outcome]]) -> Night:
-    """Call `run` for the dataset, or for each of the catalog. A dataset that cannot be looked at is one failure."""
-    night: Night = []
-    for name in load_catalog(catalog).datasets if dataset is None else [dataset]:
-        try:
-            with rehearsals(local_workers()) as rehearse:
-                outcomes = with_afterwards(load_catalog(catalog), name, partial(_audited, catalog, name, run), rehearse)
-        except SRError as error:
-            outcomes = [Outcome("", "failed", error.code, str(error))]
-        except Exception as error:  # whatever is wrong with a dataset, the others go on
-            log.exception("dataset %s", name)
-            outcomes = [Outcome("", "failed", "UNEXPECTED", f"{type(error).__name__}: {error}")]
-        night += [(name, outcome) for outcome in outcomes]
-    return night
+def run_night(path: Path, dataset: str | None, run: Run, tell: Sequence[Tell] = ()) -> Night:
+    """Call `run` for the dataset, or for each of the catalog. A dataset that cannot be looked at is one failure.
+
+    The catalog is read once: a night does what it said when it began, whatever is edited, or broken, meanwhile.
+    """
+    catalog, night = load_catalog(path), list[tuple[str, Outcome]]()
+    for name in catalog.datasets if dataset is None else [dataset]:
+        night += [(name, outcome) for outcome in _night_of(catalog, name, run, tell)]
+    return [*night, *_edited(path, catalog)]
 
 
-def _audited(catalog: Path, dataset: str, run: Callable[[str], list[Outcome]]) -> list[Outcome]:
+def _night_of(catalog: Catalog, name: str, run: Run, tell: Sequence[Tell]) -> list[Outcome]:
+    try:
+        with open_book(catalog, name, tell) as book, rehearsals(local_workers()) as rehearse:
+            outcomes = with_afterwards(catalog, name, partial(_audited, catalog, name, run, book), rehearse)
+            book.end(outcomes)
+            return outcomes
+    except LeaseError as error:  # a night that is longer than a day
+        return [Outcome("", "note", code="LEASED", message=f"{error}; this one is skipped")]
+    except SRError as error:
+        return [Outcome("", "failed", error.code, str(error))]
+    except Exception as error:  # whatever is wrong with a dataset, the others go on
+        log.exception("dataset %s", name)
+        return [Outcome("", "failed", "UNEXPECTED", f"{type(error).__name__}: {error}")]
+
+
+def _edited(path: Path, before: Catalog) -> Night:
+    """A note where the catalog is another one now."""
+    try:
+        if load_catalog(path) == before:
+            return []
+        told = Outcome("", "note", "", "it was edited during the night: what it says now counts from the next one")
+    except SRError as error:
+        told = Outcome("", "note", error.code, f"it was edited during the night; the next cannot use it: {error}")
+    return [("catalog", told)]
+
+
+def _audited(catalog: Catalog, dataset: str, run: Run, book: Book) -> list[Outcome]:
     """The audit comes first: what is damaged is due, and made again by this very night."""
-    return [*audit_share(load_catalog(catalog), dataset), *run(dataset)]
+    return [*audit_share(catalog, dataset), *run(catalog, dataset, book)]
 
 
-def _subflows(path: Path, wanted: Wanted, dataset: str) -> list[Outcome]:
-    catalog = load_catalog(path)
-    return each_due(catalog, dataset, partial(_subflow, path, catalog), wanted=wanted, wait_s=WAIT_SECONDS)
+def _subflows(path: Path, run: SceneRun, wanted: Wanted, catalog: Catalog, dataset: str, book: Book) -> list[Outcome]:
+    way = Way(WAIT_SECONDS, flow_taker(path, catalog, run), book)
+    return each_due(catalog, dataset, flow_do(path, catalog, run), wanted=wanted, way=way)
 
 
-def _plain(path: Path, wanted: Wanted, reached: Reached, dataset: str) -> list[Outcome]:
+def _plain(wanted: Wanted, reached: Reached, catalog: Catalog, dataset: str, book: Book) -> list[Outcome]:
     with scene_runner(local_workers(), reached.watch(plain)) as run:
-        return run_dataset(path, dataset, run, **asdict(wanted), wait_s=WAIT_SECONDS)
-
-
-def _subflow(path: Path, catalog: Catalog, scene: SceneState, force: bool) -> Outcome:
-    """A run of `upscale-scene`, which is told what this night knows; also a run that crashed has an outcome."""
-    with handed_on(catalog, scene):
-        state = upscale_scene(str(path), scene.job.dataset, scene.scene, force, return_state=True)
-    outcome = state.result(raise_on_failure=False)
-    if isinstance(outcome, SceneFailed):
-        return outcome.outcome
-    if isinstance(outcome, Outcome):
-        return outcome
-    return Outcome(scene.scene, "failed", "UNEXPECTED", state.message or state.name or "")
+        way = Way(WAIT_SECONDS, book=book)
+        return each_due(catalog, dataset, plainly(catalog, run), wanted=wanted, way=way)
 
 
 def night_state(night: Night) -> State[Any]:
@@ -150,18 +178,6 @@ def _named(night: Night) -> str:
     return ", ".join(names) + (" ..." if len(night) > MAX_NAMED else "")
 
 
-def _row(dataset: str, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "dataset": dataset,
-        "scene": outcome.scene,
-        "result": outcome.result,
-        "code": outcome.code,
-        "message": outcome.message,
-        "notes": "; ".join(outcome.notes),
-        "seconds": round(outcome.seconds, 1),
-    }
-
-
 def main(
     catalog: Annotated[Path | None, typer.Option(help="Catalog; SRCORE_CATALOG or data_catalog.yaml.")] = None,
     dataset: Annotated[str | None, typer.Option(help="This dataset only.")] = None,
@@ -175,16 +191,29 @@ def main(
     try:
         path = (catalog or load_settings().catalog).absolute()
         load_catalog(path)
-        if PREFECT_API_URL.value():
-            state = nightly(str(path), dataset, limit, force, outdated, return_state=True)
-        else:
+        state = _in_prefect(path, dataset, wanted) if PREFECT_API_URL.value() else None
+        if state is None:
             with interruptible() as reached:
-                state = night_state(run_night(path, dataset, partial(_plain, path, wanted, reached)))
+                state = night_state(run_night(path, dataset, partial(_plain, wanted, reached), (Lines(log.info),)))
     except SRError as error:
         typer.echo(f"error: {error} [{error.code}]", err=True)
         raise typer.Exit(error.exit_code) from error
     typer.echo(state.message, err=state.is_failed())
     raise typer.Exit(1 if state.is_failed() else 0)
+
+
+def _in_prefect(path: Path, dataset: str | None, wanted: Wanted) -> State[Any] | None:
+    """The night as a flow; None when the server does not answer and nothing was done, which is said."""
+    _ENDED.clear()
+    try:
+        with tagged(*([dataset] if dataset else [])):
+            return nightly(str(path), dataset, *astuple(wanted), return_state=True)
+    except Exception as error:
+        server_went_away(error)
+        if not _ENDED:
+            return None
+        typer.echo(f"the Prefect server did not hear how the night ended: {error}", err=True)
+        return night_state(_ENDED[0])
 
 
 if __name__ == "__main__":

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
 from flows.artifacts import show_quicklook, show_report
 from flows.service.runs import begin
+from flows.tagged import tagged, untagged
 from flows.tasks import call_as_task
 from srcore.catalog import Catalog, load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.job import Job
+from srcore.progress import Progress
 from srcore.run.dataset import Outcome, Wanted, each_due, run_one
-from srcore.run.scene import Run, scene_runner
+from srcore.run.scene import Run, plain, scene_runner
 from srcore.run.states import SceneState
 from srcore.settings import load_settings
 from srcore.storage.archive.publish import Receipt
 
 OF_THE_CATALOG = "catalog"
 """The model that the dataset's entry names."""
+T = TypeVar("T")
 
 _AROUND: ContextVar[Run | None] = ContextVar("the runner of the night around a scene", default=None)
 
-_HANDED: ContextVar[tuple[Catalog, SceneState] | None] = ContextVar("what the night around a scene knows", default=None)
+
+@dataclass(frozen=True)
+class Handed:
+    """What the night around a scene knows, and what it is told: Prefect may lose a run that did its work."""
+
+    catalog: Catalog
+    state: SceneState
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+_HANDED: ContextVar[Handed | None] = ContextVar("what the night around a scene knows", default=None)
 
 
 @flow(name="upscale-scene", flow_run_name="{dataset}/{scene}", persist_result=False)
@@ -52,26 +66,30 @@ def upscale_scene(
     logging.getLogger("prefect.flow_runs").addFilter(is_unexpected)
     try:
         path = begin(catalog)
-        with scenes_as_tasks() as run:
-            outcome = _outcome(Path(path), (dataset, scene), run, force, model)
+        with untagged():
+            outcome = _outcome(Path(path), (dataset, scene), force, model)
     except SRError as error:
         outcome = Outcome(scene, "failed", error.code, str(error))
     return outcome_state(outcome)
 
 
-def _outcome(path: Path, which: tuple[str, str], run: Run, force: bool, model: str) -> Outcome:
+def _outcome(path: Path, which: tuple[str, str], force: bool, model: str) -> Outcome:
     handed = _HANDED.get()
-    if handed is not None and (handed[1].job.dataset, handed[1].scene) == which:
-        return run_one(*handed, run, force=force)
+    if handed is not None and (handed.state.job.dataset, handed.state.scene) == which:
+        with scenes_as_tasks() as run:
+            outcome = run_one(handed.catalog, handed.state, run, force=force)
+        handed.outcomes.append(outcome)
+        return outcome
     dataset, scene = which
     catalog = with_model(load_catalog(path), dataset, model)
-    [outcome] = each_due(
-        catalog,
-        dataset,
-        lambda state, again: run_one(catalog, state, run, force=again),
-        scene=scene,
-        wanted=Wanted(force=force),
-    )
+    with scenes_as_tasks() as run:
+        [outcome] = each_due(
+            catalog,
+            dataset,
+            lambda state, again: run_one(catalog, state, run, force=again),
+            scene=scene,
+            wanted=Wanted(force=force),
+        )
     return outcome
 
 
@@ -85,23 +103,45 @@ def with_model(catalog: Catalog, dataset: str, model: str) -> Catalog:
 
 
 @contextmanager
-def handed_on(catalog: Catalog, state: SceneState) -> Iterator[None]:
+def handed_on(catalog: Catalog, state: SceneState) -> Iterator[Handed]:
     """Around the run of one scene: what a night knows of it, so that the run looks at no other scene."""
-    token = _HANDED.set((catalog, state))
+    handed = Handed(catalog, state)
+    token = _HANDED.set(handed)
     try:
-        yield
+        yield handed
     finally:
         _HANDED.reset(token)
 
 
+def upscale_handed(path: Path, catalog: Catalog, state: SceneState, force: bool) -> Outcome:
+    """The outcome of a run of `upscale-scene` that is told what this night knows; also one that crashed has one.
+
+    Raises what Prefect raises when its server is away, and nothing was done.
+    """
+    dataset = state.job.dataset
+    with handed_on(catalog, state) as handed:
+        try:
+            with tagged(dataset):
+                ended = upscale_scene(str(path), dataset, state.scene, force, return_state=True)
+        except Exception:
+            if not handed.outcomes:
+                raise
+    if handed.outcomes:
+        return handed.outcomes[0]
+    return Outcome(state.scene, "failed", "UNEXPECTED", ended.message or ended.name or "")
+
+
 @contextmanager
 def scenes_as_tasks() -> Iterator[Run]:
-    """Runs scenes with their stages as tasks, on workers that are started once: for the night around it, if any."""
+    """Runs scenes on workers that are started once: for the night around it, if any.
+
+    In a run of `upscale-scene` the stages are tasks, and what came of them is shown.
+    """
     around = _AROUND.get()
     if around is not None:
         yield around
         return
-    with scene_runner(local_workers(), call_as_task) as run:
+    with scene_runner(local_workers(), _as_task) as run:
         token = _AROUND.set(partial(_run_and_show, run))
         try:
             yield partial(_run_and_show, run)
@@ -109,12 +149,23 @@ def scenes_as_tasks() -> Iterator[Run]:
             _AROUND.reset(token)
 
 
+def _is_watched() -> bool:
+    """True in a flow run of one scene."""
+    return bool(runtime.flow_run.flow_name == upscale_scene.name)
+
+
+def _as_task(stage: str, function: Callable[[Progress], T]) -> T:
+    return call_as_task(stage, function) if _is_watched() else plain(stage, function)
+
+
 def _run_and_show(run: Run, job: Job) -> Receipt | None:
-    receipt = run(job)
-    if "quicklook" in job.outputs and job.product.quicklook.exists():
-        show_quicklook(job.product.quicklook, job.dataset, job.scene, job.product.data)
-    if job.product.page.exists():
-        show_report(job.product.page, job.dataset, job.scene)
+    receipt, product = run(job), job.product
+    if not _is_watched():
+        return receipt
+    if "quicklook" in job.outputs and product.quicklook.exists():
+        show_quicklook(product.quicklook, job.dataset, job.scene, product.data)
+    if product.page.exists():
+        show_report(product.page, job.dataset, job.scene)
     return receipt
 
 
@@ -125,7 +176,7 @@ def local_workers() -> Workers:
 
 
 class SceneFailed(SRError):  # noqa: N818  named after the state that it explains
-    """A scene is without product; carries its outcome from its run to the night around it."""
+    """A scene is without product; what its flow run failed by."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.message, code=outcome.code)

@@ -243,6 +243,11 @@ CODES: dict[str, Code] = {
         "next run",
     ),
     "LEASED": Code("Another run works on the scene.", "Let it finish.", "soon"),
+    "OUT_OF_TIME": Code(
+        "Scenes were not started: they would not be finished by the time that their dataset gives in `until`.",
+        "Nothing: the next run does them. Give it more time where that happens every night.",
+        "next run",
+    ),
     # the tiles
     "TILE_FAILED": Code(
         "A tile failed again each time, by an error that is not one of these.",

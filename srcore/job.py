@@ -65,6 +65,8 @@ class Job:
     """A part of the scene; None: all of it."""
     fresh: bool = False
     """Start anew: what an earlier run left is not used."""
+    beside: int = 1
+    """Scenes that this one is done beside, itself counted: each gets its share of the memory."""
     limits: Changes = field(default_factory=dict)
     """Changes of the checks' limits."""
     before: tuple[Mapping[str, float], ...] | None = None

@@ -13,6 +13,9 @@ STORE/DATASET/totals.json                   the dataset in a few numbers: for th
 STORE/DATASET/quarantine/SCENE.json         why a scene failed
                          SCENE.html         the page of a product that a gate stopped
 STORE/DATASET/audit.json                    when each product was read again, and what was found
+STORE/DATASET/night.json                    how far the night is that runs; gone when it ends
+STORE/DATASET/nights.json                   the last nights, and how long their scenes took
+STORE/DATASET/.night/lease.json             which process runs the night, while one does
 STORE/DATASET/champions.json                what became of the scenes of each champion
 STORE/DATASET/shadow/SCENE.DIGEST.json      what a challenger would have published of a scene
 STORE/DATASET/.shadow/SCENE/                its work: gone when that is known
@@ -25,6 +28,7 @@ STORE/DATASET/pairs/pairs.json, pairs.html  which scenes are pairs of HR and LR,
 STORE/DATASET/.retrain/KEY/                 pairs/, challenger/: gone when that is decided
 STORE/DATASET/.scratch/SCENE/lease.json     which run holds the scene, while one does
 STORE/DATASET/.scratch/SCENE/KEY/           tiles.zarr, sr.zarr, done/, staged/: gone when published
+STORE/.waiting/ID/lease.json                somebody asked for a scene by hand: nights let it go first
 """
 
 from __future__ import annotations
@@ -256,6 +260,26 @@ class DatasetPaths:
     def audit(self) -> Path:
         """When each product was read again."""
         return self.root / "audit.json"
+
+    @property
+    def night(self) -> Path:
+        """How far the night is that runs."""
+        return self.root / "night.json"
+
+    @property
+    def nights(self) -> Path:
+        """The last nights."""
+        return self.root / "nights.json"
+
+    @property
+    def night_lease(self) -> Path:
+        """Which process runs the night."""
+        return self.root / ".night" / "lease.json"
+
+    @property
+    def waiting(self) -> Path:
+        """A folder for each scene of the store that somebody asked for by hand, and that is not done yet."""
+        return self.root.parent / ".waiting"
 
     @property
     def champions(self) -> Path:

@@ -37,6 +37,11 @@ class Settings(BaseModel):
     history_days: int = Field(default=90, ge=1, le=36500)
     """Days that the Prefect server of `srcore serve` keeps runs, their logs and artifacts, and events."""
 
+    scenes: int | None = Field(default=None, ge=1, le=1024)
+    """Scenes of catalogs that this machine does at once, whoever began them; None: no limit."""
+    gpu: int = Field(default=1, ge=1, le=64)
+    """Scenes that compute on this machine's GPU at once."""
+
     @property
     def cache_folder(self) -> Path:
         """The folder that `cache` says or stands for."""

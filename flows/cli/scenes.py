@@ -166,12 +166,14 @@ def _run_as_flow(catalog: Path, dataset: str, scene: str | None, which: tuple[in
     `which`: how many scenes at most, whether all, and whether those of another version.
     """
     from flows.nightly import nightly
+    from flows.tagged import tagged
     from flows.upscale import upscale_scene
 
-    if scene is not None:
-        state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
-    else:
-        state = nightly(str(catalog), dataset, *which, return_state=True)
+    with tagged(dataset):
+        if scene is not None:
+            state = upscale_scene(str(catalog), dataset, scene, which[1] or which[2], return_state=True)
+        else:
+            state = nightly(str(catalog), dataset, *which, return_state=True)
     end_of_flow(state)
 
 

@@ -29,15 +29,15 @@ from prefect.exceptions import PrefectException
 from prefect.states import Crashed
 
 from flows.guard import in_force, refuse_unserved
+from flows.tagged import TAG
 from srcore.storage.disk.leases import Owner, myself, still_runs
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", FlowRun, TaskRun)
 
-TAG = "srcore"
-"""Marks the deployments that are ours: to close the runs of, and to delete when the catalog no longer has them."""
 OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+"""The deployments that are ours: to close the runs of, and to delete when the catalog no longer has them."""
 LABEL = "srcore.process"
 """Of a run: the process that does it, as a lease names its owner."""
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]

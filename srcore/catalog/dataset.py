@@ -13,6 +13,7 @@ from srcore.catalog.keys import (
     BAND,
     BAND_IN_NAME,
     absolute,
+    clock,
     cron,
     date_rule,
     file_glob,
@@ -38,6 +39,15 @@ Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust"})
 """What is published only where a dataset names it: eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
+
+
+class Concurrency(BaseModel):
+    """How much of a dataset is done at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    scenes: int = Field(default=1, ge=1, le=64)
+    """Whole scenes side by side: one is ingested and validated while another computes."""
 
 
 class Dataset(BaseModel):
@@ -75,6 +85,13 @@ class Dataset(BaseModel):
     watch: Watch | bool = False
     """true, or {settle_s: N}: under `srcore serve` a scene whose files arrive, and then stay as they are for so many
     seconds (60), is done at once; false: by the schedule alone."""
+    until: Annotated[str | None, AfterValidator(clock)] = None
+    """When a run of the whole dataset ends, in `timezone`, as "06:00": it starts no scene that it would not finish by
+    then, by how long its last scenes took; what is left is due in the next."""
+    order: Literal["largest", "oldest", "newest"] | None = None
+    """Which due scenes come first: by their pixels, or by when their files changed last; None: by their names."""
+    concurrency: Concurrency = Concurrency()
+    """How many scenes are done at once."""
     tile: Literal["auto"] | int = "auto"
     """Core of a tile in LR pixels, an even number, that goes up to whole blocks of the product; auto: from the model
     and the memory."""

@@ -81,6 +81,13 @@ def cron(value: str | None) -> str | None:
     return value
 
 
+def clock(value: str | None) -> str | None:
+    """Hours and minutes."""
+    if value is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError('a time from "00:00" to "23:59" is needed')
+    return value
+
+
 def expression(value: str) -> str:
     """A regular expression of some length."""
     try:

@@ -154,3 +154,14 @@ def _png(sheet: Image.Image) -> bytes:
         if out.tell() <= MAX_BYTES:
             break
     return out.getvalue()
+
+
+def as_jpeg(picture: bytes, at_most: int) -> bytes:
+    """A picture as a JPEG of `at_most` bytes: first of less quality, then of half the size, and so on."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    while True:
+        for quality in (85, 70, 50, 35):
+            image.save(made := io.BytesIO(), "JPEG", quality=quality, optimize=True)
+            if made.tell() <= at_most or (quality == 35 and max(image.size) == 1):
+                return made.getvalue()
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)

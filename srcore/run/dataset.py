@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from srcore.catalog import Catalog, load_catalog
+from srcore.catalog.dataset import Dataset
 from srcore.errors import CatalogError, GateError, LeaseError, SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.run.audit import Audit, audit
+from srcore.run.book import Book
+from srcore.run.due import queue_of, told_of_left
 from srcore.run.missing import nothing_found
+from srcore.run.slots import scene_slot
 from srcore.run.states import SceneState, look, look_again
-from srcore.storage.archive.history import History
+from srcore.run.turns import Turn, Turns, run_takers, size_of
+from srcore.run.waiting import first
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
@@ -64,6 +70,8 @@ class Outcome:
     receipt: Receipt | None = None
     old: bool = False
     """It failed so before, and nothing changed about it: said, and no reason to call somebody."""
+    source: str = ""
+    """The first of its files."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -110,7 +118,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     record = _record(catalog, state)
     if not force and not state.due:
         return not_due(catalog, state)
-    started = time.monotonic()
+    started, source = time.monotonic(), str(state.job.paths[0])
     with listening() as log:
         try:
             receipt = run(replace(state.job, fresh=force))  # what an earlier run left may be why somebody forces it
@@ -119,10 +127,10 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
                 old = _quarantine(record, state.job, told, log)
             result: Result = "skipped" if told.code in EXPECTED else "failed"
-            return Outcome(state.scene, result, told.code, str(told), time.monotonic() - started, old=old)
+            return Outcome(state.scene, result, told.code, str(told), time.monotonic() - started, None, old, source)
     _forget(record)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
-    return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt)
+    return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt, source=source)
 
 
 def not_due(catalog: Catalog, state: SceneState) -> Outcome:
@@ -132,7 +140,8 @@ def not_due(catalog: Catalog, state: SceneState) -> Outcome:
         _forget(_record(catalog, state))
         return Outcome(state.scene, "up to date")
     code, _, message = state.reason.partition(": ")
-    return Outcome(state.scene, "ignored" if state.ignored else "quarantined", code, message, old=True)
+    result: Result = "ignored" if state.ignored else "quarantined"
+    return Outcome(state.scene, result, code, message, old=True, source=str(state.job.paths[0]))
 
 
 def _record(catalog: Catalog, state: SceneState) -> Path:
@@ -171,6 +180,27 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
     return before is not None and error.code not in AROUND and before.is_old(error, job.files, job.configuration)
 
 
+def one_by_one(turns: Turns, do: Do) -> None:
+    """A taker that does each scene by itself."""
+    while (turn := turns.next()) is not None:
+        turns.done(turn, do(turn.state, turn.again))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a run goes through the due scenes of a dataset."""
+
+    wait_s: float = 0.0
+    """What another run holds is waited for at the end, so long in all."""
+    taker: Callable[[Turns, Do], None] = one_by_one
+    """Does scenes of a queue, perhaps beside others of its kind."""
+    book: Book | None = None
+    """Where it is written down how far the run is."""
+
+
+DIRECTLY = Way()
+
+
 def run_dataset(
     catalog_path: Path,
     dataset: str,
@@ -193,11 +223,11 @@ def run_dataset(
     def do(state: SceneState, again: bool) -> Outcome:
         return run_one(catalog, state, run, force=again)
 
-    return each_due(catalog, dataset, do, scene=scene, wanted=Wanted(limit, force, outdated), wait_s=wait_s)
+    return each_due(catalog, dataset, do, scene=scene, wanted=Wanted(limit, force, outdated), way=Way(wait_s))
 
 
 def each_due(
-    catalog: Catalog, dataset: str, do: Do, *, scene: str | None = None, wanted: Wanted = DUE, wait_s: float = 0.0
+    catalog: Catalog, dataset: str, do: Do, *, scene: str | None = None, wanted: Wanted = DUE, way: Way = DIRECTLY
 ) -> list[Outcome]:
     """`run_dataset` by a function of the caller's: what is known of all scenes is passed to each, and read once.
 
@@ -209,29 +239,41 @@ def each_due(
         raise CatalogError(f"dataset {dataset} has no scene {scene!r}", "", "see `srcore status`")
     if not looked:
         return [empty(catalog, dataset)]
-    if scene is None:
-        sweep_dataset(places, {one.scene for one in looked})
     todo = [state for state in looked if isinstance(state, SceneState)][: wanted.limit]
-    outcomes = [(state, _done(state, do, wanted, standing.history if scene is None else None)) for state in todo]
-    settled = {one.scene: one for one in after_others(catalog, outcomes, do, wait_s)}
+    again = [(one, wanted.again(one)) for one in todo]
+    if scene is not None:
+        turns = Turns(deque(Turn(one, 0, forced) for one, forced in again), len(again), 0)
+    else:
+        sweep_dataset(places, {one.scene for one in looked})
+        turns = queue_of(catalog, dataset, [Turn(one, size_of(one), forced) for one, forced in again], standing.history)
+    with first(places.waiting) if scene is not None else nullcontext():
+        settled = {one.scene: one for one in _done(catalog, turns, do, way)}
     show_page(places)
     told = (one if isinstance(one, Outcome) else settled.get(one.scene) for one in looked)
-    return [one for one in told if one is not None]
+    return [*(one for one in told if one is not None), *_left(turns, catalog.dataset(dataset))]
 
 
-def _done(state: SceneState, do: Do, wanted: Wanted, history: History | None) -> Outcome:
-    """What became of a scene. With a history VALIDATE need not look for one in the whole archive."""
-    if history is not None:
-        state = replace(state, job=replace(state.job, before=history.before(state.scene)))
-    outcome = do(state, wanted.again(state))
-    if history is not None and outcome.receipt is not None:
-        history.add(outcome.receipt)
-    return outcome
+def _done(catalog: Catalog, turns: Turns, do: Do, way: Way) -> list[Outcome]:
+    """What became of the scenes of a queue, as they ended."""
+    if way.book is not None:
+        way.book.follow(turns)
+    run_takers(turns, lambda queue: way.taker(queue, do), turns.beside)
+    return after_others(catalog, [(turn.state, one) for turn, one in turns.outcomes], do, way.wait_s)
+
+
+def _left(turns: Turns, entry: Dataset) -> list[Outcome]:
+    """What the deadline left to the next run, as a note."""
+    told = told_of_left(turns.left, entry.until or "", entry.timezone)
+    return [Outcome("", "note", code="OUT_OF_TIME", message=told)] if turns.left else []
 
 
 def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:
-    """Do a scene that was due when the run began, and is still; what it costs does not depend on the others."""
-    return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
+    """Do a scene that was due when the run began, and is still; what it costs does not depend on the others.
+
+    It waits for a slot of this machine first, where there is a limit.
+    """
+    with scene_slot():
+        return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
 
 
 def after_others(

@@ -8,9 +8,10 @@ not need (Zarr, torch, STAC, the report).
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -24,6 +25,8 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
+from srcore.run.slots import gpu_slot
+from srcore.run.turns import watched
 from srcore.stages.plan import plan_scene, save_plan
 from srcore.storage.archive.ownership import clear_scratch
 from srcore.storage.archive.publish import Receipt, check_verified, publish
@@ -145,14 +148,31 @@ def rehearsals(workers: Workers) -> Iterator[Callable[[Job], Report]]:
 
 @contextmanager
 def scene_runner(workers: Workers, call: StageCall[Any] = plain) -> Iterator[Run]:
-    """`run_scene` for several scenes, whose workers are started once, when the first tile needs them."""
+    """`run_scene` for several scenes, whose workers are started once, when the first tile needs them.
+
+    Scenes of several threads take turns in UPSCALE: one has all workers, the others are cut, written and validated
+    meanwhile.
+    """
+    turn = threading.Lock()
     with ExitStack() as stack:
 
         @cache
         def started() -> Workers:
             return stack.enter_context(cluster(workers))
 
-        yield lambda job: run_scene(job, workers, call, start=started)
+        yield lambda job: run_scene(job, workers, watched(_in_turn(call, job, turn), job), start=started)
+
+
+def _in_turn(call: StageCall[Any], job: Job, turn: threading.Lock) -> StageCall[Any]:
+    """`call`, which waits in front of UPSCALE for its turn, and for a GPU's slot where one may be used."""
+
+    def called(name: str, stage: Callable[[Progress], Any]) -> Any:
+        if name != "upscale":
+            return call(name, stage)
+        with turn, nullcontext() if job.device == "cpu" else gpu_slot():
+            return call(name, stage)
+
+    return called
 
 
 def _ingest(plan: ScenePlan, progress: Progress) -> Ingested:
@@ -223,15 +243,14 @@ class _Stages:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, name: str, stage: Callable[[Progress], Any]) -> Any:
-        started = time.monotonic()
         result = self.call(name, partial(self._told, name, stage))
-        self.seconds[name] = round(time.monotonic() - started, 3)
         if name == self.until:
             raise _Reached
         return result
 
     def _told(self, name: str, stage: Callable[[Progress], Any], progress: Progress) -> Any:
         """Call the stage; a failing disk is told in words, too, wherever it failed."""
+        started = time.monotonic()  # here, not around: a stage may wait for its turn, or be tried again after a pause
         try:
             return stage(progress)
         except SRError as error:
@@ -239,6 +258,8 @@ class _Stages:
             raise
         except OSError as error:
             raise store_error(self.product, error) from error
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
 
 def _named(plan: ScenePlan) -> dict[str, str]:

@@ -62,11 +62,12 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     sources = tuple(stamp(path) for path in header.paths)
     if not set(sources) <= set(before):
         raise changed(job.scene, "while its header was read")
+    lanes = max(workers, 1) * job.beside  # without processes this one is the worker
     tiles, of = lay_out(spec, header, job, workers), None
     if job.window is not None:
         of, header = tiles, _part_of(header, job, spec)
         tiles = _within(lay_out(spec, header, job, workers), header)
-    _check_memory(spec, header, tiles, workers)
+    _check_memory(spec, header, tiles, lanes)
     plan = ScenePlan(
         dataset=job.dataset,
         scene=job.scene,
@@ -171,7 +172,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
             "take a model that does slices one by one, as srcore-x2",
             code="NOT_SUPPORTED",
         )
-    tiles = tile_plan(spec, header, job.treatment, job.tile, workers, job.block)
+    tiles = tile_plan(spec, header, job.treatment, job.tile, max(workers, 1) * job.beside, job.block)
     if job.tile is not None:
         _say_if_coarser(tiles, job.tile, job.scene)
     return tiles
@@ -255,14 +256,14 @@ def save_plan(plan: ScenePlan) -> None:
         ) from error
 
 
-def _check_memory(spec: Spec, header: Header, tiles: TilePlan, workers: int) -> None:
-    needed = max(workers, 1) * worker_bytes(spec, header, tiles)
+def _check_memory(spec: Spec, header: Header, tiles: TilePlan, lanes: int) -> None:
+    needed = lanes * worker_bytes(spec, header, tiles)
     available = psutil.virtual_memory().available
     if needed > available:
         raise PlanError(
             "the run does not fit in memory",
-            f"{needed / 2**30:.1f} GiB projected for {max(workers, 1)} workers and {available / 2**30:.1f} GiB free",
-            "use a smaller --tile or fewer --workers",
+            f"{needed / 2**30:.1f} GiB projected for {lanes} workers and {available / 2**30:.1f} GiB free",
+            "use a smaller --tile, fewer --workers, or fewer scenes at once",
             code="NO_MEMORY",
         )
 

@@ -160,7 +160,7 @@ def test_a_record_says_what_where_on_which_input_and_how_often(tmp_path: Path) -
     assert not archive.run(catalog, force=True)[0].ok
     assert record(tmp_path)["attempts"] == 2
     table = CliRunner().invoke(app, ["status", "--catalog", str(catalog), "--json"])
-    [row] = json.loads(table.stdout)
+    [row] = json.loads(table.stdout)["scenes"]
     assert row["state"] == "quarantined"
     assert row["reason"].startswith("NOT_SUPPORTED: ")
     assert row["reason"].endswith("(2 attempts)")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -8,9 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from prefect.logging import disable_run_logger
 
 from flows import artifacts
@@ -138,26 +142,35 @@ def test_tables_carry_no_infinity_and_are_left_out_when_empty(shown: list[dict[s
     assert shown[0]["key"] == "checks-a-b-1"
 
 
-def test_the_quicklook_goes_as_a_data_uri_or_by_its_path_when_large(
-    shown: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    picture = tmp_path / "scene.png"
-    picture.write_bytes(b"\x89PNG")
-    show_quicklook(picture, "a", "b", tmp_path / "scene.tif")
-    monkeypatch.setattr(artifacts, "MAX_PICTURE_BYTES", 3)
-    show_quicklook(picture, "a", "b", tmp_path / "scene.tif")
-    assert "data:image/png;base64,iVBORw==" in shown[0]["args"][0]
-    assert "base64" not in shown[1]["args"][0]
-    assert str(picture) in shown[1]["args"][0]
+@pytest.mark.parametrize("side", [1, 40, 1500])
+def test_the_quicklook_goes_as_a_small_jpeg(shown: list[dict[str, Any]], tmp_path: Path, side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "scene.png")
+    show_quicklook(tmp_path / "scene.png", "a", "b", tmp_path / "scene.tif")
+    told = shown[0]["args"][0]
+    data = base64.b64decode(told.split("data:image/jpeg;base64,")[1].split(")")[0])
+    assert len(data) <= 60_000
+    picture = Image.open(io.BytesIO(data))
+    assert (picture.format, picture.width == picture.height) == ("JPEG", True)
+    assert picture.width == min(side, picture.width)
+    assert side > 1000 or picture.width == side
 
 
 def test_the_report_is_linked_by_its_address(shown: list[dict[str, Any]], tmp_path: Path) -> None:
     page = tmp_path / "a <b>.report.html"
-    show_report(page, "a", "b")
+    show_report(page, str(page), "a", "b")
     assert shown[0]["call"] == "create_link_artifact"
     assert shown[0]["key"] == "report-a-b"
     assert shown[0]["args"] == (page.as_uri(),)
     assert str(page) in shown[0]["link_text"]
+
+
+def test_a_table_that_is_too_long_says_so(shown: list[dict[str, Any]]) -> None:
+    show_table([{"scene": f"s{n}", "n": n} for n in range(1003)], "scenes", "key")
+    [rows] = shown[0]["args"]
+    assert len(rows) == 1001
+    assert rows[-1] == {"scene": "... 3 more rows"}
+    assert shown[0]["description"] == "scenes: the first 1000 of 1003 rows"
 
 
 def test_failed_tiles_become_rows_also_those_that_a_retry_saved() -> None:

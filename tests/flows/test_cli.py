@@ -225,8 +225,11 @@ def test_a_night_with_a_failing_scene_ends_with_1_and_says_which(
     assert "failed" in out
     assert "published" in out
     code, out, _ = srcore("status", "--catalog", catalog, "--json")
-    assert code == 0
-    assert {row["scene"]: row["state"] for row in json.loads(out)} == {"bad": "quarantined", "good": "published"}
+    assert code == 1  # a scene in quarantine needs a person
+    assert {row["scene"]: row["state"] for row in json.loads(out)["scenes"]} == {
+        "bad": "quarantined",
+        "good": "published",
+    }
     (tmp_path / "in/bad.tif").unlink()
     code, out, _ = srcore("run", "a", "--catalog", catalog, "--workers", 0)
     assert code == 0

@@ -11,7 +11,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
 from flows import deploy
-from flows.deploy import TAG, deployments, lanes
+from flows.deploy import deployments, lanes
+from flows.tagged import TAG
 from srcore.catalog import load_catalog
 
 
@@ -23,7 +24,8 @@ def test_one_deployment_a_dataset_and_one_for_the_form(catalog_path: Path) -> No
         ("upscale-scene", "by-hand"),
     ]
     assert all(TAG in one.tags for one in made)
-    assert lanes(made) == {"upscaling": made}
+    assert [one.tags for one in made] == [[TAG, "dataset:hills"], [TAG, "dataset:on-demand"], [TAG]]
+    assert lanes(made) == {"nightly": made[:2], "upscale-scene": made[2:]}  # who asks by hand waits for no night
 
 
 def test_a_dataset_runs_on_its_own_schedule_in_its_own_time_zone(catalog_path: Path) -> None:

@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from flows import nightly
 from flows.nightly import MAX_NAMED, night_state, run_night, summary
 from flows.upscale import outcome_state, upscale_scene
+from srcore.catalog import Catalog
 from srcore.dispatch import Workers
 from srcore.errors import SourceError
 from srcore.run import dataset, scene
+from srcore.run.book import Book
 from srcore.run.dataset import Outcome
 
 FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
@@ -53,7 +55,7 @@ def test_a_scene_that_is_not_there_is_a_failed_run_of_one_line(catalog_path: Pat
 
 @pytest.mark.parametrize("error", [SourceError("no such folder"), OSError("stale file handle")])
 def test_a_dataset_that_cannot_be_looked_at_does_not_stop_the_others(catalog_path: Path, error: Exception) -> None:
-    def run(dataset: str) -> list[Outcome]:
+    def run(catalog: Catalog, dataset: str, book: Book) -> list[Outcome]:
         if dataset == "hills":
             raise error
         return [Outcome("a", "published")]

@@ -33,7 +33,7 @@ def night(catalog: Path, *options: str) -> tuple[int, str]:
 
 
 def states(srcore: Srcore, catalog: Path) -> dict[str, str]:
-    rows = json.loads(srcore("status", "hills", "--catalog", catalog, "--json")[1])
+    rows = json.loads(srcore("status", "hills", "--catalog", catalog, "--json")[1])["scenes"]
     return {row["scene"]: row["state"] for row in rows}
 
 

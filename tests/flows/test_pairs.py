@@ -26,7 +26,7 @@ def test_a_dataset_with_the_key_has_a_deployment_that_no_night_waits_for(tmp_pat
         ("upscale-scene", "by-hand"),
     ]
     assert schedules(made) == ["s2: pairs of HR and LR at 0 3 * * * UTC"]
-    assert lanes(made) == {"upscaling": [made[0], made[2]], "training": [made[1]]}
+    assert lanes(made) == {"nightly": [made[0]], "training": [made[1]], "upscale-scene": [made[2]]}
 
 
 def test_what_cannot_be_collected_is_a_failed_run_of_one_line(tmp_path: Path) -> None:

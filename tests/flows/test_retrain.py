@@ -45,7 +45,7 @@ def test_a_dataset_with_the_key_has_a_deployment_on_its_own_schedule(drawn: Call
     assert isinstance(planned.schedule, CronSchedule)
     assert planned.schedule.cron == "0 4 * * 0"
     assert schedules(made) == ["drawn: a challenger at 0 4 * * 0 UTC"]
-    assert lanes(made) == {"upscaling": [made[0], made[2]], "training": [made[1]]}
+    assert lanes(made) == {"nightly": [made[0]], "training": [made[1]], "upscale-scene": [made[2]]}
 
 
 def test_the_tasks_have_the_names_of_the_steps_and_keep_nothing() -> None:

@@ -83,7 +83,7 @@ def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
     artifacts = {artifact["key"]: artifact for artifact in served.of_run(run, "artifacts")}
     assert artifacts["ingest-hills-east"]["data"] == artifacts["upscale-hills-east"]["data"] == 100.0
     assert artifacts["checks-hills-east"]["type"] == "table"
-    assert "data:image/png;base64," in artifacts["quicklook-hills-east"]["data"]
+    assert "data:image/jpeg;base64," in artifacts["quicklook-hills-east"]["data"]
     product = served.catalog.parent / "archive" / "hills" / "products" / "east"
     assert (product / "east.receipt.json").is_file()
     [link] = re.findall(r"\((http://[^)]+)\)", artifacts["report-hills-east"]["data"])
@@ -98,8 +98,12 @@ def test_a_scene_that_fails_says_why_and_does_not_stop_the_night(served: Served)
     assert state["type"] == "FAILED"
     assert state["message"].endswith("1 failed: hills/broken (NOT_SUPPORTED)")
     assert "Traceback" not in served.log.read_text()
-    [table] = served.of_run(run, "artifacts")
-    assert table["key"] == "nightly-hills"
+    shown = {artifact["key"]: artifact for artifact in served.of_run(run, "artifacts")}
+    assert set(shown) == {"nightly-hills", "night-hills", "trends-hills"}
+    assert shown["night-hills"]["data"] == 100.0
+    assert shown["nightly-hills"]["data"].index("| hills | broken | failed") < 200
+    name = served.api("GET", f"/flow_runs/{run}")["name"]
+    assert name.startswith("nightly hills 20")
     assert (served.catalog.parent / "archive" / "hills" / "products" / "west" / "west.receipt.json").is_file()
 
 

@@ -107,7 +107,7 @@ def test_progress_checks_and_quicklook_are_shown(served: Served, screen: Screen)
     page.get_by_text("grid.shape").first.wait_for()
     screen.shoot("checks")
     page.goto(f"{served.url}/v2/artifacts/artifact/{artifacts['quicklook-hills-east']}")
-    picture = page.locator("img[src^='data:image/png;base64,']").first
+    picture = page.locator("img[src^='data:image/jpeg;base64,']").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 0
     screen.shoot("quicklook")

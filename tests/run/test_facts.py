@@ -123,7 +123,7 @@ def test_status_and_the_table_of_a_run_tell_what_a_user_should_know(tmp_path: Pa
     assert "3 notes" in done.output
     told = CliRunner().invoke(app, ["status", "--catalog", str(catalog)]).output
     assert "note: 2 scenes: no nodata" in told
-    rows = json.loads(CliRunner().invoke(app, ["status", "--catalog", str(catalog), "--json"]).output)
+    rows = json.loads(CliRunner().invoke(app, ["status", "--catalog", str(catalog), "--json"]).output)["scenes"]
     assert [row["flags"][0] for row in rows] == ["no nodata"] * 2
     # the key counts as a configuration only where somebody sets it
     assert {state.state for state in scene_states(load_catalog(catalog), "d")} == {"published"}

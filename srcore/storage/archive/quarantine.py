@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -152,19 +153,27 @@ def _trace(error: BaseException) -> list[str]:
     return "".join(traceback.format_exception(error)).splitlines()[-LOG_LINES:]
 
 
+_LISTENING: set[int] = set()
+"""Threads that do a scene."""
+
+
 @contextmanager
 def listening() -> Iterator[Sequence[str]]:
-    """What srcore logs meanwhile, the last LOG_LINES lines of it."""
+    """What srcore logs meanwhile, the last LOG_LINES lines of it; not what another thread that listens logs."""
     lines: deque[str] = deque(maxlen=LOG_LINES)
+    here = threading.get_ident()
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
+            if record.thread == here or record.thread not in _LISTENING:  # that one does another scene
+                lines.append(self.format(record))
 
     handler, logger = Keep(), logging.getLogger("srcore")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
+    _LISTENING.add(here)
     try:
         yield lines
     finally:
+        _LISTENING.discard(here)
         logger.removeHandler(handler)

@@ -1,0 +1,159 @@
+"""What Prefect adds to a night of due scenes: to small ones, which share flow runs, and to a large one.
+
+Part of `python -m benchmarks.nights`. Each figure comes from a process of its own, a night as a flow on a server of its
+own, whose CPU does not count. Three sorts of night:
+
+    free     scenes that cost nothing: what is left is the night itself, with Prefect and without
+    small    real ones of 24 x 38 pixels through bicubic-x2
+    large    one scene; what of the night's time lies outside its five stages
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+LARGE_PX = 1536
+"""Side of the large scene, of three bands."""
+
+
+def make_due(folder: Path, scenes: int, shape: tuple[int, int, int] = (1, 24, 38), model: str = "bicubic-x2") -> Path:
+    """A catalog of scenes that are all due; gives its path. They are links to one file."""
+    import numpy as np
+    import rasterio
+    from rasterio.transform import Affine
+
+    (folder / "in").mkdir(parents=True)
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    noise = 20 * np.random.default_rng(0).standard_normal(shape)
+    values = 900 + 300 * np.sin(x / 5) + 200 * np.cos(y / 7) + noise
+    profile: dict[str, Any] = {"count": shape[0], "height": shape[1], "width": shape[2], "dtype": "uint16"}
+    place = {"crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5200000)}
+    first = folder / "in" / "s00000.tif"
+    with rasterio.open(first, "w", driver="GTiff", **profile, **place) as target:
+        target.write(values.astype("uint16"))
+    for number in range(1, scenes):
+        os.link(first, folder / "in" / f"s{number:05d}.tif")
+    catalog = folder / "data_catalog.yaml"
+    catalog.write_text(
+        "version: 1\nstore: ./store\ndatasets:\n  many:\n    kind: raster\n    source: ./in/*.tif\n"
+        f"    model: {model}\n"
+    )
+    return catalog
+
+
+def night_of_due(catalog: Path, *, prefect: bool, free: bool) -> dict[str, Any]:
+    """CPU and wall seconds of a night in which all is due, and how much of it lies outside the stages."""
+    with _server() if prefect else nullcontext(), _free() if free else nullcontext(), _stages_timed() as inside:
+        run = _with_prefect if prefect else _without
+        if free:  # imports, and the first call of everything
+            run(catalog)
+        inside[:] = [0.0, 0.0]
+        cpu, wall = time.process_time(), time.monotonic()
+        run(catalog)
+        return {
+            "cpu_s": time.process_time() - cpu,
+            "wall_s": time.monotonic() - wall,
+            "stages_cpu_s": inside[0],
+            "stages_wall_s": inside[1],
+        }
+
+
+def _with_prefect(catalog: Path) -> None:
+    from flows.nightly import nightly
+
+    nightly(str(catalog), "many", return_state=True)
+
+
+def _without(catalog: Path) -> None:
+    from functools import partial
+
+    from flows.interrupt import Reached
+    from flows.nightly import _plain, run_night
+    from srcore.run.dataset import Wanted
+
+    run_night(catalog, "many", partial(_plain, Wanted(), Reached()))
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@contextmanager
+def _free() -> Iterator[None]:
+    """Scenes cost nothing meanwhile, and stay due."""
+    from srcore.run import dataset
+
+    kept = dataset.run_due
+    dataset.run_due = lambda catalog, state, run, *, force=False: dataset.Outcome(state.scene, "published")
+    try:
+        yield
+    finally:
+        dataset.run_due = kept
+
+
+@contextmanager
+def _stages_timed() -> Iterator[list[float]]:
+    """CPU and wall seconds inside the five stages."""
+    from srcore.run import scene
+
+    inside, kept = [0.0, 0.0], scene._Stages._told
+
+    def told(self: Any, name: str, stage: Callable[..., Any], progress: Any) -> Any:
+        cpu, wall = time.process_time(), time.monotonic()
+        try:
+            return kept(self, name, stage, progress)
+        finally:
+            inside[0] += time.process_time() - cpu
+            inside[1] += time.monotonic() - wall
+
+    scene._Stages._told = told  # type: ignore[method-assign]
+    try:
+        yield inside
+    finally:
+        scene._Stages._told = kept  # type: ignore[method-assign]
+
+
+def measured_due(scenes: int, *, prefect: bool, free: bool = False, large: bool = False) -> dict[str, Any]:
+    """The figures of one night, in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        shape = (3, LARGE_PX, LARGE_PX) if large else (1, 24, 38)
+        catalog = make_due(folder, scenes, shape, "srcore-x2" if large else "bicubic-x2")
+        options = [*(["--prefect"] if prefect else []), *(["--free"] if free else [])]
+        quiet = {**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
+        command = [sys.executable, "-m", "benchmarks.due", str(catalog), *options]
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
+    found = json.loads(told.splitlines()[-1])
+    return {"scenes": scenes, "prefect": prefect, "sort": "free" if free else "large" if large else "small", **found}
+
+
+def run_due(counts: tuple[int, ...] = (100, 1_000), small: int = 100) -> list[dict[str, Any]]:
+    """All of it: about a minute for the free ones, and a second for each small scene."""
+    both = (False, True)
+    free = [measured_due(count, prefect=prefect, free=True) for count in counts for prefect in both]
+    real = [measured_due(small, prefect=prefect) for prefect in both] if small else []
+    return [*free, *real, *(measured_due(1, prefect=prefect, large=True) for prefect in both)]
+
+
+def main() -> None:
+    """One night; `benchmarks.nights` starts it."""
+    catalog, options = Path(sys.argv[1]), sys.argv[2:]
+    found = night_of_due(catalog, prefect="--prefect" in options, free="--free" in options)
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""What a night shows in Prefect: how far it is, its table, and what nights came to over time. All of it is a view."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from flows.artifacts import address, artifact_key, show_markdown, tried
+from srcore.catalog import Catalog
+from srcore.layout import DatasetPaths
+from srcore.run.dataset import Outcome
+from srcore.storage.archive.nights import Night, Running, read_nights
+from srcore.storage.product import archive_ending
+
+Rows = Sequence[tuple[str, Outcome]]
+"""(dataset, outcome) of every scene."""
+
+MAX_ROWS = 1000
+"""Of the table of a night; what is not in it is counted below it."""
+SHOWN = 30
+"""Nights in the table of trends; the figures show all that are remembered."""
+FIRST = ("failed", "damaged", "quarantined", "note", "degraded", "published", "skipped", "ignored", "up to date")
+"""What a person looks for comes first."""
+
+
+class NightProgress:
+    """How far a night is, as one progress artifact that lives as long as the night."""
+
+    def __init__(self, key: str) -> None:
+        self.key = artifact_key("night", key)
+        self.artifact: UUID | None = None
+
+    def __call__(self, running: Running) -> None:
+        """Show it; what cannot be shown now is shown the next time."""
+        told = f"{running.dataset}: {running.words}"
+        if running.working:
+            told += f" ({'; '.join(running.working)})"
+        percent = round(running.percent, 2)
+        if self.artifact is not None:
+            tried(update_progress_artifact, self.artifact, percent, description=told)
+            return
+        made = tried(create_progress_artifact, percent, key=self.key, description=told)
+        self.artifact = made if isinstance(made, UUID) else None
+
+
+def show_night(catalog: Catalog, night: Rows, summary: str, dataset: str) -> None:
+    """The night as a table: failures first, each with its report, the record that holds it, and its source."""
+    show_markdown(night_table(catalog, night, summary), summary, "nightly", dataset)
+
+
+def night_table(catalog: Catalog, night: Rows, summary: str) -> str:
+    """The table in Markdown. What needed nothing is counted, and what does not fit, too."""
+    told = sorted((row for row in night if not _is_quiet(row[1])), key=lambda row: FIRST.index(row[1].result))
+    lines = [summary, ""]
+    if told:
+        lines += [
+            "| dataset | scene | result | code | what | s | links |",
+            "| --- | --- | --- | --- | --- | --: | --- |",
+        ]
+        lines += [_line(catalog, name, outcome) for name, outcome in told[:MAX_ROWS]]
+    more = Counter(outcome.result for _, outcome in told[MAX_ROWS:])
+    quiet = len(night) - len(told)
+    if more:
+        left = ", ".join(f"{count} {result}" for result, count in more.items())
+        lines += ["", f"**{more.total()} more rows are not shown here**: {left}. The pages of the store have all."]
+    if quiet:
+        lines += ["", f"{quiet} scenes were up to date, and have no row."]
+    return "\n".join(lines) + "\n"
+
+
+def _is_quiet(outcome: Outcome) -> bool:
+    return outcome.result == "up to date" and not outcome.message
+
+
+def _line(catalog: Catalog, dataset: str, outcome: Outcome) -> str:
+    what = "; ".join([outcome.message, *outcome.notes] if outcome.message else outcome.notes)
+    cells = [dataset, outcome.scene, outcome.result, outcome.code, what]
+    shown = [cell_text(cell) for cell in cells]
+    return f"| {' | '.join(shown)} | {outcome.seconds:.1f} | {_links(catalog, dataset, outcome)} |"
+
+
+def cell_text(text: str) -> str:
+    """A cell that Markdown takes for plain text: what a file is called or says makes no link, picture or column."""
+    return re.sub(r"([\\`*_{}\[\]<>()#!|~])", r"\\\1", " ".join(text.split()))
+
+
+def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> str:
+    entry = catalog.datasets.get(dataset)
+    if entry is None or not outcome.scene:
+        return ""
+    store = Path(catalog.store)
+    places = DatasetPaths(store / dataset)
+    product, record = places.product(outcome.scene, archive_ending(entry.kind)), places.quarantine(outcome.scene)
+    files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
+    wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")
+    told = [(name, files[name]) for name in wanted if files[name].exists()]
+    links = [_link(name, path) for name, path in told]
+    source = [f"source `{outcome.source}`"] if outcome.source and entry.privacy == "public" else []
+    return ", ".join([*links, *source])
+
+
+def _link(name: str, path: Path) -> str:
+    """Records are no pages: what is served is shown by its address, the rest by its path."""
+    served = address(path) if path.suffix == ".html" else ""
+    return f"[{name}]({served})" if served.startswith("http") else f"{name} `{path}`"
+
+
+def show_trends(catalog: Catalog, datasets: Iterable[str]) -> None:
+    """What the last nights of each dataset came to."""
+    for name in datasets:
+        nights = read_nights(DatasetPaths(Path(catalog.store) / name)).nights
+        if nights:
+            show_markdown(trends(nights), f"the last {len(nights)} nights of {name}", "trends", name)
+
+
+def trends(nights: Sequence[Night]) -> str:
+    """Figures and a table of nights in Markdown, the newest first."""
+    lines = [_figure(nights), ""]
+    lines += ["| night | published | failed | left | MP/s | s a scene | disk free, GB | |"]
+    lines += ["| --- | --: | --: | --: | --: | --: | --: | --- |"]
+    lines += [_night_line(night) for night in reversed(nights[-SHOWN:])]
+    if len(nights) > SHOWN:
+        lines += ["", f"The table has the last {SHOWN} of {len(nights)} nights; the figures have all."]
+    return "\n".join(lines) + "\n"
+
+
+def _night_line(night: Night) -> str:
+    cells: list[Any] = [
+        f"{datetime.fromisoformat(night.began):%Y-%m-%d %H:%M}",
+        night.published,
+        night.failed,
+        night.left,
+    ]
+    cells += [f"{night.megapixels_a_second:.3f}", f"{night.seconds_a_scene:.1f}", f"{night.free_bytes / 1e9:,.0f}"]
+    return f"| {' | '.join(map(str, cells))} | {'interrupted' if night.interrupted else ''} |"
+
+
+WIDE, HIGH, GAP = 640, 60, 28
+"""Of a figure, in pixels; GAP holds its title."""
+
+
+def _figure(nights: Sequence[Night]) -> str:
+    """Bars of four figures over the nights, as a picture inside the page."""
+    series: tuple[tuple[str, list[float]], ...] = (
+        ("published", [float(night.published) for night in nights]),
+        ("failed", [float(night.failed) for night in nights]),
+        ("MP/s", [night.megapixels_a_second for night in nights]),
+        ("seconds a scene", [night.seconds_a_scene for night in nights]),
+        ("disk free, GB", [night.free_bytes / 1e9 for night in nights]),
+    )
+    parts = [_bars(title, values, index * (HIGH + GAP)) for index, (title, values) in enumerate(series)]
+    size = f'width="{WIDE}" height="{len(series) * (HIGH + GAP)}"'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">{"".join(parts)}</svg>'
+    )
+    return f"![nights](data:image/svg+xml;base64,{b64encode(svg.encode()).decode('ascii')})"
+
+
+def _bars(title: str, values: Sequence[float], top: int) -> str:
+    most, step = max(values) or 1.0, WIDE / max(len(values), 20)
+    bars = [
+        f'<rect x="{index * step:.1f}" y="{top + GAP + HIGH * (1 - value / most):.1f}" '
+        f'width="{step * 0.8:.1f}" height="{HIGH * value / most:.1f}" fill="#4a7ab5"/>'
+        for index, value in enumerate(values)
+    ]
+    return f'<text x="0" y="{top + GAP - 8}" fill="#888">{title}, at most {max(values):,.6g}</text>{"".join(bars)}'

@@ -1,0 +1,63 @@
+"""The due scenes of a dataset as a queue: in its order, by its deadline, and with those who ask by hand let first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcore.catalog import Catalog
+from srcore.layout import DatasetPaths
+from srcore.run.pace import Deadline, next_time
+from srcore.run.turns import Turn, Turns, in_order
+from srcore.run.waiting import let_first
+from srcore.storage.archive.history import History
+from srcore.storage.archive.nights import megapixels, read_nights
+
+if TYPE_CHECKING:
+    from srcore.run.dataset import Outcome
+
+NAMED = 8
+"""Scenes that are left, by their names."""
+
+
+def queue_of(catalog: Catalog, dataset: str, turns: list[Turn], history: History) -> Turns:
+    """The queue of a run of the whole dataset. What it does becomes part of the history."""
+    entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
+    beside = max(1, min(entry.concurrency.scenes, len(turns)))
+    deadline = Deadline(next_time(entry.until, entry.timezone, datetime.now(UTC)) if entry.until else None)
+    if deadline.end is not None:
+        deadline.done.extend(read_nights(places).paces)
+
+    def prepare(turn: Turn) -> Turn:
+        job = replace(turn.state.job, before=history.before(turn.state.scene), beside=beside)
+        return replace(turn, state=replace(turn.state, job=job))
+
+    def settle(turn: Turn, outcome: Outcome) -> None:
+        if outcome.receipt is not None:
+            history.add(outcome.receipt)
+            deadline.done.append((turn.pixels, outcome.seconds))
+
+    return Turns(
+        in_order(turns, entry.order),
+        scenes=len(turns),
+        pixels=sum(turn.pixels for turn in turns),
+        beside=beside,
+        deadline=deadline.end,
+        may_start=lambda turn: deadline.allows(turn.pixels, datetime.now(UTC)),
+        before_each=lambda queue: let_first(places.waiting, lambda: queue.stopped),
+        prepare=prepare,
+        settle=settle,
+    )
+
+
+def told_of_left(left: Sequence[Turn], until: str, timezone: str) -> str:
+    """What a deadline left to the next run, in words."""
+    names = ", ".join(turn.state.scene for turn in left[:NAMED]) + (", ..." if len(left) > NAMED else "")
+    size = megapixels(sum(turn.pixels for turn in left))
+    return (
+        f"{len(left)} scenes ({size} MP) are left, which would not be finished by {until} {timezone}: {names}; "
+        "the next run does them"
+    )
