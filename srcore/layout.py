@@ -257,6 +257,11 @@ class DatasetPaths:
         return self.root / "index.html"
 
     @property
+    def collection(self) -> Path:
+        """The dataset in the archive's STAC catalog."""
+        return self.root / "collection.json"
+
+    @property
     def audit(self) -> Path:
         """When each product was read again."""
         return self.root / "audit.json"

@@ -62,6 +62,7 @@ def products_remove(
     from srcore.catalog import load_catalog
     from srcore.layout import DatasetPaths
     from srcore.report.index import write_index
+    from srcore.run.listed import list_products
     from srcore.storage.archive.removal import remove_product
 
     if not scenes and older is None and not gone:
@@ -77,6 +78,7 @@ def products_remove(
             out.print(f"removed {dataset}/{one.scene}, published {one.created}{again}")
     if yes and chosen:
         write_index(places)
+        list_products(loaded, dataset)
     out.print(f"{dataset}: {len(chosen)} products{'' if yes else '; --yes removes them'}")
 
 

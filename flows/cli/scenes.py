@@ -181,14 +181,19 @@ def report(
     dataset: DatasetArgument,
     catalog: CatalogOption = None,
 ) -> None:
-    """Make the page of a dataset again, from its receipts and its quarantine, and say where it is."""
+    """Make the page of a dataset and its STAC collection again, from what lies in the store, and say where they are."""
     from srcore.catalog import load_catalog
     from srcore.layout import DatasetPaths
     from srcore.report.index import write_index
+    from srcore.run.listed import list_products
 
     loaded = load_catalog(chosen_catalog(catalog))
     loaded.dataset(dataset)  # refuses an unknown one
-    out.print(str(write_index(DatasetPaths(Path(loaded.store) / dataset))))
+    places = DatasetPaths(Path(loaded.store) / dataset)
+    out.print(str(write_index(places)))
+    list_products(loaded, dataset)
+    if places.collection.exists():
+        out.print(str(places.collection))
 
 
 def demo(

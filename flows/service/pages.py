@@ -4,7 +4,8 @@
     /store/DATASET/products/SCENE/FILE          as the scene's receipt names it, or the receipt
     /store/DATASET/quarantine/SCENE.html        where a record of ours lies beside it
     /store/DATASET/pairs/pairs.html
-    /store/index.html                           where no dataset is restricted
+    /store/DATASET/collection.json, stac/2024-06.json   the archive as a STAC catalog
+    /store/index.html, /store/catalog.json      where no dataset is restricted
 
 The addresses are those of the store, so the links of a page lead on. A page has an origin of its own (sandbox), so that
 nothing in it can reach the API that answers beside it, and runs the scripts that ship with srcore and no others.
@@ -31,6 +32,7 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.stac.catalog import COLLECTION, PARTS, ROOT
 
 PREFIX = "/store/"
 INDEX = re.compile(r"index(-[1-9]\d{0,5})?\.html")
@@ -84,14 +86,20 @@ def find_page(catalog: Catalog, address: str) -> Path | None:
     parts, store = address.split("/"), Path(catalog.store)
     public = [name for name, entry in catalog.datasets.items() if entry.privacy == "public"]
     if len(parts) == 1:
-        return store / parts[0] if INDEX.fullmatch(parts[0]) and len(public) == len(catalog.datasets) else None
+        shown = INDEX.fullmatch(parts[0]) or parts[0] == ROOT
+        return store / parts[0] if shown and len(public) == len(catalog.datasets) else None
     dataset, *rest = parts
     if dataset not in public or not all(SAFE_ID.fullmatch(part) for part in rest):
         return None
-    places = DatasetPaths(store / dataset)
+    return _of_dataset(DatasetPaths(store / dataset), rest)
+
+
+def _of_dataset(places: DatasetPaths, rest: list[str]) -> Path | None:
     match rest:
-        case [name] if INDEX.fullmatch(name):
+        case [name] if INDEX.fullmatch(name) or name == COLLECTION:
             return places.root / name
+        case [folder, name] if folder == PARTS and name.endswith(".json"):
+            return places.root / folder / name
         case ["pairs", name] if places.pairs_page.name == name:
             return places.pairs_page
         case ["quarantine", name] if name.endswith(".html") and places.quarantine(name[:-5]).is_file():

@@ -56,6 +56,10 @@ class Dataset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: Literal["raster", "volume"]
+    title: str | None = Field(default=None, min_length=1, max_length=200)
+    """What people call it, in the archive's STAC catalog; None: its name."""
+    licence: str = Field(default="other", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$")
+    """Of its products: an SPDX identifier, as CC-BY-4.0, or other."""
     source: Annotated[str, AfterValidator(template)]
     """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`."""
     exclude: tuple[Annotated[str, AfterValidator(file_glob)], ...] = ()

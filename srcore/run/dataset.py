@@ -20,6 +20,7 @@ from srcore.layout import DatasetPaths, lease_path
 from srcore.run.audit import Audit, audit
 from srcore.run.book import Book
 from srcore.run.due import queue_of, told_of_left
+from srcore.run.listed import list_products
 from srcore.run.missing import nothing_found
 from srcore.run.slots import scene_slot
 from srcore.run.states import SceneState, look, look_again
@@ -249,6 +250,7 @@ def each_due(
     with first(places.waiting) if scene is not None else nullcontext():
         settled = {one.scene: one for one in _done(catalog, turns, do, way)}
     show_page(places)
+    list_products(catalog, dataset)
     told = (one if isinstance(one, Outcome) else settled.get(one.scene) for one in looked)
     return [*(one for one in told if one is not None), *_left(turns, catalog.dataset(dataset))]
 

@@ -123,3 +123,27 @@ def test_the_command_line_takes_a_folder_or_its_metadata(tmp_path: Path) -> None
     done = CliRunner().invoke(app, ["upscale", str(safe), str(tmp_path / "2.tif"), "--quality", "udm2"])
     assert isinstance(done.exception, SourceError)
     assert (done.exception.code, done.exception.exit_code) == ("NO_QUALITY", 2)
+
+
+def test_the_store_is_a_stac_catalog_that_a_night_keeps(tmp_path: Path) -> None:
+    catalog = make_archive(tmp_path)
+    catalog.write_text(catalog.read_text().replace("  s2:\n", "  s2:\n    title: Fields\n    licence: CC-BY-4.0\n"))
+    for name in ("s2", "landsat"):
+        night(catalog, name)
+    root = pystac.Catalog.from_file(str(tmp_path / "store/catalog.json"))
+    assert {child.id: child.title for child in root.get_children()} == {"s2": "Fields", "landsat": "landsat"}
+    items = {item.id: item for item in root.get_items(recursive=True)}
+    assert set(items) == {NAME, "LC09_scene"}
+    assert items[NAME].collection_id == "s2"
+    collection = items[NAME].get_collection()
+    assert isinstance(collection, pystac.Collection)
+    assert (collection.license, collection.summaries.lists["platform"]) == ("CC-BY-4.0", ["sentinel-2a"])
+    assert Path(items[NAME].assets["data"].get_absolute_href() or "").is_file()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/**/*.json")}
+    night(catalog, "s2")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    catalog.write_text(catalog.read_text().replace("    title: Fields\n", "    privacy: restricted\n"))
+    night(catalog, "s2")
+    assert [child.id for child in pystac.Catalog.from_file(str(tmp_path / "store/catalog.json")).get_children()] == [
+        "landsat"
+    ]

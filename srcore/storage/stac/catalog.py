@@ -28,6 +28,7 @@ from srcore.storage.disk.records import parse_json
 VERSION = "1.1.0"
 UNDATED = "undated"
 COLLECTION, PARTS, ROOT = "collection.json", "stac", "catalog.json"
+"""Names in the store; the first is that of `DatasetPaths.collection`, too."""
 FACTS = "srcore:item"
 """Field of a link to an item: what the collection needs to know of it."""
 SUMMED = ("platform", "constellation", "instruments", "gsd", "grid:code", "srcore:model")
@@ -83,7 +84,7 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
     now = {entry.scene: entry for entry in _entries(places, before)}
     changed = {entry.part for scene, entry in now.items() if before.get(scene) != entry}
     changed |= {entry.part for scene, entry in before.items() if now.get(scene) != entry}
-    whole = places.root / COLLECTION
+    whole = places.collection
     if not now and not whole.exists():
         return False
     parts = {entry.part for entry in now.values()}
@@ -91,6 +92,17 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
         _write_part(places, part, [entry for entry in now.values() if entry.part == part])
     written = _write(whole, _collection(places, described, list(now.values())))
     return bool(write_root(places.root.parent) or written or changed)
+
+
+def withdraw(places: DatasetPaths) -> None:
+    """Take a dataset's collection and months away, and its line in the catalog; its items stay where they are."""
+    whole = places.collection
+    if not whole.is_file():
+        return
+    whole.unlink()
+    for part in (places.root / PARTS).glob("*.json"):
+        part.unlink()
+    write_root(places.root.parent)
 
 
 def write_root(store: Path) -> bool:

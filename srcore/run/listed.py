@@ -1,0 +1,31 @@
+"""What of a dataset stands in the archive's STAC catalog: rasters with items that anybody may see."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from srcore.catalog import Catalog
+from srcore.errors import SRError
+from srcore.layout import DatasetPaths
+
+log = logging.getLogger(__name__)
+
+
+def list_products(catalog: Catalog, dataset: str) -> None:
+    """Bring a dataset's STAC collection up to date with its products: a view, so a run does not fail by it.
+
+    Of a restricted dataset nothing is listed, and what was listed when it was public goes.
+    """
+    from srcore.storage.stac.catalog import Described, withdraw, write_collection
+
+    entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
+    try:
+        if entry.privacy != "public" or "stac" not in entry.outputs:
+            withdraw(places)
+            return
+        title = entry.title or dataset
+        told = f"{title}, super-resolved by {entry.model}."
+        write_collection(places, Described(title, told, entry.licence))
+    except (SRError, OSError) as error:
+        log.warning("the STAC collection of %s was not written: %s", dataset, error)
