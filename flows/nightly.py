@@ -36,8 +36,8 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.errors import LeaseError, SRError
 from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
-from srcore.run.book import Book, Lines, Tell, open_book
 from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, Wanted, Way, audit_share, each_due
+from srcore.run.night.book import Book, Lines, Tell, open_book
 from srcore.run.scene import Run as SceneRun
 from srcore.run.scene import plain, rehearsals, scene_runner
 from srcore.settings import load_settings

@@ -24,9 +24,9 @@ from flows.upscale import is_unexpected, upscale_handed
 from srcore.catalog import Catalog
 from srcore.errors import SRError
 from srcore.run.dataset import Do, Outcome, run_one
+from srcore.run.night.turns import Turn, Turns
 from srcore.run.scene import Run
 from srcore.run.states import SceneState
-from srcore.run.turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ from srcore.errors import CatalogError, GateError, LeaseError, SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.run.audit import Audit, audit
-from srcore.run.book import Book
-from srcore.run.due import queue_of, told_of_left
 from srcore.run.listed import list_products
 from srcore.run.missing import nothing_found
-from srcore.run.slots import scene_slot
+from srcore.run.night.book import Book
+from srcore.run.night.due import queue_of, told_of_left
+from srcore.run.night.slots import scene_slot
+from srcore.run.night.turns import Turn, Turns, run_takers, size_of
+from srcore.run.night.waiting import first
 from srcore.run.states import SceneState, look, look_again
-from srcore.run.turns import Turn, Turns, run_takers, size_of
-from srcore.run.waiting import first
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done

@@ -25,8 +25,8 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
-from srcore.run.slots import gpu_slot
-from srcore.run.turns import watched
+from srcore.run.night.slots import gpu_slot
+from srcore.run.night.turns import watched
 from srcore.stages.plan import plan_scene, save_plan
 from srcore.storage.archive.ownership import clear_scratch
 from srcore.storage.archive.publish import Receipt, check_verified, publish

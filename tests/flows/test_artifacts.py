@@ -158,7 +158,7 @@ def test_the_quicklook_goes_as_a_small_jpeg(shown: list[dict[str, Any]], tmp_pat
 
 def test_the_report_is_linked_by_its_address(shown: list[dict[str, Any]], tmp_path: Path) -> None:
     page = tmp_path / "a <b>.report.html"
-    show_report(page, str(page), "a", "b")
+    show_report(page, "a", "b")
     assert shown[0]["call"] == "create_link_artifact"
     assert shown[0]["key"] == "report-a-b"
     assert shown[0]["args"] == (page.as_uri(),)

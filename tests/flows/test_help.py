@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,11 @@ def wait():
 sys.argv = ["srcore", "wait"]
 main()
 """
+    # a test run in the background of a shell hands on that Ctrl-C is ignored
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [sys.executable, "-c", code], **pipes, text=True, env=ENVIRONMENT, preexec_fn=heed
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

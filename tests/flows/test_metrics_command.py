@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,15 +131,20 @@ def test_a_scrape_opens_no_receipt_however_many_there_are(archive: Path) -> None
 def test_an_address_answers_until_ctrl_c_and_a_taken_one_is_refused(archive: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "srcore", "metrics", "--catalog", str(archive), "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
-        assert process.stderr is not None
-        assert f"127.0.0.1:{port}/metrics" in process.stderr.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            assert values(answer.read().decode())["srcore_products", ("hills",)] == 2
-        second = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
-        assert (second.returncode, "[PORT_IN_USE]" in second.stderr) == (2, True)
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+    # a test run in the background of a shell hands on that Ctrl-C is ignored
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heed) as process:
+        try:
+            assert process.stderr is not None
+            assert f"127.0.0.1:{port}/metrics" in process.stderr.readline()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                assert values(answer.read().decode())["srcore_products", ("hills",)] == 2
+            second = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+            assert (second.returncode, "[PORT_IN_USE]" in second.stderr) == (2, True)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()  # one that failed here is not waited for
     assert (process.returncode, said.count("\n")) == (130, 1)
 
 

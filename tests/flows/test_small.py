@@ -32,8 +32,8 @@ from flows.nights import cell_text, night_table, trends
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
-from srcore.run import book, turns
 from srcore.run.dataset import Outcome, Result, Wanted, Way, each_due, run_dataset
+from srcore.run.night import book, turns
 from srcore.run.scene import scene_runner
 from srcore.storage.archive.nights import Night, read_nights
 from tests.flows.conftest import free_port
@@ -163,7 +163,8 @@ def test_a_server_that_goes_away_in_a_night_costs_no_scene(
 
 
 def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    catalog = load_catalog(make(tmp_path, 1))
+    in_force = make(tmp_path, 1)
+    catalog = load_catalog(in_force)
     night = [("d", Outcome(f"p{number:04d}", "published")) for number in range(1200)]
     night += [("d", Outcome(f"u{number}", "up to date")) for number in range(7)]
     night += [
@@ -173,7 +174,6 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     record.parent.mkdir(parents=True)
     record.write_text("{}")
     record.with_suffix(".html").write_text("<p>why</p>")
-    in_force = make(tmp_path, 1)
     monkeypatch.setenv("SRCORE_PAGES", "http://127.0.0.1:4200/store")
     monkeypatch.setenv("SRCORE_CATALOG_IN_FORCE", str(in_force))
     lines = night_table(catalog, night, "1200 published, 1 failed").splitlines()
@@ -255,7 +255,7 @@ from pathlib import Path
 from flows import artifacts, small
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
-from srcore.run.book import open_book
+from srcore.run.night.book import open_book
 from srcore.run.dataset import Way, each_due
 from srcore.run.scene import plain, scene_runner
 

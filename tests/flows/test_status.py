@@ -15,8 +15,8 @@ from flows.cli.status import _picture
 from srcore.catalog import load_catalog
 from srcore.layout import DatasetPaths
 from srcore.run.attention import nights_of
-from srcore.run.book import open_book
 from srcore.run.dataset import Outcome, Way, each_due
+from srcore.run.night.book import open_book
 from srcore.run.states import SceneState
 from srcore.storage.archive.nights import Running
 

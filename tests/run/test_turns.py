@@ -26,14 +26,14 @@ from srcore.errors import LeaseError, PlanError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.progress import silent
-from srcore.run.book import Lines, open_book
 from srcore.run.dataset import Outcome, Way, each_due, one_by_one, run_dataset, run_one
-from srcore.run.pace import Deadline, forecast, next_time
+from srcore.run.night.book import Lines, open_book
+from srcore.run.night.pace import Deadline, forecast, next_time
+from srcore.run.night.slots import slot
+from srcore.run.night.turns import SMALL_PIXELS, Turn, Turns, size_of
+from srcore.run.night.waiting import first, let_first
 from srcore.run.scene import Run, scene_runner
-from srcore.run.slots import slot
 from srcore.run.states import SceneState, look
-from srcore.run.turns import SMALL_PIXELS, Turn, Turns, size_of
-from srcore.run.waiting import first, let_first
 from srcore.storage.archive.nights import KEPT, Night, Nights, Running, read_nights, read_running
 from srcore.storage.archive.quarantine import Quarantine
 from srcore.storage.disk.leases import held
@@ -413,7 +413,7 @@ def test_how_far_a_night_is_counts_parts_of_scenes_by_pixels() -> None:
 def test_the_record_of_a_night_tells_of_the_tiles_of_a_large_scene(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srcore.run import book as books
+    from srcore.run.night import book as books
 
     monkeypatch.setattr(books, "SECONDS", 0.0)
     catalog = load_catalog(make(tmp_path))

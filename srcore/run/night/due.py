@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from srcore.catalog import Catalog
 from srcore.layout import DatasetPaths
-from srcore.run.pace import Deadline, next_time
-from srcore.run.turns import Turn, Turns, in_order
-from srcore.run.waiting import let_first
+from srcore.run.night.pace import Deadline, next_time
+from srcore.run.night.turns import Turn, Turns, in_order
+from srcore.run.night.waiting import let_first
 from srcore.storage.archive.history import History
 from srcore.storage.archive.nights import megapixels, read_nights
 

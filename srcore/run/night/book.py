@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from srcore.catalog import Catalog
 from srcore.errors import LeaseError, SRError
 from srcore.layout import DatasetPaths
-from srcore.run.turns import Turns
+from srcore.run.night.turns import Turns
 from srcore.storage.archive.nights import Night, Nights, Running, end_night, read_nights, save_running, settled
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.leases import held
