@@ -88,6 +88,10 @@ def later(folder: Path) -> None:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 3600 * 10**9))
 
 
+COUNTS = ("products", "pixels", "tiles", "degraded", "held", "codes")
+"""Of totals.json."""
+
+
 def published(folder: Path) -> dict[str, bytes]:
     """Every file in the store that is not hidden, by its path; receipts and pages without their times."""
     store, files = folder / "store", {}
@@ -98,7 +102,11 @@ def published(folder: Path) -> dict[str, bytes]:
             if path.name.endswith(".receipt.json"):
                 data = _timeless(data)
             elif path.name.endswith(".html"):
-                data = re.sub(rb"<time .*?</time>", b"", data)
+                data = re.sub(rb'<time .*?</time>|data-seconds="[\d.]*"', b"", data)
+            elif path.name == "totals.json":  # the rest tells of times, and of the last night
+                data = repr({key: json.loads(data)[key] for key in COUNTS}).encode()
+            elif path.parent.name == "stac":  # when each item was written
+                data = re.sub(rb'"written_ns": \d+', b"", data)
             files[str(relative)] = data
     return files
 
@@ -136,7 +144,8 @@ def leftovers(folder: Path) -> list[str]:
     """Hidden files in the store, and records of failures: none of them after a good night."""
     store = folder / "store"
     names = [path.relative_to(store) for path in store.rglob("*") if path.is_file()]
-    return [str(name) for name in names if name.parts[1] == "quarantine" or any(p.startswith(".") for p in name.parts)]
+    left = [name for name in names if "quarantine" in name.parts[1:2] or any(p.startswith(".") for p in name.parts)]
+    return list(map(str, left))
 
 
 def digest(files: Files) -> str:
