@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -171,15 +172,15 @@ class IndexFacts:
 def write_index(places: DatasetPaths) -> Path:
     """Write the pages of the dataset in place of those there, its totals, and the store's page; StoreError when that
     cannot be done. Gives the first page."""
-    _sweep(places.index)
+    _sweep(places)
     facts, store = read_index(places), store_at(places.root)
     totals_of(facts).save(places.root)
+    write_store_page(places.root.parent)
     for page in range(facts.pages, 0, -1):  # the first one last: its time says how far they all are
         store.put(page_name(page), index_page(facts, page).encode("utf-8", "backslashreplace"))
     further = {one.name: _FURTHER.fullmatch(one.name) for one in store.list()}
     if gone := [name for name, found in further.items() if found and int(found[1]) > facts.pages]:
         store.delete(*gone)
-    write_store_page(places.root.parent)
     return places.index
 
 
@@ -226,9 +227,11 @@ def _changed_ns(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-def _sweep(index: Path) -> None:
-    """Remove what dead runs left of the pages; a living one writes for less than a second."""
-    for path in index.parent.glob(f".{index.stem}*{index.suffix}.*.part"):
+def _sweep(places: DatasetPaths) -> None:
+    """Remove what dead runs left of the pages and totals; a living one writes for less than a second."""
+    root = places.root
+    parts = (root.glob(".index*.html.*.part"), root.glob(".totals.json.*.part"), root.parent.glob(".index.html.*.part"))
+    for path in chain(*parts):
         with suppress(OSError):  # another run was faster
             if time.time() - path.stat().st_mtime > DEAD_SECONDS:
                 path.unlink()

@@ -101,5 +101,6 @@ def _datasets(store: Path) -> Iterator[Path]:
         return
     with os.scandir(store) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir() and (Path(entry.path) / INDEX).is_file():
-                yield Path(entry.path)
+            folder = Path(entry.path)
+            if not entry.name.startswith(".") and any((folder / name).is_file() for name in (NAME, INDEX)):
+                yield folder
