@@ -55,6 +55,51 @@ CODES: dict[str, Code] = {
         "A file is of a format, or holds a kind of pixels, that srcore does not read.",
         "Convert it; the message says to what.",
     ),
+    "SEVERAL_SERIES": Code(
+        "A folder holds several DICOM series of CT or MR, and one is a scene.",
+        "Name the one that is meant: `series`, or --series; or give it a folder of its own.",
+    ),
+    "SEVERAL_VOLUMES": Code(
+        "A DICOM series holds several volumes at one place: times, echoes, b-values.",
+        "Split it into a series for each; the message says by which tag they differ.",
+    ),
+    "NO_SERIES": Code(
+        "DICOM slices do not say which series they are of (SeriesInstanceUID).", "Export the series again."
+    ),
+    "TWO_PATIENTS": Code(
+        "The slices of one DICOM series have different patient IDs, told as keyed hashes.",
+        "Look at the archive that sent them; nothing is made of them.",
+    ),
+    "NO_GEOMETRY": Code(
+        "DICOM slices do not say where they lie: position, orientation or spacing is not there, or no number.",
+        "Export the series again.",
+    ),
+    "SLICES_MIXED": Code(
+        "The slices of a DICOM series differ in size, orientation, spacing, rescale or kind of pixels.",
+        "Split the series, or export it again.",
+    ),
+    "SLICES_DOUBLE": Code("Slices of a DICOM series lie at the same place.", "Remove one of each."),
+    "SLICES_MISSING": Code(
+        "The slices of a DICOM series are even but for gaps of whole slices; the message says where.",
+        "Fetch the series again.",
+    ),
+    "SLICES_UNEVEN": Code(
+        "The slices of a DICOM series are not evenly spaced; the message has the table of gaps.",
+        "Reconstruct the series evenly.",
+    ),
+    "GANTRY_TILT": Code(
+        "The slices of a DICOM series do not lie above each other: the gantry was tilted.",
+        "Resample the series to a straight grid first.",
+    ),
+    "NO_RESCALE": Code(
+        "A CT series has no rescale slope and intercept, so that its numbers are no Hounsfield units.",
+        "Export the series again with both.",
+    ),
+    "NO_DECODER": Code(
+        "The pixels of a DICOM series are packed in a way that no installed decoder reads.",
+        "Install the decoder that the message names, or export the series uncompressed.",
+        "next run",
+    ),
     "WRONG_KIND": Code(
         "The catalog says that a scene is a raster, and it is a volume, or the other way round.",
         "Correct `kind` of the dataset, or keep the file elsewhere.",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
+from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.providers.find import members
 from srcore.storage.providers.heed import layer_files
 from srcore.storage.raster.beside import with_neighbours
@@ -80,6 +81,8 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The sources, and all that lies beside them and may be read for them."""
+        if self.paths and is_dicom(self.paths[0]):
+            return dicom_files(self.paths)
         if self.kind == "volume":
             return tuple(Path(os.path.realpath(path)) for path in self.paths)
         layers = layer_files(self.paths, self.treatment.quality)

@@ -28,6 +28,9 @@ class Settings(BaseModel):
     """What computes the generator; auto: the fastest that is installed and exact enough."""
     cache: Path | None = None
     """Where measured backends and copies of registered models are kept; None: srcore's folder in the user's cache."""
+    private_key: Path | None = None
+    """File with the key of private ids, made where it is not there; None: in srcore's folder of the user's data. It
+    must lie outside every store."""
     registry: str | None = Field(default=None, pattern=r"^(sqlite:///\S|https?://)\S*$")
     """Address of the MLflow registry of models; None: a sqlite file in srcore's folder of the user's data."""
     notify: str | None = Field(default=None, pattern=r"^https?://\S+$")
@@ -50,8 +53,17 @@ class Settings(BaseModel):
     @property
     def registry_uri(self) -> str:
         """The address that `registry` says or stands for."""
-        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-        return self.registry or f"sqlite:///{data / 'srcore' / 'registry.db'}"
+        return self.registry or f"sqlite:///{_data_folder() / 'registry.db'}"
+
+    @property
+    def key_file(self) -> Path:
+        """The file that `private_key` says or stands for."""
+        return self.private_key or _data_folder() / "private.key"
+
+
+def _data_folder() -> Path:
+    """srcore's folder in the user's data."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "srcore"
 
 
 def load_settings() -> Settings:

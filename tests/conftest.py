@@ -74,6 +74,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db")
+        patch.setenv("SRCORE_PRIVATE_KEY", str(tmp_path_factory.mktemp("key") / "private.key"))
         yield
 
 

@@ -32,6 +32,7 @@ class Wishes(Told, total=False):
     bands: Sequence[str] | None
     roots: Sequence[Path] | None
     axes: tuple[int, int, int] | None
+    series: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class Wish:
     """Which axes of a volume's file are (Z, Y, X); None: slices, known by their spacing, come first."""
     quality: QualityWish | None = None
     """Which layer of clouds to heed, and how; None: none."""
+    series: str | None = None
+    """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
 
     @classmethod
     def of(cls, **wishes: Unpack[Wishes]) -> Wish:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
+from srcore.storage.dicom.door import open_series, read_series
+from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind, Wish, Wishes
@@ -55,6 +57,7 @@ class Format:
 
 
 FORMATS = (
+    Format("dicom", is_dicom, read_series, open_series),  # first: its preamble may be that of a TIFF
     Format("nifti", is_nifti, read_nifti_header, open_nifti),
     Format("raster", lambda _: True, read_raster_header, open_raster_scene),  # the last: says what a stranger is
 )
@@ -85,6 +88,8 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
     """By the provider's metadata where they describe it, else by the format of the first file."""
     if find_document(paths[0]) is not None:
         return read_product_header(paths, **wishes)
+    if is_dicom(paths[0]):
+        return read_series(paths, **wishes)
     refuse_folder(paths[0])
     first = real_file(paths[0], wishes.get("roots"))
     return next(one for one in FORMATS if one.is_of(first)).read_header(paths, **wishes)
@@ -93,6 +98,8 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
 def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, ...]:
     """The files that `read_header` would read; of a provider's product without opening a raster."""
     if find_document(paths[0]) is None:
+        if is_dicom(paths[0]):
+            return dicom_files(paths, wishes.get("roots"))
         return read_header(paths, **wishes).paths
     bands, documents = files_of(paths, wishes.get("bands"), wishes.get("roots"))
     if neighbours(bands):

@@ -138,7 +138,8 @@ def _slabs(sr: Any, axes: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], in
 
 
 def _header_bytes(header: Header, scale: Sequence[int]) -> bytes:
-    extra, grid, band = header.extra or plain_extra(header.grid), header.grid.scaled(scale), header.bands[0]
+    own = header.extra if header.extra and header.format == "nifti" else plain_extra(header.grid)
+    extra, grid, band = own, header.grid.scaled(scale), header.bands[0]
     axes = axes_of(header)
     scale = in_file(scale, axes)
     head = HEADERS[2 if max(grid.shape) > NIFTI1_AXIS else extra["version"]](endianness="<")

@@ -1,0 +1,38 @@
+"""The way into a DICOM series for whoever does not know whether pydicom is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from srcore.errors import SourceError
+from srcore.storage.header import Header, Wishes
+
+if TYPE_CHECKING:
+    from srcore.storage.dicom.reader import DicomReader
+
+
+def read_series(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
+    """See `header.read_dicom_header`; SourceError NOT_INSTALLED without pydicom."""
+    _refuse_without()
+    from srcore.storage.dicom.header import read_dicom_header
+
+    return read_dicom_header(paths, **wishes)
+
+
+def open_series(header: Header) -> AbstractContextManager[DicomReader]:
+    """See `reader.open_dicom`."""
+    _refuse_without()
+    from srcore.storage.dicom.reader import open_dicom
+
+    return open_dicom(header)
+
+
+def _refuse_without() -> None:
+    if find_spec("pydicom") is None:
+        raise SourceError(
+            "DICOM needs pydicom", "it is not installed", "pip install 'srcore[medical]'", code="NOT_INSTALLED"
+        )

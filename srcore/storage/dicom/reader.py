@@ -1,0 +1,99 @@
+"""Windows of a DICOM series, slice by slice: a few decoded slices are kept, never all of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels import pixel_array
+
+from srcore.errors import SourceError
+from srcore.storage.dicom.files import Member, open_member
+from srcore.storage.header import Header
+
+KEPT_BYTES = 64 << 20
+"""Of decoded slices: a tile's, and those that its neighbours in the plane need again."""
+
+
+class DicomReader:
+    """Reads windows of a series; made by `open_dicom`, used in one thread."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._paths = header.paths
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def read(self, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Values (1, Z, Y, X) as stored and validity of a window inside the volume. Raises SourceError."""
+        slices, rows, columns = window
+        shape = tuple(one.stop - one.start for one in window)
+        values = np.empty((1, *shape), self._header.dtype)
+        for i, place in enumerate(range(slices.start, slices.stop)):
+            values[0, i] = self._slice(place)[rows, columns]
+        valid = self._valid(values)
+        # several numbers may be padding in the files; one is in the product
+        if (nodata := self._header.bands[0].nodata) is not None:
+            values[~valid] = values.dtype.type(nodata)
+        return values, valid
+
+    def _valid(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        nodata, padding = self._header.bands[0].nodata, self._header.extra["padding"]
+        valid = np.ones(values.shape, np.bool_)
+        if nodata is not None:
+            valid &= values != values.dtype.type(nodata)
+        if padding is not None:
+            valid &= (values < padding[0]) | (values > padding[1])
+        return valid
+
+    def read_alpha(self, window: tuple[slice, ...]) -> NDArray[np.generic]:
+        """Volumes have no alpha band: raises SourceError."""
+        raise SourceError("a volume has no alpha band", "a DICOM series", "ask for its values")
+
+    def _slice(self, place: int) -> NDArray[Any]:
+        if place not in self._kept:
+            found = self._decoded(place)
+            most = max(1, KEPT_BYTES // found.nbytes)
+            while len(self._kept) >= most:
+                self._kept.popitem(last=False)
+            self._kept[place] = found
+        self._kept.move_to_end(place)
+        return self._kept[place]
+
+    def _decoded(self, place: int) -> NDArray[Any]:
+        file, inside, frame = self._header.extra["slices"][place]
+        member = Member(Path(self._paths[file]), file, None if inside < 0 else inside)
+        try:
+            with warnings.catch_warnings(), open_member(member) as data:
+                warnings.simplefilter("ignore")  # they quote values
+                found = pixel_array(data, index=max(frame, 0), raw=True)
+        except SourceError:
+            raise
+        except Exception as error:  # whatever damaged pixels make a decoder do
+            told = f"slice {place + 1} of {len(self._header.extra['slices'])}, {type(error).__name__}"
+            raise SourceError("pixels cannot be decoded", told, "fetch the series again", code="DAMAGED") from None
+        if found.shape != self._header.grid.shape[1:]:
+            told = f"slice {place + 1} of {found.shape}"
+            raise SourceError("changed since it was planned", told, "run the scene again", code="SOURCE_CHANGED")
+        return self._as_stored(found)
+
+    def _as_stored(self, found: NDArray[Any]) -> NDArray[Any]:
+        """The native dtype; bits above those that are stored hold overlays or nothing, and are not looked at."""
+        allocated, stored, signed = self._header.extra["bits"]
+        if stored >= allocated:
+            return found.astype(self._header.dtype)
+        wide = found.astype(np.int64) & ((1 << stored) - 1)
+        if signed:
+            wide = np.where(wide >= 1 << (stored - 1), wide - (1 << stored), wide)
+        return wide.astype(self._header.dtype)
+
+
+@contextmanager
+def open_dicom(header: Header) -> Iterator[DicomReader]:
+    """The reader of a series whose header was read before."""
+    yield DicomReader(header)

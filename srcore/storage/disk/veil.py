@@ -1,0 +1,66 @@
+"""Names that tell nothing: a text as a keyed hash, so that the same text gets the same name, and no list undoes it.
+
+The key lies with the user's data, outside every store, is made at first use, and only its owner may read it. Who has
+it can prove that a name stands for a text; without it the text cannot be guessed. A lost key gives all ids anew.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from srcore.errors import StoreError, printable
+from srcore.settings import load_settings
+from srcore.storage.disk.files import hidden_beside, store_error
+
+KEY_BYTES = 32
+DIGITS = 16
+"""Of an id: one of 10,000 scenes meets another one once in 10^11 archives."""
+MARK = "veiled:"
+"""What stands before a path that a record does not tell."""
+
+
+def veiled(text: str, digits: int = DIGITS) -> str:
+    """Hex digits that stand for a text on this machine; StoreError where the key cannot be read or made."""
+    key = _key(load_settings().key_file)
+    return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:digits]
+
+
+def veiled_path(path: Path) -> str:
+    """A path as a record of a private scene has it."""
+    return MARK + veiled(printable(str(path)), 32)
+
+
+@lru_cache(maxsize=8)
+def _key(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            _make(path)
+        key = path.read_bytes()
+        shared = path.stat().st_mode & 0o077
+    except OSError as error:
+        raise store_error(path, error) from error
+    if len(key) != KEY_BYTES or shared:
+        found = "others may read it" if shared else f"{len(key)} bytes"
+        do = "chmod 600 it, or move it away: then all private scenes get new ids"
+        raise StoreError(f"{path}: not a private key of srcore", found, do)
+    return key
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = hidden_beside(path)
+    try:
+        with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first: its key counts
+            os.link(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
