@@ -47,7 +47,9 @@ class Told(TypedDict, total=False):
     valid_range: Range | None
     """Ends that the numbers of all bands keep to."""
     quality: QualityWish | None
-    """Which layer of clouds to heed, and how."""
+    """Which layer of clouds to heed, and how; None: none."""
+    series: str | None
+    """Which DICOM series of a folder; None: the only one."""
 
 
 Device = Literal["auto", "cpu", "cuda"]

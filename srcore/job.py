@@ -70,6 +70,8 @@ class Job:
     """Scenes that this one is done beside, itself counted: each gets its share of the memory."""
     limits: Changes = field(default_factory=dict)
     """Changes of the checks' limits."""
+    private: bool = False
+    """True where no record, log or page may name the files: they may tell of a patient."""
     before: tuple[Mapping[str, float], ...] | None = None
     """Figures of the dataset's last products, newest first; None: whoever needs them looks at the receipts."""
 

@@ -50,6 +50,8 @@ class Treatment:
     """When its scenes were taken, or where their names say it (`srcore.layout.dates_by`); None: what the files say."""
     quality: QualityWish | None = None
     """Which layer of clouds to heed, and how; None: none."""
+    series: str | None = None
+    """Which DICOM series of a folder, by its UID or the name that it is listed by; None: the only one."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0
@@ -68,6 +70,7 @@ class Treatment:
             "values": self.values,
             "valid_range": self.valid_range,
             "quality": self.quality,
+            "series": self.series,
         }
 
     @property

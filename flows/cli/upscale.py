@@ -70,6 +70,9 @@ def upscale(
     date: Annotated[
         str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
     ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
+    ] = None,
     quality: Annotated[
         str | None,
         typer.Option(help="Heed a layer of clouds: SCL, CLASSI, QA_PIXEL, Fmask, udm2, auto, or the path of a mask."),
@@ -138,6 +141,7 @@ def upscale(
         values=values_rule(values),
         valid_range=number_range(valid_range),
         date=date,
+        series=series,
         quality=quality_wish(quality, quality_as, quality_use),
         device=device,
         precision=precision,

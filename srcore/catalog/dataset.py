@@ -78,6 +78,8 @@ class Dataset(BaseModel):
     """[least, greatest] stored number that the SR may have; null: no end, as in [0, null]."""
     quality: Quality | None = None
     """A layer of clouds, shadow and the like: of the provider, or a mask; None: none is looked at."""
+    series: Annotated[str, Field(pattern=r"^[0-9a-f.]{1,64}$")] | None = None
+    """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
     date: Annotated[str, AfterValidator(date_rule)] | None = None
     """When its scenes were taken (2023-06-02), or where their names say it: scene_YYYYMMDD_*.tif, YYYY-MM-DD/*, with MM
     and DD or DDD, the day's number, and maybe hh, mm, ss; in UTC. None: what tags and names of known products say."""

@@ -40,10 +40,10 @@ def model_reference(value: str, info: ValidationInfo) -> str:
 
 
 def template(value: str) -> str:
-    """A glob, perhaps with {scene} and {band}."""
-    rest = local(value).replace("{scene}", "").replace("{band}", "")
+    """A glob, perhaps with {scene} and {band}; {patient} and {series} are folders of DICOM, and stand in no id."""
+    rest = re.sub(r"\{(scene|band|patient|series)\}", "", local(value))
     if "{" in rest or "}" in rest:
-        raise ValueError("only {scene} and {band} are known between braces")
+        raise ValueError("only {scene} and {band} are known between braces, and {patient} and {series} of DICOM")
     if value.count("{band}") > 1:
         raise ValueError("{band} can stand once")
     parts = value.split("/")

@@ -31,6 +31,7 @@ from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.store import store_at
+from srcore.storage.disk.veil import without_paths
 
 if TYPE_CHECKING:
     from srcore.run.scene import Run
@@ -124,7 +125,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
         try:
             receipt = run(replace(state.job, fresh=force))  # what an earlier run left may be why somebody forces it
         except Exception as error:  # whatever a scene does, the rest of the night goes on
-            told, old = _in_words(error), False
+            told, old = _without_names(_in_words(error), state.job), False
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
                 old = _quarantine(record, state.job, told, log)
             result: Result = "skipped" if told.code in EXPECTED else "failed"
@@ -156,6 +157,18 @@ def _forget(record: Path) -> None:
         store.delete(record.name, record.with_suffix(".html").name)
 
 
+def _without_names(told: SRError, job: Job) -> SRError:
+    """The error of a private scene, without the names of its files, and without its cause, which may have them."""
+    if not job.private:
+        return told
+    paths = (*job.paths, *job.files)
+    parts = [without_paths(part, paths) for part in (told.what, told.found, told.do)]
+    hidden = type(told)(*parts, code=told.code)
+    own = {name: value for name, value in told.__dict__.items() if name not in ("what", "found", "do", "__notes__")}
+    hidden.__dict__.update(own)
+    return hidden
+
+
 def _in_words(error: Exception) -> SRError:
     if isinstance(error, SRError):
         return error
@@ -172,7 +185,9 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
     """Write why the scene failed; True when that is no news."""
     before = Quarantine.load(record)
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
-        quarantine(record, job.scene, error, job.files, job.configuration, log)
+        if job.private:
+            log = [without_paths(line, (*job.paths, *job.files)) for line in log]
+        quarantine(record, job.scene, error, job.files, job.configuration, log, private=job.private)
         store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):
             from srcore.report.product import keep_page

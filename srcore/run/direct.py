@@ -7,12 +7,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from srcore.job import Job
+from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
+from srcore.storage.dicom.files import is_dicom
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 
+TELLING = frozenset({"quicklook", "stac"})
+"""What is not made of DICOM: a picture, and a list of files."""
 DEFAULT_MODEL = "srcore-x2"
 _TREATMENT = frozenset(field.name for field in fields(Treatment))
 
@@ -25,8 +28,13 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
     """
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     treatment = _treatment(options)
+    paths = tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
+    private = is_dicom(paths[0])
+    if private:  # nothing beside the product shows or names what may tell of a patient
+        options["outputs"] = tuple(one for one in options.get("outputs", OUTPUTS) if one not in TELLING)
     return Job(
-        paths=tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands)),
+        paths=paths,
+        private=private,
         model=resolve(options.pop("model", DEFAULT_MODEL)),
         treatment=treatment,
         product=product,

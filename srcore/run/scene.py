@@ -33,7 +33,8 @@ from srcore.storage.archive.publish import Receipt, check_verified, publish
 from srcore.storage.archive.sweep import sweep_ended, sweep_scene
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
-from srcore.storage.disk.watch import changed, same_sources
+from srcore.storage.disk.veil import veiled
+from srcore.storage.disk.watch import changed, hidden_sources, same_sources
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.version import __version__
 
@@ -277,7 +278,8 @@ def _window(plan: ScenePlan) -> list[int]:
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
-    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **noise}
+    series = {"series": veiled(plan.treatment.series, 8)} if plan.treatment.series else {}  # a UID tells of a patient
+    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **series, **noise}
 
 
 def _receipt(
@@ -287,7 +289,7 @@ def _receipt(
     return Receipt(
         dataset=plan.dataset,
         scene=plan.scene,
-        sources=ingested.sources,
+        sources=hidden_sources(ingested.sources) if plan.private else ingested.sources,
         model=read_spec(plan.model).name,
         model_digest=plan.model_digest,
         configuration=plan.configuration,

@@ -155,6 +155,7 @@ def look_again(catalog: Catalog, state: SceneState) -> SceneState:
 def scene_job(once: Once, scene: Scene) -> Job:
     """The job of one scene of the catalog."""
     dataset, places, hr = once.entry, once.places, once.hr.get(scene.id)
+    outputs = tuple(one for one in dataset.outputs if not scene.private or one != "quicklook")
     return Job(
         paths=scene.paths,
         product=places.product(scene.id, archive_ending(dataset.kind)),
@@ -170,7 +171,8 @@ def scene_job(once: Once, scene: Scene) -> Job:
         limits=dataset.limits,
         overwrite=True,  # a product of the store is replaced when its scene is due
         dataset=places.root.name,
-        outputs=dataset.outputs,
+        outputs=outputs,
+        private=scene.private,
         roots=scene.roots,
         hr=hr.paths[0] if hr else None,
         hr_roots=hr.roots if hr else None,

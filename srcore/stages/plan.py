@@ -90,6 +90,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         limits=job.limits,
         treatment=treatment,
         of=of,
+        private=job.private,
         before=job.before,
     )
     _check_disk(plan)
@@ -243,6 +244,8 @@ def save_plan(plan: ScenePlan) -> None:
     """Put plan.json into the scratch folder, for the workers; PlanError NOT_WRITABLE, StoreError DISK_FULL."""
     try:
         plan.save()
+        if plan.private:  # it names the files
+            plan.scratch.folder.chmod(0o700)
     except StoreError:
         raise
     except OSError as error:

@@ -32,7 +32,6 @@ class Wishes(Told, total=False):
     bands: Sequence[str] | None
     roots: Sequence[Path] | None
     axes: tuple[int, int, int] | None
-    series: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, 
     """The files that `read_header` would read; of a provider's product without opening a raster."""
     if find_document(paths[0]) is None:
         if is_dicom(paths[0]):
-            return dicom_files(paths, wishes.get("roots"))
+            return dicom_files(paths)
         return read_header(paths, **wishes).paths
     bands, documents = files_of(paths, wishes.get("bands"), wishes.get("roots"))
     if neighbours(bands):

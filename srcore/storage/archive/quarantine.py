@@ -16,7 +16,7 @@ from typing import Literal
 from srcore.errors import SRError, StoreError
 from srcore.storage.disk.records import json_bytes, parse_json
 from srcore.storage.disk.store import store_at
-from srcore.storage.disk.watch import Source, identify_if_there, same_sources
+from srcore.storage.disk.watch import Source, hidden_sources, identify_if_there, same_sources
 from srcore.version import __version__
 
 LOG_LINES = 100
@@ -111,9 +111,19 @@ def find_quarantined(folder: Path) -> list[tuple[str, Quarantine | None]]:
 
 
 def quarantine(
-    path: Path, scene: str, error: SRError, paths: Sequence[Path], configuration: str, log: Sequence[str]
+    path: Path,
+    scene: str,
+    error: SRError,
+    paths: Sequence[Path],
+    configuration: str,
+    log: Sequence[str],
+    *,
+    private: bool = False,
 ) -> Quarantine:
-    """Write the record of a failure at `path`; gives it. StoreError when the store cannot be written."""
+    """Write the record of a failure at `path`; gives it. StoreError when the store cannot be written.
+
+    With `private` it does not name the files; error and log must not, either.
+    """
     before = Quarantine.load(path)
     again = before is not None and before.applies(paths, configuration)
     record = Quarantine(
@@ -123,7 +133,7 @@ def quarantine(
         retryable=error.retryable,
         tiles=tuple(getattr(error, "tiles", ())),
         # of the first attempt: a large file is not read every night only to note the same digest
-        sources=before.sources if before is not None and again else tuple(identify_if_there(p) for p in paths),
+        sources=before.sources if before is not None and again else _noted(paths, private=private),
         configuration=configuration,
         code_version=__version__,
         attempts=before.attempts + 1 if before is not None and again else 1,
@@ -133,6 +143,11 @@ def quarantine(
     )
     record.save(path)
     return record
+
+
+def _noted(paths: Sequence[Path], *, private: bool) -> tuple[Source, ...]:
+    found = tuple(identify_if_there(path) for path in paths)
+    return hidden_sources(found) if private else found
 
 
 def _kept(before: Quarantine | None, *, again: bool) -> tuple[Decision, ...]:

@@ -5,6 +5,7 @@
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
     ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it; or its .zip, .tar
+    ./in/{patient}/{series}/    one folder a scene: a DICOM series, of a dataset of volumes; its id is a keyed hash
 
 Wildcards are * ? [abc] inside a name, and ** for any folders. Upper and lower case of the last suffix do not count:
 *.tif takes SCENE1.TIF, and says so. Names that begin with a dot, unfinished downloads, and masks, words and overviews
@@ -26,14 +27,16 @@ from srcore.catalog.dataset import Dataset
 from srcore.catalog.keys import WILD
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
+from srcore.storage.dicom.files import is_dicom
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
+from srcore.storage.disk.veil import veiled
 from srcore.storage.providers.find import find_document
 from srcore.storage.raster.beside import with_its_neighbours
 
 log = logging.getLogger(__name__)
 
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
-_TOKEN = re.compile(r"\{scene\}|\{band\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
+_TOKEN = re.compile(r"\{scene\}|\{band\}|\{patient\}|\{series\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
 BESIDE = (".msk", ".aux.xml", ".ovr")
 """Behind the whole name of a raster: GDAL's files beside it."""
 _SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$", re.IGNORECASE)
@@ -52,6 +55,8 @@ class Scene:
     """Names of the bands to read, in the order of the product; None: all."""
     roots: tuple[Path, ...]
     """Folders that the files, their links followed, must not leave: pass them on to the reader."""
+    private: bool = False
+    """True where its files may tell of a patient, and nobody said that it is public: no record names them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def find_excluded(dataset: Dataset, base: Path) -> list[Scene]:
 def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     root, pattern = _split(dataset.source, base)
     found = _one_case(list(_matches(root, pattern, dataset.bands)), dataset.source)
+    if dataset.source.endswith("/"):
+        found = [one for one in found if one.path.is_dir()]
     if not found:
         _refuse_folders(root, pattern, dataset)
     # a scene of many files is left out as a whole when one of them is
@@ -102,10 +109,17 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
         if (one.without_band in out) is excluded:
             groups.setdefault(one.without_band, []).append(one)
     roots = (root, *map(Path, dataset.roots))
-    scenes = [
-        Scene(safe_id(group[0].name), _paths(group, dataset.bands), dataset.bands, roots) for group in groups.values()
-    ]
+    scenes = [_scene(group, dataset, root, roots) for group in groups.values()]
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
+
+
+def _scene(group: Sequence[_Found], dataset: Dataset, root: Path, roots: tuple[Path, ...]) -> Scene:
+    """A scene by its files; the id of one of DICOM is a hash of where it lies, unless the catalog calls it public."""
+    first = group[0]
+    public = dataset.privacy == "public" and "privacy" in dataset.model_fields_set
+    private = dataset.kind == "volume" and not public and is_dicom(first.path)
+    name = f"s-{veiled(first.path.relative_to(root).as_posix())}" if private else safe_id(first.name)
+    return Scene(name, _paths(group, dataset.bands), dataset.bands, roots, private)
 
 
 def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, ...]:
@@ -224,8 +238,12 @@ def _products(root: Path, pattern: str, regex: re.Pattern[str]) -> Iterator[tupl
     form = "/".join("**" if part == "**" else "*" for part in pattern.split("/"))
     for folder in sorted(root.glob(form)):
         inside = folder.relative_to(root).as_posix()
-        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(inside) and find_document(folder):
+        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(inside) and _is_scene(folder):
             yield str(folder), False
+
+
+def _is_scene(folder: Path) -> bool:
+    return find_document(folder) is not None or is_dicom(folder)
 
 
 def _name(path: Path, band: tuple[int, int] | None) -> str:

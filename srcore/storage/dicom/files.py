@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from srcore.errors import SourceError
 from srcore.storage.disk.real_file import real_file
@@ -56,24 +56,30 @@ def is_dicom(path: Path) -> bool:
         return False  # what cannot be read is told by whoever reads it
 
 
-def dicom_files(paths: Sequence[Path], roots: Sequence[Path] | None = None) -> tuple[Path, ...]:
-    """All files of a scene, links followed, sorted: what a run may read, whatever they hold.
-
-    SourceError OUTSIDE for a link that leaves the roots, TOO_LARGE for too many.
-    """
+def dicom_files(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """All files of a scene, links followed, sorted, whatever they hold; of too many no more than tell that."""
     found: set[Path] = set()
     for path in paths:
         for one in _walk(path) if path.is_dir() else (path,):
-            found.add(_inside_roots(one, roots))
+            found.add(Path(os.path.realpath(one)))
             if len(found) > MOST_FILES:
-                do = "give the folder of one series"
-                raise SourceError("too many files for one scene", f"more than {MOST_FILES}", do, code="TOO_LARGE")
+                break
     return tuple(sorted(found))
+
+
+def checked_files(paths: Sequence[Path], roots: Sequence[Path] | None) -> tuple[Path, ...]:
+    """`dicom_files`, each looked at: SourceError OUTSIDE for one that leaves the roots, TOO_LARGE for too many."""
+    found = dicom_files(paths)
+    if len(found) > MOST_FILES:
+        do = "give the folder of one series"
+        raise SourceError("too many files for one scene", f"more than {MOST_FILES}", do, code="TOO_LARGE")
+    return tuple(_inside_roots(one, roots) for one in found)
 
 
 def find_members(files: Sequence[Path]) -> tuple[list[Member], int]:
     """The DICOM files among those of a scene, and how many are none."""
-    found, others = [], 0
+    found: list[Member] = []
+    others = 0
     for place, path in enumerate(files):
         if path.suffix.lower() == ".zip":
             inside, strange = _of_zip(path, place)
@@ -86,7 +92,7 @@ def find_members(files: Sequence[Path]) -> tuple[list[Member], int]:
 
 
 @contextmanager
-def open_member(member: Member) -> Iterator[IO[bytes]]:
+def open_member(member: Member) -> Iterator[BinaryIO]:
     """The bytes of a DICOM file; SourceError where they cannot be read."""
     try:
         if member.inside is None:

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.diagnosis import BIG_ENDIAN, refuse_unfit
-from srcore.storage.dicom.files import dicom_files
+from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.geometry import grid_of
 from srcore.storage.dicom.series import Series, find_series
 from srcore.storage.dicom.slices import Slice
@@ -37,7 +37,7 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         raise SourceError(
             "the axes of a DICOM series are those of its slices", "others", "leave them out", code="BAD_SETTING"
         )
-    files = dicom_files([Path(path) for path in paths], wish.roots)
+    files = checked_files([Path(path) for path in paths], wish.roots)
     series = find_series(files, wish.series)
     slices, stack = series.slices, refuse_unfit(series.slices)
     first = slices[0]

@@ -7,14 +7,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.files import Member, open_member
+from srcore.storage.dicom.slices import transfer_syntax
 from srcore.storage.header import Header
 
 KEPT_BYTES = 64 << 20
@@ -69,9 +71,9 @@ class DicomReader:
         file, inside, frame = self._header.extra["slices"][place]
         member = Member(Path(self._paths[file]), file, None if inside < 0 else inside)
         try:
-            with warnings.catch_warnings(), open_member(member) as data:
+            with warnings.catch_warnings(), open_member(member) as file:
                 warnings.simplefilter("ignore")  # they quote values
-                found = pixel_array(data, index=max(frame, 0), raw=True)
+                found = _pixels(file, max(frame, 0))
         except SourceError:
             raise
         except Exception as error:  # whatever damaged pixels make a decoder do
@@ -90,7 +92,19 @@ class DicomReader:
         wide = found.astype(np.int64) & ((1 << stored) - 1)
         if signed:
             wide = np.where(wide >= 1 << (stored - 1), wide - (1 << stored), wide)
-        return wide.astype(self._header.dtype)
+        native: NDArray[Any] = wide.astype(self._header.dtype)
+        return native
+
+
+def _pixels(file: BinaryIO, frame: int) -> NDArray[Any]:
+    """A frame as stored; of a file that does not say how it is packed, as pydicom found its header to be."""
+    start = file.read(132)
+    file.seek(0)
+    if start[128:] == b"DICM":
+        return pixel_array(file, index=frame, raw=True)
+    whole = pydicom.dcmread(file, force=True)
+    whole.file_meta.TransferSyntaxUID = transfer_syntax(whole)
+    return pixel_array(whole, index=frame, raw=True)
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from srcore.errors import SourceError
 from srcore.storage.dicom.files import Member, open_member
 from srcore.storage.disk.veil import veiled
 
-CT = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
-MR = frozenset({"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"})
-ENHANCED = frozenset(one for one in CT | MR if one[-3:] in (".2.1", ".2.2", ".4.1", ".4.4"))
+_CLASS = "1.2.840.10008.5.1.4.1.1"
+ENHANCED = frozenset(f"{_CLASS}.{end}" for end in ("2.1", "2.2", "4.1", "4.4"))
 """Many slices a file."""
+CT = frozenset({f"{_CLASS}.2", f"{_CLASS}.2.1", f"{_CLASS}.2.2"})
+MR = frozenset({f"{_CLASS}.4", f"{_CLASS}.4.1", f"{_CLASS}.4.4"})
 SPLITS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
@@ -159,7 +160,7 @@ def _slice(member: Member, frame: int | None, get: Callable[..., Any], found: Da
         sop_class=str(found.SOPClassUID),
         series=str(get("SeriesInstanceUID") or ""),
         patient=veiled(str(get("PatientID") or ""), 8),
-        syntax=str(getattr(found, "file_meta", Dataset()).get("TransferSyntaxUID", "")) or _guessed(found),
+        syntax=transfer_syntax(found),
         size=(int(get("Rows", 0)), int(get("Columns", 0))),
         photometric=str(get("PhotometricInterpretation", "")),
         samples=int(get("SamplesPerPixel", 1)),
@@ -179,8 +180,11 @@ def _slice(member: Member, frame: int | None, get: Callable[..., Any], found: Da
     )
 
 
-def _guessed(found: Dataset) -> str:
-    """The transfer syntax of a file that does not say it, as pydicom found it."""
+def transfer_syntax(found: Dataset) -> str:
+    """How a file is packed: as it says, else as pydicom found it to be."""
+    said = str(getattr(found, "file_meta", Dataset()).get("TransferSyntaxUID", ""))
+    if said:
+        return said
     implicit, little = found.original_encoding
     return "1.2.840.10008.1.2" if implicit else f"1.2.840.10008.1.2.{1 if little else 2}"
 

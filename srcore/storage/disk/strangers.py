@@ -9,13 +9,12 @@ from srcore.errors import SourceError
 
 HEAD = 4096
 """Bytes that are looked at."""
-READ = "give a GeoTIFF, COG, JPEG 2000, PNG or NIfTI"
+READ = "give a GeoTIFF, COG, JPEG 2000, PNG, NIfTI or DICOM"
 
 _TRANSLATE = "convert it: gdal_translate {name} OUT.tif"
 _PARTS = "`gdalinfo {name}` lists what is in it; convert one: gdal_translate '{driver}:\"{name}\":VARIABLE' OUT.tif"
 _NETCDF, _HDF5 = _PARTS.replace("{driver}", "NETCDF"), _PARTS.replace("{driver}", "HDF5")
 _C3D = "convert it: c3d {name} -o OUT.nii.gz"
-_DICOM = "convert its series to NIfTI: dcm2niix -z y -o OUT {folder}"
 _SENTINEL = (
     "give the folder that holds MTD_MSIL2A.xml or MTD_MSIL1C.xml, or its bands: "
     "srcore upscale 'GRANULE/.../IMG_DATA/R10m/..._{{band}}_10m.jp2' OUT.tif --bands B02,B03,B04"
@@ -26,7 +25,6 @@ _LANDSAT = (
 )
 
 KNOWN: tuple[tuple[bytes, str, str], ...] = (
-    (rb".{128}DICM|\x02\x00\x00\x00UL|\x08\x00[\x00-\x20]\x00(CS|DA|SH|UI)", "a DICOM file", _DICOM),
     (
         rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|\x89PNG|\x00\x00\x00\x0cjP",
         "a raster under another name",
@@ -108,14 +106,6 @@ def _kind(path: Path, names: list[str]) -> tuple[str, str]:
         return "a Sentinel product (SAFE)", _SENTINEL
     if lower.endswith(".zarr") or {"zarr.json", ".zgroup", ".zarray", ".zmetadata"} & set(names):
         return "a Zarr store", _TRANSLATE
-    files = [path / name for name in names if (path / name).is_file()]
-    if any(_is_dicom(file) for file in files[:3]):
-        return f"DICOM files ({len(files)})", _DICOM
     if any(name.upper().endswith(("_MTL.TXT", "_MTL.XML", "_MTL.JSON")) for name in names):
         return "a Landsat product", _LANDSAT
     return f"{len(names)} entries", UNKNOWN_FOLDER
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -21,6 +23,8 @@ from srcore.storage.disk.files import hidden_beside, store_error
 KEY_BYTES = 32
 DIGITS = 16
 """Of an id: one of 10,000 scenes meets another one once in 10^11 archives."""
+NAME_LETTERS = 4
+"""Of a name that is looked for in a text by itself: a shorter one would be found in the words of a message."""
 MARK = "veiled:"
 """What stands before a path that a record does not tell."""
 
@@ -31,9 +35,19 @@ def veiled(text: str, digits: int = DIGITS) -> str:
     return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:digits]
 
 
-def veiled_path(path: Path) -> str:
+def veiled_path(text: str) -> str:
     """A path as a record of a private scene has it."""
-    return MARK + veiled(printable(str(path)), 32)
+    return MARK + veiled(text, 32)
+
+
+def without_paths(text: str, paths: Iterable[Path]) -> str:
+    """A text in which hashes stand for paths, and for their last parts, as messages have them."""
+    shown = {printable(str(path)) for path in paths}
+    for one in sorted((each for each in shown if len(each) > 1), key=len, reverse=True):
+        text = text.replace(one, veiled_path(one))
+    for name in sorted((n for n in {Path(one).name for one in shown} if len(n) >= NAME_LETTERS), key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", veiled_path(name), text)
+    return text
 
 
 @lru_cache(maxsize=8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srcore.errors import SourceError, printable
 from srcore.storage.disk.files import sha256_file
+from srcore.storage.disk.veil import MARK, veiled_path
 
 DIGEST_LIMIT_BYTES = 4 << 30
 """A file larger than this is not read only to note the digest of a scene that failed."""
@@ -81,16 +82,26 @@ def identify_if_there(path: Path) -> Source:
     return Source(found.path, "", found.size_bytes, found.mtime_ns)
 
 
+def hidden_sources(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Sources without their paths, for the records of a private scene: a keyed hash stands for each."""
+    return tuple(replace(source, path=veiled_path(source.path)) for source in sources)
+
+
 def same_sources(sources: Sequence[Source], paths: Sequence[Path]) -> bool:
-    """True when the files are those that were noted: by path, size and time, else by sha256."""
-    if [source.path for source in sources] != [printable(str(path)) for path in paths]:
+    """True when the files are those that were noted: by path, or its hash, by size and time, else by sha256."""
+    if len(sources) != len(paths) or any(map(_other_path, sources, paths)):
         return False
     return all(_is_same(source, path) for source, path in zip(sources, paths, strict=True))
 
 
+def _other_path(source: Source, path: Path) -> bool:
+    text = printable(str(path))
+    return source.path != (veiled_path(text) if source.path.startswith(MARK) else text)
+
+
 def _is_same(source: Source, path: Path) -> bool:
     found = stamp_if_there(path)
-    if found is None or found == source.stamp:
+    if found is None or replace(found, path=source.path) == source.stamp:
         # missing now and missing then is no change: a scene that failed for want of a file waits for the file
         return found is not None or source.size_bytes == -1
     if not source.sha256 or found.size_bytes != source.size_bytes:

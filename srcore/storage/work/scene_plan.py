@@ -60,6 +60,8 @@ class ScenePlan:
     of: TilePlan | None = None
     """The tiles that the whole scene would have, where this is a window of it: the backend is chosen for them, and the
     numbers of all their pixels decide the normalisation."""
+    private: bool = False
+    """True where no record may name the files."""
     before: tuple[Mapping[str, float], ...] | None = None
     """Figures of the dataset's last products, where a night knows them; None: VALIDATE looks. Not in plan.json: workers
     need none of it."""

@@ -90,6 +90,9 @@ def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> So
     """
     refuse_restricted(entry, "the dataset")
     scenes = find_scenes(entry, base)
+    if any(scene.private for scene in scenes):
+        do = "take pairs of a public dataset: `privacy: public` says that it is one"
+        raise SourceError("nothing is learned from DICOM", "no `privacy: public`", do, code="RESTRICTED")
     if other is not None:
         refuse_restricted(other, "the dataset of the HR")
         return _of_two(entry, scenes, other, base)

@@ -20,8 +20,6 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
 @pytest.mark.parametrize(
     ("name", "content", "found", "do"),
     [
-        ("ct.dcm", bytes(128) + b"DICM" + bytes(300), "a DICOM file", "dcm2niix"),
-        ("old.ima", b"\x08\0\x05\0CS\x0a\0ISO_IR 100", "a DICOM file", "dcm2niix"),
         ("v.nrrd", b"NRRD0005\ntype: short\n", "an NRRD volume", "c3d v.nrrd -o OUT.nii.gz"),
         ("v.mha", MHA.encode(), "a MetaImage volume", "c3d v.mha -o OUT.nii.gz"),
         ("v.hdr", (348).to_bytes(4, "little") + bytes(340) + b"ni1\0", "a NIfTI pair|or NIfTI pair", "c3d"),
@@ -49,7 +47,7 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
         ("s.xml", b"<metadata/>", "XML text", "give the raster that it describes"),
         ("s.tif", b"<!DOCTYPE html><html>", "a web page", "fetch the file again"),
         ("s.npy", b"\x93NUMPY\1\0", "a NumPy array", "GeoTIFF"),
-        ("noise.tif", b"\1\2\3\4\5\6\7\x08", "first bytes 01 02 03 04", "give a GeoTIFF, COG, JPEG 2000, PNG or NIfTI"),
+        ("noise.tif", b"\1\2\3\4\5\6\7\x08", "first bytes 01 02 03 04", "give a GeoTIFF, COG, JPEG 2000, PNG, NIfTI or DICOM"),
     ],
 )
 def test_a_stranger_is_named_and_the_way_is_shown(
@@ -84,13 +82,6 @@ def test_folders_are_named_too(tmp_path: Path) -> None:
             read_header([tmp_path / name])
         assert found in str(caught.value)
         assert do in str(caught.value)
-    series = tmp_path / "series"
-    series.mkdir()
-    (series / "1").write_bytes(bytes(128) + b"DICM")
-    with pytest.raises(
-        SourceError, match=r"DICOM files \(1\); convert its series to NIfTI: dcm2niix -z y -o OUT /.*series"
-    ):
-        read_header([series])
 
 
 def test_a_real_zip(tmp_path: Path) -> None:
