@@ -47,7 +47,12 @@ MHA = "ObjectType = Image\nNDims = 3\nBinaryData = True\nElementDataFile = LOCAL
         ("s.xml", b"<metadata/>", "XML text", "give the raster that it describes"),
         ("s.tif", b"<!DOCTYPE html><html>", "a web page", "fetch the file again"),
         ("s.npy", b"\x93NUMPY\1\0", "a NumPy array", "GeoTIFF"),
-        ("noise.tif", b"\1\2\3\4\5\6\7\x08", "first bytes 01 02 03 04", "give a GeoTIFF, COG, JPEG 2000, PNG, NIfTI or DICOM"),
+        (
+            "noise.tif",
+            b"\1\2\3\4\5\6\7\x08",
+            "first bytes 01 02 03 04",
+            "give a GeoTIFF, COG, JPEG 2000, PNG, NIfTI or DICOM",
+        ),
     ],
 )
 def test_a_stranger_is_named_and_the_way_is_shown(
