@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.files import Member, open_member
@@ -103,7 +104,7 @@ def _pixels(file: BinaryIO, frame: int) -> NDArray[Any]:
     if start[128:] == b"DICM":
         return pixel_array(file, index=frame, raw=True)
     whole = pydicom.dcmread(file, force=True)
-    whole.file_meta.TransferSyntaxUID = transfer_syntax(whole)
+    whole.file_meta.TransferSyntaxUID = UID(transfer_syntax(whole))
     return pixel_array(whole, index=frame, raw=True)
 
 
