@@ -61,8 +61,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     limits = with_changes(SHARPENED if plan.treatment.sharpen else {}, plan.limits)
     try:
-        # what the file says of itself, not what the plan meant to write; but alpha of a product of ours always hides
-        found = read_header([staged.data], plan.header.kind, alpha="mask", axes=plan.header.axes)
+        found = _as_written(plan, staged)
         suite = Suite(_scene(plan, found, ingested), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
@@ -80,6 +79,13 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
+
+
+def _as_written(plan: ScenePlan, staged: ProductPaths) -> Header:
+    """What the file says of itself, not what the plan meant to write; but alpha of a product of ours always hides, and
+    NIfTI has no field for the number that means nothing."""
+    nodata = plan.header.bands[0].nodata if plan.header.kind == "volume" else None
+    return read_header([staged.data], plan.header.kind, alpha="mask", axes=plan.header.axes, nodata=nodata)
 
 
 def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:

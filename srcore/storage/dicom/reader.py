@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.files import Member, open_member
@@ -22,6 +22,9 @@ from srcore.storage.header import Header
 
 KEPT_BYTES = 64 << 20
 """Of decoded slices: a tile's, and those that its neighbours in the plane need again."""
+
+MOST_META_BYTES = 1024
+"""Of a file's beginning: it says how the rest is packed."""
 
 
 class DicomReader:
@@ -98,10 +101,13 @@ class DicomReader:
 
 
 def _pixels(file: BinaryIO, frame: int) -> NDArray[Any]:
-    """A frame as stored; of a file that does not say how it is packed, as pydicom found its header to be."""
-    start = file.read(132)
+    """A frame as stored; of a file that does not say how it is packed, as pydicom found its header to be.
+
+    pydicom reads one frame of most files; of a deflated one, and of one without preamble, all.
+    """
+    start = file.read(MOST_META_BYTES)
     file.seek(0)
-    if start[128:] == b"DICM":
+    if start[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() not in start:
         return pixel_array(file, index=frame, raw=True)
     whole = pydicom.dcmread(file, force=True)
     whole.file_meta.TransferSyntaxUID = UID(transfer_syntax(whole))

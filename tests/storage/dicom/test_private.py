@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -142,3 +143,17 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SRCORE_PRIVATE_KEY", str(open_key))
     with pytest.raises(StoreError, match="others may read it"):
         veiled("somebody")
+
+
+@pytest.mark.parametrize("padding", [-2000, 0])
+def test_padding_stays_padding_in_the_product(tmp_path: Path, padding: int) -> None:
+    values = (np.random.default_rng(1).random((4, 40, 40)) * 200 + 400).astype(np.int16)
+    values[:, :8, :8] = padding
+    folder = write_series(tmp_path / "in", values, PixelPaddingValue=padding)
+    receipt = run_scene(direct_job(str(folder), tmp_path / "out/sr.nii.gz", model="bicubic-x2"), HERE)
+    assert receipt is not None
+    stored = np.asarray(nibabel.load(tmp_path / "out/sr.nii.gz").dataobj.get_unscaled())  # (X, Y, Z)
+    assert (stored[:16, :16] == padding).all()
+    assert stored[16:].min() >= 300
+    hounsfield = nibabel.load(tmp_path / "out/sr.nii.gz").get_fdata()
+    assert hounsfield[16:].mean() == pytest.approx(values[:, :, 8:].mean() - 1024, abs=3)

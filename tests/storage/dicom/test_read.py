@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataelem import DataElement
-from pydicom.uid import ExplicitVRBigEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from srcore.errors import SourceError
 from srcore.storage.dicom import reader as reading
@@ -193,3 +193,28 @@ def test_a_link_out_of_the_roots_is_refused_without_a_name(tmp_path: Path) -> No
         checked_files([folder], [folder])
     assert told.value.code == "OUTSIDE"
     assert PATIENT not in str(told.value)
+
+
+def test_a_deflated_series_is_read(tmp_path: Path) -> None:
+    for place, plane in enumerate(numbers(3)):
+        save(dataset(plane, place), tmp_path / "deflated" / str(place), DeflatedExplicitVRLittleEndian)
+    assert np.array_equal(_all(read_header([tmp_path / "deflated"])), numbers(3))
+
+
+def test_a_zip_with_a_password_or_cut_short_is_refused_without_a_name(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series")
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+    whole = packed.read_bytes()
+    locked = bytearray(whole)
+    for start in (b"PK\x03\x04", b"PK\x01\x02"):  # the flag of an encrypted entry, in both of its headers
+        at = locked.find(start) + (6 if start == b"PK\x03\x04" else 8)
+        locked[at] |= 1
+    for data, code in ((bytes(locked), "NOT_SUPPORTED"), (whole[: len(whole) // 2], None)):
+        packed.write_bytes(data)
+        with pytest.raises(SourceError) as told:
+            read_header([packed])
+        assert code is None or told.value.code == code
+        assert PATIENT not in str(told.value)
