@@ -73,7 +73,7 @@ class Outcome:
     old: bool = False
     """It failed so before, and nothing changed about it: said, and no reason to call somebody."""
     source: str = ""
-    """The first of its files."""
+    """The first of its files; empty of a private scene."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     record = _record(catalog, state)
     if not force and not state.due:
         return not_due(catalog, state)
-    started, source = time.monotonic(), str(state.job.paths[0])
+    started, source = time.monotonic(), _told_source(state.job)
     with listening() as log:
         try:
             receipt = run(replace(state.job, fresh=force))  # what an earlier run left may be why somebody forces it
@@ -143,7 +143,12 @@ def not_due(catalog: Catalog, state: SceneState) -> Outcome:
         return Outcome(state.scene, "up to date")
     code, _, message = state.reason.partition(": ")
     result: Result = "ignored" if state.ignored else "quarantined"
-    return Outcome(state.scene, result, code, message, old=True, source=str(state.job.paths[0]))
+    return Outcome(state.scene, result, code, message, old=True, source=_told_source(state.job))
+
+
+def _told_source(job: Job) -> str:
+    """The first file of a scene, for people; of a private one nobody is told it."""
+    return "" if job.private else str(job.paths[0])
 
 
 def _record(catalog: Catalog, state: SceneState) -> Path:
