@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from collections import Counter
@@ -59,13 +60,14 @@ def show_night(catalog: Catalog, night: Rows, summary: str, dataset: str) -> Non
 def night_table(catalog: Catalog, night: Rows, summary: str) -> str:
     """The table in Markdown. What needed nothing is counted, and what does not fit, too."""
     told = sorted((row for row in night if not _is_quiet(row[1])), key=lambda row: FIRST.index(row[1].result))
+    shown = told[:MAX_ROWS]
+    start = _start([_source(catalog, *row) for row in shown])
     lines = [summary, ""]
     if told:
-        lines += [
-            "| dataset | scene | result | code | what | s | links |",
-            "| --- | --- | --- | --- | --- | --: | --- |",
-        ]
-        lines += [_line(catalog, name, outcome) for name, outcome in told[:MAX_ROWS]]
+        lines += ["| dataset | scene | result | what | s | see |", "| --- " * 4 + "| --: | --- |"]
+        lines += [_line(catalog, name, outcome, start) for name, outcome in shown]
+        sources = f", sources in {cell_text(str(start))}" if start is not None else ""
+        lines += ["", f"Records and reports are in {cell_text(catalog.store)}{sources}."]
     more = Counter(outcome.result for _, outcome in told[MAX_ROWS:])
     quiet = len(night) - len(told)
     if more:
@@ -76,15 +78,30 @@ def night_table(catalog: Catalog, night: Rows, summary: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _source(catalog: Catalog, dataset: str, outcome: Outcome) -> Path | None:
+    """The first file of a scene that may be shown."""
+    entry = catalog.datasets.get(dataset)
+    public = entry is not None and entry.privacy == "public"
+    return Path(outcome.source) if public and outcome.source else None
+
+
+def _start(sources: Sequence[Path | None]) -> Path | None:
+    """The folder that all sources are in; None where there is none to show."""
+    folders = [source.parent for source in sources if source is not None]
+    return Path(os.path.commonpath(folders)) if folders else None
+
+
 def _is_quiet(outcome: Outcome) -> bool:
     return outcome.result == "up to date" and not outcome.message
 
 
-def _line(catalog: Catalog, dataset: str, outcome: Outcome) -> str:
+def _line(catalog: Catalog, dataset: str, outcome: Outcome, start: Path | None) -> str:
     what = "; ".join([outcome.message, *outcome.notes] if outcome.message else outcome.notes)
-    cells = [dataset, outcome.scene, outcome.result, outcome.code, what]
-    shown = [cell_text(cell) for cell in cells]
-    return f"| {' | '.join(shown)} | {outcome.seconds:.1f} | {_links(catalog, dataset, outcome)} |"
+    cells = [dataset, outcome.scene, f"{outcome.result} {outcome.code}", what]
+    shown, see = [cell_text(cell) for cell in cells], _links(catalog, dataset, outcome)
+    source = _source(catalog, dataset, outcome)
+    see += [f"source {_short(source, start)}"] if source is not None and start is not None else []
+    return f"| {' | '.join(shown)} | {outcome.seconds:.1f} | {', '.join(see)} |"
 
 
 def cell_text(text: str) -> str:
@@ -92,25 +109,27 @@ def cell_text(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#!|~])", r"\\\1", " ".join(text.split()))
 
 
-def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> str:
+def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
     entry = catalog.datasets.get(dataset)
     if entry is None or not outcome.scene:
-        return ""
+        return []
     store = Path(catalog.store)
     places = DatasetPaths(store / dataset)
     product, record = places.product(outcome.scene, archive_ending(entry.kind)), places.quarantine(outcome.scene)
     files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")
-    told = [(name, files[name]) for name in wanted if files[name].exists()]
-    links = [_link(name, path) for name, path in told]
-    source = [f"source `{outcome.source}`"] if outcome.source and entry.privacy == "public" else []
-    return ", ".join([*links, *source])
+    return [_link(name, files[name], store) for name in wanted if files[name].exists()]
 
 
-def _link(name: str, path: Path) -> str:
+def _link(name: str, path: Path, store: Path) -> str:
     """Records are no pages: what is served is shown by its address, the rest by its path."""
     served = address(path) if path.suffix == ".html" else ""
-    return f"[{name}]({served})" if served.startswith("http") else f"{name} `{path}`"
+    return f"[{name}]({served})" if served.startswith("http") else f"{name} {_short(path, store)}"
+
+
+def _short(path: Path, start: Path) -> str:
+    """A path from where the page says that paths start: a whole one is wider than the page's column."""
+    return cell_text(str(path.relative_to(start) if path.is_relative_to(start) else path))
 
 
 def show_trends(catalog: Catalog, datasets: Iterable[str]) -> None:

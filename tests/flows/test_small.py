@@ -168,7 +168,7 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     night = [("d", Outcome(f"p{number:04d}", "published")) for number in range(1200)]
     night += [("d", Outcome(f"u{number}", "up to date")) for number in range(7)]
     night += [
-        ("d", Outcome("bad", "failed", "BAD_SOURCE", "a | b <img src=x> [x](http://y) `z`", source="/in/bad.tif"))
+        ("d", Outcome("bad", "failed", "BAD_SOURCE", "a | b <img src=x> [x](http://y) `z`", source="/in/b|`ad.tif"))
     ]
     record = DatasetPaths(tmp_path / "s/d").quarantine("bad")
     record.parent.mkdir(parents=True)
@@ -177,9 +177,10 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     monkeypatch.setenv("SRCORE_PAGES", "http://127.0.0.1:4200/store")
     monkeypatch.setenv("SRCORE_CATALOG_IN_FORCE", str(in_force))
     lines = night_table(catalog, night, "1200 published, 1 failed").splitlines()
-    assert lines[4].startswith("| d | bad | failed | BAD\\_SOURCE | a \\| b \\<img src=x\\> \\[x\\]\\(http://y\\)")
+    assert lines[4].startswith("| d | bad | failed BAD\\_SOURCE | a \\| b \\<img src=x\\> \\[x\\]\\(http://y\\)")
     page = "[stopped product](http://127.0.0.1:4200/store/d/quarantine/bad.html)"
-    assert lines[4].endswith(f"{page}, quarantine `{record}`, source `/in/bad.tif` |")
+    assert lines[4].endswith(f"{page}, quarantine d/quarantine/bad.json, source b\\|\\`ad.tif |")
+    assert f"Records and reports are in {cell_text(str(tmp_path / 's'))}, sources in /in." in lines
     assert sum(line.startswith("| d |") for line in lines) == nights.MAX_ROWS
     assert "**201 more rows are not shown here**: 201 published. The pages of the store have all." in lines
     assert lines[-1] == "7 scenes were up to date, and have no row."
@@ -203,7 +204,7 @@ def test_a_restricted_dataset_shows_no_address_and_no_path_of_a_source(
     text = night_table(load_catalog(catalog), [("d", bad)], "1 failed")
     assert "http" not in text
     assert "/in/bad.tif" not in text
-    assert str(record) in text
+    assert "| quarantine d/quarantine/bad.json |" in text
 
 
 def test_trends_tell_of_each_night_and_say_what_the_table_leaves_out() -> None:
