@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ FACTS = "srcore:item"
 SUMMED = ("platform", "constellation", "instruments", "gsd", "grid:code", "srcore:model")
 """Properties of items whose values a collection lists."""
 MOST_VALUES = 50
+DEAD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
 
     Opens the items that are new or newer than their links. A dataset without items has no collection.
     """
+    _sweep(places)
     before = _listed(places)
     now = {entry.scene: entry for entry in _entries(places, before)}
     changed = {entry.part for scene, entry in now.items() if before.get(scene) != entry}
@@ -92,6 +97,16 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
         _write_part(places, part, [entry for entry in now.values() if entry.part == part])
     written = _write(whole, _collection(places, described, list(now.values())))
     return bool(write_root(places.root.parent) or written or changed)
+
+
+def _sweep(places: DatasetPaths) -> None:
+    """Remove what dead runs left of these files; a living one writes for less than a second."""
+    root, store = places.root, places.root.parent
+    left = (root.glob(f".{COLLECTION}.*.part"), (root / PARTS).glob(".*.part"), store.glob(f".{ROOT}.*.part"))
+    for path in chain(*left):
+        with suppress(OSError):  # another run was faster
+            if time.time() - path.stat().st_mtime > DEAD_SECONDS:
+                path.unlink()
 
 
 def withdraw(places: DatasetPaths) -> None:

@@ -144,3 +144,19 @@ def test_no_products_no_collection(tmp_path: Path) -> None:
     assert list(places.root.iterdir()) == []
     assert write_root(tmp_path / "store")
     assert not write_root(tmp_path / "store")
+
+
+def test_what_dead_runs_left_goes_and_what_a_living_one_writes_stays(places: DatasetPaths) -> None:
+    write_collection(places, DESCRIBED)
+    names = (
+        ".collection.json.1.part",
+        "stac/.2024-06.json.2.part",
+        "../.catalog.json.3.part",
+        "stac/.2024-06.json.4.part",
+    )
+    for name in names:
+        (places.root / name).touch()
+    for name in names[:3]:
+        os.utime(places.root / name, (0, 0))
+    write_collection(places, DESCRIBED)
+    assert [(places.root / name).exists() for name in names] == [False, False, False, True]
