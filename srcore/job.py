@@ -83,7 +83,7 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The sources, and all that lies beside them and may be read for them."""
-        if self.paths and is_dicom(self.paths[0]):
+        if self.kind != "raster" and self.paths and is_dicom(self.paths[0]):
             return dicom_files(self.paths)
         if self.kind == "volume":
             return tuple(Path(os.path.realpath(path)) for path in self.paths)

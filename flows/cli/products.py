@@ -78,7 +78,7 @@ def products_remove(
             out.print(f"removed {dataset}/{one.scene}, published {one.created}{again}")
     if yes and chosen:
         write_index(places)
-        list_products(loaded, dataset)
+        list_products(loaded, dataset, anew=True)
     out.print(f"{dataset}: {len(chosen)} products{'' if yes else '; --yes removes them'}")
 
 

@@ -191,7 +191,7 @@ def report(
     loaded.dataset(dataset)  # refuses an unknown one
     places = DatasetPaths(Path(loaded.store) / dataset)
     out.print(str(write_index(places)))
-    list_products(loaded, dataset)
+    list_products(loaded, dataset, anew=True)
     if places.collection.exists():
         out.print(str(places.collection))
 

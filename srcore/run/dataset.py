@@ -269,8 +269,8 @@ def each_due(
         turns = queue_of(catalog, dataset, [Turn(one, size_of(one), forced) for one, forced in again], standing.history)
     with first(places.waiting) if scene is not None else nullcontext():
         settled = {one.scene: one for one in _done(catalog, turns, do, way)}
+    list_products(catalog, dataset)  # first: the page's time says how far all of them are
     show_page(places)
-    list_products(catalog, dataset)
     told = (one if isinstance(one, Outcome) else settled.get(one.scene) for one in looked)
     return [*(one for one in told if one is not None), *_left(turns, catalog.dataset(dataset))]
 

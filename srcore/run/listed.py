@@ -12,17 +12,21 @@ from srcore.layout import DatasetPaths
 log = logging.getLogger(__name__)
 
 
-def list_products(catalog: Catalog, dataset: str) -> None:
+def list_products(catalog: Catalog, dataset: str, *, anew: bool = False) -> None:
     """Bring a dataset's STAC collection up to date with its products: a view, so a run does not fail by it.
 
-    Of a restricted dataset nothing is listed, and what was listed when it was public goes.
+    Nothing is opened where the dataset's page is as new as its products, unless `anew`. Of a restricted dataset nothing
+    is listed, and what was listed when it was public goes.
     """
+    from srcore.report.index import is_stale
     from srcore.storage.stac.catalog import Described, withdraw, write_collection
 
     entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
     try:
         if entry.privacy != "public" or "stac" not in entry.outputs:
             withdraw(places)
+            return
+        if places.collection.exists() and not (anew or is_stale(places)):
             return
         title = entry.title or dataset
         told = f"{title}, super-resolved by {entry.model}."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -84,7 +84,7 @@ def run_scene(
         except SRError:
             check_verified(plan.scratch.staged, verified)  # a failing disk is no failing scene
             raise
-        verified |= tag(plan, report)
+        verified |= tag(plan, report, verified)
         same_or_refuse(plan, ingested)
         lease.check()  # last: a run that was asleep and taken for dead leaves publishing to its successor
         receipt = publish(plan.product, plan.scratch, receipt, verified)
@@ -217,16 +217,18 @@ def refuse(plan: ScenePlan, report: Report, flags: Sequence[str] = ()) -> None:
         )
 
 
-def tag(plan: ScenePlan, report: Report) -> dict[str, str]:
+def tag(plan: ScenePlan, report: Report, verified: Mapping[str, str]) -> dict[str, str]:
     """Say in the staged STAC item what the checks said, so that whoever finds a degraded product knows it.
 
-    Gives the item's name and its sha256; nothing for a product without an item.
+    Gives the item's name and its sha256; nothing for a product without an item. StoreError when it is no longer what
+    EXPORT verified: as JSON it may be read all the same.
     """
     item = ProductPaths(plan.scratch.staged, plan.product.name).stac
     if not item.exists():
         return {}
     from srcore.storage.stac.item import tag_item
 
+    check_verified(plan.scratch.staged, {item.name: verified[item.name]})
     failed = [check.id for check in report.checks if not check.passed]
     facts = {"srcore:verdict": report.verdict, **({"srcore:failed_checks": failed} if failed else {})}
     return {item.name: tag_item(item, facts)}

@@ -164,8 +164,8 @@ PUBLICATION = (
     mutant(
         "a source that changed late is published",
         SCENE,
-        "        verified |= tag(plan, report)\n        same_or_refuse(plan, ingested)\n",
-        "        verified |= tag(plan, report)\n",
+        "        verified |= tag(plan, report, verified)\n        same_or_refuse(plan, ingested)\n",
+        "        verified |= tag(plan, report, verified)\n",
         "faults/test_archive.py",
     ),
     mutant("who lost the scene publishes", SCENE, "        lease.check()", "        pass", "faults/test_race.py"),

@@ -195,13 +195,9 @@ def test_not_one_volume_of_real_numbers(write_volume, data: np.ndarray, message:
 
 
 def test_not_nifti(tmp_path: Path) -> None:
-    for content, found in (
-        (b"II*\0" + bytes(600), "a raster under another name"),
-        (bytes(128) + b"DICM" + bytes(400), "a DICOM file"),
-    ):
-        (tmp_path / "v.nii").write_bytes(content)
-        with pytest.raises(SourceError, match=f"not a file that srcore reads; found {found}"):
-            read_nifti_header([tmp_path / "v.nii"])
+    (tmp_path / "v.nii").write_bytes(b"II*\0" + bytes(600))
+    with pytest.raises(SourceError, match="not a file that srcore reads; found a raster under another name"):
+        read_nifti_header([tmp_path / "v.nii"])
     nibabel.Nifti1Pair(voxels(), np.eye(4)).to_filename(tmp_path / "p.hdr")
     with pytest.raises(SourceError, match=r"pair of \.hdr and \.img"):
         read_nifti_header([tmp_path / "p.hdr"])
