@@ -24,6 +24,7 @@ def may_mount() -> bool:
         return False
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_disk_that_fills_publishes_nothing_and_the_run_goes_on_when_there_is_space(
     tmp_path: Path, injected: Injected

@@ -37,6 +37,7 @@ def test_what_cannot_be_collected_is_a_failed_run_of_one_line(tmp_path: Path) ->
     assert str(state.message).startswith("RESTRICTED: nothing is learned from s2")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_run_on_a_server_shows_both_tables_and_the_page(tmp_path: Path) -> None:
     catalog, log, port = three(tmp_path), tmp_path / "serve.log", free_port()

@@ -69,5 +69,5 @@ def _beside_the_truth(check: Check, true: Check | None) -> Check:
     if true is None:
         return check
     value = f"{true.value:.4g}" if isinstance(true.value, float) else str(true.value)
-    told = f"the true HR does not pass it either ({value}): the dataset's key `checks` can allow more"
+    told = f"the true HR does not pass it either ({value}): the key `checks` of the dataset can allow more"
     return replace(check, hint="; ".join(filter(None, (check.hint, told))))
