@@ -30,20 +30,24 @@ def metrics(
     _answer(path, port)
 
 
+LOOPBACK = "127.0.0.1"
+"""Nobody beyond this machine is answered."""
+
+
 def _answer(catalog: Path, port: int) -> None:
     from prometheus_client import CollectorRegistry, start_http_server
 
     from srcore.errors import PlanError
     from srcore.run.gauges import StoreCollector
 
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(StoreCollector(catalog))
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(StoreCollector(catalog))
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        server, thread = start_http_server(port, LOOPBACK, collectors)
     except OSError as error:
         what = f"port {port} cannot be used"
         raise PlanError(what, error.strerror or str(error), "give another --port", code="PORT_IN_USE") from error
-    typer.echo(f"metrics: http://127.0.0.1:{server.server_port}/metrics, until Ctrl-C", err=True)
+    typer.echo(f"metrics: http://{LOOPBACK}:{server.server_port}/metrics, until Ctrl-C", err=True)
     try:
         threading.Event().wait()
     finally:

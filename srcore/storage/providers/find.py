@@ -60,6 +60,6 @@ def members(path: Path) -> tuple[Path, ...]:
 
 def _prefix(document: Path) -> str:
     """What the names of all files of a flat product begin with; '' of one with folders of its own."""
-    if hls.DOCUMENT.fullmatch(document.name):
-        return document.name[: hls.DOCUMENT.fullmatch(document.name).end("id")]  # type: ignore[union-attr]
+    if (match := hls.DOCUMENT.fullmatch(document.name)) is not None:
+        return match["id"]
     return document.name.rpartition("_MTL")[0] if landsat.DOCUMENT.fullmatch(document.name) else ""
