@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,9 @@ VERSION = "1.1.0"
 UNDATED = "undated"
 COLLECTION, PARTS, ROOT = "collection.json", "stac", "catalog.json"
 """Names in the store; the first is that of `DatasetPaths.collection`, too."""
+MADE = "srcore:made"
+"""Field of the catalog: another file of that name is somebody's own, and stays."""
+_PART = re.compile(r"(\d{4}-\d{2}|undated)\.json")
 FACTS = "srcore:item"
 """Field of a link to an item: what the collection needs to know of it."""
 SUMMED = ("platform", "constellation", "instruments", "gsd", "grid:code", "srcore:model")
@@ -115,13 +119,14 @@ def withdraw(places: DatasetPaths) -> None:
     if not whole.is_file():
         return
     whole.unlink()
-    for part in (places.root / PARTS).glob("*.json"):
+    for part in _parts(places):
         part.unlink()
     write_root(places.root.parent)
 
 
 def write_root(store: Path) -> bool:
     """Bring the catalog of the whole store up to date; True where it was written."""
+    _refuse_stranger(store / ROOT)
     children = [entry.name for entry in os.scandir(store) if (Path(entry.path) / COLLECTION).is_file()]
     links = [
         {"rel": "root", "href": f"./{ROOT}", "type": "application/json"},
@@ -133,6 +138,7 @@ def write_root(store: Path) -> bool:
     document = {
         "type": "Catalog",
         "stac_version": VERSION,
+        MADE: True,
         "id": "srcore",
         "title": "Super-resolved imagery",
         "description": "Products of srcore, a collection a dataset.",
@@ -144,7 +150,7 @@ def write_root(store: Path) -> bool:
 def _listed(places: DatasetPaths) -> dict[str, Entry]:
     """What the months list now; a damaged one lists nothing, and is written again."""
     found: dict[str, Entry] = {}
-    for path in sorted((places.root / PARTS).glob("*.json")) if (places.root / PARTS).is_dir() else []:
+    for path in _parts(places):
         try:
             links = parse_json(read_regular(path), path.name)["links"]
             entries = [_entry(link[FACTS]) for link in links if link.get("rel") == "item"]
@@ -188,6 +194,24 @@ def _read(path: Path, scene: str, written_ns: int) -> Entry | None:
         return Entry(scene, written_ns, facts["datetime"], bbox, values)
     except (OSError, StoreError, KeyError, TypeError, ValueError):
         return None
+
+
+def _parts(places: DatasetPaths) -> list[Path]:
+    """The months that are there, sorted; what has another name is not ours."""
+    return sorted(path for path in (places.root / PARTS).glob("*.json") if _PART.fullmatch(path.name))
+
+
+def _refuse_stranger(path: Path) -> None:
+    """StoreError for a file that srcore did not make: a store may lie in a folder that has a catalog already."""
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = parse_json(read_regular(path), path.name).get(MADE) is True
+    except (OSError, StoreError):
+        ours = False
+    if not ours:
+        do = "move it, or choose another folder as the store"
+        raise StoreError(f"{path} is left as it is", "srcore did not make it", do)
 
 
 def _part(places: DatasetPaths, part: str) -> Path:

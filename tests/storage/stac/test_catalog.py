@@ -11,9 +11,10 @@ from typing import Any
 import pystac
 import pytest
 
+from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.stac import catalog
-from srcore.storage.stac.catalog import Described, item_links, write_collection, write_root
+from srcore.storage.stac.catalog import Described, item_links, withdraw, write_collection, write_root
 
 DESCRIBED = Described("Fields", "Drawn fields.", "CC-BY-4.0")
 
@@ -160,3 +161,16 @@ def test_what_dead_runs_left_goes_and_what_a_living_one_writes_stays(places: Dat
         os.utime(places.root / name, (0, 0))
     write_collection(places, DESCRIBED)
     assert [(places.root / name).exists() for name in names] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("content", ['{"type": "Catalog", "id": "mine", "links": []}', "notes", "[]"])
+def test_files_of_somebody_else_stay_as_they_are(places: DatasetPaths, content: str) -> None:
+    root, other = places.root.parent / "catalog.json", places.root / "stac/notes.json"
+    other.parent.mkdir()
+    for path in (root, other):
+        path.write_text(content)
+    with pytest.raises(StoreError, match="srcore did not make it"):
+        write_collection(places, DESCRIBED)
+    with pytest.raises(StoreError, match="srcore did not make it"):
+        withdraw(places)
+    assert root.read_text() == other.read_text() == content
