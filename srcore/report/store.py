@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from srcore.regular import read_regular
 from srcore.report.totals import INDEX, Totals, find_totals
 from srcore.storage.disk.store import store_at
 
+log = logging.getLogger(__name__)
+
+MADE = b'<meta name="generator" content="srcore">'
+"""In every page of srcore's."""
+
 
 def write_store_page(store: Path) -> Path | None:
-    """Write STORE/index.html in place of the one there; None where a dataset has that name. StoreError of a disk."""
-    if (store / INDEX).is_dir():
+    """Write STORE/index.html in place of ours; None where somebody else's, or a dataset, has that name.
+
+    StoreError of a disk.
+    """
+    if not _is_ours(store / INDEX):
+        log.warning("%s is left as it is: srcore did not make it", store / INDEX)
         return None
     store_at(store).put(INDEX, store_page(*find_totals(store)).encode("utf-8", "backslashreplace"))
     return store / INDEX
+
+
+def _is_ours(path: Path) -> bool:
+    """True of a page of srcore's, and where nothing stands: a store may lie in a folder that has a page already."""
+    try:
+        return MADE in read_regular(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def store_page(datasets: Sequence[Totals], untold: Sequence[str] = ()) -> str:

@@ -230,3 +230,11 @@ def test_a_torn_receipt_is_told(receipt: Receipt, tmp_path: Path) -> None:
     assert [one.scene for one in facts.held] == ["x", "y", "z"]
     assert facts.products == []
     check_page(write_index(places).read_text())
+
+
+def test_a_page_of_somebody_else_in_the_store_stays_as_it_is(tmp_path: Path) -> None:
+    assert write_store_page(tmp_path) == tmp_path / "index.html"
+    assert write_store_page(tmp_path) == tmp_path / "index.html"  # our own is made again
+    (tmp_path / "index.html").write_text("<p>My pages</p>")
+    assert write_store_page(tmp_path) is None
+    assert (tmp_path / "index.html").read_text() == "<p>My pages</p>"
