@@ -7,15 +7,19 @@ same batches as Lightning would, and keeps it there. Back home, `state.pt` goes 
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from srcore.models import GENERATORS
 from srcore.training.data.batches import Geometry, Plane, draw_batch
@@ -81,8 +85,34 @@ def _plain(degradation: Sequence[Mapping[str, Any]] | None) -> Any:
     return None if degradation is None else tuple(SimpleNamespace(**one) for one in degradation)
 
 
-def run(folder: Path, seconds: float = float("inf")) -> State:
-    """Train to the recipe's last step, or for about `seconds`; the state in `folder` is rewritten as it goes."""
+@dataclass(frozen=True)
+class _Steps(Dataset[tuple[Tensor, Tensor]]):
+    """The batch of a step, by its number."""
+
+    planes: Sequence[Plane]
+    geometry: Geometry
+    config: TrainConfig
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        return draw_batch(self.planes, self.geometry, self.config, step)
+
+
+def _batches(steps: _Steps, left: Sequence[int], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of the steps that are left, on the device; drawn ahead by `workers` processes where there are any."""
+    if not workers:
+        for step in left:
+            yield draw_batch(steps.planes, steps.geometry, steps.config, step, device)
+        return
+    ahead = DataLoader(steps, None, sampler=left, num_workers=workers, pin_memory=device.type == "cuda")
+    for lr, hr in ahead:
+        yield lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
+
+
+def run(folder: Path, seconds: float = float("inf"), workers: int = 0) -> State:
+    """Train to the recipe's last step, or for about `seconds`; the state in `folder` is rewritten as it goes.
+
+    `workers` processes draw batches ahead: the same batches, for a GPU that is faster than one process can draw.
+    """
     config, planes, architecture = unpack(folder)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
@@ -92,8 +122,9 @@ def run(folder: Path, seconds: float = float("inf")) -> State:
     state.to(device)
     geometry = Geometry(config.core_px, generator.halo, generator.scales)
     started = time.monotonic()
-    for step in steps_left(state, config):
-        losses = advance(state, *draw_batch(planes, geometry, config, step, device), config, precision)
+    batches = _batches(_Steps(planes, geometry, config), steps_left(state, config), device, workers)
+    for lr, hr in batches:
+        losses = advance(state, lr, hr, config, precision)
         ends = time.monotonic() - started > seconds or state.step == config.steps
         if ends or state.step % config.save_every == 0:
             save_state(folder, state)
@@ -106,4 +137,9 @@ def run(folder: Path, seconds: float = float("inf")) -> State:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="made by srcore train RECIPE --pack FOLDER")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after about as many")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw batches ahead")
+    given = parser.parse_args()
+    run(given.folder, given.seconds, given.workers)

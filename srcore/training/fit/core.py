@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -238,6 +238,6 @@ def _step(
     return values
 
 
-def steps_left(state: State, config: TrainConfig) -> Iterator[int]:
+def steps_left(state: State, config: TrainConfig) -> range:
     """The numbers of the steps that are still to do."""
-    return iter(range(state.step, config.steps))
+    return range(state.step, config.steps)

@@ -95,7 +95,7 @@ class Steps(IterableDataset[int]):
         self.state, self.config = state, config
 
     def __iter__(self) -> Iterator[int]:
-        return steps_left(self.state, self.config)
+        return iter(steps_left(self.state, self.config))
 
 
 class Training(lightning.LightningModule):

@@ -154,7 +154,8 @@ def _take(path: Path, gate: Event, done: Event, results: Queue[int]) -> None:
 
 @pytest.mark.parametrize("left", ["nothing", "a dead lease", "a dead lease and a dead taker"])
 def test_of_many_takers_one_wins(path: Path, left: str) -> None:
-    fork = multiprocessing.get_context("fork")
+    clean = multiprocessing.get_context("forkserver")  # a fork of this process would have what other tests left in it
+    clean.set_forkserver_preload([__name__])
     for _ in range(4):
         if left != "nothing":
             someone_dead(path)
@@ -162,8 +163,8 @@ def test_of_many_takers_one_wins(path: Path, left: str) -> None:
             dead = holder(path)
             assert dead is not None
             someone_dead(path.with_name(f".{path.name}.{dead.id}"))
-        gate, done, results = fork.Event(), fork.Event(), fork.Queue()
-        takers = [fork.Process(target=_take, args=(path, gate, done, results)) for _ in range(8)]
+        gate, done, results = clean.Event(), clean.Event(), clean.Queue()
+        takers = [clean.Process(target=_take, args=(path, gate, done, results)) for _ in range(8)]
         for taker in takers:
             taker.start()
         gate.set()

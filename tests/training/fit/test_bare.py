@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from srcore.checkpoints import WEIGHTS
 from srcore.training.config import TrainConfig
 from srcore.training.fit import bare
@@ -27,19 +29,21 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from srcore.training.fit import bare
-bare.run(Path(sys.argv[1]))
+bare.run(Path(sys.argv[1]), workers=int(sys.argv[2]))
 """
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_with_torch_and_numpy_alone_gives_the_weights_of_lightning(
-    recipe: Callable[..., TrainConfig], tmp_path: Path
+    recipe: Callable[..., TrainConfig], tmp_path: Path, workers: int
 ) -> None:
     critic = {"weight": 0.05, "start": 2}
     whole = train(recipe(output=str(tmp_path / "whole"), adversarial=critic))
     config = recipe(output=str(tmp_path / "away"), adversarial=critic)
     state, planes, _ = prepare(config)
     bare.pack(tmp_path / "pack", config, planes, state)
-    ended = subprocess.run([sys.executable, "-c", ALONE, str(tmp_path / "pack")], capture_output=True, timeout=120)
+    command = [sys.executable, "-c", ALONE, str(tmp_path / "pack"), str(workers)]
+    ended = subprocess.run(command, capture_output=True, timeout=120)
     assert ended.returncode == 0, ended.stderr.decode()
     assert "step 8 of 8" in ended.stdout.decode()
     config.output.mkdir()
