@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,10 +26,10 @@ from torch import nn
 from torch.nn import functional
 
 from srcore.engine.batches import Batches
-from srcore.engine.cuda import Graphed
+from srcore.engine.cuda import Aligned, Graphed
 from srcore.engine.stream import Block, Numbers, Stream
 from srcore.models import Edsr, Generator
-from srcore.models.mixed import Mixed
+from srcore.models.mixed import Deep, Mixed
 
 SPAN_DN = 10_000.0
 
@@ -43,23 +43,34 @@ class Size:
     rounds: int
     blocks: int
     """Of each streamed run."""
+    compiled: tuple[tuple[int, int], ...]
+    """Cores and batches that are measured compiled, in bfloat16: each takes from seconds to a minute to compile."""
+    precise: int
+    """The core that is measured in float32 and tf32, which no run on a GPU takes."""
 
 
-FULL = Size((256, 512, 1024, 2048), (1, 4, 16), 5, 24)
-QUICK = Size((32, 48), (1, 2), 1, 4)
+FULL = Size((256, 512, 1024, 2048), (1, 4, 16), 5, 24, ((256, 16), (1024, 4)), 1024)
+QUICK = Size((32, 48), (1, 2), 1, 4, ((32, 1),), 48)
 WIDEST = 16 * 1024 * 1024
 """LR pixels of a pass; larger cases are left out."""
 
 
 def networks() -> dict[str, Edsr]:
-    """One of the shape that ships, and one of EDSR-baseline's depth and width."""
+    """Of the shapes that ship, and of EDSR-baseline's depth and width."""
     torch.manual_seed(0)
-    return {"6 x 48": Edsr(2, 48, 6, bias=False).eval(), "16 x 64": Edsr(2, 64, 16, bias=True).eval()}
+    return {
+        "2 x 32": Edsr(2, 32, 2, bias=False).eval(),
+        "6 x 48": Edsr(2, 48, 6, bias=False).eval(),
+        "16 x 64": Edsr(2, 64, 16, bias=True).eval(),
+    }
 
 
 def built(generator: Edsr, precision: str, form: str, device: torch.device) -> Generator:
     """The generator on the device: precision float32, tf32 or bfloat16; form eager, compile or graphs."""
-    mixed = Mixed(generator, torch.bfloat16 if precision == "bfloat16" else torch.float32).eval().to(device)
+    mixed = Mixed(generator, torch.bfloat16 if precision == "bfloat16" else torch.float32).eval()
+    if form != "eager":
+        mixed.deep = Aligned(cast(Deep, mixed.deep))
+    mixed.to(device)
     if form == "compile":
         mixed.deep = torch.compile(mixed.deep, dynamic=False)  # type: ignore[assignment]
     return Graphed(mixed) if form == "graphs" else mixed
@@ -73,6 +84,14 @@ def allow_tf32(precision: str) -> None:
 def forms(device: torch.device) -> tuple[str, ...]:
     """What can be measured on this device."""
     return ("eager", "compile", "graphs") if device.type == "cuda" else ("eager",)
+
+
+def cases(precision: str, form: str, size: Size) -> list[tuple[int, int]]:
+    """Cores and batches of a precision and form."""
+    if form == "compile":
+        return list(size.compiled) if precision == "bfloat16" else []
+    cores = size.cores if precision == "bfloat16" else (size.precise,)
+    return [(core, batch) for core in cores for batch in size.batches]
 
 
 def seconds(once: Callable[[], object], device: torch.device, rounds: int) -> float:
@@ -126,24 +145,23 @@ def raw(generator: Edsr, precision: str, device: torch.device, size: Size, top: 
     allow_tf32(precision)
     for form in forms(device):
         network = built(generator, precision, form, device)
-        for core in size.cores:
+        for core, batch in cases(precision, form, size):
             side = core + 2 * generator.halo
-            for batch in size.batches:
-                if batch * side * side > WIDEST:
-                    continue
-                x = torch.rand(batch, 1, side, side, device=device)
-                try:
-                    taken = seconds(partial(network, x), device, size.rounds)
-                except torch.OutOfMemoryError:
-                    yield {"form": form, "core": core, "batch": batch, "note": "out of memory"}
-                    continue
-                yield {
-                    "form": form,
-                    "core": core,
-                    "batch": batch,
-                    "lr_mpx_s": batch * core * core / 1e6 / taken,
-                    "of_ceiling": batch * convolution_flops(generator, side) / taken / top,
-                }
+            if batch * side * side > WIDEST:
+                continue
+            x = torch.rand(batch, 1, side, side, device=device)
+            try:
+                taken = seconds(partial(network, x), device, size.rounds)
+            except torch.OutOfMemoryError:
+                yield {"form": form, "core": core, "batch": batch, "note": "out of memory"}
+                continue
+            yield {
+                "form": form,
+                "core": core,
+                "batch": batch,
+                "lr_mpx_s": batch * core * core / 1e6 / taken,
+                "of_ceiling": batch * convolution_flops(generator, side) / taken / top,
+            }
 
 
 def streamed(generator: Edsr, device: torch.device, size: Size, case: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -274,7 +292,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA device; use --device cpu --quick to see that the benchmark works")
-    figures = run(torch.device(arguments.device), QUICK if arguments.quick else FULL)
+    figures = run(torch.empty(0, device=arguments.device).device, QUICK if arguments.quick else FULL)
     sys.stdout.write(table(figures) + "\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

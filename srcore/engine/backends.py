@@ -4,7 +4,7 @@ eager      torch's plain operators, channels_last
 fused      the same with ReLU and sum inside oneDNN's convolutions (CPU)
 compile    torch.compile at static shapes, weights frozen
 openvino   OpenVINO at static shapes, one stream (CPU; the extra `openvino`)
-graphs     CUDA graphs at static shapes
+graphs     CUDA graphs at static shapes, channels filled up to what cuDNN is fastest with
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from srcore.engine import fused
-from srcore.engine.cuda import Graphed
+from srcore.engine.cuda import Aligned, Graphed
 from srcore.errors import CheckpointError
 from srcore.models import Generator
 from srcore.models.mixed import Deep, Mixed, is_mixable
@@ -79,6 +79,8 @@ def build(
         mixed.deep = OpenVinoDeep(mixed.deep, precision, mixed.dtype, samples)
     elif backend == "fused":
         mixed.deep = fused.fuse(mixed.deep)
+    elif backend == "graphs" and generator.axes == 2:
+        mixed.deep = Aligned(mixed.deep)
     elif backend == "compile":
         mixed.deep = _compiled(mixed.deep.to(device))
     placed = mixed.eval().to(device)
