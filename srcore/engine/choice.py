@@ -208,7 +208,7 @@ def _first_that_passes(case: Case) -> list[Trial]:
 
 
 def _gated(case: Case, backend: str, reference: Generator, candidate: Generator) -> Trial:
-    found = gate.compare(reference, candidate, case.device, case.samples)
+    found = gate.compare(reference, candidate, case.device, case.samples, case.spec.trained_behind)
     refused = found.refused(case.precision)
     if refused:
         log.warning("backend %s is not used for %s: %s", backend, case.spec.name, refused)

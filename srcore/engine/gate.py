@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srcore.models.backprojection import back_project
+
 if TYPE_CHECKING:
     from srcore.models import Generator
 
@@ -69,9 +71,12 @@ def _input(generator: Generator) -> tuple[NDArray[np.float64], float]:
 
 
 def compare(
-    reference: Generator, generator: Generator, device: torch.device, samples: Sequence[Tensor] = ()
+    reference: Generator, generator: Generator, device: torch.device, samples: Sequence[Tensor] = (), steps: int = 0
 ) -> Difference:
     """The difference of two generators of one checkpoint; both lie on `device`.
+
+    `steps` of back-projection are what the checkpoint was trained behind, and what each of its products gets: it is
+    refused without. Their part of a difference is that of the difference alone, since they are linear.
 
     On the texture, or on `samples` (1, 1, Y, X) where the generator was calibrated on them: what they do not reach,
     int8 cuts off.
@@ -80,10 +85,17 @@ def compare(
     values = list(samples) or [torch.from_numpy(dn.astype(np.float32))[None]]
     with torch.inference_mode():
         off = [(generator(one.to(device)).double() - reference(one.to(device)).double()).cpu() for one in values]
+        off = [_back_projected(one, reference.scales, steps) for one in off]
     error = torch.cat([one.flatten() for one in off]).abs() * span
     if not bool(torch.isfinite(error).all()):
         return Difference(float("inf"), float("inf"))
     return Difference(float(error.square().mean().sqrt()), float(error.max()))
+
+
+def _back_projected(off: Tensor, scales: Sequence[int], steps: int) -> Tensor:
+    """What is left of a difference of SR (N, B, ...) behind so many steps."""
+    coarse = [size // scale for size, scale in zip(off.shape[2:], scales, strict=True)]
+    return back_project(off, off.new_zeros(*off.shape[:2], *coarse), None, steps)
 
 
 def largest(generator: Generator) -> float:

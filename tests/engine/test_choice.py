@@ -157,6 +157,22 @@ def test_the_texture_is_what_the_gate_says() -> None:
     assert (texture == texture.round()).all()
 
 
+def test_a_model_trained_behind_back_projection_is_judged_behind_it() -> None:
+    def pair() -> tuple[Generator, Generator]:
+        return load_generator(BUILTIN / "srcore-x2")[1], load_generator(BUILTIN / "srcore-x2")[1]
+
+    reference, moved = pair()
+    off(moved, 0.01)
+    assert gate.compare(reference, moved, CPU).refused("bfloat16")
+    assert gate.compare(reference, moved, CPU, steps=1).rms_dn < 0.01  # what all pixels have is taken back
+    reference, striped = pair()
+    forward = striped.forward
+    stripes = torch.tensor([0.01, -0.01]).repeat(gate.CORE_PX)
+    striped.forward = lambda x: forward(x) + stripes  # type: ignore[method-assign]
+    alone, behind = (gate.compare(reference, striped, CPU, steps=steps) for steps in (0, 1))
+    assert behind.rms_dn == pytest.approx(alone.rms_dn, rel=0.01)  # no LR pixel knows of it
+
+
 def test_numbers_that_are_none_fail_the_gate() -> None:
     _, generator = load_generator(BUILTIN / "srcore-x2")
     broken = off(load_generator(BUILTIN / "srcore-x2")[1], float("nan"))

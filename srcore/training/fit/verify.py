@@ -25,7 +25,7 @@ def write_precision(folder: Path) -> Spec:
     refused = "no backend has bfloat16"
     if "eager" in installed(generator, where, "bfloat16"):
         reference, candidate = (build(generator, "eager", one, where) for one in ("float32", "bfloat16"))
-        refused = gate.compare(reference, candidate, where).refused("bfloat16")
+        refused = gate.compare(reference, candidate, where, steps=spec.trained_behind).refused("bfloat16")
     if refused:
         log.warning("%s is to run in float32: %s", spec.name, refused)
     verified = spec.model_copy(update={"precision": "float32" if refused else "bfloat16"})
