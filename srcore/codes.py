@@ -282,6 +282,16 @@ CODES: dict[str, Code] = {
         "soon",
     ),
     "NO_WORKERS": Code("The Dask scheduler has no worker left.", "Start some; done tiles are kept.", "soon"),
+    "WORKERS_REFUSED": Code(
+        "No worker at the Dask scheduler runs this version of srcore and its packages, or sees the store.",
+        "Mend what the message names; start workers by `srcore worker ADDRESS`. Done tiles are kept.",
+        "soon",
+    ),
+    "NO_TLS": Code(
+        "The Dask scheduler wants TLS, and Dask has no certificates here.",
+        "Give distributed.comm.tls in Dask's settings.",
+        "next run",
+    ),
     "OPEN_SCHEDULER": Code(
         "The Dask scheduler can be reached from other machines without TLS.",
         "Start it with TLS and use tls://HOST:PORT.",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from srcore.dispatch import Workers, close_cluster, each, refuse_open_scheduler, run_tiles
+from srcore.dispatch import Workers, each, run_tiles
+from srcore.dispatch.cluster import close_cluster, refuse_open_scheduler
 from srcore.errors import PlanError, SourceError, TileError
 
 

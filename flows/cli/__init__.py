@@ -21,6 +21,7 @@ from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
 from flows.cli.status import status
 from flows.cli.upscale import upscale
+from flows.cli.worker import worker
 from flows.interrupt import INTERRUPTED
 from srcore.errors import SRError
 from srcore.version import __version__
@@ -54,6 +55,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     models.retrain,
     models.evaluate,
     scenes.serve,
+    worker,
     scenes.demo,
     explain,
     settings,

@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "demo": (("srcore demo", "srcore demo ./somewhere --workers 2"), COMPUTE),
     "explain": (("srcore explain", "srcore explain DISK_FULL"), ()),
     "settings": (("srcore settings", "srcore settings --json"), ("SRCORE_*",)),
+    "worker": (("srcore worker tls://scheduler.example:8786", "srcore worker tcp://127.0.0.1:8786 --count 2"), ()),
     "metrics": (("srcore metrics", "srcore metrics --port 9411"), (CATALOG,)),
     "catalog list": (("srcore catalog list", "srcore catalog list --catalog ./archive/data_catalog.yaml"), (CATALOG,)),
     "catalog add": (

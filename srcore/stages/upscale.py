@@ -93,7 +93,8 @@ def upscale(plan: ScenePlan, workers: dispatch.Workers | None = None, progress: 
 
     where = workers or dispatch.Workers()
     work = partial(upscale_tiles, plan.scratch.plan)
-    dispatch.run_tiles(work, pending, where, arrived, _batch(plan, len(pending), where.resolved))
+    batch = _batch(plan, len(pending), where.resolved)
+    dispatch.run_tiles(work, pending, where, arrived, batch, plan.scratch.plan)
     makers = store.makers()
     device, precision, backend = (
         "+".join(sorted({getattr(maker, name) for maker in makers})) for name in ("device", "precision", "backend")

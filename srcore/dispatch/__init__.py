@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Generic, TypeVar
 
-from srcore.errors import PlanError, SRError, TileError
+from srcore.dispatch.cluster import Workers, client_of, cluster
+from srcore.dispatch.crew import LOOK_SECONDS, Crew
+from srcore.errors import SRError, TileError
 from srcore.overlap import Done
 
-if TYPE_CHECKING:
-    from distributed import Client
+__all__ = ["Workers", "cluster", "each", "run_tiles"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRIES = 2
-LOOK_SECONDS = 2.0
-"""How often, while nothing arrives, a look is taken at the cluster."""
 LOST_SECONDS = 30.0
 """A scheduler that does not answer for so long is gone."""
 IDLE_SECONDS = 300.0
 """A cluster without any worker for so long gets no more patience."""
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
-
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
-"""Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where tiles run."""
-
-    count: int | None = None
-    """Processes of a local cluster; None is one a core, 0 is this process."""
-    scheduler: str | None = None
-    """Address of a running Dask scheduler; then `count` means nothing."""
-
-    @property
-    def resolved(self) -> int:
-        """Processes on this machine, or those that somebody started at the scheduler."""
-        return len(os.sched_getaffinity(0)) if self.count is None else self.count
 
 
 Work = Callable[[Sequence[int]], Iterator[Done[T]]]
@@ -73,14 +51,20 @@ def _each(work: Callable[[int], T], tiles: Sequence[int]) -> Iterator[Done[T]]:
 
 
 def run_tiles(
-    work: Work[T], tiles: Sequence[int], workers: Workers, arrived: Callable[[T], None], batch: int = 1
+    work: Work[T],
+    tiles: Sequence[int],
+    workers: Workers,
+    arrived: Callable[[T], None],
+    batch: int = 1,
+    shared: Path | None = None,
 ) -> None:
     """Do `work` for every tile and hand each result to `arrived`, here, as it comes.
 
     Tasks hold `batch` tiles. A failing tile is tried again, alone, up to RETRIES times. When all others are
     done, TileError names those that failed for good, with the last error of the first. A full disk, and
     whatever else `ends_scene`, ends the run at once. TileError NO_SCHEDULER or NO_WORKERS when the cluster goes away;
-    what arrived stays done.
+    what arrived stays done. Workers that somebody else started show first what they run, and that they can read the
+    file `shared`: WORKERS_REFUSED where none may.
     """
     if not tiles:
         return
@@ -89,8 +73,8 @@ def run_tiles(
         while (several := ledger.next()) is not None:
             ledger.settle(_attempt(work, several))
     else:
-        with _client(workers, tasks=len(ledger.queue)) as client:
-            _drain(client, work, ledger)
+        with client_of(workers, tasks=len(ledger.queue)) as (client, running):
+            _drain(Crew(client, ours=running.ours, shared=shared), work, ledger)
     if ledger.failed:
         raise _verdict(ledger.failed)
 
@@ -183,19 +167,20 @@ def _foreign(error: BaseException) -> TileError:
     return TileError("a tile failed", f"{type(error).__name__}: {error}", "")
 
 
-def _drain(client: Client, work: Work[T], ledger: _Ledger[T]) -> None:
+def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     """Keep a bounded window of futures running until the queue is empty, then try the suspects one at a time."""
     arrivals: SimpleQueue[Any] = SimpleQueue()
     running: dict[Any, Sequence[int]] = {}
-    window = WINDOW * max(1, len(client.nthreads()))
 
     def submit(several: Sequence[int]) -> None:
         # pure=False: a second attempt is a new task, not the remembered failure.
-        future = client.submit(_attempt_all, work, several, pure=False)
+        only = {} if crew.ours else {"workers": list(crew.present), "allow_other_workers": False}
+        future = crew.client.submit(_attempt_all, work, several, pure=False, **only)
         running[future] = several
         future.add_done_callback(arrivals.put)
 
     while True:
+        window = WINDOW * max(1, len(crew.look()))
         while len(running) < window and (several := ledger.next()) is not None:
             submit(several)
         trial = not running and bool(ledger.suspects)
@@ -203,7 +188,7 @@ def _drain(client: Client, work: Work[T], ledger: _Ledger[T]) -> None:
             submit([ledger.suspects.popleft()])
         if not running:
             return
-        future = _next(arrivals, client)
+        future = _next(arrivals, crew, running)
         _settle(ledger, future, running.pop(future), alone=trial)
 
 
@@ -222,9 +207,10 @@ def _settle(ledger: _Ledger[T], future: Any, tiles: Sequence[int], *, alone: boo
         ledger.settle(outcomes)
 
 
-def _next(arrivals: SimpleQueue[Any], client: Client) -> Any:
+def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Collection[Any]) -> Any:
     """The next future that is done; TileError when the cluster is not there any more to finish one."""
-    waiting = time.monotonic()
+    waiting, client = time.monotonic(), crew.client
+    before = frozenset(crew.present)
     while True:
         answers = client.status == "running"
         try:
@@ -241,102 +227,15 @@ def _next(arrivals: SimpleQueue[Any], client: Client) -> Any:
                 "start it and run again: done tiles are kept",
                 code="NO_SCHEDULER",
             )
-        if answers and _count_workers(client) > 0:
+        if answers and crew.look():
             waiting = time.monotonic()
+            if not crew.ours and before.isdisjoint(crew.present):  # tasks wait for workers that are all gone
+                before = frozenset(crew.present)
+                client.cancel(list(running))
         elif answers and waited > IDLE_SECONDS:
             raise TileError(
                 "no worker is left", f"none for {waited:.0f} s", "start some and run again", code="NO_WORKERS"
             )
-
-
-def _count_workers(client: Client) -> int:
-    try:
-        return len(client.nthreads())
-    except (OSError, TimeoutError, RuntimeError):
-        return 0
-
-
-@contextmanager
-def cluster(workers: Workers) -> Iterator[Workers]:
-    """Workers that stay for several scenes: a local cluster started once, on loopback, closed at the end.
-
-    Single-threaded processes, one a core. Gives `workers` itself where there is a scheduler, or none is wanted.
-    """
-    if workers.scheduler is not None or workers.resolved == 0:
-        yield workers
-        return
-    import dask
-    from distributed import LocalCluster
-
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS"), "1")
-    settings = {
-        "distributed.nanny.pre-spawn-environ": {**threads, **ALLOCATOR},
-        "distributed.scheduler.allowed-failures": 1,
-        "distributed.worker.memory.target": False,  # tiles are small and results are numbers: nothing to spill
-        "distributed.worker.memory.spill": False,
-    }
-    with dask.config.set(settings):
-        local = LocalCluster(
-            n_workers=workers.resolved,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
-            memory_limit=0,
-        )
-        try:
-            yield Workers(workers.resolved, local.scheduler_address)
-        finally:
-            close_cluster(partial(local.__exit__, None, None, None))
-
-
-def close_cluster(close: Callable[[], object]) -> None:
-    """End a local cluster. On a busy machine a worker may take longer to die than Dask waits: that fails no run."""
-    try:
-        close()
-    except TimeoutError as error:  # they are daemons of this process, and end with it
-        log.warning("the workers did not end in time: %s", str(error) or "no answer")
-
-
-def refuse_open_scheduler(workers: Workers) -> None:
-    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
-    address = urlsplit(workers.scheduler or "")
-    if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
-        return
-    raise PlanError(
-        "a Dask scheduler beyond this machine needs TLS",
-        workers.scheduler or "",
-        "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
-        code="OPEN_SCHEDULER",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"
-
-
-@contextmanager
-def _client(workers: Workers, tasks: int) -> Iterator[Client]:
-    """A client of the running scheduler, or of a local cluster of no more workers than tasks."""
-    from distributed import Client
-
-    refuse_open_scheduler(workers)
-    with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
-        try:
-            client = Client(running.scheduler, timeout="10s", set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise PlanError(
-                f"no Dask scheduler answers at {running.scheduler}",
-                str(error),
-                "start it or leave --scheduler out",
-                code="NO_SCHEDULER",
-            ) from error
-        with client:
-            yield client
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:

@@ -1,0 +1,152 @@
+"""Where tiles run: this process, processes of this machine, or workers that somebody started at a scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from srcore.errors import PlanError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+log = logging.getLogger(__name__)
+
+CONNECT = "10s"
+"""A scheduler that does not answer for so long is not there."""
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS"), "1")
+"""A worker is one core."""
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
+"""Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where tiles run."""
+
+    count: int | None = None
+    """Processes of a local cluster; None is one a core, 0 is this process."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler; then `count` means nothing."""
+    ours: bool = False
+    """Whether this process started them: then they run what it runs."""
+
+    @property
+    def resolved(self) -> int:
+        """Processes on this machine, or those that somebody started at the scheduler."""
+        return len(os.sched_getaffinity(0)) if self.count is None else self.count
+
+
+@contextmanager
+def cluster(workers: Workers) -> Iterator[Workers]:
+    """Workers that stay for several scenes: a local cluster started once, on loopback, closed at the end.
+
+    Single-threaded processes, one a core. Gives `workers` itself where there is a scheduler, or none is wanted.
+    """
+    if workers.scheduler is not None or workers.resolved == 0:
+        yield workers
+        return
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.nanny.pre-spawn-environ": {**THREADS, **ALLOCATOR},
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.worker.memory.target": False,  # tiles are small and results are numbers: nothing to spill
+        "distributed.worker.memory.spill": False,
+    }
+    with dask.config.set(settings):
+        local = LocalCluster(
+            n_workers=workers.resolved,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+            memory_limit=0,
+        )
+        try:
+            yield Workers(workers.resolved, local.scheduler_address, ours=True)
+        finally:
+            close_cluster(partial(local.__exit__, None, None, None))
+
+
+def close_cluster(close: Callable[[], object]) -> None:
+    """End a local cluster. On a busy machine a worker may take longer to die than Dask waits: that fails no run."""
+    try:
+        close()
+    except TimeoutError as error:  # they are daemons of this process, and end with it
+        log.warning("the workers did not end in time: %s", str(error) or "no answer")
+
+
+def refuse_open_scheduler(workers: Workers) -> None:
+    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
+    address = urlsplit(workers.scheduler or "")
+    if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
+        return
+    raise PlanError(
+        "a Dask scheduler beyond this machine needs TLS",
+        workers.scheduler or "",
+        "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
+        code="OPEN_SCHEDULER",
+    )
+
+
+def _refuse_without_tls(address: str) -> None:
+    """PlanError NO_TLS where TLS is wanted and Dask has no certificates: it would be seen only behind a timeout."""
+    from distributed.security import Security
+
+    if urlsplit(address).scheme != "tls":
+        return
+    try:
+        there = Security().get_connection_args("client").get("ssl_context") is not None
+        found = "no certificate in Dask's settings"
+    except OSError as error:  # of ssl, too
+        there, found = False, f"{error.strerror or error}"
+    if not there:
+        raise PlanError(
+            f"{address} wants TLS, and there is none here",
+            found,
+            "set distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's YAML, or as "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on",
+            code="NO_TLS",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+@contextmanager
+def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
+    """A client of the running scheduler, or of a local cluster of no more workers than tasks; and those workers.
+
+    PlanError NO_SCHEDULER, NO_TLS or OPEN_SCHEDULER.
+    """
+    from distributed import Client
+
+    refuse_open_scheduler(workers)
+    _refuse_without_tls(workers.scheduler or "")
+    with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
+        try:
+            client = Client(running.scheduler, timeout=CONNECT, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise PlanError(
+                f"no Dask scheduler answers at {running.scheduler}",
+                str(error).splitlines()[0] if str(error) else type(error).__name__,
+                "start it, or leave --scheduler out; a scheduler with TLS answers at tls:// alone, and to "
+                "certificates of its own authority",
+                code="NO_SCHEDULER",
+            ) from error
+        with client:
+            yield client, running

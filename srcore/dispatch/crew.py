@@ -1,0 +1,108 @@
+"""The workers of a scheduler that may do tiles: those that showed what they run, also when they join late."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcore.dispatch import greeting
+from srcore.errors import TileError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""How often, at most, a look is taken at who is there."""
+
+
+class Crew:
+    """Who may do tiles. Of workers that this process started: all, unasked."""
+
+    def __init__(self, client: Client, *, ours: bool, shared: Path | None) -> None:
+        self.client, self.ours, self.shared = client, ours, shared
+        self.present: list[str] = []
+        """Addresses of those that may, and are there."""
+        self.refused: dict[str, str] = {}
+        """Address to the reason."""
+        self._asked: set[str] = set()
+        self._expected: dict[str, Any] | None = None
+        self._looked = float("-inf")
+
+    def look(self) -> list[str]:
+        """Addresses of the workers that may do tiles now; who is new is asked first.
+
+        TileError WORKERS_REFUSED when there are workers, and none of them may.
+        """
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return self.present
+        self._looked = time.monotonic()
+        there = self._there()
+        if not self.ours:
+            self._ask([one for one in there if one not in self._asked])
+        self.present = [one for one in there if one not in self.refused]
+        if there and not self.present:
+            first = there[0]
+            raise TileError(
+                f"none of the {len(there)} workers at the scheduler may do tiles",
+                f"{first} {self.refused[first]}",
+                "mend them, or start others with srcore worker ADDRESS",
+                code="WORKERS_REFUSED",
+            )
+        return self.present
+
+    def _there(self) -> list[str]:
+        try:
+            return sorted(self.client.nthreads())
+        except (
+            OSError,
+            TimeoutError,
+            RuntimeError,
+        ) as error:  # the scheduler is away; who waits for it counts the time
+            log.debug("nobody can be counted: %s", error)
+            return []
+
+    def _ask(self, new: list[str]) -> None:
+        if not new:
+            return
+        shared = None if self.shared is None else str(self.shared)
+        greet = _by_value(greeting.greet)
+        if self._expected is None:
+            self._expected = greeting.greet(shared)
+            self._ask_scheduler(self.client.run_on_scheduler(greet, None))
+        answers = self.client.run(greet, shared, workers=new, on_error="return")
+        for address in new:
+            answer = answers.get(address)
+            if isinstance(answer, OSError) or answer is None:  # it left meanwhile; whoever comes back is asked again
+                continue
+            self._asked.add(address)
+            why = (
+                greeting.differs(answer, self._expected)
+                if isinstance(answer, dict)
+                else f"does not answer: {type(answer).__name__}: {answer}"
+            )
+            if why:
+                self.refused[address] = why
+                log.warning("the worker at %s is not used: it %s", address, why)
+
+    def _ask_scheduler(self, answer: dict[str, Any]) -> None:
+        """It reads the tasks that it hands on, and no plan."""
+        if answer["code"] == greeting.NONE:
+            raise TileError(
+                f"the Dask scheduler on {answer['host']} has no srcore",
+                "it could not read the tasks that it hands on",
+                "install this version there",
+                code="WORKERS_REFUSED",
+            )
+
+
+def _by_value(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` in a form that needs no module of ours where it arrives."""
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(greeting)
+    return function

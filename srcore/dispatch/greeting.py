@@ -1,0 +1,71 @@
+"""What a worker is asked before its first tile: what it runs, and whether it sees the plan. Standard library alone.
+
+The function travels by value, so that it also runs where another srcore is installed, or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+NONE = "none"
+PACKAGES = ("distributed", "torch", "zarr")
+"""Beside srcore's own code: of other versions come other numbers, or none."""
+
+
+def greet(shared: str | None) -> dict[str, Any]:
+    """Versions, a digest of srcore's code, and one of the file `shared` (or why it cannot be read)."""
+    versions = {package: _version(package) for package in PACKAGES}
+    return {"host": socket.gethostname(), "code": _code(), **versions, "shared": _seen(shared)}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return NONE
+
+
+def _code() -> str:
+    """Of all that is imported as srcore here; remembered, for a worker lives for many scenes."""
+    known = sys.modules.get("srcore")
+    if hasattr(known, "_code_digest"):
+        return str(known._code_digest)  # type: ignore[union-attr]
+    spec = importlib.util.find_spec("srcore")
+    if spec is None or not spec.submodule_search_locations:
+        return NONE
+    folder, digest = Path(next(iter(spec.submodule_search_locations))), hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    if known is not None:
+        known._code_digest = digest.hexdigest()[:12]
+    return digest.hexdigest()[:12]
+
+
+def _seen(shared: str | None) -> str:
+    if shared is None:
+        return ""
+    try:
+        return hashlib.sha256(Path(shared).read_bytes()).hexdigest()
+    except OSError as error:
+        return f"{type(error).__name__}: {error.strerror}"
+
+
+def differs(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Why a worker that answered `found` may not do tiles; '' when it may."""
+    if found["code"] == NONE:
+        return "has no srcore: install this version there"
+    if found["code"] != expected["code"]:
+        return f"runs other code of srcore ({found['code']}, here {expected['code']}): install this version there"
+    for name in PACKAGES:
+        if found[name] != expected[name]:
+            return f"has {name} {found[name]}, here {expected[name]}: other numbers, or none, would come of it"
+    if found["shared"] != expected["shared"]:
+        why = found["shared"] if ":" in found["shared"] else "another file lies there"
+        return f"cannot read the plan ({why}): the store must be one folder, under one path, on all machines"
+    return ""

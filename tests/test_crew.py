@@ -1,0 +1,169 @@
+"""Workers that somebody else started: they show what they run before they get a tile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+import srcore
+from srcore.dispatch import Workers, each, greeting, run_tiles
+from srcore.errors import PlanError, TileError
+
+Start = Callable[..., None]
+PATHS = os.pathsep.join([str(Path(srcore.__file__).parents[1]), *(path for path in sys.path if path)])
+
+
+@contextmanager
+def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "dask", *arguments]
+    # Elsewhere: what lies where Python starts would be imported first.
+    with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL, cwd="/") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--no-dashboard", "--port")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    port = free_port()
+    with started(*SCHEDULER, str(port), PYTHONPATH=PATHS):
+        yield f"tcp://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def start(address: str) -> Iterator[Start]:
+    """Starts a worker of a name, with another environment."""
+    with ExitStack() as workers:
+
+        def start(name: str, **environment: str) -> None:
+            alone = ("--nworkers", "1", "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard")
+            workers.enter_context(started("worker", address, "--name", name, *alone, **environment))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def other_code(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with srcore in which one line differs."""
+    folder = tmp_path_factory.mktemp("other")
+    code = Path(srcore.__file__).parent
+    shutil.copytree(code, folder / "srcore", ignore=shutil.ignore_patterns("__pycache__", "pretrained", "samples"))
+    with (folder / "srcore" / "tiling.py").open("a") as file:
+        file.write("\n# a mend\n")
+    return str(folder)
+
+
+def who(tile: int) -> tuple[int, str]:
+    return tile, os.environ.get("SRCORE_TEST_NAME", "")
+
+
+def there(address: str, count: int) -> None:
+    from distributed import Client
+
+    with Client(address, timeout="60s", set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=60)
+
+
+def test_only_workers_of_this_code_that_see_the_plan_get_tiles(
+    address: str, start: Start, other_code: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}")
+    start("other", PYTHONPATH=os.pathsep.join([other_code, PATHS]), SRCORE_TEST_NAME="other")
+    there(address, 1)
+    where = Workers(scheduler=address)
+    with pytest.raises(TileError, match=r"none of the 1 workers .* runs other code of srcore") as refused:
+        run_tiles(each(who), range(4), where, [].append, shared=plan)  # type: ignore[arg-type]
+    assert refused.value.code == "WORKERS_REFUSED"
+
+    start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
+    there(address, 2)
+    done: list[tuple[int, str]] = []
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "srcore.dispatch"):
+        run_tiles(each(who), range(40), where, done.append, shared=plan)
+    assert sorted(done) == [(tile, "right") for tile in range(40)]
+    told = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    assert len(told) == 1
+    assert "runs other code of srcore" in told[0]
+
+    gone = tmp_path / "gone.json"
+    with pytest.raises(FileNotFoundError):
+        gone.read_bytes()
+    expected = greeting.greet(str(plan))
+    found = greeting.greet(str(gone))
+    assert "FileNotFoundError: No such file or directory" in greeting.differs(found, expected)
+
+
+def test_workers_that_come_while_tiles_run_are_asked_too(address: str, start: Start, other_code: str) -> None:
+    start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
+    there(address, 1)
+    done: list[tuple[int, str]] = []
+
+    def arrived(result: tuple[int, str]) -> None:
+        if not done:
+            start("late other", PYTHONPATH=os.pathsep.join([other_code, PATHS]), SRCORE_TEST_NAME="other")
+            start("late right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="late")
+            there(address, 3)
+        done.append(result)
+
+    run_tiles(each(slowly), range(160), Workers(scheduler=address), arrived)
+    assert sorted(tile for tile, _ in done) == list(range(160))
+    assert {name for _, name in done} == {"right", "late"}
+
+
+def slowly(tile: int) -> tuple[int, str]:
+    time.sleep(0.05)
+    return who(tile)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("code", greeting.NONE, "has no srcore"),
+        ("code", "0123456789ab", "runs other code of srcore (0123456789ab, here"),
+        ("distributed", "2020.1.0", "has distributed 2020.1.0, here"),
+        ("torch", greeting.NONE, "has torch none, here"),
+        ("shared", "PermissionError: Permission denied", "cannot read the plan (PermissionError: Permission denied)"),
+        ("shared", "0" * 64, "another file lies there"),
+    ],
+)
+def test_each_difference_is_one_line(tmp_path: Path, key: str, value: str, told: str) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}")
+    expected = greeting.greet(str(plan))
+    assert greeting.differs(greeting.greet(str(plan)), expected) == ""
+    why = greeting.differs({**expected, key: value}, expected)
+    assert told in why
+    assert "\n" not in why
+
+
+@pytest.mark.parametrize("authority", [None, "/nowhere/ca.pem"])
+def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str | None) -> None:
+    import dask
+
+    names = {f"distributed.comm.tls.{key}": authority for key in ("ca-file", "client.cert", "client.key")}
+    with dask.config.set(names), pytest.raises(PlanError) as error:
+        run_tiles(each(who), range(4), Workers(scheduler="tls://127.0.0.1:1"), [].append)  # type: ignore[arg-type]
+    assert error.value.code == "NO_TLS"
+    assert ("No such file" if authority else "no certificate") in str(error.value)
