@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from benchmarks import out
 from srcore.checkpoints import locate
-from srcore.dispatch import ALLOCATOR
+from srcore.dispatch.cluster import ALLOCATOR
 from srcore.engine import open_engine
 from srcore.engine.backends import installed
 from srcore.models import Generator

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from benchmarks import out
 from srcore.checkpoints import locate
-from srcore.dispatch import ALLOCATOR
+from srcore.dispatch.cluster import ALLOCATOR
 from srcore.engine.backends import Precision, build, installed
 from srcore.engine.gate import compare, texture
 from srcore.models import Edsr, Generator

@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks import out
 from benchmarks.raw import alternated, convolution_flops
 from srcore.checkpoints import Architecture, Spec, locate
-from srcore.dispatch import ALLOCATOR
+from srcore.dispatch.cluster import ALLOCATOR
 from srcore.engine.backends import build
 from srcore.models import Edsr
 from srcore.models.mixed import Mixed

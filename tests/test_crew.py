@@ -161,6 +161,7 @@ def test_each_difference_is_one_line(tmp_path: Path, key: str, value: str, told:
 @pytest.mark.parametrize("authority", [None, "/nowhere/ca.pem"])
 def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str | None) -> None:
     import dask
+    import distributed  # noqa: F401  # its defaults are read with it
 
     names = {f"distributed.comm.tls.{key}": authority for key in ("ca-file", "client.cert", "client.key")}
     with dask.config.set(names), pytest.raises(PlanError) as error:
