@@ -47,6 +47,14 @@ from srcore.training.data.degrade import REACH_LR, cubic, optics, reduce
 from srcore.training.data.resize import enlarge
 from srcore.weights import load_generator
 
+MODELS = [
+    "srcore-x2",
+    "srcore-x2-fast",
+    "srcore-x2-sensor",
+    "srcore-x2-sensor-fast",
+    "srcore-x4",
+    "srcore-x4-sensor",
+]
 BORDER_PX = 8
 """HR pixels along the edges that are not judged."""
 NOISE = 0.005
@@ -78,7 +86,7 @@ class Pair:
 def main() -> None:
     """Print the table; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", nargs="+", default=["srcore-x2", "srcore-x2-fast", "srcore-x2-sensor", "srcore-x4"])
+    parser.add_argument("--model", nargs="+", default=MODELS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     engines: dict[int, dict[str, Engine]] = {}

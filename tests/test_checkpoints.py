@@ -16,8 +16,10 @@ DIGESTS = {
     "srcore-volume-x2": "0a5b35bc29b2",
     "srcore-x2": "ba2ab0fb005d",
     "srcore-x2-fast": "6ff6c326e469",
-    "srcore-x2-sensor": "1f56213d3168",
+    "srcore-x2-sensor": "87be0ee41e18",
+    "srcore-x2-sensor-fast": "07f2d04a6469",
     "srcore-x4": "eb1185f44d3e",
+    "srcore-x4-sensor": "b0eb6e7189d3",
 }
 """Of the versions in which they came. Another digest makes every scene of every archive due again."""
 

@@ -84,7 +84,11 @@ def test_the_shell_completes_datasets_scenes_and_models(tmp_path: Path) -> None:
     make_archive(tmp_path)
     assert completed("run hi", tmp_path) == ["hills"]
     assert completed("run hills --scene w", tmp_path) == ["west"]
-    assert completed("upscale a.tif b.tif --model srcore-x2-", tmp_path) == ["srcore-x2-fast", "srcore-x2-sensor"]
+    assert completed("upscale a.tif b.tif --model srcore-x2-", tmp_path) == [
+        "srcore-x2-fast",
+        "srcore-x2-sensor",
+        "srcore-x2-sensor-fast",
+    ]
 
 
 def test_the_shell_is_offered_nothing_where_the_catalog_is_broken(tmp_path: Path) -> None:
