@@ -47,6 +47,12 @@ PUBLISHING = "publishing.json"
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+FORMS = (".nii.gz", ".nii", ".tif", ".tiff", ".dicom")
+"""How names of products end, in any case."""
+FOLDER = ".dicom"
+_FORM = re.compile(rf"({'|'.join(map(re.escape, FORMS))})$", re.IGNORECASE)
+
+
 def safe_id(name: str) -> str:
     """`name` when it can be a file name everywhere, else a readable stub and 12 hex digits of its sha256."""
     if SAFE_ID.fullmatch(name):
@@ -129,12 +135,17 @@ class ProductPaths:
 
     @property
     def stem(self) -> str:
-        """Name without .tif, .nii or .nii.gz."""
-        return re.sub(r"(\.nii\.gz|\.[^.]+)$", "", self.name, flags=re.IGNORECASE)
+        """Name without what says its form."""
+        return _FORM.sub("", self.name)
+
+    @property
+    def is_folder(self) -> bool:
+        """True where the data are a folder of files, as a DICOM series is: a name without an ending, or .dicom."""
+        return "." not in self.name or self.name.lower().endswith(FOLDER)
 
     @property
     def data(self) -> Path:
-        """The COG or NIfTI file."""
+        """The COG or NIfTI file, or the folder of a DICOM series."""
         return self.folder / self.name
 
     @property
@@ -166,6 +177,12 @@ class ProductPaths:
     def files(self) -> tuple[Path, ...]:
         """All but the receipt, in the order in which they are published: the data last."""
         return (self.quicklook, self.report, self.page, self.trust, self.stac, self.data)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that may stand beside its receipt, in whatever form it was made before."""
+        forms = (f"{self.stem}{part}{form}" for form in FORMS for part in ("", ".trust"))
+        return frozenset({*forms, *(path.name for path in (*self.files, self.receipt))})
 
     @property
     def receipt(self) -> Path:

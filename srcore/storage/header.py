@@ -17,6 +17,8 @@ NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
 NO_PLACE_WITHIN = 1e-5
 
+DROPPED_TEXT = "dropped all text of the headers, which may name a patient"
+"""What is said of every DICOM series."""
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
