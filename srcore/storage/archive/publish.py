@@ -114,8 +114,9 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         # Each of these is on the disk before the next: after a power cut, too, no receipt speaks of files of two runs.
         store.delete(product.receipt.name)
         store.delete(*sorted(name for name in replaced if "/" in name))  # a folder is renamed where there is none
-        store.take({top: staged.folder / top for top in dict.fromkeys(map(top_of, (one.name for one in outputs)))})
-        store.delete(*sorted(replaced - new))  # what this run makes no more: a trust map that is not asked for now
+        tops = dict.fromkeys(top_of(output.name) for output in outputs)
+        store.take({top: staged.folder / top for top in tops})
+        store.delete(*sorted(replaced - new - tops.keys()))  # what this run makes no more: a trust map that is not asked for now
         store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
