@@ -274,7 +274,7 @@ def save_plan(plan: ScenePlan) -> None:
     """Put plan.json into the scratch folder, for the workers; PlanError NOT_WRITABLE, StoreError DISK_FULL."""
     try:
         plan.save()
-        if plan.private:  # it names the files
+        if plan.private:  # what lies there is a picture of somebody
             plan.scratch.folder.chmod(0o700)
     except StoreError:
         raise

@@ -116,7 +116,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
         store.delete(*sorted(name for name in replaced if "/" in name))  # a folder is renamed where there is none
         tops = dict.fromkeys(top_of(output.name) for output in outputs)
         store.take({top: staged.folder / top for top in tops})
-        store.delete(*sorted(replaced - new - tops.keys()))  # what this run makes no more: a trust map that is not asked for now
+        store.delete(*sorted(replaced - new - tops.keys()))  # what is made no more, as a trust map, or in another form
         store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
