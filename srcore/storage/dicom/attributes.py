@@ -23,9 +23,22 @@ NUMBERS = (
     *("TemporalPositionIdentifier", "NumberOfTemporalPositions", "TemporalResolution", "DiffusionBValue"),
 )
 _YES_NO = frozenset({"YES", "NO"})
+_PARTS = frozenset(
+    {
+        *("ABDOMEN", "ABDOMENPELVIS", "ANKLE", "AORTA", "ARM", "BRAIN", "BREAST", "BRONCHUS"),
+        *("CALCANEUS", "CAROTID", "CERVIX", "CHEST", "CHESTABDOMEN", "CLAVICLE", "CHESTABDPELVIS", "COLON"),
+        *("CSPINE", "CTSPINE", "EAR", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FOOT"),
+        *("GALLBLADDER", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS", "JAW"),
+        *("KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LSSPINE", "LUNG", "NECK"),
+        *("ORBIT", "PANCREAS", "PELVIS", "PROSTATE", "RADIUS", "SCAPULA", "SHOULDER", "SKULL"),
+        *("SPINE", "SPLEEN", "SSPINE", "STERNUM", "THIGH", "TSPINE", "TLSPINE", "UTERUS"),
+        *("WHOLEBODY", "WRIST"),
+    }
+)
 WORDS: Mapping[str, frozenset[str]] = {
     "PatientPosition": frozenset({"HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS"}),
     "Laterality": frozenset("RL"),
+    "BodyPartExamined": _PARTS,
     "RescaleType": frozenset({"HU", "US", "OD"}),
     "VOILUTFunction": frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"}),
     "BurnedInAnnotation": _YES_NO,
@@ -43,7 +56,7 @@ WORDS: Mapping[str, frozenset[str]] = {
 TEXTS = (
     *("SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
     *("PatientAge", "PatientSize", "PatientWeight", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"),
-    *("ReferringPhysicianName", "StudyDescription", "BodyPartExamined", "ProtocolName", "PositionReferenceIndicator"),
+    *("ReferringPhysicianName", "StudyDescription", "ProtocolName", "PositionReferenceIndicator"),
     *("AcquisitionDate", "AcquisitionTime", "Manufacturer", "ManufacturerModelName", "InstitutionName", "StationName"),
     *("SoftwareVersions", "ConvolutionKernel", "FilterType", "ExposureModulationType", "SequenceName"),
     *("WindowCenterWidthExplanation", "ReceiveCoilName", "TransmitCoilName", "ImagedNucleus"),

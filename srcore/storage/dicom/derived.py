@@ -169,14 +169,14 @@ def _say_place(made: Dataset, series: Series, place: int, origin: Dataset) -> No
     """Where its first pixel's centre lies, in mm, LPS; its row and column directions are the source's own."""
     matrix = series.grid.matrix * LPS[:, None]
     first = matrix[:, :3] @ [place + 0.5, 0.5, 0.5] + matrix[:, 3]
-    sizes = series.grid.spacing()
     made.ImagePositionPatient = [_ds(value) for value in first]
     made.ImageOrientationPatient = decimals(origin.ImageOrientationPatient)
-    made.PixelSpacing = [_ds(sizes[1]), _ds(sizes[2])]
+    # not the grid's: directions that a writer rounded are no unit vectors, and readers multiply both
+    made.PixelSpacing = [_ds(float(size) / by) for size, by in zip(origin.PixelSpacing, series.scale[1:], strict=True)]
     thickness = series.header.extra["thickness_mm"]
     made.SliceThickness = None if thickness is None else _ds(thickness / series.scale[0])
     if "SpacingBetweenSlices" in origin or made.Modality == "MR":
-        made.SpacingBetweenSlices = _ds(sizes[0])
+        made.SpacingBetweenSlices = _ds(series.grid.spacing()[0])
     normal = matrix[:, 0] / np.linalg.norm(matrix[:, 0])
     made.SliceLocation = _ds(float(first @ normal))
 

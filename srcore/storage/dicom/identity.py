@@ -50,9 +50,8 @@ def copied(origin: Dataset, identity: Identity) -> Dataset:
     for name in EMPTY:
         if name not in found:
             setattr(found, name, None)
-    for name in UIDS:
-        if origin.get(name):
-            setattr(found, name, kept_uid(str(origin.get(name)), identity))
+    for name in filter(origin.get, UIDS):
+        setattr(found, name, kept_uid(str(origin.get(name)), identity))
     if identity == "remove":
         _say_removed(found, str(origin.get("PatientID") or ""))
     return found
@@ -97,6 +96,8 @@ def image_type(origin: Dataset, identity: Identity) -> list[str]:
 def _say_removed(found: Dataset, patient: str) -> None:
     """The same patient has the same name in all series that this machine's key was used for."""
     found.PatientID = f"p-{veiled(f'patient {patient}')}"
+    if "Laterality" not in found and "BodyPartExamined" not in found:
+        found.Laterality = ""  # the body part of the source may have made it needless
     found.PatientName = f"Removed^{found.PatientID}"
     found.PatientIdentityRemoved = "YES"
     found.DeidentificationMethod = METHOD

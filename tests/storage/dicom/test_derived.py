@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from srcore.storage.dicom.facts import Facts
 from srcore.storage.dicom.writer import verify_derived, write_derived
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header
-from tests.storage.dicom.series import MR_CLASS, PATIENT, numbers, write_series
+from tests.storage.dicom.series import CT_CLASS, MR_CLASS, PATIENT, numbers, write_enhanced, write_series
 
 HERE = Workers(0)
 REMOVE = Facts(("a" * 64,), "some-model", "b" * 64, "c" * 64, "remove")
@@ -59,6 +60,18 @@ def test_it_is_read_as_the_same_ground_in_finer_voxels(tmp_path: Path, scale: tu
     with open_scene(found) as reader:
         values = reader.read(tuple(slice(0, n) for n in found.grid.shape))[0]
     assert np.array_equal(values, finer(scale))
+
+
+def test_directions_that_a_writer_rounded_move_nothing(tmp_path: Path) -> None:
+    """1, 0.9272 and -0.3746 are no unit vectors: their rounding must not be taken out of the spacing."""
+    series = write_series(
+        tmp_path / "in",
+        ImageOrientationPatient=[1, 0, 0, 0, 0.9272, -0.3746],
+        ImagePositionPatient=lambda place: [-20, 30 + 0.9365 * place, 100 + 2.318 * place],
+        PixelSpacing=[75, 50],
+    )
+    header = derive(series, tmp_path / "out", (2, 2, 2))
+    assert np.abs(np.subtract(read_header([tmp_path / "out"]).grid.bounds(), header.grid.bounds())).max() < 1e-9
 
 
 def test_other_readers_put_it_where_it_lies(tmp_path: Path) -> None:
@@ -156,6 +169,40 @@ def test_a_validator_finds_no_error_that_the_source_has_not(
     derive(folder, tmp_path / "out", facts=facts)
     before = faults_of(sorted(folder.iterdir())[0])
     assert [faults_of(path) - before for path in sorted((tmp_path / "out").iterdir())[:2]] == [set(), set()]
+
+
+FILES = ("CT_small.dcm", "MR_small_bigendian.dcm", "J2K_pixelrep_mismatch.dcm", "dicomdirtests/98892001/CT5N")
+
+
+@pytest.mark.parametrize("facts", [REMOVE, KEEP], ids=["remove", "keep"])
+@pytest.mark.parametrize("name", FILES)
+def test_of_a_scanners_own_files_neither(tmp_path: Path, name: str, facts: Facts) -> None:
+    """pydicom's: with rounded directions, without a body part, big-endian, packed."""
+    source = Path(pydicom.__file__).parent / "data/test_files" / name
+    header = read_header([source])
+    with open_scene(header) as reader:
+        values = reader.read(tuple(slice(0, n) for n in header.grid.shape))[0][0]
+    write_derived(tmp_path / "out", header, (1, 2, 2), finer((1, 2, 2), values), facts)
+    verify_derived(tmp_path / "out", header, (1, 2, 2), finer((1, 2, 2), values))
+    before = faults_of(header.paths[0])
+    assert {_plain(one) for one in faults_of(tmp_path / "out" / "00001.dcm")} <= {_plain(one) for one in before}
+
+
+def _plain(fault: str) -> str:
+    """Without the value that it quotes."""
+    return re.sub(r"\[\d+\] = <.*?>", "", fault)
+
+
+def test_frames_of_an_enhanced_file_become_classic_slices_and_that_is_said(tmp_path: Path) -> None:
+    values = numbers(4, 40, 40)
+    receipt = run_scene(direct_job(str(write_enhanced(tmp_path / "e.dcm", values)), tmp_path / "sr"), HERE)
+    assert receipt is not None
+    assert "its frames are classic slices in the product" in receipt.flags
+    made = slices(tmp_path / "sr")
+    assert [one.SOPClassUID for one in made] == [CT_CLASS] * 4
+    assert [one.SourceImageSequence[0].ReferencedFrameNumber for one in made] == [4, 3, 2, 1]
+    assert {one.RescaleIntercept for one in made} == {-1000}
+    assert faults_of(tmp_path / "sr" / "00001.dcm") == set()
 
 
 def test_a_run_publishes_the_folder_whole(tmp_path: Path) -> None:
