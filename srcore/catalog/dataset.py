@@ -286,6 +286,8 @@ class Dataset(BaseModel):
     @classmethod
     def _check_products(cls, value: tuple[Output, ...] | None, info: ValidationInfo) -> tuple[Output, ...] | None:
         kind = info.data.get("kind")
+        if info.data.get("identity") == "keep" and "dicom" not in (value or ()):
+            raise ValueError("identity: keep is of a derived DICOM series; name dicom, or take identity out")
         if value is None or kind is None:
             return value
         known, data = OUTPUTS[kind], DATA[kind]

@@ -112,6 +112,9 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
 def _in_form(job: Job, header: Header) -> Header:
     """The header with what its product's form means for a user; PlanError BAD_OUTPUT where its name says none."""
     if product_format(job.product.name, header.kind).name != "dicom":
+        if job.treatment.identity == "keep":
+            found, do = f"a product called {job.product.name}", "name a folder, or leave identity out"
+            raise PlanError("only a derived DICOM series can say who the patient is", found, do, code="BAD_SETTING")
         return header
     _check_series(job, header)
     kept = (KEPT_IDENTITY,) if job.treatment.identity == "keep" else ()

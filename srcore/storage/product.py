@@ -45,7 +45,7 @@ def product_format(name: str, kind: Kind) -> ProductFormat:
     """
     forms = [one for one in PRODUCT_FORMATS if one.kind == kind]
     for one in forms:
-        if name.lower().endswith(one.endings) or (one.name == "dicom" and "." not in name):
+        if name.lower().endswith(one.endings) or (one.name == "dicom" and name and "." not in name):
             return one
     endings = [ending for one in forms if one.name != "dicom" for ending in one.endings]
     do = f"use a name that ends in {' or '.join(endings)}"

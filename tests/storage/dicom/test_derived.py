@@ -24,6 +24,7 @@ from srcore.storage.dicom.derived import FURTHER_SERIES
 from srcore.storage.dicom.facts import Facts
 from srcore.storage.dicom.writer import verify_derived, write_derived
 from srcore.storage.header import Header
+from srcore.storage.product import product_format
 from srcore.storage.scene import open_scene, read_header
 from tests.storage.dicom.series import CT_CLASS, MR_CLASS, PATIENT, numbers, write_enhanced, write_series
 
@@ -254,7 +255,27 @@ def test_it_never_lies_in_its_own_source(tmp_path: Path, where: str) -> None:
     assert len(list(folder.iterdir())) == 6
 
 
-def test_of_a_nifti_and_with_a_trust_map_there_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("out", "options", "code"),
+    [
+        ("v1.2", {}, "BAD_OUTPUT"),
+        ("sr.nii.gz", {"identity": "keep"}, "BAD_SETTING"),
+        ("sr", {"model": "srcore-x2", "outputs": ("report", "trust")}, "BAD_OUTPUT"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_a_pixel_is_read(
+    tmp_path: Path, out: str, options: dict[str, Any], code: str
+) -> None:
+    folder = write_series(tmp_path / "in")
+    with pytest.raises(PlanError) as told:
+        run_scene(direct_job(str(folder), tmp_path / "out" / out, **{"model": "bicubic-x2", **options}), HERE)
+    assert told.value.code == code
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(PlanError):
+        product_format("", "volume")  # of `srcore upscale SERIES .`
+
+
+def test_of_a_nifti_there_is_none(tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     nibabel.save(nibabel.Nifti1Image(numbers(8, 40, 40).T, np.eye(4)), tmp_path / "a.nii")
     with pytest.raises(PlanError, match="derived from a DICOM series alone"):
