@@ -7,9 +7,9 @@ from pathlib import Path
 
 from srcore.catalog import Catalog
 from srcore.errors import CatalogError, SRError
-from srcore.layout import DatasetPaths
+from srcore.layout import DatasetPaths, safe_id
 from srcore.run.listed import list_products
-from srcore.storage.archive.erasure import erase_scene
+from srcore.storage.archive.erasure import erase_scene, has_traces
 from srcore.storage.archive.sources import find_scenes
 from srcore.storage.disk.whose import Whose, forget, whose
 from srcore.storage.product import archive_ending
@@ -54,21 +54,12 @@ def _in_sources(catalog: Catalog | None, scene: str) -> list[tuple[str, Whose]]:
 
 
 def holders(catalog: Catalog, scene: str) -> list[str]:
-    """The datasets of a catalog that have or had something of a scene: products, scratch, records, or its source."""
+    """The datasets of a catalog that have something of a scene: products, scratch, records, or its source."""
+    if safe_id(scene) != scene:
+        raise CatalogError(f"{scene!r} is no scene", "", "see `srcore status`")
     sources = {name for name, _ in _in_sources(catalog, scene)}
-    return [name for name in catalog.datasets if name in sources or _has(catalog, name, scene)]
-
-
-def _has(catalog: Catalog, dataset: str, scene: str) -> bool:
-    places = DatasetPaths(Path(catalog.store) / dataset)
-    folders = (places.products, places.quarantined, places.retired, places.shadows, places.pairs)
-    scratch = places.scratch(scene).parent
-    return any(
-        path.name == scene or path.name.startswith(f"{scene}.")
-        for folder in (*folders, scratch)
-        if folder.is_dir()
-        for path in folder.iterdir()
-    )
+    places = {name: DatasetPaths(Path(catalog.store) / name) for name in catalog.datasets}
+    return [name for name, place in places.items() if name in sources or has_traces(place, scene)]
 
 
 def erase(catalog: Catalog, scene: str) -> list[Erased]:

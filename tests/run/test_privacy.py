@@ -116,6 +116,39 @@ def test_work_of_a_run_that_ended_goes_too_and_files_of_somebody_else_stay(catal
     assert mentions(scratch.name, store) == [f"ct/products/{scratch.name}", f"ct/products/{scratch.name}/mine.txt"]
 
 
+@pytest.mark.parametrize("scene", ["", ".", "..", "../ct", "s-*", "a/b"])
+def test_what_is_no_name_of_a_scene_erases_nothing(catalog: Catalog, tmp_path: Path, scene: str) -> None:
+    (tmp_path / "store/ct/.scratch/other").mkdir(parents=True)
+    (tmp_path / "store/ct/retired").mkdir()
+    (tmp_path / "store/ct/retired/.mine.json").write_text("{}")
+    with pytest.raises(CatalogError):
+        erase(catalog, scene)
+    assert len(list((tmp_path / "store").rglob("*"))) == 5
+
+
+def test_a_scene_whose_name_another_begins_with_goes_alone(catalog: Catalog, tmp_path: Path) -> None:
+    retired = tmp_path / "store/ct/retired"
+    retired.mkdir(parents=True)
+    for name in ("a.2026-01-01T000000+0000.json", "a.b.2026-01-01T000000+0000.json", "ab.2026.json"):
+        (retired / name).write_text("{}")
+    erase(catalog, "a")
+    assert sorted(path.name for path in retired.iterdir()) == ["a.b.2026-01-01T000000+0000.json", "ab.2026.json"]
+
+
+def test_a_product_whose_receipt_is_damaged_or_lost_goes_too(catalog: Catalog, tmp_path: Path) -> None:
+    scene = night(tmp_path)["made"]
+    [one] = published_products(catalog, "ct")
+    one.product.receipt.write_text("{")
+    erase(catalog, scene)
+    assert mentions(scene, Path(catalog.store)) == []
+    night(tmp_path)
+    one.product.receipt.unlink()
+    for path in one.product.data.iterdir():
+        path.unlink()
+    erase(catalog, scene)
+    assert mentions(scene, Path(catalog.store)) == []
+
+
 def test_the_command_line_says_what_it_would_do_and_does_it(catalog: Catalog, tmp_path: Path) -> None:
     scene, runner = night(tmp_path)["made"], CliRunner()
     options = ["--catalog", str(tmp_path / "catalog.yaml")]

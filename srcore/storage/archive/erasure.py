@@ -7,6 +7,7 @@ A kill in between leaves less; the same call goes on.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from srcore.layout import DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import remove_ours
 from srcore.storage.archive.pairs import remove_pair
 from srcore.storage.archive.publish import interrupted, own_names
+from srcore.storage.archive.removal import is_plain
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import json_bytes, parse_json, read_sealed, write_sealed
 from srcore.storage.disk.store import store_at
@@ -45,19 +47,32 @@ def _erase_product(product: ProductPaths, scratch: Path) -> None:
     """The receipt first: a file without one is no product to anybody."""
     store = store_at(product.folder)
     names = own_names(product) | interrupted(scratch)
-    folders = {name.partition("/")[0] for name in names if "/" in name}
     store.delete(product.receipt.name)
-    store.delete(*sorted(name for name in names - folders if len(Path(name).parts) <= 2 and ".." not in name))
+    store.delete(*sorted(name for name in names if is_plain(name)))
     with suppress(OSError):  # somebody put a file there, or it is gone
         product.folder.rmdir()
 
 
+def has_traces(places: DatasetPaths, scene: str) -> bool:
+    """Whether a dataset's folder has anything that is called by a scene."""
+    folders = (places.product(scene, "").folder, places.scratch(scene), places.pairs / scene)
+    return any(folder.is_dir() for folder in folders) or any(names for _, names in _records(places, scene))
+
+
+def _records(places: DatasetPaths, scene: str) -> list[tuple[Path, list[str]]]:
+    """Records that are called by the scene, by folder: SCENE.json and .html, SCENE.WHEN.json, SCENE.DIGEST.json."""
+    more = re.compile(rf"{re.escape(scene)}\.[^.]+\.json")  # not of a scene that is called SCENE.2
+    found = []
+    for folder in (places.quarantined, places.retired, places.shadows):
+        names = [one.name for one in store_at(folder).list()]
+        own = (f"{scene}.json", f"{scene}.html")
+        found.append((folder, [n for n in names if (n in own if folder == places.quarantined else more.fullmatch(n))]))
+    return found
+
+
 def _erase_records(places: DatasetPaths, scene: str) -> None:
-    """Every record that is called by the scene: SCENE.json, SCENE.html, SCENE.WHEN.json, SCENE.DIGEST.json."""
-    store_at(places.quarantined).delete(f"{scene}.json", f"{scene}.html")
-    for folder in (places.retired, places.shadows):
-        store = store_at(folder)
-        store.delete(*(one.name for one in store.list() if one.name.startswith(f"{scene}.")))
+    for folder, names in _records(places, scene):
+        store_at(folder).delete(*names)
 
 
 def _erase_lines(places: DatasetPaths, scene: str) -> None:

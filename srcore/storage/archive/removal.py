@@ -55,7 +55,7 @@ def end_removal(places: DatasetPaths, scene: str) -> None:
     if record is None:
         return
     folder = places.product(scene, "").folder
-    names = [name for name in map(str, record["names"]) if _is_plain(name)]
+    names = [name for name in map(str, record["names"]) if is_plain(name)]
     day = str(record["removal"].get("when", "")).replace(":", "")
     store_at(places.retired).put(f"{scene}.{day}.json", json_bytes({**record["removal"], "names": names}))
     store = store_at(folder)
@@ -66,7 +66,7 @@ def end_removal(places: DatasetPaths, scene: str) -> None:
     (scratch / PUBLISHING).unlink(missing_ok=True)
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Whether a name leads nowhere but to a file of the folder, or of one in it."""
     parts = name.split("/")
     return len(parts) <= 2 and all(Path(part).name == part for part in parts)

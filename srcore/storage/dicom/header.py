@@ -105,7 +105,7 @@ def _told(first: Slice) -> dict[str, Any]:
         "thickness_mm": first.thickness,
         "enhanced": first.frame is not None,
         "rescaled": first.rescale is not None,
-        "photometric": first.photometric,
+        "photometric": "MONOCHROME1" if first.photometric == "MONOCHROME1" else "MONOCHROME2",
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -45,7 +46,7 @@ def copied(origin: Dataset, identity: Identity) -> Dataset:
     found = Dataset()
     for name in (*NUMBERS, *WORDS, *(TEXTS if identity == "keep" else ())):
         with suppress(ValueError, TypeError, OverflowError):  # a number that is none is left out
-            if name in origin and (identity == "keep" or name not in WORDS or _is_known(origin, name)):
+            if name in origin and (name in TEXTS or _is_known(origin, name, identity)):
                 found.add(_short(origin[name]))
     for name in EMPTY:
         if name not in found:
@@ -58,10 +59,9 @@ def copied(origin: Dataset, identity: Identity) -> Dataset:
 
 
 def _short(element: DataElement) -> DataElement:
-    """Numbers in text of more than 16 characters, which many writers make, are shortened to what the standard has."""
-    if element.VR != "DS" or element.value is None:
-        return element
-    return DataElement(element.tag, "DS", decimals(element.value))
+    """Of the standard's VR, whatever the file says; numbers in text have 16 characters, more than which many write."""
+    vr = dictionary_VR(element.tag)
+    return DataElement(element.tag, vr, decimals(element.value) if vr == "DS" else element.value)
 
 
 def decimals(value: Any) -> Any:
@@ -75,8 +75,11 @@ def _many(value: Any) -> Sequence[Any]:
     return value if isinstance(value, MultiValue | list | tuple) else () if value == "" else (value,)
 
 
-def _is_known(origin: Dataset, name: str) -> bool:
-    return set(words_of(origin, name)) <= WORDS[name]
+def _is_known(origin: Dataset, name: str, identity: Identity) -> bool:
+    """Whether its values are numbers, or words of the standard; a file may call a name a number."""
+    if name in NUMBERS:
+        return all(isinstance(one, int | float) for one in _many(origin[name].value))
+    return identity == "keep" or set(words_of(origin, name)) <= WORDS[name]
 
 
 def words_of(origin: Dataset, name: str) -> list[str]:

@@ -122,10 +122,12 @@ class LocalStore:
 
     def delete(self, *names: str) -> None:
         """See Store; a folder goes with its last file, and nothing behind a link."""
-        folders = {self.folder / name.rpartition("/")[0] for name in names if "/" in name}
+        paths = [self.folder / name for name in names]
+        folders = {path for path in paths if path.is_dir() and not path.is_symlink()}
+        folders |= {path.parent for path in paths if path.parent != self.folder}
         links = {folder for folder in folders if folder.is_symlink()}
-        for path in (self.folder / name for name in names):
-            if path.parent not in links:
+        for path in paths:
+            if path.parent not in links and path not in folders:
                 with suppress(NotADirectoryError):
                     path.unlink(missing_ok=True)
         for folder in folders - links:

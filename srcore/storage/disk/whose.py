@@ -56,7 +56,7 @@ def whose(scene: str) -> list[Whose]:
     """Everything that an id stands for, in all stores that this user's runs wrote to."""
     folder = _folder()
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [one for path in paths if path.name.startswith(f"{scene}.") for one in _read(path)]
+    return [one for path in paths if path.name.startswith(f"{scene}.") for one in _read(path) if one.scene == scene]
 
 
 def forget(scene: str, dataset: str, store: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import DataElement
 
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
@@ -130,7 +131,10 @@ def test_two_runs_give_the_same_bytes_and_anything_else_another_series(tmp_path:
 
 
 def test_what_tells_of_the_patient_is_gone_and_that_is_said(tmp_path: Path) -> None:
-    folder = write_series(tmp_path / "in", Manufacturer=PATIENT, ScanOptions=PATIENT, PatientPosition="DOE")
+    called_numbers = {name: DataElement(name, "LO", PATIENT) for name in ("KVP", "Exposure", "WindowWidth")}
+    words = {"Manufacturer": PATIENT, "ScanOptions": PATIENT, "PatientPosition": "DOE", "BodyPartExamined": "DOE"}
+    odd = {"PhotometricInterpretation": "MONOCHROMEDOE", "RescaleType": PATIENT}
+    folder = write_series(tmp_path / "in", **words, **called_numbers, **odd)
     derive(folder, tmp_path / "out")
     data = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
     assert [word for word in (b"DOE", b"1.2.3.", b"19010203", b"19990102") if word in data] == []

@@ -164,6 +164,14 @@ def test_in_the_archive_it_is_made_audited_replaced_and_removed(catalog: Catalog
     assert [state.state for state in scene_states(catalog, "ct")] == ["new"]
 
 
+def test_a_series_whose_receipt_is_damaged_can_be_removed(catalog: Catalog, tmp_path: Path) -> None:
+    night(tmp_path)
+    [one] = published_products(catalog, "ct")
+    one.product.receipt.write_text("{")
+    assert remove_product(DatasetPaths(Path(catalog.store) / "ct"), one.product, "somebody", "a test")
+    assert not one.product.folder.exists()
+
+
 def test_removal_leaves_what_somebody_put_there(catalog: Catalog, tmp_path: Path) -> None:
     night(tmp_path)
     [one] = published_products(catalog, "ct")
