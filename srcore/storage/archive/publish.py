@@ -21,6 +21,7 @@ from srcore.layout import PUBLISHING, ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, make_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
 from srcore.storage.disk.store import store_at
+from srcore.storage.disk.veil import MARK
 from srcore.storage.disk.watch import Source
 
 RECEIPT = ".receipt.json"
@@ -67,6 +68,11 @@ class Receipt:
         """The flags, and whether checks had no basis in the scene."""
         silent = any(check.get("state", "measured") != "measured" for check in self.checks)
         return (*self.flags, *(["some checks had no basis here: the page names them"] if silent else []))
+
+    @property
+    def is_private(self) -> bool:
+        """True where it names no source: its product may be a picture of somebody."""
+        return any(source.path.startswith(MARK) for source in self.sources)
 
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""

@@ -147,6 +147,25 @@ def test_what_tells_of_the_patient_is_gone_and_that_is_said(tmp_path: Path) -> N
     assert made.PatientID.startswith("p-")
 
 
+class Counted:
+    """An SR of many slices in shards of four, that notes how many are asked for at once."""
+
+    shape, shards, most = (1, 60, 10, 8), (1, 4, 10, 8), 0
+
+    def __getitem__(self, where: tuple[int, slice]) -> np.ndarray:
+        _, span = where
+        self.most = max(self.most, span.stop - span.start)
+        return np.arange(span.start, span.stop, dtype=np.int16)[:, None, None] + np.zeros((1, 10, 8), np.int16)
+
+
+def test_no_more_slices_are_in_memory_than_a_tile_is_deep(tmp_path: Path) -> None:
+    header, sr = read_header([write_series(tmp_path / "in", numbers(30))]), Counted()
+    write_derived(tmp_path / "out", header, (2, 1, 1), sr, REMOVE)
+    verify_derived(tmp_path / "out", header, (2, 1, 1), sr)
+    assert sr.most == 4
+    assert [one.pixel_array[0, 0] for one in slices(tmp_path / "out")] == list(range(60))
+
+
 def test_with_identity_kept_only_its_owner_reads_it(tmp_path: Path) -> None:
     derive(write_series(tmp_path / "in"), tmp_path / "out", facts=KEEP)
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
