@@ -23,6 +23,7 @@ from srcore.storage.scene import open_scene
 from srcore.storage.stac import item as stac
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.sr_image import SrImage
 from srcore.storage.work.tile_store import TileStore
 
 
@@ -58,11 +59,17 @@ def _write_cog(store: TileStore, name: str, target: Path, progress: Progress) ->
     cog.verify_cog(target, encoded, _part(progress, 1, 2))
 
 
-def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
-    """The file of an image, read back; what its markers vouch for is compared first."""
-    image, scale = store.images[name], store.plan.tiles.scale
+def _checked(store: TileStore, name: str) -> SrImage:
+    """An image of a volume, whose tiles are what their markers vouch for; StoreError else."""
+    image = store.images[name]
     for tile in store.plan.tiles:
         image.check(tile, store.markers.require(tile.index, name))
+    return image
+
+
+def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The file of an image, read back; what its markers vouch for is compared first."""
+    image, scale = _checked(store, name), store.plan.tiles.scale
     nifti.write_nifti(target, image.form.header, scale, image.full)
     progress(1, 2)
     nifti.verify_nifti(target, image.form.header, scale, image.full)
@@ -71,9 +78,7 @@ def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) 
 
 def _write_dicom(store: TileStore, name: str, target: Path, progress: Progress) -> None:
     """The derived series, read back; what its markers vouch for is compared first."""
-    plan, image = store.plan, store.images[name]
-    for tile in plan.tiles:
-        image.check(tile, store.markers.require(tile.index, name))
+    plan, image = store.plan, _checked(store, name)
     write_series(target, plan.header, plan.tiles.scale, image.full, _facts_of_series(plan))
     progress(1, 2)
     verify_series(target, plan.header, plan.tiles.scale, image.full)

@@ -17,7 +17,6 @@ from srcore.layout import DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import remove_ours
 from srcore.storage.archive.pairs import remove_pair
 from srcore.storage.archive.publish import interrupted, own_names
-from srcore.storage.archive.removal import is_plain
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import json_bytes, parse_json, read_sealed, write_sealed
 from srcore.storage.disk.store import store_at
@@ -48,7 +47,7 @@ def _erase_product(product: ProductPaths, scratch: Path) -> None:
     store = store_at(product.folder)
     names = own_names(product) | interrupted(scratch)
     store.delete(product.receipt.name)
-    store.delete(*sorted(name for name in names if is_plain(name)))
+    store.delete(*sorted(names))
     with suppress(OSError):  # somebody put a file there, or it is gone
         product.folder.rmdir()
 

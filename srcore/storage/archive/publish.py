@@ -131,6 +131,12 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     return complete
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name leads nowhere but to a file of the folder, or of one in it."""
+    parts = name.split("/")
+    return len(parts) <= 2 and all(part not in (".", "..") and Path(part).name == part for part in parts)
+
+
 def top_of(name: str) -> str:
     """The file or the folder that an output of that name lies in or is."""
     return name.partition("/")[0]
@@ -216,7 +222,9 @@ def published_names(product: ProductPaths) -> set[str]:
         receipt = Receipt.load(product.receipt)
     except StoreError:
         return _all_names(product)
-    return {product.receipt.name, *(output.name for output in receipt.outputs)} if receipt else set()
+    if receipt is None:
+        return set()
+    return {product.receipt.name, *(output.name for output in receipt.outputs if is_plain(output.name))}
 
 
 def own_names(product: ProductPaths) -> set[str]:
@@ -245,7 +253,7 @@ def interrupted(scratch: Path) -> set[str]:
         data = store_at(scratch).get(PUBLISHING)
         if data is None:
             return set()
-        return set(map(str, parse_json(data, PUBLISHING)["names"]))
+        return {name for name in map(str, parse_json(data, PUBLISHING)["names"]) if is_plain(name)}
     except (StoreError, KeyError, TypeError):
         return set()
 

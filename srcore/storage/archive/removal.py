@@ -15,7 +15,7 @@ from typing import Any
 
 from srcore.errors import StoreError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
-from srcore.storage.archive.publish import RECEIPT, published_names, top_of
+from srcore.storage.archive.publish import RECEIPT, is_plain, published_names, top_of
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import json_bytes, parse_json, write_json
 from srcore.storage.disk.store import store_at
@@ -64,9 +64,3 @@ def end_removal(places: DatasetPaths, scene: str) -> None:
     with suppress(OSError):  # somebody put a file there, or it is gone
         folder.rmdir()
     (scratch / PUBLISHING).unlink(missing_ok=True)
-
-
-def is_plain(name: str) -> bool:
-    """Whether a name leads nowhere but to a file of the folder, or of one in it."""
-    parts = name.split("/")
-    return len(parts) <= 2 and all(Path(part).name == part for part in parts)

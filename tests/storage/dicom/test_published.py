@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.dispatch import Workers
-from srcore.errors import PlanError
+from srcore.errors import PlanError, StoreError
 from srcore.layout import DatasetPaths, ProductPaths, Scratch
 from srcore.run.audit import audit
 from srcore.run.dataset import run_dataset
@@ -20,7 +21,7 @@ from srcore.run.missing import published_products
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.ownership import forget_publishing, refuse_strangers, written_files
-from srcore.storage.archive.publish import Receipt, is_whole, output_files, publish
+from srcore.storage.archive.publish import Output, Receipt, is_whole, output_files, publish
 from srcore.storage.archive.removal import remove_product
 from srcore.storage.disk.files import sha256_file
 from tests.faults.points import Points
@@ -82,7 +83,7 @@ def killed(store: Path, number: int) -> tuple[bool, int]:
 
 def test_a_kill_at_any_point_leaves_one_series_or_none_and_the_next_run_ends_well(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    publish(*stage(kept, "old", 4)[:2], BLANK, stage_sums(kept))
+    publish(*stage(kept, "old", 4)[:2], BLANK, verified_in(kept))
     shutil.rmtree(kept / ".sr.srcore")
     shutil.copytree(kept, tmp_path / "whole")
     _, points = killed(tmp_path / "whole", 0)
@@ -105,9 +106,35 @@ def test_a_kill_at_any_point_leaves_one_series_or_none_and_the_next_run_ends_wel
     assert seen == {"old", "new", "none"}
 
 
-def stage_sums(store: Path) -> dict[str, str]:
+def verified_in(store: Path) -> dict[str, str]:
     staged = ProductPaths(Scratch(store / ".sr.srcore" / "key").staged, "sr")
     return {name: sha256_file(path) for name, path in output_files(staged).items()}
+
+
+def test_a_file_that_came_during_the_run_stops_it(tmp_path: Path) -> None:
+    product, scratch, verified = stage(tmp_path, "old", 3)
+    publish(product, scratch, BLANK, verified)
+    (product.data / "mine.txt").write_text("mine")
+    shutil.rmtree(scratch.folder)
+    with pytest.raises(StoreError, match="came during the run"):
+        publish(*stage(tmp_path, "new", 2)[:2], BLANK, verified_in(tmp_path))
+    assert (product.data / "mine.txt").read_text() == "mine"
+    assert (product.data / "2.dcm").read_text() == "old 2"
+
+
+@pytest.mark.parametrize("name", ["sr/../../away.txt", "../away.txt", "sr/..", "sr/a/b", "/etc/passwd"])
+def test_a_receipt_that_names_what_lies_elsewhere_removes_nothing_there(tmp_path: Path, name: str) -> None:
+    store = tmp_path / "products" / "sr"
+    product, scratch, verified = stage(store, "old", 2)
+    complete = publish(product, scratch, BLANK, verified)
+    (tmp_path / "away.txt").write_text("mine")
+    (tmp_path / "products" / "away.txt").write_text("mine")
+    replace(complete, outputs=(*complete.outputs, Output(name, "", 0))).save(product.receipt)
+    shutil.rmtree(scratch.folder)
+    publish(*stage(store, "new", 2)[:2], BLANK, verified_in(store))
+    assert state(product) == "new"
+    assert (tmp_path / "away.txt").exists()
+    assert (tmp_path / "products" / "away.txt").exists()
 
 
 def test_a_folder_that_is_a_link_is_not_ours(tmp_path: Path) -> None:
