@@ -125,7 +125,7 @@ def _in_form(job: Job, header: Header) -> Header:
 
 def _check_series(job: Job, header: Header) -> None:
     if header.format != "dicom":
-        found, do = f"a volume in {header.format}", "use a name that ends in .nii.gz"
+        found, do = f"a volume in {header.format}", "use a name that ends in .nii.gz or .nii"
         raise PlanError("a DICOM series is derived from a DICOM series alone", found, do, code="BAD_OUTPUT")
     if "trust" in job.outputs:
         do = "leave the trust map out, or use a name that ends in .nii.gz"
