@@ -1,6 +1,6 @@
 """Names and places: what every file of the store is called. Nothing here touches a disk.
 
-STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume)
+STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume, .dicom/ for a series)
                             SCENE.trust.tif     how far each of its pixels may be off, where asked for
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
@@ -47,9 +47,9 @@ PUBLISHING = "publishing.json"
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-FORMS = (".nii.gz", ".nii", ".tif", ".tiff", ".dicom")
-"""How names of products end, in any case."""
 FOLDER = ".dicom"
+FORMS = (".nii.gz", ".nii", ".tif", ".tiff", FOLDER)
+"""How names of products end, in any case; the last one is of folders."""
 _FORM = re.compile(rf"({'|'.join(map(re.escape, FORMS))})$", re.IGNORECASE)
 
 
@@ -181,8 +181,8 @@ class ProductPaths:
     @property
     def names(self) -> frozenset[str]:
         """All that may stand beside its receipt, in whatever form it was made before."""
-        forms = (f"{self.stem}{part}{form}" for form in FORMS for part in ("", ".trust"))
-        return frozenset({*forms, *(path.name for path in (*self.files, self.receipt))})
+        forms = {f"{self.stem}{part}{form}" for form in FORMS for part in ("", ".trust")}
+        return frozenset(forms | {path.name for path in (*self.files, self.receipt)})
 
     @property
     def receipt(self) -> Path:

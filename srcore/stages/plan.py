@@ -23,7 +23,7 @@ from srcore.storage.dates.taken import dated
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
-from srcore.storage.header import DROPPED_TEXT, Header
+from srcore.storage.header import DROPPED_TEXT, KEPT_IDENTITY, Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
 from srcore.storage.window import windowed
@@ -35,8 +35,6 @@ WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
 WORKER_BUDGET_BYTES = 2 * 2**30
 """What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
-
-KEPT_IDENTITY = "the derived series says who the patient is (identity: keep)"
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 NO_PLACE_WITHIN = 1e-5
 
 DROPPED_TEXT = "dropped all text of the headers, which may name a patient"
-"""What is said of every DICOM series."""
+KEPT_IDENTITY = "the derived series says who the patient is (identity: keep)"
+"""What is said of every DICOM series; and in place of it, where its product keeps the text."""
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
