@@ -115,7 +115,7 @@ def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
         return []
     store = Path(catalog.store)
     places = DatasetPaths(store / dataset)
-    product, record = places.product(outcome.scene, archive_ending(entry.kind)), places.quarantine(outcome.scene)
+    product, record = places.product(outcome.scene, archive_ending(entry.form)), places.quarantine(outcome.scene)
     files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")
     return [_link(name, files[name], store) for name in wanted if files[name].exists()]

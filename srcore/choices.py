@@ -52,6 +52,8 @@ class Told(TypedDict, total=False):
     """Which DICOM series of a folder; None: the only one."""
 
 
+Identity = Literal["remove", "keep"]
+"""Of a derived DICOM series: whether it says who the patient is."""
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]

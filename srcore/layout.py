@@ -1,6 +1,6 @@
 """Names and places: what every file of the store is called. Nothing here touches a disk.
 
-STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume)
+STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume, .dicom/ for a series)
                             SCENE.trust.tif     how far each of its pixels may be off, where asked for
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
@@ -45,6 +45,12 @@ from srcore.errors import SourceError
 PLAN = "plan.json"
 PUBLISHING = "publishing.json"
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+FOLDER = ".dicom"
+FORMS = (".nii.gz", ".nii", ".tif", ".tiff", FOLDER)
+"""How names of products end, in any case; the last one is of folders."""
+_FORM = re.compile(rf"({'|'.join(map(re.escape, FORMS))})$", re.IGNORECASE)
 
 
 def safe_id(name: str) -> str:
@@ -129,12 +135,17 @@ class ProductPaths:
 
     @property
     def stem(self) -> str:
-        """Name without .tif, .nii or .nii.gz."""
-        return re.sub(r"(\.nii\.gz|\.[^.]+)$", "", self.name, flags=re.IGNORECASE)
+        """Name without what says its form."""
+        return _FORM.sub("", self.name)
+
+    @property
+    def is_folder(self) -> bool:
+        """True where the data are a folder of files, as a DICOM series is: a name without an ending, or .dicom."""
+        return "." not in self.name or self.name.lower().endswith(FOLDER)
 
     @property
     def data(self) -> Path:
-        """The COG or NIfTI file."""
+        """The COG or NIfTI file, or the folder of a DICOM series."""
         return self.folder / self.name
 
     @property
@@ -166,6 +177,12 @@ class ProductPaths:
     def files(self) -> tuple[Path, ...]:
         """All but the receipt, in the order in which they are published: the data last."""
         return (self.quicklook, self.report, self.page, self.trust, self.stac, self.data)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that may stand beside its receipt, in whatever form it was made before."""
+        forms = {f"{self.stem}{part}{form}" for form in FORMS for part in ("", ".trust")}
+        return frozenset(forms | {path.name for path in (*self.files, self.receipt)})
 
     @property
     def receipt(self) -> Path:

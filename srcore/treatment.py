@@ -19,6 +19,7 @@ from srcore.choices import (
     MAX_SHARPEN,
     VALUES_RULES,
     AlphaRule,
+    Identity,
     QualityWish,
     Range,
     Told,
@@ -52,6 +53,8 @@ class Treatment:
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None = None
     """Which DICOM series of a folder, by its UID or the name that it is listed by; None: the only one."""
+    identity: Identity = "remove"
+    """Of a derived DICOM series: whether what tells of the patient stays in it."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     denoise: float = 0.0

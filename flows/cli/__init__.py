@@ -16,6 +16,7 @@ from flows.cli.explain import explain
 from flows.cli.metrics import metrics
 from flows.cli.options import out, print_json
 from flows.cli.pairs import pairs_app
+from flows.cli.privacy import privacy_app
 from flows.cli.products import audit, products_app
 from flows.cli.quarantine import quarantine_app
 from flows.cli.settings import settings
@@ -42,6 +43,7 @@ app.add_typer(catalog_app, name="catalog")
 app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(products_app, name="products")
+app.add_typer(privacy_app, name="privacy")
 app.add_typer(pairs_app, name="pairs")
 COMMANDS: tuple[Callable[..., None], ...] = (
     init,

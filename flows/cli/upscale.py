@@ -37,6 +37,7 @@ from srcore.choices import (
     AlphaRule,
     BackendRule,
     Device,
+    Identity,
     PrecisionRule,
     Until,
 )
@@ -57,7 +58,12 @@ def upscale(
             help="A raster, a NIfTI volume, a Sentinel-2, Landsat or HLS folder; '{band}' joins one file a band.",
         ),
     ],
-    output: Annotated[Path, typer.Argument(help="The product: .tif for a raster, .nii or .nii.gz for a volume.")],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help="The product: .tif for a raster, .nii or .nii.gz for a volume, a folder for a DICOM series."
+        ),
+    ],
     model: ModelOption = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
@@ -73,6 +79,10 @@ def upscale(
     series: Annotated[
         str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
     ] = None,
+    identity: Annotated[
+        Identity,
+        typer.Option(help="Of a DICOM series: remove what tells of the patient, or keep it, for a hospital's archive."),
+    ] = "remove",
     quality: Annotated[
         str | None,
         typer.Option(help="Heed a layer of clouds: SCL, CLASSI, QA_PIXEL, Fmask, udm2, auto, or the path of a mask."),
@@ -142,6 +152,7 @@ def upscale(
         valid_range=number_range(valid_range),
         date=date,
         series=series,
+        identity=identity,
         quality=quality_wish(quality, quality_as, quality_use),
         device=device,
         precision=precision,
@@ -178,7 +189,7 @@ def print_product(job: Job, receipt: Receipt, *, as_json: bool) -> None:
     else:
         failed = _failed_gates(receipt)
         told = f"written although {failed} was not passed" if failed else receipt.verdict
-        beside = [written.name for written in receipt.outputs if written.name != job.product.data.name]
+        beside = [one.name for one in receipt.outputs if one.name.partition("/")[0] != job.product.data.name]
         out.print(f"{told}: {job.product.data}")
         out.print(f"beside it: {', '.join([*beside, job.product.receipt.name])}")
         for line in notes([("", receipt.notes)]):

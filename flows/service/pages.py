@@ -35,6 +35,8 @@ from srcore.storage.archive.publish import Receipt
 from srcore.storage.stac.catalog import COLLECTION, PARTS, ROOT
 
 PREFIX = "/store/"
+PLAIN = (".report.html", ".report.json")
+"""Ends of what is shown of a private scene, beside its receipt: no volume, and no picture."""
 INDEX = re.compile(r"index(-[1-9]\d{0,5})?\.html")
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -116,6 +118,8 @@ def _published(places: DatasetPaths, scene: str, name: str) -> Path | None:
     except SRError:
         return None
     known = {output.name for output in receipt.outputs} | {receipt_path.name} if receipt is not None else set()
+    if receipt is not None and receipt.is_private:
+        known &= {receipt_path.name, *(end for end in known if end.endswith(PLAIN))}
     return receipt_path.with_name(name) if name in known else None
 
 

@@ -25,19 +25,29 @@ from srcore.catalog.learning import Pairs, Retrain
 from srcore.catalog.quality import Quality
 from srcore.catalog.watching import Watch
 from srcore.checkpoints import CHAMPION
-from srcore.choices import BACK_PROJECTION, MAX_BACK_PROJECTION, MAX_DENOISE, MAX_SHARPEN, AlphaRule, ValuesRule
+from srcore.choices import (
+    BACK_PROJECTION,
+    MAX_BACK_PROJECTION,
+    MAX_DENOISE,
+    MAX_SHARPEN,
+    AlphaRule,
+    Identity,
+    ValuesRule,
+)
 from srcore.limits import LIMITS, Changes, LimitChange
 from srcore.treatment import Treatment
 
-Output = Literal["cog", "nifti", "stac", "report", "quicklook", "trust"]
+Output = Literal["cog", "nifti", "dicom", "stac", "report", "quicklook", "trust"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
     "raster": ("cog", "stac", "report", "quicklook", "trust"),
-    "volume": ("nifti", "report", "quicklook", "trust"),
+    "volume": ("nifti", "dicom", "report", "quicklook", "trust"),
 }
-"""What can be published of a scene of each kind; the first one is the data and always is."""
+"""What can be published of a scene of each kind."""
+DATA: dict[str, tuple[Output, ...]] = {"raster": ("cog",), "volume": ("nifti", "dicom")}
+"""What the data can be written as: one of them always is, the first where nothing is said."""
 Reprocess = Literal["never", "new", "all"]
-ON_DEMAND: frozenset[Output] = frozenset({"trust"})
-"""What is published only where a dataset names it: eight times the work."""
+ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom"})
+"""What is published only where a dataset names it: a trust map is eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
 
 
@@ -80,6 +90,9 @@ class Dataset(BaseModel):
     """A layer of clouds, shadow and the like: of the provider, or a mask; None: none is looked at."""
     series: Annotated[str, Field(pattern=r"^[0-9a-f.]{1,64}$")] | None = None
     """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
+    identity: Identity = "remove"
+    """Of a derived DICOM series: remove takes out what tells of the patient, by the Basic Profile of PS3.15; keep
+    leaves it, for an archive of a hospital (PACS)."""
     date: Annotated[str, AfterValidator(date_rule)] | None = None
     """When its scenes were taken (2023-06-02), or where their names say it: scene_YYYYMMDD_*.tif, YYYY-MM-DD/*, with MM
     and DD or DDD, the day's number, and maybe hh, mm, ss; in UTC. None: what tags and names of known products say."""
@@ -156,6 +169,11 @@ class Dataset(BaseModel):
         return {name: change.model_dump(exclude_unset=True) for name, change in self.checks.items()}
 
     @property
+    def form(self) -> Output:
+        """What its data are written as."""
+        return self.outputs[0]
+
+    @property
     def outputs(self) -> tuple[Output, ...]:
         """What a run publishes of each scene, the data first."""
         wanted = self.products or tuple(one for one in OUTPUTS[self.kind] if one not in ON_DEMAND)
@@ -225,6 +243,13 @@ class Dataset(BaseModel):
             only_raster("quality", info)
         return value
 
+    @field_validator("identity")
+    @classmethod
+    def _check_identity(cls, value: str, info: ValidationInfo) -> str:
+        if value == "keep" and info.data.get("kind") == "raster":
+            raise ValueError("a raster has no patient; take the key out")
+        return value
+
     @field_validator("alpha")
     @classmethod
     def _check_alpha(cls, value: str, info: ValidationInfo) -> str:
@@ -261,11 +286,16 @@ class Dataset(BaseModel):
     @classmethod
     def _check_products(cls, value: tuple[Output, ...] | None, info: ValidationInfo) -> tuple[Output, ...] | None:
         kind = info.data.get("kind")
+        if info.data.get("identity") == "keep" and "dicom" not in (value or ()):
+            raise ValueError("identity: keep is of a derived DICOM series; name dicom, or take identity out")
         if value is None or kind is None:
             return value
-        known = OUTPUTS[kind]
-        if known[0] not in value or len(set(value)) < len(value) or not set(value) <= set(known):
-            raise ValueError(f"a {kind} has {', '.join(known)}, each once, and never goes without {known[0]}")
+        known, data = OUTPUTS[kind], DATA[kind]
+        if len(set(value) & set(data)) != 1 or len(set(value)) < len(value) or not set(value) <= set(known):
+            told = f"a {kind} has {', '.join(known)}, each once"
+            raise ValueError(f"{told}, and never goes without {' or '.join(data)}{', one of them' * (len(data) > 1)}")
+        if "dicom" in value and "trust" in value:
+            raise ValueError("a trust map is written beside a NIfTI: take trust out, or write nifti")
         if "trust" in value and (info.data.get("denoise") or info.data.get("sharpen")):
             raise ValueError("a trust map holds without filters; take denoise and sharpen out, or trust")
         if "quicklook" in value and info.data.get("privacy") == "restricted":

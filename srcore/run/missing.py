@@ -44,7 +44,7 @@ def _products(catalog: Catalog, dataset: str) -> list[tuple[ProductPaths, bool]]
     known = {scene.id for scene in find_scenes(entry, catalog.base)}
     known |= {scene.id for scene in find_excluded(entry, catalog.base)}
     scenes = dict.fromkeys(path.parent.name for path, _ in find_receipts(places.products))
-    ending = archive_ending(entry.kind)
+    ending = archive_ending(entry.form)
     return [(places.product(scene, ending), scene not in known) for scene in scenes]
 
 

@@ -30,7 +30,7 @@ def part_job(catalog: Catalog, dataset: str, scene: str, window: WindowWish, fol
     if place == store or store in place.parents:
         do = "give a folder outside it: what lies there is whole, verified products"
         raise CatalogError("a window is no product of the archive", f"--to {folder}, in the store", do)
-    product = ProductPaths(place, scene + archive_ending(once.entry.kind))
+    product = ProductPaths(place, scene + archive_ending(once.entry.form))
     return replace(
         scene_job(once, found[0]),
         product=product,

@@ -29,7 +29,7 @@ class Product:
 
     @property
     def data(self) -> Path:
-        """The COG or NIfTI file."""
+        """The COG or NIfTI file, or the folder of a DICOM series."""
         return self.paths.data
 
     @property

@@ -35,6 +35,7 @@ from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
 from srcore.storage.disk.veil import veiled
 from srcore.storage.disk.watch import changed, hidden_sources, same_sources
+from srcore.storage.disk.whose import remember
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.version import __version__
 
@@ -115,6 +116,8 @@ def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]
 
     What earlier runs left is swept or used.
     """
+    if job.private and job.dataset:
+        remember(job.scene, job.dataset, job.home, job.paths)
     try:
         plan = plan_scene(job, workers)  # before the lease: what is refused leaves no trace
     except PlanError as error:

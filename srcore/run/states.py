@@ -158,7 +158,7 @@ def scene_job(once: Once, scene: Scene) -> Job:
     outputs = tuple(one for one in dataset.outputs if not scene.private or one != "quicklook")
     return Job(
         paths=scene.paths,
-        product=places.product(scene.id, archive_ending(dataset.kind)),
+        product=places.product(scene.id, archive_ending(dataset.form)),
         scratch=places.scratch(scene.id),
         scene=scene.id,
         kind=dataset.kind,

@@ -6,12 +6,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from srcore.checkpoints import read_spec
 from srcore.errors import printable
 from srcore.layout import ProductPaths
 from srcore.progress import Progress, silent
 from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog
+from srcore.storage.archive.publish import output_files
+from srcore.storage.dicom.door import verify_series, write_series
+from srcore.storage.dicom.facts import Facts
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Header
 from srcore.storage.nifti import volume as nifti
@@ -19,6 +23,7 @@ from srcore.storage.scene import open_scene
 from srcore.storage.stac import item as stac
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
+from srcore.storage.work.sr_image import SrImage
 from srcore.storage.work.tile_store import TileStore
 
 
@@ -44,7 +49,7 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
         header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
         stac.write_item(staged.stac, stac.build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
     # Hashed behind the reading back: what changes from here on is found by `publish`.
-    return {path.name: sha256_file(path) for path in staged.files if path.exists()}
+    return {name: sha256_file(path) for name, path in output_files(staged).items()}
 
 
 def _write_cog(store: TileStore, name: str, target: Path, progress: Progress) -> None:
@@ -54,18 +59,44 @@ def _write_cog(store: TileStore, name: str, target: Path, progress: Progress) ->
     cog.verify_cog(target, encoded, _part(progress, 1, 2))
 
 
-def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
-    """The file of an image, read back; what its markers vouch for is compared first."""
-    image, scale = store.images[name], store.plan.tiles.scale
+def _checked(store: TileStore, name: str) -> SrImage:
+    """An image of a volume, whose tiles are what their markers vouch for; StoreError else."""
+    image = store.images[name]
     for tile in store.plan.tiles:
         image.check(tile, store.markers.require(tile.index, name))
+    return image
+
+
+def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The file of an image, read back; what its markers vouch for is compared first."""
+    image, scale = _checked(store, name), store.plan.tiles.scale
     nifti.write_nifti(target, image.form.header, scale, image.full)
     progress(1, 2)
     nifti.verify_nifti(target, image.form.header, scale, image.full)
     progress(2, 2)
 
 
-WRITERS = {"cog": _write_cog, "nifti": _write_nifti}
+def _write_dicom(store: TileStore, name: str, target: Path, progress: Progress) -> None:
+    """The derived series, read back; what its markers vouch for is compared first."""
+    plan, image = store.plan, _checked(store, name)
+    write_series(target, plan.header, plan.tiles.scale, image.full, _facts_of_series(plan))
+    progress(1, 2)
+    verify_series(target, plan.header, plan.tiles.scale, image.full)
+    progress(2, 2)
+
+
+def _facts_of_series(plan: ScenePlan) -> Facts:
+    sources = Ingested.require(plan.scratch, plan.scene).sources
+    return Facts(
+        sources=tuple(one.sha256 for one in sources),
+        model=read_spec(plan.model).name,
+        model_digest=plan.model_digest,
+        configuration=plan.configuration,
+        identity=plan.treatment.identity,
+    )
+
+
+WRITERS = {"cog": _write_cog, "nifti": _write_nifti, "dicom": _write_dicom}
 """By the name of the product's format; the first half of the bar writes, the second reads back."""
 
 

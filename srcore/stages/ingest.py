@@ -17,7 +17,7 @@ from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
 from srcore.storage.cut import Cut, cut
-from srcore.storage.disk.watch import changed, identify
+from srcore.storage.disk.watch import changed, hidden_sources, identify
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.work.ingested import Ingested
@@ -72,7 +72,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     none = Normalisation((0.0,) * len(spread.scale), (1.0,) * len(spread.scale))
     normalisation = none if read_spec(plan.model).normalise == "none" else spread
     result = Ingested(
-        sources,
+        hidden_sources(sources) if plan.private else sources,
         normalisation,
         spread,
         sampler.valid_share(),

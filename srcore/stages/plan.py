@@ -23,7 +23,7 @@ from srcore.storage.dates.taken import dated
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
-from srcore.storage.header import Header
+from srcore.storage.header import DROPPED_TEXT, KEPT_IDENTITY, Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
 from srcore.storage.window import windowed
@@ -56,7 +56,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     header = read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **treatment.of_files)
     if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
         header = dated(header, treatment.date)
-    product_format(job.product.name, header.kind)  # now, not in EXPORT: behind hours of computing
+    header = _in_form(job, header)  # now, not in EXPORT: behind hours of computing
     _check_numbers(job, header)
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
@@ -105,6 +105,37 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         disk_bytes(plan) / 2**30,
     )
     return plan
+
+
+def _in_form(job: Job, header: Header) -> Header:
+    """The header with what its product's form means for a user; PlanError BAD_OUTPUT where its name says none."""
+    if product_format(job.product.name, header.kind).name != "dicom":
+        if job.treatment.identity == "keep":
+            found, do = f"a product called {job.product.name}", "name a folder, or leave identity out"
+            raise PlanError("only a derived DICOM series can say who the patient is", found, do, code="BAD_SETTING")
+        return header
+    _check_series(job, header)
+    kept = (KEPT_IDENTITY,) if job.treatment.identity == "keep" else ()
+    told = tuple(flag for flag in header.flags if not kept or flag != DROPPED_TEXT)
+    frames = ("its frames are classic slices in the product",) if header.extra["enhanced"] else ()
+    return replace(header, flags=(*told, *kept, *frames))
+
+
+def _check_series(job: Job, header: Header) -> None:
+    if header.format != "dicom":
+        found, do = f"a volume in {header.format}", "use a name that ends in .nii.gz or .nii"
+        raise PlanError("a DICOM series is derived from a DICOM series alone", found, do, code="BAD_OUTPUT")
+    if "trust" in job.outputs:
+        do = "leave the trust map out, or use a name that ends in .nii.gz"
+        raise PlanError("a trust map is written beside a NIfTI", "a DICOM series", do, code="BAD_OUTPUT")
+    inside = next((one for one in job.paths if one.is_dir() and _lies_in(job.product.data, one)), None)
+    if inside is not None:  # it would be read as slices of its own source
+        found, do = "a folder within its own source", "give a folder beside it"
+        raise PlanError(f"{job.product.data} lies in the series that it is made of", found, do, code="BAD_OUTPUT")
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(folder)) in (path, *path.parents)
 
 
 def _part_of(header: Header, job: Job, spec: Spec) -> Header:
@@ -244,7 +275,7 @@ def save_plan(plan: ScenePlan) -> None:
     """Put plan.json into the scratch folder, for the workers; PlanError NOT_WRITABLE, StoreError DISK_FULL."""
     try:
         plan.save()
-        if plan.private:  # it names the files
+        if plan.private:  # what lies there is a picture of somebody
             plan.scratch.folder.chmod(0o700)
     except StoreError:
         raise

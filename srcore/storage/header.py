@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -17,6 +17,9 @@ NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
 NO_PLACE_WITHIN = 1e-5
 
+DROPPED_TEXT = "dropped all text of the headers, which may name a patient"
+KEPT_IDENTITY = "the derived series says who the patient is (identity: keep)"
+"""What is said of every DICOM series; and in place of it, where its product keeps the text."""
 Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
@@ -262,6 +265,13 @@ class Header:
         """The header of a window of the scene: its grid lies where those pixels lie."""
         moved = tuple(replace(p, row=p.row - start[0], col=p.col - start[1]) for p in self.gcps)
         return replace(self, grid=self.grid.part(start, shape), gcps=moved, part=Part(start, self.grid))
+
+    def hidden(self, told: Callable[[str], str]) -> Header:
+        """The header of a volume with `told` of the paths of its files."""
+        bands = tuple(replace(band, path=told(band.path)) for band in self.bands)
+        return replace(
+            self, bands=bands, beside=tuple(map(told, self.beside)), packed=self.packed and told(self.packed)
+        )
 
     @property
     def whole(self) -> Header:

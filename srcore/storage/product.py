@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from srcore.errors import PlanError
+from srcore.layout import FOLDER
 from srcore.storage.header import Kind
 
 
@@ -32,23 +33,30 @@ PRODUCT_FORMATS = (
         "Super-resolved image",
     ),
     ProductFormat("nifti", "volume", (".nii.gz", ".nii"), "application/octet-stream", "Super-resolved volume (NIfTI)"),
+    ProductFormat("dicom", "volume", (FOLDER,), "application/dicom", "Super-resolved series (DICOM)"),
 )
+SERIES = "or, for a DICOM series, the name of a folder without a dot in it"
 
 
 def product_format(name: str, kind: Kind) -> ProductFormat:
-    """The format of a product of that file name; PlanError BAD_OUTPUT where it cannot hold the kind."""
-    endings = [ending for one in PRODUCT_FORMATS if one.kind == kind for ending in one.endings]
-    for one in PRODUCT_FORMATS:
-        if one.kind == kind and name.lower().endswith(one.endings):
+    """The format of a product of that file name; PlanError BAD_OUTPUT where it cannot hold the kind.
+
+    A volume's name without a dot is that of a folder of DICOM.
+    """
+    forms = [one for one in PRODUCT_FORMATS if one.kind == kind]
+    for one in forms:
+        if name.lower().endswith(one.endings) or (one.name == "dicom" and name and "." not in name):
             return one
+    endings = [ending for one in forms if one.name != "dicom" for ending in one.endings]
+    do = f"use a name that ends in {' or '.join(endings)}"
     raise PlanError(
         f"a {kind} cannot be written to {name}",
         "",
-        f"use a name that ends in {' or '.join(endings)}",
+        f"{do}, {SERIES}" if kind == "volume" else do,
         code="BAD_OUTPUT",
     )
 
 
-def archive_ending(kind: Kind) -> str:
-    """What the archive's products of a kind end in."""
-    return next(one for one in PRODUCT_FORMATS if one.kind == kind).endings[0]
+def archive_ending(form: str) -> str:
+    """What the archive's products of a form end in."""
+    return next(one for one in PRODUCT_FORMATS if one.name == form).endings[0]

@@ -1,6 +1,6 @@
 """The power cut: a tiny run is recorded, and every state that the disk could be in after a power cut is looked at.
 
-    python -m tests.faults.power FOLDER [--next N] [--seed S] [--only SCENARIO] [--needed]
+    python -m tests.faults.power FOLDER [--next N] [--seed S] [--only SCENARIO ...] [--needed]
 
 In each state: a receipt names files that are whole by digest, and what stands under a published name is of the run
 before or of this one, whole. What was told to be done is there when all is lost that was not synced. N of the states
@@ -53,7 +53,7 @@ def wrong_in(files: Mapping[str, bytes], right: Sequence[Mapping[str, bytes]]) -
             wrong.append(f"{name} is torn")
             continue
         for output in outputs:
-            found = files.get(str(Path(name).with_name(output["name"])))
+            found = files.get(str(Path(name).parent / output["name"]))
             if found is None or hashlib.sha256(found).hexdigest() != output["sha256"]:
                 wrong.append(f"{name} does not fit {output['name']}")
     return wrong
@@ -226,14 +226,14 @@ def main() -> None:
     parser.add_argument("--next", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--needed", action="store_true")
-    parser.add_argument("--only", choices=list(SCENARIOS))
+    parser.add_argument("--only", choices=list(SCENARIOS), nargs="+", default=list(SCENARIOS))
     options = parser.parse_args()
     torch.set_num_threads(1)
     for kind in (Scenario, Volume):  # libraries load and cache what they need here, once, and not in every fork
         folder = options.folder.resolve() / f"warm-{kind.__name__}"
         folder.mkdir(parents=True)
         kind(folder).run()
-    for name in [options.only] if options.only else list(SCENARIOS):
+    for name in options.only:
         folder = options.folder.resolve() / name
         folder.mkdir(parents=True)
         record = Record(SCENARIOS[name](folder), options.seed)

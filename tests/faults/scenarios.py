@@ -15,6 +15,7 @@ from srcore.run import scene
 from srcore.run.direct import direct_job
 from srcore.storage.archive.removal import remove_product
 from tests.faults import archive
+from tests.storage.dicom.series import write_series
 
 RECEIPT = ".receipt.json"
 
@@ -107,7 +108,31 @@ class Volume(Direct):
         return ["published" if scene.run_scene(job, Workers(0)) else "nothing"]
 
 
-SCENARIOS = {"published": Scenario, "replaced": Replaced, "removed": Removed, "direct": Direct, "volume": Volume}
+class Series(Direct):
+    """A derived DICOM series, a folder, in place of one of the same source that had other numbers."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.series = folder / "in" / "series"
+        for seed in (1, 2):
+            values = np.random.default_rng(seed).integers(0, 900, (3, 12, 14)).astype(np.int16)
+            write_series(self.series, values)
+            if seed == 1:
+                self.run()
+
+    def run(self) -> list[str]:
+        job = direct_job(str(self.series), self.store / "sr", model="bicubic-x2", tile=16, overwrite=True)
+        return ["published" if scene.run_scene(job, Workers(0)) else "nothing"]
+
+
+SCENARIOS = {
+    "published": Scenario,
+    "replaced": Replaced,
+    "removed": Removed,
+    "direct": Direct,
+    "volume": Volume,
+    "series": Series,
+}
 
 
 def write_volume(path: Path) -> None:

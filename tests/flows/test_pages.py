@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 from pathlib import Path
@@ -190,3 +191,15 @@ def test_what_becomes_restricted_is_not_shown_any_more(tmp_path: Path, archive: 
     assert client.get("/store/hills/index.html").status_code == 404
     copy.write_text("broken: [")
     assert client.get("/store/hills/index.html").status_code == 404
+
+
+def test_of_a_private_scene_only_pages_are_shown(tmp_path: Path, archive: Path) -> None:
+    """As a receipt of DICOM says it is, whose sources are hashes."""
+    shutil.copytree(archive.parent, tmp_path / "copy")
+    product = tmp_path / "copy/archive/hills/products/east"
+    receipt = json.loads((product / "east.receipt.json").read_text())
+    receipt["sources"][0]["path"] = "veiled:0123456789abcdef"
+    (product / "east.receipt.json").write_text(json.dumps(receipt))
+    client = Client(with_pages(None, tmp_path / "copy" / archive.name))  # type: ignore[arg-type]
+    for name, status in (("report.html", 200), ("receipt.json", 200), ("tif", 404), ("png", 404), ("json", 404)):
+        assert client.get(f"/store/hills/products/east/east.{name}").status_code == status, name

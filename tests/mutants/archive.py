@@ -150,8 +150,8 @@ ARCHIVE = (
     mutant(
         "--overwrite replaces what nobody named",
         OWNED,
-        "        if path.name not in ours or path.is_symlink():\n",
-        "        if not replace:\n",
+        "        elif path.name not in ours or path.is_symlink():\n",
+        "        elif not replace:\n",
         OWNERSHIP,
     ),
     mutant(
@@ -202,7 +202,7 @@ ARCHIVE = (
     mutant(
         "a receipt may name a stranger's file for removal",
         REMOVAL,
-        "names = published_names(product) & {path.name for path in (*product.files, product.receipt)}",
+        "names = {name for name in published_names(product) if top_of(name) in product.names}",
         "names = published_names(product)",
         AUDIT,
     ),

@@ -50,9 +50,9 @@ PUBLICATION = (
     mutant(
         "the receipt comes first",
         PUBLISHING,
-        "        store.take({output.name: staged.folder / output.name for output in complete.outputs})\n",
+        "        store.take({top: staged.folder / top for top in tops})\n",
         "        store.take({product.receipt.name: staged.receipt})\n"
-        "        store.take({output.name: staged.folder / output.name for output in complete.outputs})\n"
+        "        store.take({top: staged.folder / top for top in tops})\n"
         "        return complete\n",
         POWER,
     ),
@@ -68,23 +68,37 @@ PUBLICATION = (
     mutant(
         "what a product has no more stays beside it",
         PUBLISHING,
-        "        store.delete(*sorted(replaced - new))",
+        "        store.delete(*sorted(replaced - new - tops.keys()))",
         "        pass",
         PUBLISH,
     ),
     mutant(
         "a stranger's file that came during the run is replaced",
         PUBLISHING,
-        "        _refuse_new_strangers(product, new - replaced)\n",
+        "        _refuse_new_strangers(product, new - replaced, replaced)\n",
         "",
         OWNERSHIP,
     ),
     mutant(
         "what was verified is not what is published",
         PUBLISHING,
-        "if verified.get(path.name, output.sha256) != output.sha256:",
+        "if verified.get(name, output.sha256) != output.sha256:",
         "if False:",
         DURING,
+    ),
+    mutant(
+        "slices of a longer series stay in the folder of a shorter one",
+        PUBLISHING,
+        """        store.delete(*sorted(name for name in replaced if "/" in name))""",
+        "        pass",
+        "storage/dicom/test_published.py",
+    ),
+    mutant(
+        "a file somebody put into the folder of a series during the run goes",
+        PUBLISHING,
+        "    if product.is_folder:\n",
+        "    if False:\n",
+        "storage/dicom/test_published.py",
     ),
     # receipts
     mutant(
@@ -113,8 +127,8 @@ PUBLICATION = (
     mutant(
         "a folder of the user's is taken for one of an archive",
         PUBLISHING,
-        "alone = product.folder.name == product.stem and product.folder.parent.name",
-        "alone = True or product.folder.parent.name",
+        "return product.folder.name == product.stem and product.folder.parent.name",
+        "return True or product.folder.parent.name",
         OWNERSHIP,
     ),
     # export and validation

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from srcore.errors import PlanError, StoreError
 from srcore.layout import PLAN, PUBLISHING, ProductPaths
-from srcore.storage.archive.publish import interrupted, own_names
+from srcore.storage.archive.publish import interrupted, names_below, own_names
 from srcore.storage.disk.files import fsync_folder
 from srcore.storage.disk.records import read_sealed, write_sealed
 
@@ -49,19 +49,27 @@ def refuse_strangers(
     begun = interrupted(scratch)
     ours = begun | own_names(product)
     replace = overwrite or (bool(begun) and not os.path.lexists(product.receipt))
-    for path in written:
-        if not os.path.lexists(path):
-            continue
+    for path in filter(os.path.lexists, written):
         if any(_is_same(path, one) for one in inputs):
             raise PlanError(f"{path} is the input", "", "give another output", code="BAD_OUTPUT")
-        if path.is_dir():
+        if product.is_folder and path == product.data and path.is_dir() and not path.is_symlink():
+            if not (inside := names_below(path)):
+                continue  # nobody's: made for this
+            _refuse_inside(path, [name for name in inside if f"{path.name}/{name}" not in ours])
+        elif path.is_dir():
             raise PlanError(f"{path} is a folder", "", "give a file name", code="BAD_OUTPUT")
-        if path.name not in ours or path.is_symlink():
+        elif path.name not in ours or path.is_symlink():
             raise PlanError(
                 f"{path} exists", "no receipt of srcore names it", "move it, or use another name", code="OUTPUT_EXISTS"
             )
         if not replace:
             raise PlanError(f"{path} exists", "", "use --overwrite or another name", code="OUTPUT_EXISTS")
+
+
+def _refuse_inside(folder: Path, strangers: Sequence[str]) -> None:
+    if strangers:
+        found = f"{len(strangers)} files in it that no receipt of srcore names"
+        raise PlanError(f"{folder} is not empty", found, "give another folder", code="OUTPUT_EXISTS")
 
 
 def _is_same(a: Path, b: Path) -> bool:

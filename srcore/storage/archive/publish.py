@@ -18,9 +18,10 @@ from typing import Any
 
 from srcore.errors import SRError, StoreError
 from srcore.layout import PUBLISHING, ProductPaths, Scratch
-from srcore.storage.disk.files import fsync_file, make_folder, sha256_file, store_error
+from srcore.storage.disk.files import fsync_file, fsync_folder, make_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
 from srcore.storage.disk.store import store_at
+from srcore.storage.disk.veil import MARK
 from srcore.storage.disk.watch import Source
 
 RECEIPT = ".receipt.json"
@@ -68,6 +69,11 @@ class Receipt:
         silent = any(check.get("state", "measured") != "measured" for check in self.checks)
         return (*self.flags, *(["some checks had no basis here: the page names them"] if silent else []))
 
+    @property
+    def is_private(self) -> bool:
+        """True where it names no source: its product may be a picture of somebody."""
+        return any(source.path.startswith(MARK) for source in self.sources)
+
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""
         write_json(path, asdict(self))
@@ -101,20 +107,22 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     """
     staged, store = ProductPaths(scratch.staged, product.name), store_at(product.folder)
     try:
-        outputs = tuple(_output(path, verified) for path in _there(staged, verified))
+        outputs = tuple(_output(name, path, verified) for name, path in _there(staged, verified).items())
         complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
         make_folder(product.folder)
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
         own = own_names(product) | interrupted(scratch.publishing.parent)
-        replaced = own & {path.name for path in product.files}
-        _refuse_new_strangers(product, new - replaced)
+        replaced = {name for name in own if _is_replaced(product, name)}
+        _refuse_new_strangers(product, new - replaced, replaced)
         # From here on what stands under these names without a receipt is known to be ours.
         write_json(scratch.publishing, {"names": sorted(new | replaced | {product.receipt.name})})
         # Each of these is on the disk before the next: after a power cut, too, no receipt speaks of files of two runs.
         store.delete(product.receipt.name)
-        store.take({output.name: staged.folder / output.name for output in complete.outputs})
-        store.delete(*sorted(replaced - new))  # what this run makes no more: a trust map that is not asked for now
+        store.delete(*sorted(name for name in replaced if "/" in name))  # a folder is renamed where there is none
+        tops = dict.fromkeys(top_of(output.name) for output in outputs)
+        store.take({top: staged.folder / top for top in tops})
+        store.delete(*sorted(replaced - new - tops.keys()))  # what is made no more, as a trust map, or in another form
         store.take({product.receipt.name: staged.receipt})
     except SRError:
         raise
@@ -123,20 +131,60 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     return complete
 
 
-def _refuse_new_strangers(product: ProductPaths, names: Collection[str]) -> None:
+def is_plain(name: str) -> bool:
+    """Whether a name leads nowhere but to a file of the folder, or of one in it."""
+    parts = name.split("/")
+    return len(parts) <= 2 and all(part not in (".", "..") and Path(part).name == part for part in parts)
+
+
+def top_of(name: str) -> str:
+    """The file or the folder that an output of that name lies in or is."""
+    return name.partition("/")[0]
+
+
+def _is_replaced(product: ProductPaths, name: str) -> bool:
+    """Whether a new product stands in place of what has that name: of a folder of its own all forms, else its own."""
+    same = product.names if _is_alone(product) else {path.name for path in product.files}
+    return top_of(name) in same and name != product.receipt.name
+
+
+def _refuse_new_strangers(product: ProductPaths, names: Collection[str], replaced: Collection[str]) -> None:
     """PLAN looked for them; what came since is nobody's to replace."""
-    for stored in store_at(product.folder).list():
-        if stored.name in names:
-            raise StoreError(
-                f"{product.folder / stored.name} came during the run",
-                "no receipt of srcore names it",
-                "move it, and run again",
-                code="OUTPUT_EXISTS",
-            )
+    strangers = [one.name for one in store_at(product.folder).list() if one.name in names]
+    if product.is_folder:
+        strangers += sorted({f"{product.name}/{name}" for name in names_below(product.data)} - set(replaced))
+    if strangers:
+        raise StoreError(
+            f"{product.folder / strangers[0]} came during the run",
+            "no receipt of srcore names it",
+            "move it, and run again",
+            code="OUTPUT_EXISTS",
+        )
 
 
-def _there(staged: ProductPaths, verified: Mapping[str, str]) -> list[Path]:
-    return [path for path in staged.files if path.name in verified or path.exists()]
+def names_below(folder: Path) -> list[str]:
+    """Everything in the folder of a product, hidden or not, sorted; of what is no folder nothing."""
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def output_files(staged: ProductPaths) -> dict[str, Path]:
+    """The files of a product that are there, by the names that its receipt has for them, the data last.
+
+    Of a folder each file is one: FOLDER/FILE.
+    """
+    found: dict[str, Path] = {}
+    for path in staged.files:
+        if path.is_dir():
+            found |= {f"{path.name}/{name}": path / name for name in names_below(path)}
+        elif path.exists():
+            found[path.name] = path
+    return found
+
+
+def _there(staged: ProductPaths, verified: Mapping[str, str]) -> dict[str, Path]:
+    if staged.data.is_dir():
+        fsync_folder(staged.data)
+    return output_files(staged) | {name: staged.folder / name for name in verified}
 
 
 def check_verified(staged: Path, verified: Mapping[str, str]) -> None:
@@ -156,12 +204,12 @@ def _changed(name: str, found: str) -> StoreError:
     )
 
 
-def _output(path: Path, verified: Mapping[str, str]) -> Output:
+def _output(name: str, path: Path, verified: Mapping[str, str]) -> Output:
     # Read once more although it was verified: the checks lie between, and a rename asks nothing of the bytes.
     fsync_file(path)
-    output = Output(path.name, sha256_file(path), path.stat().st_size)
-    if verified.get(path.name, output.sha256) != output.sha256:
-        raise _changed(path.name, output.sha256)
+    output = Output(name, sha256_file(path), path.stat().st_size)
+    if verified.get(name, output.sha256) != output.sha256:
+        raise _changed(name, output.sha256)
     return output
 
 
@@ -174,7 +222,9 @@ def published_names(product: ProductPaths) -> set[str]:
         receipt = Receipt.load(product.receipt)
     except StoreError:
         return _all_names(product)
-    return {product.receipt.name, *(output.name for output in receipt.outputs)} if receipt else set()
+    if receipt is None:
+        return set()
+    return {product.receipt.name, *(output.name for output in receipt.outputs if is_plain(output.name))}
 
 
 def own_names(product: ProductPaths) -> set[str]:
@@ -187,8 +237,14 @@ def own_names(product: ProductPaths) -> set[str]:
 
 def _all_names(product: ProductPaths) -> set[str]:
     """All that a product can have, where it has a folder of its own in an archive; none elsewhere."""
-    alone = product.folder.name == product.stem and product.folder.parent.name == "products"
-    return {path.name for path in (*product.files, product.receipt)} if alone else set()
+    if not _is_alone(product):
+        return set()
+    inside = {f"{product.name}/{name}" for name in names_below(product.data)}
+    return {path.name for path in (*product.files, product.receipt)} | inside
+
+
+def _is_alone(product: ProductPaths) -> bool:
+    return product.folder.name == product.stem and product.folder.parent.name == "products"
 
 
 def interrupted(scratch: Path) -> set[str]:
@@ -197,7 +253,7 @@ def interrupted(scratch: Path) -> set[str]:
         data = store_at(scratch).get(PUBLISHING)
         if data is None:
             return set()
-        return set(map(str, parse_json(data, PUBLISHING)["names"]))
+        return {name for name in map(str, parse_json(data, PUBLISHING)["names"]) if is_plain(name)}
     except (StoreError, KeyError, TypeError):
         return set()
 
@@ -205,7 +261,9 @@ def interrupted(scratch: Path) -> set[str]:
 def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False) -> bool:
     """True when every output stands there with its size and, when `thorough`, with its sha256."""
     # Sizes alone unless asked: `srcore status` and every night look at all products of the archive.
-    sizes = {stored.name: stored.size_bytes for stored in store_at(product.folder).list()}
+    store, folders = store_at(product.folder), {top_of(output.name) for output in receipt.outputs if "/" in output.name}
+    listed = [*store.list(), *(stored for folder in folders for stored in store.list(folder))]
+    sizes = {stored.name: stored.size_bytes for stored in listed}
     if not receipt.outputs or any(sizes.get(output.name) != output.size_bytes for output in receipt.outputs):
         return False
     outputs = receipt.outputs if thorough else ()

@@ -15,7 +15,7 @@ from typing import Any
 
 from srcore.errors import StoreError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
-from srcore.storage.archive.publish import RECEIPT, published_names
+from srcore.storage.archive.publish import RECEIPT, is_plain, published_names, top_of
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import json_bytes, parse_json, write_json
 from srcore.storage.disk.store import store_at
@@ -28,7 +28,7 @@ def remove_product(places: DatasetPaths, product: ProductPaths, by: str, why: st
     """
     scene = product.folder.name
     with held(lease_path(places.scratch(scene))):
-        names = published_names(product) & {path.name for path in (*product.files, product.receipt)}
+        names = {name for name in published_names(product) if top_of(name) in product.names}
         if not names:
             return False
         when = datetime.now(UTC).isoformat(timespec="seconds")
@@ -55,7 +55,7 @@ def end_removal(places: DatasetPaths, scene: str) -> None:
     if record is None:
         return
     folder = places.product(scene, "").folder
-    names = [name for name in map(str, record["names"]) if Path(name).name == name]
+    names = [name for name in map(str, record["names"]) if is_plain(name)]
     day = str(record["removal"].get("when", "")).replace(":", "")
     store_at(places.retired).put(f"{scene}.{day}.json", json_bytes({**record["removal"], "names": names}))
     store = store_at(folder)

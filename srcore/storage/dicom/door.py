@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from srcore.errors import SourceError
+from srcore.storage.dicom.facts import Facts
 from srcore.storage.header import Header, Wishes
 
 if TYPE_CHECKING:
@@ -29,6 +30,21 @@ def open_series(header: Header) -> AbstractContextManager[DicomReader]:
     from srcore.storage.dicom.reader import open_dicom
 
     return open_dicom(header)
+
+
+def write_series(folder: Path, header: Header, scale: Sequence[int], sr: Any, facts: Facts) -> None:
+    """See `writer.write_derived`."""
+    _refuse_without()
+    from srcore.storage.dicom.writer import write_derived
+
+    write_derived(folder, header, scale, sr, facts)
+
+
+def verify_series(folder: Path, header: Header, scale: Sequence[int], sr: Any) -> None:
+    """See `writer.verify_derived`."""
+    from srcore.storage.dicom.writer import verify_derived
+
+    verify_derived(folder, header, scale, sr)
 
 
 def _refuse_without() -> None:

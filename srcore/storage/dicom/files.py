@@ -5,8 +5,10 @@ A member of a zip is read where it lies and never unpacked to a disk: no header 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -107,6 +109,20 @@ def open_member(member: Member) -> Iterator[BinaryIO]:
         raise SourceError(
             "a file of the series cannot be read", found, "check its rights", code="NOT_READABLE"
         ) from error
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What pydicom warns and logs of quotes values of headers: nobody gets it."""
+    logger = logging.getLogger("pydicom")
+    before = logger.propagate
+    try:
+        logger.propagate = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.propagate = before
 
 
 def _walk(folder: Path) -> Iterator[Path]:

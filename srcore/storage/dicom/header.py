@@ -16,7 +16,7 @@ from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.geometry import grid_of
 from srcore.storage.dicom.series import Series, find_series
 from srcore.storage.dicom.slices import Slice
-from srcore.storage.header import Band, Header, Wish, Wishes
+from srcore.storage.header import DROPPED_TEXT, Band, Header, Wish, Wishes
 from srcore.storage.meaning import told_values
 from srcore.storage.numbers import fit_nodata, nodata_form
 
@@ -104,13 +104,15 @@ def _told(first: Slice) -> dict[str, Any]:
         "padding": None if first.padding is None else list(first.padding),
         "thickness_mm": first.thickness,
         "enhanced": first.frame is not None,
+        "rescaled": first.rescale is not None,
+        "photometric": "MONOCHROME1" if first.photometric == "MONOCHROME1" else "MONOCHROME2",
     }
 
 
 def _flags(series: Series, depth: float, step: float) -> tuple[str, ...]:
     first = series.slices[0]
     told = (
-        (True, "dropped all text of the headers, which may name a patient"),
+        (True, DROPPED_TEXT),
         (bool(series.left_out), f"left out: {', '.join(series.left_out)}"),
         (not first.place, "no frame of reference: it lies beside no other series"),
         (first.rescale is None, "no rescale: numbers as stored"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from srcore.errors import SourceError
-from srcore.storage.dicom.files import Member, open_member
+from srcore.storage.dicom.files import Member, hushed, open_member
 from srcore.storage.dicom.slices import transfer_syntax
 from srcore.storage.header import Header
 
@@ -75,8 +74,7 @@ class DicomReader:
         file, inside, frame = self._header.extra["slices"][place]
         member = Member(Path(self._paths[file]), file, None if inside < 0 else inside)
         try:
-            with warnings.catch_warnings(), open_member(member) as file:
-                warnings.simplefilter("ignore")  # they quote values
+            with hushed(), open_member(member) as file:
                 found = _pixels(file, max(frame, 0))
         except SourceError:
             raise

@@ -6,7 +6,6 @@ that a series is of one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from srcore.errors import SourceError
-from srcore.storage.dicom.files import Member, open_member
+from srcore.storage.dicom.files import Member, hushed, open_member
 from srcore.storage.disk.veil import veiled
 
 _CLASS = "1.2.840.10008.5.1.4.1.1"
@@ -103,8 +102,7 @@ def read_slices(member: Member) -> list[Slice] | str:
     SourceError DAMAGED for a header that cannot be parsed; what it says is not repeated.
     """
     try:
-        with warnings.catch_warnings(), open_member(member) as file:
-            warnings.simplefilter("ignore")  # they quote values
+        with hushed(), open_member(member) as file:
             found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=True)
             sop_class = str(found.get("SOPClassUID", ""))
             if sop_class not in CT | MR:
@@ -130,7 +128,7 @@ def _slices(member: Member, found: Dataset, sop_class: str) -> Iterator[Slice]:
     if sop_class not in ENHANCED:
         yield _slice(member, None, found.get, found)
         return
-    shared = _flat(next(iter(found.get("SharedFunctionalGroupsSequence") or ()), Dataset()))
+    shared = _flat(_first(found.get("SharedFunctionalGroupsSequence")))
     for frame, groups in enumerate(found.get("PerFrameFunctionalGroupsSequence") or ()):
         own = _flat(groups)
 
@@ -139,6 +137,26 @@ def _slices(member: Member, found: Dataset, sop_class: str) -> Iterator[Slice]:
             return default if here is None else here.get(name, default)
 
         yield _slice(member, frame, get, found)
+
+
+def flat_header(found: Dataset, frame: int | None) -> Dataset:
+    """A header, of a frame with all elements of its functional groups; what a frame says counts before the rest."""
+    if frame is None:
+        return found
+    flat = Dataset()
+    for part in (
+        found,
+        _flat(_first(found.get("SharedFunctionalGroupsSequence"))),
+        _flat(found.PerFrameFunctionalGroupsSequence[frame]),
+    ):
+        flat.update(part)
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        flat.pop(name, None)
+    return flat
+
+
+def _first(items: Any) -> Dataset:
+    return next(iter(items or ()), Dataset())
 
 
 def _flat(groups: Dataset) -> Dataset:

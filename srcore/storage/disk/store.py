@@ -45,10 +45,16 @@ class Store(Protocol):
         """
 
     def take(self, files: Mapping[str, Path]) -> None:
-        """Files of this machine become the objects of those names, in that order, and are gone from where they were."""
+        """Files of this machine become the objects of those names, in that order, and are gone from where they were.
 
-    def list(self) -> list[Stored]:
-        """Every object, by name. A name that begins with a dot is none: it is on its way, or a stranger's."""
+        A folder becomes the objects NAME/FILE, all at once, where none begins with NAME/.
+        """
+
+    def list(self, below: str = "") -> list[Stored]:
+        """Every object, by name; with `below` those that are called BELOW/FILE.
+
+        A name that begins with a dot is none: it is on its way, or a stranger's.
+        """
 
     def delete(self, *names: str) -> None:
         """Remove objects; those that are not there are none the less."""
@@ -101,20 +107,34 @@ class LocalStore:
             os.replace(file, self.folder / name)
         fsync_folder(self.folder)
 
-    def list(self) -> list[Stored]:
-        """See Store."""
-        found = []
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.folder) as entries:
+    def list(self, below: str = "") -> list[Stored]:
+        """See Store; nothing behind a link."""
+        found: list[Stored] = []
+        place, before = self.folder / below, f"{below}/" if below else ""
+        if below and place.is_symlink():
+            return found
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
-                    found.append(Stored(entry.name, status.st_size, status.st_mtime_ns))
+                    found.append(Stored(before + entry.name, status.st_size, status.st_mtime_ns))
         return sorted(found, key=lambda one: one.name)
 
     def delete(self, *names: str) -> None:
-        """See Store."""
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+        """See Store; a folder goes with its last file, and nothing behind a link."""
+        paths = [self.folder / name for name in names]
+        folders = {path for path in paths if path.is_dir() and not path.is_symlink()}
+        folders |= {path.parent for path in paths if path.parent != self.folder}
+        links = {folder for folder in folders if folder.is_symlink()}
+        for path in paths:
+            if path.parent not in links and path not in folders:
+                with suppress(NotADirectoryError):
+                    path.unlink(missing_ok=True)
+        for folder in folders - links:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                fsync_folder(folder)
+                with suppress(OSError):  # somebody put a file there
+                    folder.rmdir()
         with suppress(FileNotFoundError):
             fsync_folder(self.folder)
 

@@ -84,7 +84,9 @@ def identify_if_there(path: Path) -> Source:
 
 def hidden_sources(sources: Sequence[Source]) -> tuple[Source, ...]:
     """Sources without their paths, for the records of a private scene: a keyed hash stands for each."""
-    return tuple(replace(source, path=veiled_path(source.path)) for source in sources)
+    return tuple(
+        source if source.path.startswith(MARK) else replace(source, path=veiled_path(source.path)) for source in sources
+    )
 
 
 def same_sources(sources: Sequence[Source], paths: Sequence[Path]) -> bool:

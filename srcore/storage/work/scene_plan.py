@@ -10,6 +10,7 @@ from typing import Any
 from srcore.errors import StoreError
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.veil import veiled, veiled_path
 from srcore.storage.disk.watch import Stamp
 from srcore.storage.header import Header
 from srcore.storage.product import ProductFormat, product_format
@@ -72,7 +73,21 @@ class ScenePlan:
         return product_format(self.product.name, self.header.kind)
 
     def save(self) -> None:
-        """Write plan.json, whole or not at all."""
+        """Write plan.json, whole or not at all; of a private scene without the names of its files, which no worker
+        reads."""
+        (self._hidden() if self.private else self)._save()
+
+    def _hidden(self) -> ScenePlan:
+        series = self.treatment.series
+        return replace(
+            self,
+            header=self.header.hidden(veiled_path),
+            sources=tuple(replace(one, path=veiled_path(one.path)) for one in self.sources),
+            hr=None,
+            treatment=replace(self.treatment, series=series and veiled(series, 8)),
+        )
+
+    def _save(self) -> None:
         trust = self.treatment.trust
         value = {
             "format": FORMAT,

@@ -196,7 +196,7 @@ def collect(
     seen: dict[str, NDArray[np.float64]] = {}
     for index, pair in enumerate(sorted(pairs, key=lambda one: not one.held)):
         side = folder / ("held" if pair.held else KNOWN if pair.scene in known else NEW)
-        name = f"{pair.scene}{archive_ending(entry.kind)}"
+        name = f"{pair.scene}{archive_ending(entry.form)}"
         try:
             parts, notes = _read(entry, pair, scale)
             for part, (values, valid) in parts.items():

@@ -75,3 +75,24 @@ def write_series(folder: Path, values: NDArray[Any] | None = None, **changes: An
         own = {name: value(place) if callable(value) else value for name, value in changes.items()}
         save(dataset(plane, place, **own), folder / f"{PATIENT}_{(place * 7 + 3) % 31:02}.dcm")
     return folder
+
+
+def write_enhanced(path: Path, values: NDArray[Any]) -> Path:
+    """An enhanced CT of four frames, from the highest down, each with its place and rescale."""
+    made = dataset(values[0], 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", NumberOfFrames=4)
+    frames = []
+    for place in range(4):
+        groups, position, other = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [-20.0, 30.0, 100.0 - 2.5 * place]
+        other.RescaleSlope, other.RescaleIntercept = 1, -1000
+        groups.PlanePositionSequence, groups.PixelValueTransformationSequence = [position], [other]
+        frames.append(groups)
+    shared, plane, measures = Dataset(), Dataset(), Dataset()
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    measures.PixelSpacing, measures.SliceThickness = [0.75, 0.5], 2.5
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [plane], [measures]
+    made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], frames
+    made.PixelData = values.tobytes()
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(made, name)
+    return save(made, path)

@@ -16,7 +16,7 @@ from srcore.storage.dicom import reader as reading
 from srcore.storage.dicom.files import checked_files
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header
-from tests.storage.dicom.series import MR_CLASS, PATIENT, dataset, numbers, save, write_series
+from tests.storage.dicom.series import MR_CLASS, PATIENT, dataset, numbers, save, write_enhanced, write_series
 
 WHOLE = slice(None)
 
@@ -147,23 +147,7 @@ def test_big_endian_and_files_without_a_preamble_are_read_and_said(tmp_path: Pat
 
 def test_an_enhanced_file_is_the_series_of_its_frames(tmp_path: Path) -> None:
     values = numbers(4)
-    made = dataset(values[0], 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", NumberOfFrames=4)
-    frames = []
-    for place in range(4):
-        groups, position, other = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
-        position.ImagePositionPatient = [-20.0, 30.0, 100.0 - 2.5 * place]
-        other.RescaleSlope, other.RescaleIntercept = 1, -1000
-        groups.PlanePositionSequence, groups.PixelValueTransformationSequence = [position], [other]
-        frames.append(groups)
-    shared, plane, measures = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
-    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    measures.PixelSpacing, measures.SliceThickness = [0.75, 0.5], 2.5
-    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [plane], [measures]
-    made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], frames
-    made.PixelData = values.tobytes()
-    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
-        delattr(made, name)
-    header = read_header([save(made, tmp_path / "enhanced.dcm")])
+    header = read_header([write_enhanced(tmp_path / "enhanced.dcm", values)])
     assert header.grid.shape == (4, 10, 8)
     assert header.bands[0].offset == -1000
     assert np.array_equal(_all(header), values[::-1])

@@ -1,0 +1,84 @@
+"""Who a private id stands for, and its erasure from an archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from srcore.catalog import Catalog
+from srcore.errors import CatalogError, SRError
+from srcore.layout import DatasetPaths, safe_id
+from srcore.run.listed import list_products
+from srcore.storage.archive.erasure import erase_scene, has_traces
+from srcore.storage.archive.sources import find_scenes
+from srcore.storage.disk.whose import Whose, forget, whose
+from srcore.storage.product import archive_ending
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What became of a scene in a dataset."""
+
+    dataset: str
+    left: tuple[Path, ...]
+    """Files of somebody else in its folders."""
+    comes_again: bool
+    """True where its source is there: the next run makes it again."""
+
+
+def who(catalog: Catalog | None, scene: str) -> list[Whose]:
+    """What an id stands for, by what was noted, and by the sources of the catalog; CatalogError where nothing does."""
+    found = whose(scene)
+    known = {(one.dataset, one.store) for one in found}
+    for name, one in _in_sources(catalog, scene):
+        if (name, one.store) not in known:
+            found.append(one)
+    if not found:
+        raise CatalogError(f"no scene is called {scene!r}", "", "see `srcore status`")
+    return found
+
+
+def _in_sources(catalog: Catalog | None, scene: str) -> list[tuple[str, Whose]]:
+    if catalog is None:
+        return []
+    found = []
+    for name, entry in catalog.datasets.items():
+        try:
+            scenes = find_scenes(entry, catalog.base)
+        except SRError:  # a source that is not mounted hides no other
+            continue
+        here = [one for one in scenes if one.id == scene]
+        paths = [tuple(map(str, one.paths)) for one in here]
+        found += [(name, Whose(scene, name, str(catalog.store), each)) for each in paths]
+    return found
+
+
+def holders(catalog: Catalog, scene: str) -> list[str]:
+    """The datasets of a catalog that have something of a scene: products, scratch, records, or its source."""
+    if safe_id(scene) != scene:
+        raise CatalogError(f"{scene!r} is no scene", "", "see `srcore status`")
+    sources = {name for name, _ in _in_sources(catalog, scene)}
+    places = {name: DatasetPaths(Path(catalog.store) / name) for name in catalog.datasets}
+    return [name for name, place in places.items() if name in sources or has_traces(place, scene)]
+
+
+def erase(catalog: Catalog, scene: str) -> list[Erased]:
+    """Remove a scene from every dataset of a catalog that has it, with the note of what it stands for.
+
+    CatalogError where none has it, LeaseError when a run works on it, StoreError when the store cannot be written.
+    """
+    from srcore.report.index import write_index
+
+    names = holders(catalog, scene)
+    if not names:
+        raise CatalogError(f"nothing is there of a scene {scene!r}", "", "see `srcore status`")
+    here = {name for name, _ in _in_sources(catalog, scene)}
+    done = []
+    for name in names:
+        places, entry = DatasetPaths(Path(catalog.store) / name), catalog.dataset(name)
+        left = erase_scene(places, places.product(scene, archive_ending(entry.form)))
+        write_index(places)
+        list_products(catalog, name, anew=True)
+        forget(scene, name, Path(catalog.store))
+        done.append(Erased(name, tuple(left), name in here))
+    return done
