@@ -72,6 +72,9 @@ class Spec(BaseModel):
     """LR pixels that the generator needs on each side of a core, on its own axes."""
     core_multiple: int = Field(default=1, gt=0, le=MAX_PARAM)
     """Cores start and end at multiples of this many LR pixels, where a stride or a window of the generator does."""
+    zoom: int = Field(default=1, ge=1, le=8)
+    """Above 1: it brings bands that are so many times coarser to the grid of finer ones, its guides, which are kept as
+    they are; `scale` is then 1, since the scene lies on the guides' grid."""
     normalise: Literal["percentile", "none"] = "percentile"
     """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -117,8 +120,9 @@ class Spec(BaseModel):
         return int(self.training.get("back_projection", 0))
 
     def margin_for(self, pixels: int) -> int:
-        """LR pixels around a core where what follows the generator needs so many: what keeps the tile on the grid."""
-        return -(-pixels // self.core_multiple) * self.core_multiple
+        """Pixels around a core where what follows the generator needs so many LR pixels: what keeps the tile on the
+        grid."""
+        return -(-pixels * self.zoom // self.core_multiple) * self.core_multiple
 
     def scale_for(self, axes: int) -> tuple[int, ...]:
         """Scale on every axis of a scene: a 2-D generator goes slice by slice through a volume."""

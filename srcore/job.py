@@ -14,6 +14,7 @@ from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
 from srcore.storage.dicom.files import dicom_files, is_dicom
+from srcore.storage.header import Wishes
 from srcore.storage.providers.find import members
 from srcore.storage.providers.heed import layer_files
 from srcore.storage.raster.beside import with_neighbours
@@ -79,6 +80,16 @@ class Job:
     def home(self) -> Path:
         """The folder that the user chose, the store or that of the output: below it no link is followed."""
         return self.product.folder.parents[2] if self.dataset else self.product.folder
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the user and the model ask of the files, for the readers of headers."""
+        return {
+            "bands": self.bands,
+            "roots": self.roots,
+            "guided": self.model.zoom,
+            **self.treatment.of_files,
+        }
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -182,6 +182,26 @@ def enlarged(values: NDArray[Any], scale: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(found)
 
 
+HALF_PX = 4
+"""Pixels on each side of the middle between two that `half_way` sees."""
+
+
+def half_way(values: NDArray[Any]) -> NDArray[np.float64]:
+    """`values` (Y + 2 HALF_PX - 1, X + 2 HALF_PX - 1) in the middles between four pixels each (Y, X), unrounded.
+
+    Sinc in a window (Lanczos): half a pixel to the side of where the sensor looked, and as sharp below 0.4 cycles.
+    """
+    distance = np.arange(HALF_PX) + 0.5
+    half = np.sinc(distance) * np.sinc(distance / HALF_PX)
+    taps = np.concatenate([half[::-1], half]) / (2 * half.sum())
+    found = np.asarray(values, np.float64)
+    for axis in (0, 1):
+        along = np.moveaxis(found, axis, -1)
+        length = along.shape[-1] - len(taps) + 1
+        found = np.moveaxis(np.sum([tap * along[:, k : k + length] for k, tap in enumerate(taps)], axis=0), -1, axis)
+    return np.ascontiguousarray(found)
+
+
 def nearest(values: NDArray[Any], scale: Sequence[int]) -> NDArray[Any]:
     """`values` (C, ...) with every pixel repeated `scale` times on its axis."""
     for axis, factor in enumerate(scale, start=1):

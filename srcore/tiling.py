@@ -57,6 +57,9 @@ class TilePlan:
     """Where the plan is of a window: its first LR pixel in the scene. What lies around it is real then."""
     scene: tuple[int, ...] = ()
     """LR pixels of the scene that it is a window of. () of both: the plan is of the whole scene."""
+    mirrored: bool = False
+    """Beyond the scene's edge its last pixel comes again, so that two grids that are nested stay so; else the
+    reflection is about that pixel's centre."""
 
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.core) == len(self.halo) == len(self.scale):
@@ -154,7 +157,7 @@ class TilePlan:
     def sources(self, tile: Tile) -> tuple[NDArray[np.intp], ...]:
         """For every axis, which scene index each pixel of the read window shows."""
         return tuple(
-            reflect(np.arange(start + first, start + first + size), n)
+            reflect(np.arange(start + first, start + first + size), n, repeats=self.mirrored)
             for start, first, size, n in zip(
                 tile.read_start, self.origin, self.tile_shape, self.scene_shape, strict=True
             )
@@ -169,11 +172,15 @@ def core_inside(tiles: TilePlan, tile: Tile) -> Window:
     )
 
 
-def reflect(index: NDArray[np.integer], size: int) -> NDArray[np.intp]:
-    """Indices of an endless axis folded into [0, size) by reflection about the outer pixel centres.
+def reflect(index: NDArray[np.integer], size: int, *, repeats: bool = False) -> NDArray[np.intp]:
+    """Indices of an endless axis folded into [0, size) by reflection about the outer pixel centres, or edges.
 
-    The same rule as numpy's pad mode 'reflect', for any distance from the edge.
+    The same rule as numpy's pad modes 'reflect', and where the outer pixel `repeats` 'symmetric', for any distance from
+    the edge.
     """
+    if repeats:
+        turned = np.mod(index, 2 * size)
+        return np.where(turned < size, turned, 2 * size - 1 - turned).astype(np.intp)
     if size == 1:
         return np.zeros(len(index), np.intp)
     period = 2 * (size - 1)

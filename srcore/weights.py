@@ -61,7 +61,8 @@ def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
         "halo": (generator.halo,) * generator.axes,
         "core_multiple": generator.core_multiple,
         "activation_bytes_px": max(64, activation_bytes_px(generator)),
-        "bands": "any" if generator.bands == 1 else generator.bands,
+        "bands": "any" if generator.bands == 1 or generator.zoom > 1 else generator.bands,
+        "zoom": generator.zoom,
     }
     return blank.model_copy(update=geometry | facts)
 

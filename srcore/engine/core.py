@@ -72,12 +72,13 @@ class Engine:
         return self._stream
 
     def run(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale).
+        """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale); of a band before its guides
+        (1 + G, ...) to the band (1, Y, X).
 
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
         slices = _slices(block, self.spec)
-        core = centre_crop(slices, self.spec.halo[-1], slices.ndim - 2)
+        core = centre_crop(slices[:, : self._given], self.spec.halo[-1], slices.ndim - 2)
         result = self.batches.run(slices, self.generator).cpu()
         if not is_sound(core, result):
             result = self.batches.run(slices, self.exact).cpu()
@@ -88,7 +89,12 @@ class Engine:
                     "check the checkpoint and the tile's values",
                     code="TILE_NONFINITE",
                 )
-        return _unsliced(result, block, self.spec)
+        return _unsliced(result, block[: self._given], self.spec)
+
+    @property
+    def _given(self) -> int | None:
+        """How many of the bands that it sees come back: with guides the first alone; None: all."""
+        return 1 if self.spec.zoom > 1 else None
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ class BlockFacts:
     """Per band whether its pixels are repeated, and no generator sees them; (): none."""
     ranges: tuple[tuple[float, float] | None, ...] = ()
     """Per band the least and the greatest number of a valid pixel, where it has ends; (): none."""
+    guides: tuple[int, ...] = ()
+    """Bands that guide those which the generator brings to their grid; all but these are copied."""
 
     @property
     def is_plain(self) -> bool:
@@ -120,7 +128,12 @@ class BlockFacts:
         offset, scale = chosen(self.normalisation.offset), chosen(self.normalisation.scale)
         normalisation = Normalisation(offset, scale)
         return replace(
-            self, normalisation=normalisation, nodata=chosen(self.nodata), copied=(), ranges=chosen(self.ranges)
+            self,
+            normalisation=normalisation,
+            nodata=chosen(self.nodata),
+            copied=(),
+            ranges=chosen(self.ranges),
+            guides=(),
         )
 
 
@@ -163,10 +176,36 @@ def _with_copies(
     for band, nodata in enumerate(facts.nodata):
         sr[band][hidden[band]] = 0 if nodata is None else nodata
     seen = [band for band, copied in enumerate(facts.copied) if not copied]
-    if seen:
+    if facts.guides:
+        for band in seen:
+            sr[band] = _guided(engine, tile, valid, facts, band, around)
+    elif seen:
         known = None if around is None else around[seen]
         sr[seen] = super_resolve(engine, tile[seen], valid[seen], facts.of(seen), known)
     return sr
+
+
+def _guided(
+    engine: Engine,
+    tile: NDArray[Any],
+    valid: NDArray[np.bool_],
+    facts: BlockFacts,
+    band: int,
+    around: NDArray[np.bool_] | None,
+) -> NDArray[Any]:
+    """A band (Y, X) brought to the grid of the guides; interpolated where a guide is hidden: it says nothing there."""
+    own, bands, zoom = facts.of([band]), [band, *facts.guides], engine.spec.zoom
+    network = facts.of(bands).normalisation.apply(tile[bands])
+    known = None if around is None else around[[band]]
+    numbers = numbers_of(engine, network, known, facts.treatment)
+    hidden = ~valid[list(facts.guides)].all(axis=0)
+    if hidden.any():
+        halo = engine.spec.halo_around(2, facts.treatment.margin_px)
+        coarse = network[0, ::zoom, ::zoom].astype(np.float64)
+        whole = radiometry.enlarged(coarse, zoom)[tuple(slice(h, h + n) for h, n in zip(halo, hidden.shape, strict=True))]
+        numbers = numbers[:, : hidden.shape[0], : hidden.shape[1]].copy()
+        numbers[0][hidden] = whole[hidden]
+    return _native(engine, numbers, valid[[band]], own)[0]
 
 
 def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:
@@ -241,7 +280,7 @@ def numbers_of(
     """Network values of the SR (C, *core * scale) of a block (C, *core + 2 halo), sharpened and then back-projected."""
     numbers = engine.run(block)
     if treatment.sharpen:
-        numbers = sharpened(numbers, treatment.sharpen, engine.spec.scale[-1])
+        numbers = sharpened(numbers, treatment.sharpen, engine.spec.scale[-1] * engine.spec.zoom)
     margin = engine.spec.margin_for(treatment.margin_px)
     steps = treatment.back_projection
     return _back_projected(engine.spec, numbers, block, around, steps, margin) if margin else numbers
@@ -287,10 +326,14 @@ def _back_projected(
 
     `steps` of back-projection, none being only the cut; `margin` in LR pixels.
     """
-    surplus = margin - steps * MARGIN_PX  # what sharpening spoiled, and what the generator's grid needs
+    zoom = spec.zoom
+    surplus = margin - steps * MARGIN_PX * zoom  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
     valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)
+    if zoom > 1:
+        lr = lr[:, :1, ::zoom, ::zoom]
+        valid = None if valid is None else valid[..., ::zoom, ::zoom]
     fine = _slices(sr, spec)
     for axis, scale in enumerate(spec.scale, 2):
         fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)
@@ -298,8 +341,9 @@ def _back_projected(
 
 
 def _slices(block: NDArray[Any], spec: Spec) -> Tensor:
-    """(C, ..., Y, X) as (N, B, Y, X): what the generator sees together is B bands of a slice, or of a volume."""
-    bands = 1 if spec.bands == "any" else spec.bands
+    """(C, ..., Y, X) as (N, B, Y, X): what the generator sees together is B bands of a slice, or of a volume; or a band
+    and its guides."""
+    bands = len(block) if spec.zoom > 1 else 1 if spec.bands == "any" else spec.bands
     return torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, bands, *block.shape[-len(spec.scale) :])
 
 

@@ -4,6 +4,7 @@ from srcore.models.edsr import Edsr
 from srcore.models.edsr_volume import EdsrVolume
 from srcore.models.fsrcnn import Fsrcnn
 from srcore.models.generator import Generator, Residual
+from srcore.models.guided import Guided
 from srcore.models.interpolation import Bicubic, Nearest
 from srcore.models.mobile import Mobile
 from srcore.models.resnet_deconv import ResnetDeconv
@@ -24,6 +25,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "swinir": SwinIR,
     "srgan": SrResNet,
     "span": Span,
+    "guided": Guided,
     "bicubic": Bicubic,
     "nearest": Nearest,
 }

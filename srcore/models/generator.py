@@ -21,6 +21,9 @@ class Generator(nn.Module):
     """LR pixels on each side of a core that the layers eat, the same on every axis of the generator's own."""
     axes = 2
     bands = 1
+    zoom = 1
+    """Above 1: pixels of the guides along a pixel of the band that it brings to their grid. It then takes that band,
+    each pixel repeated, before any number of guides, and gives the band; `bands` is what it is probed with."""
     core_multiple = 1
     """Cores start and end at multiples of this: a stride or an attention window has a grid of its own, which must
     lie the same way in every tile."""

@@ -40,6 +40,8 @@ class Model:
     """In the registry; '' for a built-in or a folder."""
     trust: Trust | None = None
     """The calibration of its trust map, where it has one."""
+    zoom: int = 1
+    """Above 1: how many times coarser the bands are that it brings to the grid of finer ones."""
 
     @property
     def registered(self) -> str:
@@ -54,7 +56,8 @@ def resolve(reference: str) -> Model:
     fetched again. StoreError REGISTRY_AWAY when the registry is away and the reference was never resolved here.
     """
     model = _resolve(reference)
-    return replace(model, trust=read_spec(model.folder).trust)
+    spec = read_spec(model.folder)
+    return replace(model, trust=spec.trust, zoom=spec.zoom)
 
 
 def _resolve(reference: str) -> Model:

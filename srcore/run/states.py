@@ -236,7 +236,7 @@ def _sources(job: Job) -> tuple[Path, ...]:
     if job.files == job.paths:
         return job.paths
     try:
-        return scene_files(job.paths, bands=job.bands, roots=job.roots, **job.treatment.of_files)
+        return scene_files(job.paths, **job.wishes)
     except SRError:
         return job.files  # due: the run says what is wrong
 

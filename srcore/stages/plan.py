@@ -53,7 +53,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         real_file(job.hr, job.hr_roots)
     # Before and after: else the header of a file that is still arriving would be planned with the stamp of the whole.
     before = [stamp_if_there(path) for path in job.files]
-    header = read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **treatment.of_files)
+    header = read_header(job.paths, job.kind, **job.wishes)
     if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
         header = dated(header, treatment.date)
     header = _in_form(job, header)  # now, not in EXPORT: behind hours of computing
@@ -224,18 +224,33 @@ def tile_plan(
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
+    _check_guides(spec, header)
     seen = header.copied.count(False)
     if spec.bands != "any" and seen and spec.bands != seen:
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{seen}", "choose the bands")
     coupled = len(spec.halo)
     halo = spec.halo_around(len(shape), treatment.margin_px)
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
-    whole = TilePlan(shape, shape, halo, own, multiple, block)
+    whole = TilePlan(shape, shape, halo, own, multiple, block, mirrored=spec.zoom > 1)
     if tile is not None:
         return asked_tiles(whole, tile)
     lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
     return chosen_tiles(whole, lanes, lambda tiles: worker_bytes(spec, header, tiles) <= budget)
+
+
+def _check_guides(spec: Spec, header: Header) -> None:
+    """PlanError NO_GUIDES where a model that needs guides has none, or nothing to bring to their grid."""
+    if spec.zoom == 1 or header.guides:
+        return
+    coarse = [band.name for band in header.bands if band.zoom == spec.zoom]
+    found = f"no band at the finest resolution beside {', '.join(coarse)}" if coarse else "all bands at one resolution"
+    raise PlanError(
+        f"model {spec.name} brings coarser bands to the grid of finer ones of the same scene",
+        found,
+        "give a product with both, as a SAFE or Landsat folder, and name bands of both; or take another model",
+        code="NO_GUIDES",
+    )
 
 
 def _say_if_coarser(tiles: TilePlan, tile: int, scene: str) -> None:

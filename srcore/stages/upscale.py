@@ -169,7 +169,8 @@ class _Scene:
 
         header = self.plan.header
         nodata, treatment = header.nodata_numbers, self.plan.treatment
-        return BlockFacts(self.ingested.normalisation, header.dtype, nodata, treatment, header.copied, header.ranges)
+        kept = header.copied, header.ranges, header.guides
+        return BlockFacts(self.ingested.normalisation, header.dtype, nodata, treatment, *kept)
 
     def read(self, index: int) -> Block:
         """The tile and its validity, without what lies beyond the scene's edge."""

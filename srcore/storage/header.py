@@ -35,6 +35,7 @@ class Wishes(Told, total=False):
     bands: Sequence[str] | None
     roots: Sequence[Path] | None
     axes: tuple[int, int, int] | None
+    guided: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,9 @@ class Wish:
     """Which axes of a volume's file are (Z, Y, X); None: slices, known by their spacing, come first."""
     quality: QualityWish | None = None
     """Which layer of clouds to heed, and how; None: none."""
+    guided: int = 1
+    """Above 1: bands that are so many times coarser than the finest are brought to its grid by a generator, which
+    takes the finest as guides; else by interpolation."""
     series: str | None = None
     """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
 
@@ -110,6 +114,16 @@ class Band:
     """What STAC calls it (eo:common_name), where the provider's metadata say which band it is."""
     zoom: int = 1
     """Pixels of the scene along a pixel of the band's file: coarser bands are brought to the grid of the finest."""
+    guided: bool = False
+    """True of a coarser band that the generator brings there, with the finest as guides: it is read with each pixel
+    repeated."""
+    between: bool = False
+    """True where the file's pixels have their centres on the corners of the scene's: it is read half way between."""
+
+    @property
+    def is_fine(self) -> bool:
+        """True where the file's pixels are those of the scene."""
+        return self.zoom == 1 and not self.between
 
     @property
     def is_copied(self) -> bool:
@@ -228,9 +242,17 @@ class Header:
         return None if found is None else (found[0], found[1], found[2])
 
     @property
+    def guides(self) -> tuple[int, ...]:
+        """Which bands guide the coarser ones, by their place; none where no band is guided."""
+        if not any(band.guided for band in self.bands):
+            return ()
+        return tuple(i for i, band in enumerate(self.bands) if band.zoom == 1 and not band.is_copied)
+
+    @property
     def copied(self) -> tuple[bool, ...]:
-        """Per band whether no generator sees it."""
-        return tuple(band.is_copied for band in self.bands)
+        """Per band whether it comes out as it went in: classes and the like, and all but the guided where some are."""
+        guided = any(band.guided for band in self.bands)
+        return tuple(band.is_copied or (guided and not band.guided) for band in self.bands)
 
     @property
     def ranges(self) -> tuple[tuple[float, float] | None, ...]:

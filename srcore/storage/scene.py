@@ -101,7 +101,7 @@ def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, 
         if is_dicom(paths[0]):
             return dicom_files(paths)
         return read_header(paths, **wishes).paths
-    bands, documents = files_of(paths, wishes.get("bands"), wishes.get("roots"))
+    bands, documents = files_of(paths, wishes.get("bands"), wishes.get("roots"), wishes.get("guided", 1))
     if neighbours(bands):
         return read_header(paths, **wishes).paths
     quality = wishes.get("quality") or {}

@@ -100,6 +100,9 @@ class Source(BaseModel):
     """What an HR's name has where its LR's has something else: `[_10m, _20m]`; None: the names are the same."""
     lr_bands: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names of the LR's bands, in the order of the HR's; None: all."""
+    guides: tuple[str, str] | None = None
+    """For a guided generator: what an HR's name has where the file of its finer bands has something else, as
+    `[_20m, _10m]`; None: the bands of a file guide each other."""
     fit: bool = False
     """Bring each band of the LR to its HR's numbers by a gain and an offset (least squares on the HR's means): two
     bands that are neighbours in the spectrum make a pair so."""

@@ -218,7 +218,7 @@ def size_of(state: SceneState) -> int:
     """LR pixels times bands, from the header; 0 where that cannot be read: PLAN says why."""
     job = state.job
     try:
-        header = read_header(job.paths, job.kind, bands=job.bands, roots=job.roots, **job.treatment.of_files)
+        header = read_header(job.paths, job.kind, **job.wishes)
     except Exception as error:  # whatever a file does, PLAN meets it again and has a code for it
         log.debug("%s: no size: %s", job.scene, error)
         return 0

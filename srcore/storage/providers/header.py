@@ -24,6 +24,8 @@ from srcore.storage.raster.validity import with_user_number
 NEAR = 1e-3
 """Fraction of a fine pixel by which grids of one product may disagree in place."""
 COLOURS = ("red", "green", "blue")
+UNGUIDED = ("lwir", "lwir11", "lwir12", "cirrus")
+"""Of Landsat: heat, which the sensor sees at 100 m, and clouds; neither has the detail of the ground's colours."""
 
 
 def read_product_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
@@ -38,16 +40,16 @@ def read_product_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Head
     granule, packed = read_granule(document, wish.roots), is_packed(document)
     if packed:
         wish = replace(wish, roots=None)  # the archive lies where it may; what was unpacked lies in the cache
-    bands = chosen(granule, wish.bands, document.parent) if wish.bands else _by_default(granule, document.parent)
+    bands = _wanted(granule, wish.bands, document.parent, wish.guided)
     with gdal_env():
         headers = {band.path: _read_band(band, granule, wish) for band in bands}
-    header = _on_one_grid(granule, bands, headers)
+    header = _on_one_grid(granule, bands, headers, wish.guided)
     header = replace(header, packed=str(document.resolve())) if packed else header
     return header if wish.nodata is None else with_user_number(header, wish.nodata)
 
 
 def files_of(
-    paths: Sequence[Path], bands: Sequence[str] | None, roots: Sequence[Path] | None
+    paths: Sequence[Path], bands: Sequence[str] | None, roots: Sequence[Path] | None, guided: int = 1
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """The files that `read_product_header` would read, without opening a raster: those of bands, and metadata."""
     document = find_document(Path(paths[0]))
@@ -55,13 +57,16 @@ def files_of(
     if is_packed(document):
         return (document.resolve(),), ()
     granule = read_granule(document, roots)
-    found = chosen(granule, bands, document.parent) if bands else _by_default(granule, document.parent)
+    found = _wanted(granule, bands, document.parent, guided)
     return tuple(band.path.resolve() for band in found), tuple(one.resolve() for one in granule.documents)
 
 
-def _by_default(granule: Granule, folder: Path) -> tuple[BandFile, ...]:
-    """All bands but Landsat's panchromatic one, whose grid begins inside that of the others."""
-    found = chosen(granule, None, folder)
+def _wanted(granule: Granule, names: Sequence[str] | None, folder: Path, guided: int) -> tuple[BandFile, ...]:
+    """The bands of these names; else all but Landsat's panchromatic one, whose grid begins inside that of the others,
+    and which is good for a guide alone."""
+    found = chosen(granule, names, folder)
+    if names or guided > 1:
+        return found
     return tuple(band for band in found if band.common != "pan") or found
 
 
@@ -115,14 +120,23 @@ def _crs(granule: Granule, path: Path) -> CRS | None:
         raise metadata_error(path, f"the metadata name a CRS that is none: {granule.crs!r}") from error
 
 
-def _on_one_grid(granule: Granule, bands: Sequence[BandFile], headers: Mapping[Path, Header]) -> Header:
+def _on_one_grid(
+    granule: Granule, bands: Sequence[BandFile], headers: Mapping[Path, Header], guided: int
+) -> Header:
     """One header of all bands: each with its zoom onto the grid of the finest."""
     finest = min(headers.values(), key=lambda one: one.grid.spacing())
+    pan = _pan_inside(bands, headers) if guided > 1 else None
+    finest = finest if pan is None else replace(finest, grid=pan)
     joined: list[Band] = []
     for band in bands:
         header = headers[band.path]
         _refuse_other(finest, header, band)
-        joined.append(replace(header.bands[0], zoom=_zoom(finest.grid, header.grid, band)))
+        if pan is not None and band.common == "pan":
+            joined.append(replace(header.bands[0], between=True))
+            continue
+        zoom = _zoom(finest.grid, header.grid, band)
+        seen = zoom == guided > 1 and band.common not in UNGUIDED and not header.bands[0].is_copied
+        joined.append(replace(header.bands[0], zoom=zoom, guided=seen))
     flags = [*granule.flags, *_told_of(granule, bands, joined, finest.grid)]
     own = [flag for band in bands for flag in headers[band.path].flags if not flag.startswith("no nodata")]
     return replace(
@@ -175,8 +189,10 @@ def _told_of(granule: Granule, bands: Sequence[BandFile], joined: Sequence[Band]
     told = [f"{granule.product} {granule.id}"]
     by_zoom: dict[int, list[str]] = {}
     for band in joined:
-        by_zoom.setdefault(band.zoom, []).append(band.name)
+        if not band.guided:
+            by_zoom.setdefault(band.zoom, []).append(band.name)
     fine = min(grid.spacing())
+    told += _guided(joined, fine)
     for zoom, names in sorted(by_zoom.items()):
         if zoom > 1:
             told.append(f"{', '.join(names)}: {fine * zoom:g} m brought to {fine:g} m by bicubic interpolation")
@@ -189,3 +205,44 @@ def _told_of(granule: Granule, bands: Sequence[BandFile], joined: Sequence[Band]
     if pan:
         told.append(f"{', '.join(pan)} (15 m) left out: its grid begins inside that of the others")
     return told
+
+
+def _guided(joined: Sequence[Band], fine: float) -> list[str]:
+    """Which bands are brought to the grid of the finest by which others, and what becomes of these."""
+    names = [band.name for band in joined if band.guided]
+    if not names:
+        return []
+    guides = [band for band in joined if band.zoom == 1 and not band.is_copied]
+    told = [
+        f"{', '.join(names)}: {fine * joined[[one.name for one in joined].index(names[0])].zoom:g} m brought to "
+        f"{fine:g} m with {', '.join(band.name for band in guides)} as guides, which stay as they are"
+    ]
+    moved = [band.name for band in guides if band.between]
+    if moved:
+        told.append(
+            f"{', '.join(moved)}: moved by half a pixel, since its grid begins inside that of the others; "
+            f"resampled by a windowed sinc"
+        )
+    return told
+
+
+def _pan_inside(bands: Sequence[BandFile], headers: Mapping[Path, Header]) -> Grid | None:
+    """The grid of twice as many pixels that a panchromatic band goes onto, whose pixels lie on its corners.
+
+        30 m      |       0       |       1       |      the pan's first pixel has the centre of the others' first
+        pan           |   0   |   1   |   2   |          so its grid begins half a pixel of its own inside theirs
+        product   |   0   |   1   |   2   |   3   |
+
+    None where there is none, or it lies otherwise.
+    """
+    pan = [headers[band.path].grid for band in bands if band.common == "pan"]
+    others = [headers[band.path].grid for band in bands if band.common != "pan"]
+    if not pan or not others:
+        return None
+    finest = min(others, key=lambda grid: grid.spacing())
+    product = finest.scaled((2, 2))
+    first = np.subtract(pan[0].to_world((0, 0)), product.to_world((0.5, 0.5)))
+    apart = np.abs(first).max() / min(product.spacing())
+    same = np.allclose(pan[0].spacing(), product.spacing(), rtol=NEAR)
+    inside = tuple(n - 1 for n in product.shape) == pan[0].shape
+    return product if same and inside and apart < NEAR else None

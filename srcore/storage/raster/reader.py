@@ -13,13 +13,16 @@ from rasterio.windows import Window
 
 from srcore.errors import SourceError
 from srcore.nodata import is_nodata
-from srcore.radiometry import enlarged, fill_invalid, nearest, quantise
+from srcore.radiometry import HALF_PX, enlarged, fill_invalid, half_way, nearest, quantise
 from srcore.storage.header import Band, Header, Mask
 from srcore.storage.providers.quality import meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 
 ZOOM_PX = 6
 """Coarse pixels around a window of a coarser band: two that bicubic sees, and those that fill what they hide."""
+
+BETWEEN_PX = 10
+"""Pixels around a window of a band that is read half way between them: HALF_PX, and those that fill what they hide."""
 
 
 class RasterReader:
@@ -41,12 +44,13 @@ class RasterReader:
         valid: NDArray[np.bool_] = np.ones(values.shape, np.bool_)
         for path, dataset in self._datasets.items():
             here = [i for i, band in enumerate(header.bands) if band.path == path]
-            fine = [i for i in here if header.bands[i].zoom == 1]
+            fine = [i for i in here if header.bands[i].is_fine]
             if fine:
                 values[fine] = self._fetch(path, dataset.read, [header.bands[i].index for i in fine], window)
             for i in set(here) - set(fine):
-                values[i], valid[i] = self._zoomed(header.bands[i], window)
-        fine = [i for i, band in enumerate(header.bands) if band.zoom == 1]
+                way = self._between if header.bands[i].between else self._zoomed
+                values[i], valid[i] = way(header.bands[i], window)
+        fine = [i for i, band in enumerate(header.bands) if band.is_fine]
         if len(fine) == len(values):
             valid = self._valid(values, window)
         elif fine:
@@ -67,10 +71,29 @@ class RasterReader:
             slice(w.start - a.start * zoom, w.stop - a.start * zoom) for w, a in zip(window, around, strict=True)
         )
         shown = nearest(valid, (zoom, zoom))[0][cut]
-        if band.is_copied:
+        if band.is_copied or band.guided:
             return nearest(values, (zoom, zoom))[0][cut], shown
         fine = enlarged(fill_invalid(values, valid)[0], zoom)[cut]
         return quantise(fine, values.dtype), shown
+
+    def _between(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """A band (Y, X) whose pixels lie on the corners of the scene's, read half way between them:
+
+            scene     | 0 | 1 | 2 | 3 |         pixel q lies between those of the file before q and at q
+            file        0   1   2               what lies beyond its edge repeats the last
+        """
+        around, missing = [], []
+        for w, n in zip(window, self._header.grid.shape, strict=True):
+            first, last = w.start - BETWEEN_PX, w.stop + BETWEEN_PX - 1  # of the file, which has n - 1
+            around.append(slice(max(0, first), min(n - 1, last)))
+            missing.append((max(0, -first), max(0, last - (n - 1))))
+        values = self._fetch(band.path, self._datasets[band.path].read, [band.index], tuple(around))
+        valid = self._valid(values, tuple(around), [band])
+        wide = np.pad(fill_invalid(values, valid)[0], missing, mode="edge")
+        seen, own = (slice(BETWEEN_PX - px, px - BETWEEN_PX) for px in (HALF_PX, 1))
+        wide, shown = wide[seen, seen], np.pad(valid[0], missing, mode="edge")[own, own]
+        shown = shown[1:, 1:] & shown[:-1, 1:] & shown[1:, :-1] & shown[:-1, :-1]
+        return quantise(half_way(wide), values.dtype), shown
 
     def _heeded(self, valid: NDArray[np.bool_], window: tuple[slice, ...]) -> NDArray[np.bool_]:
         """Without what a quality layer hides in all bands but itself."""

@@ -132,5 +132,5 @@ def _treatment(value: Mapping[str, Any]) -> Treatment:
 
 
 def _tiles(value: dict[str, Any]) -> TilePlan:
-    axes = {key: tuple(numbers) for key, numbers in value.items() if key != "block"}
-    return TilePlan(**axes, block=value["block"])
+    plain = {key: value.pop(key) for key in ("block", "mirrored") if key in value}
+    return TilePlan(**{key: tuple(numbers) for key, numbers in value.items()}, **plain)

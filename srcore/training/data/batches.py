@@ -14,6 +14,7 @@ from torch import Tensor
 from srcore.models.blocks import centre_crop
 from srcore.training.data.augment import draw_turn, radiometric
 from srcore.training.data.degrade import box, cubic, optics, reduce
+from srcore.training.data.guided import drawn_bands, drawn_count, repeated
 from srcore.training.data.resize import MARGIN_LR, shrink
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Geometry:
     halo: int
     scale: int | tuple[int, ...]
     """One number for (Y, X), or (z, y, x)."""
+    zoom: int = 1
+    """Of a guided generator: HR pixels along one of the LR, all else being on the HR's grid."""
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -40,7 +43,7 @@ class Geometry:
 
     @property
     def window_hr(self) -> tuple[int, ...]:
-        return tuple((self.core + 2 * self.halo + 2 * MARGIN_LR) * scale for scale in self.scales)
+        return tuple((self.core + 2 * self.halo + 2 * MARGIN_LR * self.zoom) * scale for scale in self.scales)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Plane:
     """The LR that was really measured (B, Y / s, X / s); None: it is made by degradation."""
     degradation: tuple[Degradation, ...] | None = None
     """How, where the recipe's way is not this plane's."""
+    guides: int = 0
+    """How many bands at the end guide the others alone, for a guided generator; 0: all guide each other."""
 
 
 def draw_batch(
@@ -77,6 +82,8 @@ def draw_batch(
     rng = np.random.default_rng((config.seed, step, rank) if rank else (config.seed, step))
     picks = rng.choice(len(planes), size=config.batch, p=[plane.chance for plane in planes])
     chosen = [planes[pick] for pick in picks]
+    if geometry.zoom > 1:
+        return _guided(chosen, geometry, config, rng, device)
     windows = [_window(plane, geometry, rng) for plane in chosen]
     hr = torch.from_numpy(np.stack([window for window, _ in windows])).to(device)  # (N, B, ...) in DN
     made = [_drawn(plane.degradation or config.degradation, rng) for plane in chosen]
@@ -100,6 +107,29 @@ def draw_batch(
         order = torch.from_numpy(rng.permutation(hr.shape[1])).to(device)
         lr, hr = lr[:, order], hr[:, order]
     return radiometric(lr, hr, config.gain, config.offset, rng)
+
+
+def _guided(
+    chosen: Sequence[Plane], geometry: Geometry, config: TrainConfig, rng: np.random.Generator, device: Any
+) -> tuple[Tensor, Tensor]:
+    """x (N, 1 + G, core + 2 halo, ...), an LR band with repeated pixels before its guides, and HR (N, 1, core, ...)."""
+    count, zoom = drawn_count(rng), geometry.zoom
+    seen = [drawn_bands(len(p.values), p.guides, count, rng, shuffle=config.band_shuffle) for p in chosen]
+    windows = [_window(plane, geometry, rng, bands)[0] for plane, bands in zip(chosen, seen, strict=True)]
+    hr = torch.from_numpy(np.stack(windows)).to(device)
+    offset, scale = (
+        torch.tensor([[getattr(p, name)[k] for k in bands] for p, bands in zip(chosen, seen, strict=True)])
+        .reshape(len(chosen), 1 + count, 1, 1)
+        .to(device)
+        for name in ("offset", "scale")
+    )
+    hr = (hr - offset) / scale
+    made = [_drawn(plane.degradation or config.degradation, rng) for plane in chosen]
+    lr = _degraded(hr[:, :1], (zoom, zoom), made, rng)
+    lr = lr + _noise(lr, [rng.uniform(*one.noise) for one in made], rng)
+    guides = centre_crop(hr[:, 1:], MARGIN_LR * zoom)
+    lr, truth = radiometric(repeated(lr, zoom), _cut(hr[:, :1], geometry), config.gain, config.offset, rng)
+    return torch.cat([lr, guides], 1), truth
 
 
 def _drawn(degradations: Sequence[Degradation], rng: np.random.Generator) -> Degradation:
@@ -137,21 +167,23 @@ def _noise(lr: Tensor, sigma: Sequence[float], rng: np.random.Generator) -> Tens
 def _cut(hr: Tensor, geometry: Geometry) -> Tensor:
     """The pixels of hr that the loss sees."""
     for axis, scale in enumerate(geometry.scales, 2):
-        margin = (MARGIN_LR + geometry.halo) * scale
+        margin = (MARGIN_LR * geometry.zoom + geometry.halo) * scale
         hr = hr.narrow(axis, margin, geometry.core * scale)
     return hr
 
 
 def _window(
-    plane: Plane, geometry: Geometry, rng: np.random.Generator
+    plane: Plane, geometry: Geometry, rng: np.random.Generator, bands: Sequence[int] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """A random clear HR window and, where the LR was measured, the LR under it without the margin; turned alike."""
+    """A random clear HR window (of some `bands`) and, where the LR was measured, the LR under it without the margin;
+    turned alike."""
     shape, window = plane.values.shape[1:], geometry.window_hr
     if plane.starts is None:
         first = [int(rng.integers(size - side + 1)) for size, side in zip(shape, window, strict=True)]
     else:
         first = [int(i) for i in np.unravel_index(int(rng.choice(plane.starts)), shape)]
     hr = plane.values[(slice(None), *(slice(a, a + side) for a, side in zip(first, window, strict=True)))]
+    hr = hr if bands is None else hr[list(bands)]
     turn = draw_turn(hr.shape, rng)
     measured = None
     if plane.lr is not None:

@@ -16,6 +16,7 @@ from srcore.radiometry import percentile_normalisation
 from srcore.storage.whole_images import Image, Masked, is_image, read_image
 from srcore.training.config import Source
 from srcore.training.data.batches import Geometry, Plane
+from srcore.training.data.guided import with_guides
 from srcore.treatment import Treatment
 
 
@@ -72,6 +73,8 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
             f"{_by(hr.shape[-len(window) :])} pixels, patches of {_by(window)}",
             "leave it out of the sources, or lower core_px",
         )
+    if geometry.zoom > 1:
+        return [_guided_plane(path, folder, source, geometry, hr)]
     lr = None if source.lr is None else _measured(path, folder, source, hr, geometry.scales)
     planes = []
     for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):
@@ -88,6 +91,22 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
     if not planes:
         raise SourceError(f"{path.name} has no clear training patch", "nodata in every window", "leave it out")
     return planes
+
+
+def _guided_plane(path: Path, folder: Path, source: Source, geometry: Geometry, hr: Masked) -> Plane:
+    """All bands of a file, and behind them those that guide; SourceError where no window is clear."""
+    guides = 0
+    if source.guides is not None:
+        fine = read_image(path.with_name(path.name.replace(*source.guides)), [folder]).masked
+        hr, guides = with_guides(hr, fine, geometry.zoom, path.name), len(fine)
+    if len(hr) < 2:
+        raise SourceError(f"{path.name} has no guide", "one band", "name its `guides`, or leave it out of the sources")
+    masked = np.asarray(ma.getmaskarray(hr).any(axis=0)) if ma.is_masked(hr) else None
+    starts = None if masked is None else _clear_starts(masked, geometry.window_hr)
+    if starts is not None and not starts.size:
+        raise SourceError(f"{path.name} has no clear training patch", "nodata in every window", "leave it out")
+    own = percentile_normalisation([band.compressed() for band in hr])
+    return Plane(ma.getdata(hr), starts, own.offset, own.scale, 0.0, None, source.degradation, guides)
 
 
 def _split(

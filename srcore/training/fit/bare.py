@@ -41,6 +41,7 @@ def pack(folder: Path, config: TrainConfig, planes: Sequence[Plane], state: Stat
             "offset": p.offset,
             "scale": p.scale,
             "chance": p.chance,
+            "guides": p.guides,
             "degradation": p.degradation and [one.model_dump() for one in p.degradation],
         }
         for p in planes
@@ -75,6 +76,7 @@ def unpack(folder: Path) -> tuple[TrainConfig, list[Plane], dict[str, Any]]:
                     facts["chance"],
                     parts[2],
                     _plain(facts["degradation"]),
+                    facts.get("guides", 0),
                 )
             )
     return cast("TrainConfig", SimpleNamespace(**{**config, "output": folder})), planes, config["architecture"]
@@ -120,7 +122,7 @@ def run(folder: Path, seconds: float = float("inf"), workers: int = 0) -> State:
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
     load_state(folder, state)
     state.to(device)
-    geometry = Geometry(config.core_px, generator.halo, generator.scales)
+    geometry = Geometry(config.core_px, generator.halo, generator.scales, generator.zoom)
     started = time.monotonic()
     batches = _batches(_Steps(planes, geometry, config), steps_left(state, config), device, workers)
     for lr, hr in batches:

@@ -82,7 +82,7 @@ def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
     if config.start_from:
         take_over(generator, config.start_from)
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
-    geometry = Geometry(config.core_px, generator.halo, generator.scales)
+    geometry = Geometry(config.core_px, generator.halo, generator.scales, generator.zoom)
     data = data_folder(config.data)
     left_out = held_files(config)
     return state, load_planes(data, config.sources, geometry, generator.bands, config.least_images, left_out), geometry

@@ -62,7 +62,7 @@ def search(config: TrainConfig, *, resume: bool = False) -> SearchFigures:
 def _validation(config: TrainConfig, settings: Search) -> Validation:
     """Patches with room for the halo of every architecture of the space: all trials are judged on the same pixels."""
     networks = generators(config, settings)
-    geometry = Geometry(config.core_px, max(one.halo for one in networks), networks[0].scales)
+    geometry = Geometry(config.core_px, max(one.halo for one in networks), networks[0].scales, networks[0].zoom)
     return Validation(config, geometry, networks[0].bands)
 
 

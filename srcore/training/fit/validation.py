@@ -26,6 +26,7 @@ from srcore.storage.whole_images import images_below
 from srcore.training.config import Source, TrainConfig, data_folder
 from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.pairs import load_planes
+from srcore.training.data.guided import coarse, ratios
 from srcore.training.data.places import held_sources
 from srcore.training.data.resize import enlarge
 from srcore.training.fit.core import State, published, within
@@ -51,7 +52,7 @@ class Validation:
         plain = {"batch": PATCHES, "gain": (1.0, 1.0), "offset": (0.0, 0.0), "seed": 0, "band_shuffle": False}
         planes = _planes(*_files(config, len(geometry.scales)), geometry, bands)
         self.lr, hr = draw_batch(planes, geometry, config.model_copy(update=plain), step=0)
-        self.hr = within(hr, geometry.scales, config.back_projection)
+        self.hr = within(hr, ratios(geometry.scales, geometry.zoom), config.back_projection)
 
     @property
     def plain(self) -> str:
@@ -73,6 +74,19 @@ class Validation:
 
     def gains(self, generator: Generator) -> list[float]:
         """dB of PSNR over bicubic (trilinear, for volumes), patch by patch."""
+        ours, theirs = (
+            (sr - self.hr).square().flatten(1).mean(1).double().clamp_min(1e-12)
+            for sr in (self._restored(generator), self._plain())
+        )
+        gains: list[float] = (10 * torch.log10(theirs / ours)).tolist()
+        return gains
+
+    def _plain(self) -> Tensor:
+        """Bicubic (trilinear, for volumes) of all patches, as large as `hr`."""
+        geometry, steps = self.geometry, self.config.back_projection
+        if geometry.zoom > 1:
+            fine = centre_crop(enlarge(coarse(self.lr, geometry.zoom), geometry.zoom), geometry.halo)
+            return within(fine, ratios(geometry.scales, geometry.zoom), steps)
         plain = centre_crop(self.lr, self.geometry.halo - PLAIN_HALO, len(self.geometry.scales))
         if len(self.geometry.scales) == 2:
             plain = torch.cat([enlarge(band, self.geometry.scales[0]) for band in torch.split(plain, 1, 1)], 1)
@@ -81,13 +95,7 @@ class Validation:
             plain = functional.interpolate(plain, sizes, mode="trilinear")
         for axis, scale in enumerate(self.geometry.scales, 2):
             plain = plain.narrow(axis, PLAIN_HALO * scale, self.geometry.core * scale)
-        plain = within(plain, self.geometry.scales, self.config.back_projection)
-        ours, theirs = (
-            (sr - self.hr).square().flatten(1).mean(1).double().clamp_min(1e-12)
-            for sr in (self._restored(generator), plain)
-        )
-        gains: list[float] = (10 * torch.log10(theirs / ours)).tolist()
-        return gains
+        return within(plain, geometry.scales, steps)
 
     def _restored(self, generator: Generator) -> Tensor:
         """SR of all patches, as large as `hr`."""

@@ -1,0 +1,248 @@
+"""Guided super-resolution beside the classical ways, by Wald's protocol: everything one scale down.
+
+    python -m benchmarks.guided [--model NAME_OR_FOLDER ...] [--json guided.json]
+
+The finer bands of a place (10 m) become its guides at 20 m, its 20 m bands become LR at 40 m, each under a Gaussian of
+its sensor's own contrast at the Nyquist frequency of the coarser grid; what is made of LR and guides is judged against
+the true 20 m bands (Wald et al. 1997). Likewise Landsat: 15 m panchromatic to 30 m, 30 m bands to 60 m, judged at 30 m.
+No place of it was trained on: `satellite/s2_native/val` (three places), tile T33UUB, and Landsat over Elkton.
+
+- bicubic: the LR enlarged; no guide.
+- GS: Gram-Schmidt (Laben and Brower 2000) with the intensity of GSA (Aiazzi et al. 2007): the bands' own mean that comes
+  nearest to the guide seen at LR; band += cov(band, intensity) / var(intensity) (guide - intensity).
+- MTF-GLP: detail of the guide beyond the sensor's MTF, times cov / var (Aiazzi et al. 2006, Vivone et al. 2015).
+
+Where there are several guides, the guide of a band is the combination of them that comes nearest to it at LR, as in
+hypersharpening (Selva et al. 2015): the stronger choice for both. Both know each sensor's MTF; the model does not.
+
+ERGAS (Wald 2000), SAM in degrees, Q2n (Garzelli and Nencini 2009) in blocks of 32 pixels, and PSNR with the peak at each
+band's 99.9th percentile; BORDER_PX pixels along the edges are not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import rasterio
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.sensors import ELKTON, T33UUB, TRUE_FOLDER, _band, _matlab
+from srcore.metrics import crop_border, ergas, psnr, spectral_angle
+from srcore.training.config import data_folder
+from srcore.training.data.degrade import REACH_LR, optics, reduce
+from srcore.training.data.resize import enlarge
+
+ZOOM = 2
+BORDER_PX = 4
+BLOCK_PX = 32
+"""Side of the blocks of Q2n."""
+MTF = {
+    "B02": 0.26,
+    "B03": 0.28,
+    "B04": 0.24,
+    "B05": 0.38,
+    "B06": 0.34,
+    "B07": 0.34,
+    "B08": 0.26,
+    "B8A": 0.33,
+    "B11": 0.22,
+    "B12": 0.23,
+}
+"""Contrast of Sentinel-2's bands at Nyquist, as published for its calibration and used by Lanaras et al. 2017."""
+LANDSAT_MTF, PAN_MTF = 0.3, 0.2
+T33UUB_SIDE = 600
+"""20 m pixels of the middle of that tile which are judged."""
+
+Cube = NDArray[np.float64]
+"""(bands, Y, X)"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place, one scale down."""
+
+    name: str
+    lr: Cube
+    guides: Cube
+    """On the grid of the truth."""
+    truth: Cube
+    mtf: tuple[float, ...]
+    """Of each LR band."""
+
+
+def places() -> Iterator[Place]:
+    """Sentinel-2 and Landsat, none of it trained on."""
+    for path in sorted(data_folder(TRUE_FOLDER).glob("*_20m.tif")):
+        coarse, fine = _named(path), _named(path.with_name(path.name.replace("_20m", "_10m")))
+        yield wald(path.stem.removesuffix("_20m"), coarse, fine)
+    tile = data_folder(T33UUB.parent) / T33UUB.name
+    side, names = T33UUB_SIDE, ("B05", "B06", "B07", "B8A", "B11", "B12")
+    low, high = _matlab(tile, "im20"), _matlab(tile, "im10")
+    first = [(n - side) // 2 // 2 * 2 for n in low.shape[1:]]
+    rows, columns = (slice(a, a + side) for a in first)
+    wide = tuple(slice(2 * w.start, 2 * w.stop) for w in (rows, columns))
+    yield wald(
+        "t33uub",
+        dict(zip(names, low[:, rows, columns], strict=False)),
+        dict(zip(("B04", "B03", "B02", "B08"), high[:, wide[0], wide[1]], strict=False)),
+    )
+
+
+def wald(name: str, coarse: Mapping[str, Cube], fine: Mapping[str, Cube]) -> Place:
+    """A place whose coarse bands are the truth and whose fine bands are guides, each with its sensor's MTF."""
+    truth = np.stack(list(coarse.values()))
+    height, width = (n // ZOOM * ZOOM for n in truth.shape[1:])
+    truth = truth[:, :height, :width]
+    guides = np.stack([shrunk(band, MTF[key])[:height, :width] for key, band in fine.items()])
+    lr = np.stack([shrunk(band, MTF[key]) for key, band in zip(coarse, truth, strict=True)])
+    return Place(name, lr, guides, truth, tuple(MTF[key] for key in coarse))
+
+
+def landsat() -> Iterator[Place]:
+    """Bands 2 to 7 at 30 m as truth, the panchromatic one brought to their grid as guide."""
+    folder = data_folder(ELKTON)
+    truth = np.stack([_band(folder / f"L8-B{number}-Elkton-VA.tiff") for number in range(2, 8)])
+    pan = _band(folder / "L8-B8-Elkton-VA.tiff")
+    height, width = (n // ZOOM * ZOOM for n in truth.shape[1:])
+    truth = truth[:, :height, :width]
+    guide = on_ms_grid(pan)[:height, :width]
+    lr = np.stack([shrunk(band, LANDSAT_MTF) for band in truth])
+    yield Place("elkton", lr, guide[None], truth, (LANDSAT_MTF,) * len(lr))
+
+
+def on_ms_grid(pan: Cube) -> Cube:
+    """Landsat's 15 m band as a 30 m sensor sees it: pan[2 i, 2 j] has the centre of the 30 m pixel (i, j)."""
+    sigma = np.sqrt(-2 * np.log(PAN_MTF)) / np.pi * ZOOM
+    taps = np.exp(-(np.arange(-4, 5) ** 2) / (2 * sigma**2))
+    taps /= taps.sum()
+    wide = np.pad(pan, 4, mode="reflect")
+    for axis in (0, 1):
+        wide = np.apply_along_axis(np.convolve, axis, wide, taps, "valid")
+    return wide[::ZOOM, ::ZOOM]
+
+
+def shrunk(band: Cube, mtf: float) -> Cube:
+    """A band (Y, X) as a sensor of half the resolution sees it."""
+    margin = ZOOM * REACH_LR
+    wide = torch.from_numpy(np.pad(band, margin, mode="symmetric"))[None, None]
+    return np.asarray(reduce(wide, [optics(mtf, ZOOM)[None].double()] * 2)[0, 0].numpy())
+
+
+def bicubic(place: Place) -> Cube:
+    """Every band enlarged."""
+    return _up(place.lr)
+
+
+def gram_schmidt(place: Place) -> Cube:
+    """GS, with GSA's intensity."""
+    up, out = _up(place.lr), []
+    for band, mtf in zip(up, place.mtf, strict=True):
+        guide, seen = _guide(place, band, mtf)
+        terms = np.stack([*(one.ravel() for one in up), np.ones(band.size)], axis=1)
+        intensity = (terms @ np.linalg.lstsq(terms, seen.ravel(), rcond=None)[0]).reshape(band.shape)
+        out.append(band + _gain(band, intensity) * (guide - intensity))
+    return np.stack(out)
+
+
+def mtf_glp(place: Place) -> Cube:
+    """MTF-GLP with the gain of a regression."""
+    out = []
+    for band, mtf in zip(_up(place.lr), place.mtf, strict=True):
+        guide, seen = _guide(place, band, mtf)
+        out.append(band + _gain(band, seen) * (guide - seen))
+    return np.stack(out)
+
+
+def _guide(place: Place, band: Cube, mtf: float) -> tuple[Cube, Cube]:
+    """The combination of the guides that comes nearest to a band at LR; and what the band's sensor sees of it."""
+    seen = _up(np.stack([shrunk(guide, mtf) for guide in place.guides]))
+    terms = np.stack([*(one.ravel() for one in seen), np.ones(band.size)], axis=1)
+    weights = np.linalg.lstsq(terms, band.ravel(), rcond=None)[0]
+    return (
+        np.tensordot(weights[:-1], place.guides, 1) + weights[-1],
+        np.tensordot(weights[:-1], seen, 1) + weights[-1],
+    )
+
+
+def _gain(band: Cube, low: Cube) -> float:
+    return float(np.cov(band.ravel(), low.ravel())[0, 1] / np.var(low, ddof=1))
+
+
+def _up(lr: Cube) -> Cube:
+    return np.asarray(enlarge(torch.from_numpy(np.ascontiguousarray(lr))[:, None], ZOOM)[:, 0].numpy())
+
+
+def _named(path: Path) -> dict[str, Cube]:
+    with rasterio.open(path) as file:
+        return dict(zip(map(str, file.descriptions), file.read().astype(np.float64), strict=True))
+
+
+def q2n(truth: Cube, test: Cube) -> float:
+    """Mean over blocks of the hypercomplex quality index of two cubes; 1 when they are equal.
+
+    Of a block: |cov| x |means' product| over the mean variance and the mean square of the means, all of numbers of
+    2^n parts, a part a band. Bands are brought to mean 1 and deviation 1 of the truth's block, as in the paper's code.
+    """
+    parts = 1 << max(0, (len(truth) - 1).bit_length())
+    pad = np.zeros((parts - len(truth), *truth.shape[1:]))
+    a, b = np.concatenate([truth, pad]), np.concatenate([test, pad])
+    height, width = (n // BLOCK_PX * BLOCK_PX for n in truth.shape[1:])
+    if not height or not width:
+        return _q(a, b)
+    starts = [(y, x) for y in range(0, height, BLOCK_PX) for x in range(0, width, BLOCK_PX)]
+    each = [(slice(None), slice(y, y + BLOCK_PX), slice(x, x + BLOCK_PX)) for y, x in starts]
+    return fmean(_q(a[window], b[window]) for window in each)
+
+
+def _q(truth: Cube, test: Cube) -> float:
+    a, b = (values.reshape(len(values), -1) for values in (truth, test))
+    mean, deviation = a.mean(axis=1, keepdims=True), a.std(axis=1, ddof=1, keepdims=True)
+    deviation = np.where(deviation > 0, deviation, 1)
+    used = np.any(a, axis=1, keepdims=True)
+    a, b = ((values - mean) / deviation + used for values in (a, b))
+    size = a.shape[1]
+    means = a.mean(axis=1), b.mean(axis=1)
+    squares = [float((m**2).sum()) for m in means]
+    product = float(np.sqrt((_times(means[0], _conjugate(means[1])) ** 2).sum()))
+    together = _times(a, _conjugate(b)).mean(axis=1) - _times(means[0], _conjugate(means[1]))
+    covariance = size / (size - 1) * float(np.sqrt((together**2).sum()))
+    variances = size / (size - 1) * (float((a**2).sum(0).mean() + (b**2).sum(0).mean()) - sum(squares))
+    if variances == 0:
+        return 2 * product / sum(squares)
+    return covariance / (variances / 2) * product / (sum(squares) / 2)
+
+
+def _conjugate(x: Cube) -> Cube:
+    return np.concatenate([x[:1], -x[1:]])
+
+
+def _times(a: Cube, b: Cube) -> Cube:
+    """Product of numbers of 2^n parts (parts, ...) by Cayley and Dickson."""
+    if len(a) == 1:
+        return a * b
+    half = len(a) // 2
+    (a1, a2), (b1, b2) = (a[:half], a[half:]), (b[:half], b[half:])
+    return np.concatenate(
+        [_times(a1, b1) - _times(_conjugate(b2), a2), _times(b2, a1) + _times(a2, _conjugate(b1))]
+    )
+
+
+def figures(place: Place, sr: Cube) -> dict[str, float]:
+    """All figures of one place."""
+    truth, test = crop_border(place.truth, BORDER_PX), crop_border(sr, BORDER_PX)
+    peaks = [float(np.percentile(band, 99.9)) for band in truth]
+    return {
+        "ERGAS": ergas(truth, test, ZOOM),
+        "SAM": spectral_angle(truth, test),
+        "Q2n": q2n(truth, test),
+        "PSNR": fmean(psnr(a, b, peak) for a, b, peak in zip(truth, test, peaks, strict=True)),
+    }
