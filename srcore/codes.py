@@ -51,6 +51,10 @@ CODES: dict[str, Code] = {
         "Check the path, its rights and whether its disk is mounted.",
         "next run",
     ),
+    "NOT_REGISTERED": Code(
+        "The finer bands that should guide the coarser ones lie more than half a coarse pixel beside them.",
+        "Register the bands, name others, or take a model without guides.",
+    ),
     "NOT_SUPPORTED": Code(
         "A file is of a format, or holds a kind of pixels, that srcore does not read.",
         "Convert it; the message says to what.",
@@ -202,6 +206,10 @@ CODES: dict[str, Code] = {
     ),
     "NOT_WRITABLE": Code(
         "A folder or a file may not be written.", "Give a place that you may write to, or mend its rights.", "next run"
+    ),
+    "NO_GUIDES": Code(
+        "The model brings coarser bands to the grid of finer ones of the same scene, and the scene has not both.",
+        "Give a product with bands of both resolutions, or take another model.",
     ),
     "NOT_CALIBRATED": Code(
         "A trust map is asked for that the model has no calibration for.",

@@ -55,6 +55,11 @@ class Grid:
         divided = tuple((*(row[axis] / scale[axis] for axis in range(axes)), row[axes]) for row in self.affine)
         return Grid(tuple(n * s for n, s in zip(self.shape, scale, strict=True)), divided, self.crs)
 
+    def coarser(self, zoom: int) -> Grid:
+        """The same ground in pixels `zoom` times as large on every axis, of which the shape is a multiple."""
+        larger = tuple((*(step * zoom for step in row[:-1]), row[-1]) for row in self.affine)
+        return Grid(tuple(n // zoom for n in self.shape), larger, self.crs)
+
     def part(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
         """The pixels from `start` on, in that shape, where they lie."""
         origin = self.to_world(start)

@@ -16,6 +16,9 @@ from srcore.limits import Limit
 class ConsistencyCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
+    seen_as = "mean of"
+    """What is compared with the LR."""
+
     def __init__(self, bands: int, compared: bool) -> None:
         self.compared = compared
         """False where bicubic along rows and columns is no yardstick."""
@@ -39,7 +42,7 @@ class ConsistencyCheck:
         rmse = float(ours.max(initial=0.0))
         return [
             abstain("consistency.ratio", why_not) if why_not else self._ratio(limits, bands, ours, bicubic),
-            judge(limits, "consistency.rmse", rmse, "DN", "RMSE(mean of SR, LR), worst band"),
+            judge(limits, "consistency.rmse", rmse, "DN", f"RMSE({self.seen_as} SR, LR), worst band"),
         ]
 
     def _ratio(
@@ -59,6 +62,6 @@ class ConsistencyCheck:
             "consistency.ratio",
             float((ours[known] / least[known]).max()),
             "x bicubic",
-            "RMSE(mean of SR, LR) over RMSE(mean of bicubic, LR), worst band",
+            f"RMSE({self.seen_as} SR, LR) over RMSE({self.seen_as} bicubic, LR), worst band",
             "the model changes the radiometry",
         )

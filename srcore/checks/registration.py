@@ -14,22 +14,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.registration import phase_cross_correlation
 
 from srcore.checks import Check, abstain, judge
 from srcore.checks.patches import Patch, texture_of
 from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
+from srcore.metrics import beside
 
-UPSAMPLE = 100
-"""Shifts are found to 1/100 LR pixel."""
-SOFTER_PX = 0.7
-"""Deviation of a Gaussian, in LR pixels: what aliases in an average stands still when the SR moves."""
 LEAST_TEXTURE = 2.0
 """Mean LR gradient in resolutions of the band below which a patch has nothing to hold on to."""
-LEAST_LIKENESS = 0.5
-"""Correlation of averaged SR and LR below which a patch says nothing of where it lies."""
 
 
 def registration_checks(
@@ -97,22 +90,3 @@ def _shift(patch: Patch, band: int, bands: Sequence[BandSpread]) -> tuple[float,
         return None
     found = beside((ours - ours.mean()) / size, (theirs - theirs.mean()) / size)
     return None if found is None else (found[0] * patch.scale[0], found[1] * patch.scale[1])
-
-
-def beside(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, float] | None:
-    """Rows and columns that one window (y, x) of mean 0 lies beside another of its shape, in their pixels, to 1/100.
-
-    None where they correlate too little to say.
-    """
-    length = np.sqrt((ours**2).sum() * (theirs**2).sum())
-    if not (ours * theirs).sum() >= LEAST_LIKENESS * length > 0:
-        return None
-    ours, theirs = (ndimage.gaussian_filter(one, SOFTER_PX, mode="nearest") for one in (ours, theirs))
-    rows, columns = (np.hanning(size + 2)[1:-1] for size in ours.shape)
-    shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
-        theirs * rows[:, None] * columns,
-        ours * rows[:, None] * columns,
-        upsample_factor=UPSAMPLE,
-        normalization=None,
-    )[0]
-    return float(-shift[0]), float(-shift[1])

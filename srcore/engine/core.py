@@ -326,14 +326,10 @@ def _back_projected(
 
     `steps` of back-projection, none being only the cut; `margin` in LR pixels.
     """
-    zoom = spec.zoom
-    surplus = margin - steps * MARGIN_PX * zoom  # what sharpening spoiled, and what the generator's grid needs
+    surplus = margin - steps * MARGIN_PX  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
     valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)
-    if zoom > 1:
-        lr = lr[:, :1, ::zoom, ::zoom]
-        valid = None if valid is None else valid[..., ::zoom, ::zoom]
     fine = _slices(sr, spec)
     for axis, scale in enumerate(spec.scale, 2):
         fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)

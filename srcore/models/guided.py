@@ -25,6 +25,8 @@ from srcore.models.backprojection import linear_up
 from srcore.models.blocks import CubicUpsample, ResidualBlock, centre_crop
 from srcore.models.generator import Generator
 
+MTF = 0.3
+"""Contrast at its Nyquist frequency that is taken for a sensor: most of Sentinel-2 and Landsat have 0.2 to 0.4."""
 OPTICS_PX = 2
 """LR pixels on each side that a sensor's kernel reaches."""
 RIDGE = 1e-2
@@ -48,7 +50,7 @@ class Guided(Generator):
         width: int = 48,
         blocks: int = 3,
         windows: Sequence[int] = (5, 11),
-        mtf: float = 0.3,
+        mtf: float = MTF,
     ) -> None:
         super().__init__()
         if zoom < 2 or len(windows) == 0 or any(side % 2 == 0 for side in windows) or not 0 < mtf < 1:

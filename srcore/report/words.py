@@ -21,7 +21,7 @@ WORDS = {
     "values.flat": "Is any area of the product blank where the input shows something?",
     "values.block_mean": "Did the average stay the same also in every small area?",
     "values.quantiles": "Are dark and bright pixels as frequent as in the input?",
-    "values.copied": "Is every class, bit and angle exactly the one of the input?",
+    "values.copied": "Is every class, bit, angle and guide exactly the one of the input?",
     "values.range": "Do all numbers keep to the valid range?",
     "values.beyond": "Do many numbers lie beyond the least and the greatest of the input?",
     "values.sign": "Are there negative numbers, or positive ones, where the input has none?",

@@ -280,6 +280,15 @@ def _window(plan: ScenePlan) -> list[int]:
     return [*reversed(plan.tiles.start), *reversed(plan.tiles.shape)]
 
 
+def _guided(plan: ScenePlan) -> dict[str, Any]:
+    """Which bands were brought to the grid of which others, and by how much."""
+    header = plan.header
+    if not header.guides:
+        return {}
+    guided = [band.name for band in header.bands if band.guided]
+    return {"guided": guided, "guides": [header.bands[guide].name for guide in header.guides], "zoom": header.zoom}
+
+
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
@@ -310,6 +319,7 @@ def _receipt(
             "backend": upscaled.backend,
             "rms_dn_of_10000": upscaled.rms_dn,
             **({"window": _window(plan)} if plan.of else {}),
+            **_guided(plan),
             **_treated(plan, ingested),
             **_named(plan),
         },

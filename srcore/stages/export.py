@@ -133,6 +133,7 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
             "srcore:model_digest": plan.model_digest,
             **{f"srcore:{name}": amount for name, amount in plan.treatment.filters().items()},
             **({"srcore:window": window} if (window := _window(plan.header)) else {}),
+            **_guided(plan.header),
             **({"srcore:values": values} if (values := _copied(plan.header)) else {}),
             **({"srcore:valid_range": ends} if (ends := plan.treatment.valid_range) else {}),
         },
@@ -144,6 +145,14 @@ def _window(header: Header) -> list[int]:
     if header.part is None:
         return []
     return [*reversed(header.part.start), *reversed(header.grid.shape)]
+
+
+def _guided(header: Header) -> dict[str, list[str]]:
+    """Which bands were brought to the grid of which others; empty where none was."""
+    if not header.guides:
+        return {}
+    guided = [band.name for band in header.bands if band.guided]
+    return {"srcore:guided": guided, "srcore:guides": [header.bands[guide].name for guide in header.guides]}
 
 
 def _copied(header: Header) -> dict[str, str]:

@@ -18,6 +18,7 @@ from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
 from srcore.storage.cut import Cut, cut
 from srcore.storage.disk.watch import changed, hidden_sources, identify
+from srcore.storage.guides import Unguided, registered
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
 from srcore.storage.work.ingested import Ingested
@@ -51,7 +52,11 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         raise changed(plan.scene, "after it was planned")
     store.create()
     extent, sums = Extent(len(plan.header.bands), plan.header.ranges), []
+    told: list[str] = []
     with open_scene(plan.header.whole) as reader:
+        unguided = Unguided(plan.header)
+        if plan.header.guides:
+            told.append(registered(plan.header.whole, reader).flag)
         # of the scene, before the first tile: every tile is denoised by the same numbers
         noise = _noise(reader, plan) if plan.treatment.denoise else ()
         pass_ = _Pass(reader, plan.header, [plan.treatment.denoise * band for band in noise])
@@ -62,6 +67,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
                 survey.add(plan.tiles, tile, found, alpha)
             core = core_inside(plan.tiles, tile)
             extent.add(found.plain[core], found.valid[core])
+            unguided.add(found.valid[core])
             seen = None if plan.of is None else found.valid
             sums.append(store.lr.write(tile, found.values, found.valid[core], alpha, seen))
             progress(tile.index + 1, len(plan.tiles))
@@ -80,7 +86,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         store.layout(),
         noise,
         sampler.removed() if noise else (),
-        (*undeclared.flags(sampler.samples), *_beyond_range(plan.header, extent)),
+        (*told, *unguided.flags, *undeclared.flags(sampler.samples), *_beyond_range(plan.header, extent)),
         extent.ends,
     )
     result.save(plan.scratch)

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 
 from srcore.checkpoints import Spec, builtin_names, locate, read_spec
+from srcore.choices import BACK_PROJECTION
 from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
@@ -36,6 +37,8 @@ WORKER_BASE_BYTES = 600 * 2**20
 WORKER_BUDGET_BYTES = 2 * 2**30
 """What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
 
+NO_PROJECTION = "no back-projection: the model undoes the optics of the coarser sensor, of which plain means know nothing"
+
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +51,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     """
     spec = read_spec(job.model.folder)
     job.treatment.check()
+    configuration = job.configuration
+    job = _without_projection(job, spec)
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
     if job.hr is not None:
         real_file(job.hr, job.hr_roots)
@@ -56,6 +61,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     header = read_header(job.paths, job.kind, **job.wishes)
     if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
         header = dated(header, treatment.date)
+    if header.guides:
+        header = replace(header, flags=(*header.flags, NO_PROJECTION))
     header = _in_form(job, header)  # now, not in EXPORT: behind hours of computing
     _check_numbers(job, header)
     _check_output(job, header.paths)
@@ -83,7 +90,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         backend=job.backend,
         product=job.product,
         scratch=Scratch(job.scratch / _key(job, sources, tiles)),
-        configuration=job.configuration,
+        configuration=configuration,
         validate=job.validate,
         outputs=job.outputs,
         hr=job.hr,
@@ -136,6 +143,22 @@ def _check_series(job: Job, header: Header) -> None:
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(folder)) in (path, *path.parents)
+
+
+def _without_projection(job: Job, spec: Spec) -> Job:
+    """The job as a model with guides does it: what the LR's optics blurred it makes sharp, and a step that makes plain
+    means of it give the LR back would undo that. PlanError where more than the usual step was asked for."""
+    steps = job.treatment.back_projection
+    if spec.zoom == 1 or not steps:
+        return job
+    if steps != BACK_PROJECTION:
+        raise PlanError(
+            f"model {spec.name} knows of the sensor's optics, and is right without back-projection",
+            f"{steps} steps asked for",
+            "leave back_projection out, or take another model",
+            code="BAD_SETTING",
+        )
+    return replace(job, treatment=replace(job.treatment, back_projection=0))
 
 
 def _part_of(header: Header, job: Job, spec: Spec) -> Header:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -14,17 +15,18 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import read_spec
 from srcore.checks import Check, Report
-from srcore.checks.blocks import MARGIN_PX, Block, average_down
+from srcore.checks.blocks import MARGIN_PX, Block, average_down, shrunk
 from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
 from srcore.checks.geometry import place_of
+from srcore.checks.guided import GuidedSuite, no_self_test
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths
-from srcore.limits import SHARPENED, with_changes
+from srcore.limits import GUIDED, SHARPENED, Limit, with_changes
 from srcore.progress import Progress, silent
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
@@ -59,14 +61,15 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
 
 def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
-    limits = with_changes(SHARPENED if plan.treatment.sharpen else {}, plan.limits)
+    own = (SHARPENED if plan.treatment.sharpen else {}, GUIDED if plan.header.guides else {})
+    limits = with_changes(*own, plan.limits)
     try:
         found = _as_written(plan, staged)
-        suite = Suite(_scene(plan, found, ingested), limits)
+        suite = _suite(plan, _scene(plan, found, ingested), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
-            for block in _blocks(plan, found, ingested, progress):
-                suite.add(block, hr.read(block.window_hr) if hr is not None else None)
+            for block, around in _blocks(plan, found, ingested, progress):
+                suite.add(block, around, hr.read(block.window_hr) if hr is not None else None)
                 evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
                 if block.trust is not None:
                     wide = average_down(np.nan_to_num(block.trust), block.scale)
@@ -79,6 +82,26 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
+
+
+class _Plain:
+    """The suite as it is, of a scene without guides."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+
+    def add(self, block: Block, _around: NDArray[Any], hr: Any = None) -> None:
+        self.suite.add(block, hr)
+
+    def checks(self, generate: Generate | str) -> list[Check]:
+        return self.suite.checks(generate)
+
+
+def _suite(plan: ScenePlan, scene: Scene, limits: Mapping[str, Limit]) -> GuidedSuite | _Plain:
+    zoom = plan.header.zoom
+    if zoom == 1:
+        return _Plain(Suite(scene, limits))
+    return GuidedSuite(scene, limits, replace(scene.lr, grid=scene.lr.grid.coarser(zoom)), zoom)
 
 
 def _as_written(plan: ScenePlan, staged: ProductPaths) -> Header:
@@ -109,7 +132,10 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
     )
 
 
-def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress) -> Iterator[Block]:
+def _blocks(
+    plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress
+) -> Iterator[tuple[Block, NDArray[Any]]]:
+    """Every block, and its LR with a margin in pixels of the coarsest bands that a generator sees."""
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
     with ExitStack() as stack:
         product = stack.enter_context(open_scene(found))
@@ -117,23 +143,24 @@ def _blocks(plan: ScenePlan, found: Header, ingested: Ingested, progress: Progre
         for tile in plan.tiles:
             sums = ingested.sums[tile.index]
             around, valid = _around(plan, tile, store.lr.read(tile, sums)), store.lr.valid(tile, sums)
+            near = shrunk(around, MARGIN_PX * (plan.header.zoom - 1))
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
             wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
-            yield Block(tile.core, around, valid, sr, sr_valid, plan.tiles.scale, wide)
+            yield Block(tile.core, near, valid, sr, sr_valid, plan.tiles.scale, wide), around
             progress(tile.index + 1, len(plan.tiles))
 
 
 def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
     """The tile's core with the margin of the checks; where the halo is narrower, edges are repeated."""
-    halo = plan.tiles.halo
-    margin = [min(h, MARGIN_PX) if axis >= len(halo) - 2 else 0 for axis, h in enumerate(halo)]
+    halo, most = plan.tiles.halo, MARGIN_PX * plan.header.zoom
+    margin = [min(h, most) if axis >= len(halo) - 2 else 0 for axis, h in enumerate(halo)]
     inside = stored[
         (
             slice(None),
             *(slice(h - m, h + w.stop - w.start + m) for h, m, w in zip(halo, margin, tile.core, strict=True)),
         )
     ]
-    missing = MARGIN_PX - margin[-1]
+    missing = most - margin[-1]
     if missing == 0:
         return inside
     return np.pad(inside, [(0, 0)] * (inside.ndim - 2) + [(missing, missing)] * 2, mode="edge")
@@ -141,6 +168,8 @@ def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
 
 def _self_test(plan: ScenePlan) -> Generate | str:
     """The scene's generator for the self-test, or why it is left out."""
+    if plan.header.guides:
+        return no_self_test([plan.header.bands[guide].name for guide in plan.header.guides])
     if len(read_spec(plan.model).scale) > 2:
         return "the generator couples slices: a patch of one slice is no input for it"
     if self_test_pixels(plan.tiles.halo[-1], plan.tiles.scale[-1]) > SELF_TEST_SHARE * prod(plan.tiles.shape):

@@ -242,6 +242,11 @@ class Header:
         return None if found is None else (found[0], found[1], found[2])
 
     @property
+    def zoom(self) -> int:
+        """Pixels of the scene along one of the bands that the generator brings to its grid; 1 where there are none."""
+        return max((band.zoom for band in self.bands if band.guided), default=1)
+
+    @property
     def guides(self) -> tuple[int, ...]:
         """Which bands guide the coarser ones, by their place; none where no band is guided."""
         if not any(band.guided for band in self.bands):

@@ -285,6 +285,16 @@ class TrainConfig(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _guided_is_alone(self) -> TrainConfig:
+        if self.architecture.name != "guided":
+            return self
+        if self.back_projection or self.adversarial:
+            raise ValueError("a guided generator is trained without back_projection and adversarial")
+        if self.validation or self.held_out or any(source.lr for source in self.sources):
+            raise ValueError("a guided generator makes its own LR, and is judged by `python -m benchmarks.guided`")
+        return self
+
+    @model_validator(mode="after")
     def _held_out_is_whole(self) -> TrainConfig:
         if self.held_out and any(source.lr_names or source.lr_bands or source.bands for source in self.sources):
             raise ValueError("held_out cannot judge by sources that name bands or LR of other names: use `validation`")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from srcore.errors import SourceError
-from srcore.nodata import is_nodata
+from srcore.nodata import is_nodata, keep_off
 from srcore.radiometry import HALF_PX, enlarged, fill_invalid, half_way, nearest, quantise
 from srcore.storage.header import Band, Header, Mask
 from srcore.storage.providers.quality import meant
@@ -74,7 +74,7 @@ class RasterReader:
         if band.is_copied or band.guided:
             return nearest(values, (zoom, zoom))[0][cut], shown
         fine = enlarged(fill_invalid(values, valid)[0], zoom)[cut]
-        return quantise(fine, values.dtype), shown
+        return _off_nodata(quantise(fine, values.dtype), band), shown
 
     def _between(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """A band (Y, X) whose pixels lie on the corners of the scene's, read half way between them:
@@ -93,7 +93,7 @@ class RasterReader:
         seen, own = (slice(BETWEEN_PX - px, px - BETWEEN_PX) for px in (HALF_PX, 1))
         wide, shown = wide[seen, seen], np.pad(valid[0], missing, mode="edge")[own, own]
         shown = shown[1:, 1:] & shown[:-1, 1:] & shown[1:, :-1] & shown[:-1, :-1]
-        return quantise(half_way(wide), values.dtype), shown
+        return _off_nodata(quantise(half_way(wide), values.dtype), band), shown
 
     def _heeded(self, valid: NDArray[np.bool_], window: tuple[slice, ...]) -> NDArray[np.bool_]:
         """Without what a quality layer hides in all bands but itself."""
@@ -165,6 +165,13 @@ class RasterReader:
                 "fetch the file again",
                 code="DAMAGED",
             ) from error
+
+
+def _off_nodata(values: NDArray[Any], band: Band) -> NDArray[Any]:
+    """Between two pixels may lie the number that hides one."""
+    for number in (band.hidden, band.nodata):
+        values = values if number is None else keep_off(values, number)
+    return values
 
 
 @contextmanager

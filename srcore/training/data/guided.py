@@ -8,8 +8,6 @@ The bands of one file guide each other as well: so any band meets any guides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.ma as ma
 import torch
@@ -82,10 +80,5 @@ def repeated(lr: Tensor, zoom: int) -> Tensor:
 
 
 def coarse(x: Tensor, zoom: int) -> Tensor:
-    """The LR band (N, 1, Y, X) in the input of a guided generator; of another the input itself."""
-    return x[:, :1, ::zoom, ::zoom] if zoom > 1 else x
-
-
-def ratios(scales: Sequence[int], zoom: int) -> tuple[int, ...]:
-    """SR pixels along a pixel of the LR on each axis."""
-    return tuple(scale * zoom for scale in scales)
+    """The LR band (N, 1, Y, X) in the input of a guided generator."""
+    return x[:, :1, ::zoom, ::zoom]

@@ -20,7 +20,6 @@ from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.discriminator import Discriminator
-from srcore.training.data.guided import coarse, ratios
 from srcore.training.losses import content_loss
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def advance(
     with torch.autocast(lr.device.type, dtype=precision, enabled=precision != torch.float32):
         sr: Tensor = state.forward(lr)
     sr = published(state.generator, sr, lr, config.back_projection)
-    hr = within(hr, ratios(state.generator.scales, state.generator.zoom), config.back_projection)
+    hr = within(hr, state.generator.scales, config.back_projection)
     loss = content_loss(config.losses, sr, hr)
     losses = {"loss": loss}
     if state.critic is not None and config.adversarial is not None and state.step >= config.adversarial.start:
@@ -164,11 +163,9 @@ def advance(
 def published(generator: Generator, sr: Tensor, lr: Tensor, steps: int) -> Tensor:
     """SR after so many steps of back-projection, without the margin that these need: see `within`.
 
-    `sr` (N, B, core x scale, ...), `lr` (N, B, core + 2 halo, ...), or what a guided generator takes.
+    `sr` (N, B, core x scale, ...), `lr` (N, B, core + 2 halo, ...).
     """
-    if not steps:
-        return sr
-    return back_project(sr, coarse(centre_crop(lr, generator.halo, generator.axes), generator.zoom), None, steps)
+    return back_project(sr, centre_crop(lr, generator.halo, generator.axes), None, steps) if steps else sr
 
 
 def within(hr: Tensor, scales: Sequence[int], steps: int) -> Tensor:

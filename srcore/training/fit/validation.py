@@ -26,7 +26,7 @@ from srcore.storage.whole_images import images_below
 from srcore.training.config import Source, TrainConfig, data_folder
 from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.pairs import load_planes
-from srcore.training.data.guided import coarse, ratios
+from srcore.training.data.guided import coarse
 from srcore.training.data.places import held_sources
 from srcore.training.data.resize import enlarge
 from srcore.training.fit.core import State, published, within
@@ -52,7 +52,7 @@ class Validation:
         plain = {"batch": PATCHES, "gain": (1.0, 1.0), "offset": (0.0, 0.0), "seed": 0, "band_shuffle": False}
         planes = _planes(*_files(config, len(geometry.scales)), geometry, bands)
         self.lr, hr = draw_batch(planes, geometry, config.model_copy(update=plain), step=0)
-        self.hr = within(hr, ratios(geometry.scales, geometry.zoom), config.back_projection)
+        self.hr = within(hr, geometry.scales, config.back_projection)
 
     @property
     def plain(self) -> str:
@@ -85,8 +85,7 @@ class Validation:
         """Bicubic (trilinear, for volumes) of all patches, as large as `hr`."""
         geometry, steps = self.geometry, self.config.back_projection
         if geometry.zoom > 1:
-            fine = centre_crop(enlarge(coarse(self.lr, geometry.zoom), geometry.zoom), geometry.halo)
-            return within(fine, ratios(geometry.scales, geometry.zoom), steps)
+            return centre_crop(enlarge(coarse(self.lr, geometry.zoom), geometry.zoom), geometry.halo)
         plain = centre_crop(self.lr, self.geometry.halo - PLAIN_HALO, len(self.geometry.scales))
         if len(self.geometry.scales) == 2:
             plain = torch.cat([enlarge(band, self.geometry.scales[0]) for band in torch.split(plain, 1, 1)], 1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks.registration import beside
+from srcore.metrics import beside
 
 REACH_LR_PX = 8
 """Furthest shift of the whole that is looked for."""

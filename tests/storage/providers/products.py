@@ -71,15 +71,17 @@ def make_safe(
     corner: tuple[float, float] = CORNER,
     epsg: int = 32632,
     scl: bool = True,
+    values: Mapping[str, NDArray[np.uint16]] | None = None,
 ) -> Path:
-    """A SAFE folder with these bands and their resolutions; `named`: further bands that only the metadata name."""
+    """A SAFE folder with these bands and their resolutions; `named`: further bands that only the metadata name;
+    `values`: pixels of some bands in place of smooth ones."""
     safe = folder / f"{name.replace('L2A', level)}.SAFE"
     data = f"GRANULE/{GRANULE}/IMG_DATA"
     files = []
     for band, gsd in bands.items():
         where = f"{data}/R{gsd}m/T32TQM_20240601T103021_{band}_{gsd}m" if level == "L2A" else f"{data}/T32TQM_{band}"
         files.append(where)
-        write(safe / f"{where}.jp2", pixels(gsd, ORDER.index(band)), gsd, corner, epsg)
+        write(safe / f"{where}.jp2", (values or {}).get(band, pixels(gsd, ORDER.index(band))), gsd, corner, epsg)
     files += [f"{data}/R10m/T32TQM_20240601T103021_{band}_10m" for band in named]
     if scl and level == "L2A":
         files.append(f"{data}/R20m/T32TQM_20240601T103021_SCL_20m")
