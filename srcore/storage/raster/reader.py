@@ -193,11 +193,12 @@ def _reopen(path: Path, header: Header) -> Any:
         raise _changed(path, "a link in its place")
     dataset = open_raster(path)
     bands = [band for band in header.bands if band.path == str(path)]
-    zoom, fine = (bands[0].zoom, 1) if bands else (1, 1)
+    zoom, fine, inside = (bands[0].zoom, 1, int(bands[0].between)) if bands else (1, 1, 0)
     if header.quality is not None and str(path) == header.quality.path:
-        zoom, fine, bands = header.quality.zoom, header.quality.fine, []
+        zoom, fine, inside, bands = header.quality.zoom, header.quality.fine, 0, []
     same = not bands or dataset.dtypes[0] == header.dtype
-    if (dataset.height * zoom, dataset.width * zoom) != tuple(n * fine for n in header.grid.shape) or not same:
+    there = ((dataset.height + inside) * zoom, (dataset.width + inside) * zoom)
+    if there != tuple(n * fine for n in header.grid.shape) or not same:
         dataset.close()
         raise _changed(path, f"{dataset.height} x {dataset.width} {dataset.dtypes[0]}")
     return dataset

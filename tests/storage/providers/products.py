@@ -129,18 +129,31 @@ def _tile() -> str:
 LANDSAT = "LC09_L2SP_190028_20240601_20240602_02_T1"
 
 
-def make_landsat(folder: Path, bands: Sequence[str] = ("2", "3", "4"), form: str = "json", **changed: str) -> Path:
-    """A folder of Landsat Collection 2 Level 2 with its metadata, as JSON or as text."""
+def make_landsat(
+    folder: Path,
+    bands: Sequence[str] = ("2", "3", "4"),
+    form: str = "json",
+    values: Mapping[str, NDArray[np.uint16]] | None = None,
+    **changed: str,
+) -> Path:
+    """A folder of Landsat Collection 2 Level 2 with its metadata, as JSON or as text.
+
+    With a band 8 among `values`, that one is at 15 m and begins half a pixel of its own inside the others.
+    """
     files = {f"FILE_NAME_BAND_{band}": f"{LANDSAT}_SR_B{band}.TIF" for band in ("2", "3", "4", "5")}
+    made = values or {}
     for band in bands:
-        write(folder / f"{LANDSAT}_SR_B{band}.TIF", pixels(10, int(band)), 30, nodata=0)
+        write(folder / f"{LANDSAT}_SR_B{band}.TIF", made.get(band, pixels(10, int(band))), 30, nodata=0)
+    if "8" in made:
+        files["FILE_NAME_BAND_8"] = f"{LANDSAT}_B8.TIF"
+        write(folder / f"{LANDSAT}_B8.TIF", made["8"], 15, (CORNER[0] + 7.5, CORNER[1] - 7.5), nodata=0)
     quality = np.full((60, 60), 1 << 6, np.uint16)
     quality[:12] = 1 << 3
     quality[:, :6] = 1
     write(folder / f"{LANDSAT}_QA_PIXEL.TIF", quality, 30)
     numbers = {
         f"REFLECTANCE_{what}_BAND_{band}": value
-        for band in "2345"
+        for band in "23458"
         for what, value in (("MULT", "2.75e-05"), ("ADD", "-0.2"))
     }
     other = {
