@@ -16,15 +16,18 @@ Where there are several guides, the guide of a band is the combination of them t
 hypersharpening (Selva et al. 2015): the stronger choice for both. Both know each sensor's MTF; the model does not.
 
 ERGAS (Wald 2000), SAM in degrees, Q2n (Garzelli and Nencini 2009) in blocks of 32 pixels, and PSNR with the peak at each
-band's 99.9th percentile; BORDER_PX pixels along the edges are not judged.
+band's 99.9th percentile; BORDER_PX pixels along the edges are not judged. --pictures draws
+three bands of each place, way by way, the truth at the right.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -32,14 +35,20 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.sensors import ELKTON, T33UUB, TRUE_FOLDER, _band, _matlab
+from srcore.checkpoints import locate
+from srcore.engine import Engine
+from srcore.memory.whole import open_whole
 from srcore.metrics import crop_border, ergas, psnr, spectral_angle
+from srcore.radiometry import percentile_normalisation
 from srcore.training.config import data_folder
 from srcore.training.data.degrade import REACH_LR, optics, reduce
 from srcore.training.data.resize import enlarge
+from srcore.weights import load_generator
 
 ZOOM = 2
 BORDER_PX = 4
@@ -231,9 +240,7 @@ def _times(a: Cube, b: Cube) -> Cube:
         return a * b
     half = len(a) // 2
     (a1, a2), (b1, b2) = (a[:half], a[half:]), (b[:half], b[half:])
-    return np.concatenate(
-        [_times(a1, b1) - _times(_conjugate(b2), a2), _times(b2, a1) + _times(a2, _conjugate(b1))]
-    )
+    return np.concatenate([_times(a1, b1) - _times(_conjugate(b2), a2), _times(b2, a1) + _times(a2, _conjugate(b1))])
 
 
 def figures(place: Place, sr: Cube) -> dict[str, float]:
@@ -246,3 +253,63 @@ def figures(place: Place, sr: Cube) -> dict[str, float]:
         "Q2n": q2n(truth, test),
         "PSNR": fmean(psnr(a, b, peak) for a, b, peak in zip(truth, test, peaks, strict=True)),
     }
+
+
+def model(place: Place, engine: Engine) -> Cube:
+    """What a guided generator makes of it: each band with all guides, normalised by their percentiles as a scene is."""
+    own, others = (percentile_normalisation(list(cube)) for cube in (place.lr, place.guides))
+    halo = [(0, 0), *[(engine.spec.halo[-1],) * 2] * 2]
+    guides = np.pad(others.apply(place.guides), halo, mode="symmetric")
+    bands = np.pad(own.apply(place.lr).repeat(ZOOM, 1).repeat(ZOOM, 2), halo, mode="symmetric")
+    found = np.concatenate([engine.run(np.concatenate([band[None], guides])) for band in bands])
+    return np.asarray(own.undo(found))
+
+
+def main() -> None:
+    """Print the table; with --json write the same figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.guided", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", nargs="*", default=["srcore-guided-x2"])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pictures", type=Path, help="folder for one picture a place")
+    arguments = parser.parse_args()
+    ways: dict[str, Callable[[Place], Cube]] = {"bicubic": bicubic, "GS": gram_schmidt, "MTF-GLP": mtf_glp}
+    for name in arguments.model:
+        engine = open_whole(*load_generator(locate(name)), "float32")
+        ways[name] = partial(model, engine=engine)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for place in (*places(), *landsat()):
+        made = {name: way(place) for name, way in ways.items()}
+        found[place.name] = {name: figures(place, sr) for name, sr in made.items()}
+        if arguments.pictures:
+            draw(arguments.pictures / f"{place.name}.png", place, made)
+    Console().print(table_of(found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def table_of(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """A row a place and way."""
+    table = Table("place", "way", "ERGAS", "SAM, degrees", "Q2n", "PSNR, dB", title="Wald's protocol, x2")
+    for place, ways in found.items():
+        for name, row in ways.items():
+            told = (f"{row['ERGAS']:.3f}", f"{row['SAM']:.3f}", f"{row['Q2n']:.4f}", f"{row['PSNR']:.2f}")
+            table.add_row(place, name, *told)
+    return table
+
+
+def draw(path: Path, place: Place, made: Mapping[str, Cube]) -> None:
+    """Three bands as red, green and blue: each way beside the truth, in the truth's own contrast."""
+    bands = sorted({0, len(place.truth) // 2, len(place.truth) - 1}, reverse=True)
+    shown = [cube[bands] for cube in (*made.values(), place.truth)]
+    low, high = (np.percentile(place.truth[bands], q, axis=(1, 2))[:, None, None] for q in (1, 99))
+    row = np.concatenate([np.clip((cube - low) / (high - low), 0, 1) for cube in shown], axis=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {"driver": "PNG", "count": 3, "height": row.shape[1], "width": row.shape[2], "dtype": "uint8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as file:
+            file.write((255 * row).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    main()

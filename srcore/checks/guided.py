@@ -1,7 +1,7 @@
 """The suite of a scene whose coarser bands were brought to the grid of finer ones, and the finer ones kept.
 
-    guided bands    judged as an SR of `zoom` against their LR, of which the scene's grid holds each pixel zoom x zoom
-    all others      each pixel is that of the input
+guided bands    judged as an SR of `zoom` against their LR, of which the scene's grid holds each pixel zoom x zoom
+all others      each pixel is that of the input
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checks import Check
-from srcore.checks.blocks import Block, sum_of_squares
+from srcore.checks.blocks import Block, average_down, sum_of_squares
 from srcore.checks.consistency import ConsistencyCheck
 from srcore.checks.geometry import Place
 from srcore.checks.kept import KeptCheck
@@ -39,9 +39,7 @@ class GuidedSuite:
         self.suite = Suite(replace(scene.of_seen(), lr=coarse, scale=(zoom, zoom), core=core), limits)
         self.suite.consistency = OpticsCheck(len(self.guided), zoom)
 
-    def add(
-        self, block: Block, around: NDArray[Any], hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
-    ) -> None:
+    def add(self, block: Block, around: NDArray[Any], hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account; `around` is its LR with `zoom` times the margin of the checks."""
         self.kept.add(block.of(self.others))
         mine = coarse_block(block.of(self.guided), around[self.guided], self.zoom)
@@ -105,6 +103,15 @@ def coarse_block(block: Block, around: NDArray[Any], zoom: int) -> Block:
         sr_valid=np.where(block.sr_valid == fine, shown, ~shown),
         scale=(zoom, zoom),
     )
+
+
+def averaged(block: Block, guided: Sequence[int], zoom: int) -> NDArray[Any]:
+    """(C, *core) of the scene's grid: what guided bands are on average in each LR pixel; the others as they are."""
+    found: NDArray[Any] = block.averaged.copy()
+    for band in guided:
+        mean = average_down(block.averaged[[band]], (zoom, zoom))
+        found[band] = nearest(mean, (zoom, zoom))[0]
+    return found
 
 
 def no_self_test(guides: Sequence[str]) -> str:

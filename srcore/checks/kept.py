@@ -64,7 +64,9 @@ class KeptCheck:
         """What was kept, and what was left."""
         found = []
         if any(self.copied):
-            basis = "what no generator sees (classes, bits, angles, guides): each SR pixel is the LR pixel that it lies in"
+            basis = (
+                "what no generator sees (classes, bits, angles, guides): each SR pixel is the LR pixel that it lies in"
+            )
             hint = "the SR of these bands must be the LR; values: continuous, if classes are amounts"
             found.append(judge(limits, "values.copied", float(self.changed), "px", basis, hint))
         if any(ends is not None for ends in self.ranges):

@@ -202,7 +202,9 @@ def _guided(
     if hidden.any():
         halo = engine.spec.halo_around(2, facts.treatment.margin_px)
         coarse = network[0, ::zoom, ::zoom].astype(np.float64)
-        whole = radiometry.enlarged(coarse, zoom)[tuple(slice(h, h + n) for h, n in zip(halo, hidden.shape, strict=True))]
+        whole = radiometry.enlarged(coarse, zoom)[
+            tuple(slice(h, h + n) for h, n in zip(halo, hidden.shape, strict=True))
+        ]
         numbers = numbers[:, : hidden.shape[0], : hidden.shape[1]].copy()
         numbers[0][hidden] = whole[hidden]
     return _native(engine, numbers, valid[[band]], own)[0]

@@ -285,8 +285,8 @@ def _guided(plan: ScenePlan) -> dict[str, Any]:
     header = plan.header
     if not header.guides:
         return {}
-    guided = [band.name for band in header.bands if band.guided]
-    return {"guided": guided, "guides": [header.bands[guide].name for guide in header.guides], "zoom": header.zoom}
+    names = {"guided": header.names_of(header.guided), "guides": header.names_of(header.guides)}
+    return {**names, "zoom": header.zoom}
 
 
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:

@@ -108,17 +108,33 @@ def _part(progress: Progress, place: int, of: int) -> Progress:
 def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
     """The quicklook, and what the report's page will show; the scene is looked at once for both."""
     bands = plan.header.bands
-    with open_scene(plan.header) as reader:
+    with open_scene(_interpolated(plan.header)) as reader:
         seen = look(
             lambda window: reader.read(window)[0],
             store.lr.arrays["valid"].array,
             store.images["sr"].full,
             [band.name for band in bands],
-            [band.colour for band in bands],
+            _colours(plan.header),
         )
         write_atomic(staged.quicklook, seen.quicklook())
         if "report" in plan.outputs:
             paint_pictures(seen).save(plan.scratch.pictures)
+
+
+def _interpolated(header: Header) -> Header:
+    """The header of what there is without guides: coarser bands by bicubic, as the picture says of its LR."""
+    return replace(header, bands=tuple(replace(band, guided=False) for band in header.bands))
+
+
+def _colours(header: Header) -> list[str]:
+    """What bands are shown as: of a scene with guides those that were made with them, the longest wave as red."""
+    colours = [band.colour for band in header.bands]
+    if not header.guides:
+        return colours
+    guided = header.guided
+    three = ([guided[-1], guided[len(guided) // 2], guided[0]] if len(guided) > 2 else [*guided, *header.guides])[:3]
+    named = dict(zip(three, ("red", "green", "blue"), strict=False))
+    return [named.get(i, "undefined") for i in range(len(colours))]
 
 
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
@@ -151,8 +167,7 @@ def _guided(header: Header) -> dict[str, list[str]]:
     """Which bands were brought to the grid of which others; empty where none was."""
     if not header.guides:
         return {}
-    guided = [band.name for band in header.bands if band.guided]
-    return {"srcore:guided": guided, "srcore:guides": [header.bands[guide].name for guide in header.guides]}
+    return {"srcore:guided": header.names_of(header.guided), "srcore:guides": header.names_of(header.guides)}
 
 
 def _copied(header: Header) -> dict[str, str]:

@@ -37,7 +37,9 @@ WORKER_BASE_BYTES = 600 * 2**20
 WORKER_BUDGET_BYTES = 2 * 2**30
 """What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
 
-NO_PROJECTION = "no back-projection: the model undoes the optics of the coarser sensor, of which plain means know nothing"
+NO_PROJECTION = (
+    "no back-projection: the model undoes the optics of the coarser sensor, of which plain means know nothing"
+)
 
 log = logging.getLogger(__name__)
 

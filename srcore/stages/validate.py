@@ -20,7 +20,7 @@ from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import file_checks, unreadable
 from srcore.checks.geometry import place_of
-from srcore.checks.guided import GuidedSuite, no_self_test
+from srcore.checks.guided import GuidedSuite, averaged, no_self_test
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
@@ -70,7 +70,8 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
             for block, around in _blocks(plan, found, ingested, progress):
                 suite.add(block, around, hr.read(block.window_hr) if hr is not None else None)
-                evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, block.averaged)
+                mean = averaged(block, plan.header.guided, plan.header.zoom)
+                evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, mean)
                 if block.trust is not None:
                     wide = average_down(np.nan_to_num(block.trust), block.scale)
                     evidence.add_trust(block.core, wide, block.valid)
@@ -169,7 +170,7 @@ def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:
 def _self_test(plan: ScenePlan) -> Generate | str:
     """The scene's generator for the self-test, or why it is left out."""
     if plan.header.guides:
-        return no_self_test([plan.header.bands[guide].name for guide in plan.header.guides])
+        return no_self_test(plan.header.names_of(plan.header.guides))
     if len(read_spec(plan.model).scale) > 2:
         return "the generator couples slices: a patch of one slice is no input for it"
     if self_test_pixels(plan.tiles.halo[-1], plan.tiles.scale[-1]) > SELF_TEST_SHARE * prod(plan.tiles.shape):

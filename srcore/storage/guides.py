@@ -59,8 +59,8 @@ class Unguided:
 
     def __init__(self, header: Header) -> None:
         self._guides = list(header.guides)
-        self._guided = [i for i, band in enumerate(header.bands) if band.guided]
-        self._names = [header.bands[i].name for i in self._guided]
+        self._guided = list(header.guided)
+        self._names = header.names_of(header.guided)
         self._hidden = self._seen = 0
 
     def add(self, valid: NDArray[np.bool_]) -> None:
@@ -82,9 +82,8 @@ class Unguided:
 
 def registered(header: Header, reader: SceneReader) -> Registered:
     """What windows spread over the scene say of each guide; SourceError NOT_REGISTERED beyond MOST_PX."""
-    guided = [i for i, band in enumerate(header.bands) if band.guided]
+    guided, zoom = header.guided, header.zoom
     chosen = sorted({guided[round(k)] for k in np.linspace(0, len(guided) - 1, min(BANDS, len(guided)))})
-    zoom = header.bands[guided[0]].zoom
     found: list[list[tuple[float, float]]] = [[] for _ in header.guides]
     for values, valid in _windows(header.grid.shape, zoom, reader):
         for place, guide in enumerate(header.guides):
@@ -92,7 +91,7 @@ def registered(header: Header, reader: SceneReader) -> Registered:
             if (one := _agreed([shift for shift in shifts if shift is not None])) is not None:
                 found[place].append((float(one[0]), float(one[1])))
     medians = [_agreed(shifts) if len(shifts) >= LEAST_WINDOWS else None for shifts in found]
-    names = [header.bands[guide].name for guide in header.guides]
+    names = header.names_of(header.guides)
     result = Registered(
         tuple(None if m is None else (name, float(m[0]), float(m[1])) for name, m in zip(names, medians, strict=True))
     )
@@ -121,9 +120,7 @@ def _refuse(result: Registered) -> None:
         )
 
 
-def _windows(
-    shape: Sequence[int], zoom: int, reader: SceneReader
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+def _windows(shape: Sequence[int], zoom: int, reader: SceneReader) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
     """Values and validity (C, Y, X) of windows that begin and end where LR pixels do."""
     coarse = [n // zoom for n in shape]
     if min(coarse) < LEAST_PX:

@@ -243,21 +243,29 @@ class Header:
 
     @property
     def zoom(self) -> int:
-        """Pixels of the scene along one of the bands that the generator brings to its grid; 1 where there are none."""
-        return max((band.zoom for band in self.bands if band.guided), default=1)
+        """Pixels of the scene along one of the guided bands; 1 where there are none."""
+        return self.bands[self.guided[0]].zoom if self.guided else 1
+
+    def names_of(self, places: Sequence[int]) -> list[str]:
+        """Names of the bands at these places."""
+        return [self.bands[place].name for place in places]
+
+    @property
+    def guided(self) -> tuple[int, ...]:
+        """Which bands a generator brings to the grid of finer ones, by their place."""
+        return tuple(i for i, band in enumerate(self.bands) if band.guided)
 
     @property
     def guides(self) -> tuple[int, ...]:
         """Which bands guide the coarser ones, by their place; none where no band is guided."""
-        if not any(band.guided for band in self.bands):
+        if not self.guided:
             return ()
         return tuple(i for i, band in enumerate(self.bands) if band.zoom == 1 and not band.is_copied)
 
     @property
     def copied(self) -> tuple[bool, ...]:
         """Per band whether it comes out as it went in: classes and the like, and all but the guided where some are."""
-        guided = any(band.guided for band in self.bands)
-        return tuple(band.is_copied or (guided and not band.guided) for band in self.bands)
+        return tuple(band.is_copied or (bool(self.guided) and not band.guided) for band in self.bands)
 
     @property
     def ranges(self) -> tuple[tuple[float, float] | None, ...]:

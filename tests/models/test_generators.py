@@ -73,7 +73,9 @@ def texture(generator: Generator, core: int) -> torch.Tensor:
 
 def test_the_set_covers_every_generator_that_learns() -> None:
     laws_of_its_own = {"guided"}  # test_guided: its input is a band and its guides
-    assert set(SMALL) | laws_of_its_own == {name for name, kind in GENERATORS.items() if any(True for _ in kind().parameters())}
+    assert set(SMALL) | laws_of_its_own == {
+        name for name, kind in GENERATORS.items() if any(True for _ in kind().parameters())
+    }
 
 
 @pytest.mark.parametrize(("name", "params"), CASES)

@@ -120,9 +120,7 @@ def _crs(granule: Granule, path: Path) -> CRS | None:
         raise metadata_error(path, f"the metadata name a CRS that is none: {granule.crs!r}") from error
 
 
-def _on_one_grid(
-    granule: Granule, bands: Sequence[BandFile], headers: Mapping[Path, Header], guided: int
-) -> Header:
+def _on_one_grid(granule: Granule, bands: Sequence[BandFile], headers: Mapping[Path, Header], guided: int) -> Header:
     """One header of all bands: each with its zoom onto the grid of the finest."""
     finest = min(headers.values(), key=lambda one: one.grid.spacing())
     pan = _pan_inside(bands, headers) if guided > 1 else None
@@ -213,15 +211,12 @@ def _guided(joined: Sequence[Band], fine: float) -> list[str]:
     if not names:
         return []
     guides = [band for band in joined if band.zoom == 1 and not band.is_copied]
-    told = [
-        f"{', '.join(names)}: {fine * joined[[one.name for one in joined].index(names[0])].zoom:g} m brought to "
-        f"{fine:g} m with {', '.join(band.name for band in guides)} as guides, which stay as they are"
-    ]
+    zoom, by = max(band.zoom for band in joined if band.guided), ", ".join(band.name for band in guides)
+    told = [f"{', '.join(names)}: {fine * zoom:g} m brought to {fine:g} m with {by} as guides, which stay as they are"]
     moved = [band.name for band in guides if band.between]
     if moved:
         told.append(
-            f"{', '.join(moved)}: moved by half a pixel, since its grid begins inside that of the others; "
-            f"resampled by a windowed sinc"
+            f"{', '.join(moved)}: moved by half a pixel (windowed sinc), since its grid begins inside that of the others"
         )
     return told
 

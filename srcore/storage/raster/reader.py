@@ -79,8 +79,8 @@ class RasterReader:
     def _between(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """A band (Y, X) whose pixels lie on the corners of the scene's, read half way between them:
 
-            scene     | 0 | 1 | 2 | 3 |         pixel q lies between those of the file before q and at q
-            file        0   1   2               what lies beyond its edge repeats the last
+        scene     | 0 | 1 | 2 | 3 |         pixel q lies between those of the file before q and at q
+        file        0   1   2               what lies beyond its edge repeats the last
         """
         around, missing = [], []
         for w, n in zip(window, self._header.grid.shape, strict=True):

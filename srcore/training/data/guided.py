@@ -51,7 +51,7 @@ def _seen(band: NDArray[np.generic], zoom: int, *, centred: bool) -> NDArray[np.
     margin = zoom * REACH_LR
     sides = [(margin, margin + centred)] * 2
     wide = torch.from_numpy(np.pad(np.asarray(band, np.float32), sides, mode="symmetric"))[None, None]
-    kernel = optics(GUIDE_MTF, zoom, 0.5 / zoom if centred else 0.0)[None]
+    kernel = optics(GUIDE_MTF, zoom, -0.5 / zoom if centred else 0.0)[None]  # half a fine pixel before the middle
     return np.asarray(reduce(wide, [kernel, kernel])[0, 0].numpy())
 
 

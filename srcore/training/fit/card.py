@@ -15,9 +15,8 @@ def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     side = " x ".join([str(config.core_px)] * len(spec.scale))
     return f"""# {spec.name}
 
-Single-image super-resolution by {scale}, {_seen(spec)}, any sensor, 8 to 32 bits.
-SR = cubic(LR) + F(LR), architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo
-{spec.halo[0]} LR pixels, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
+{_purpose(spec, scale)}, architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo
+{spec.halo[0]} {"pixels of the guides" if spec.zoom > 1 else "LR pixels"}, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
 Licence of the weights: {spec.licence}.
 
 ## Training
@@ -41,6 +40,14 @@ Licence of the weights: {spec.licence}.
 
 {config.limits.strip()}
 """
+
+
+def _purpose(spec: Spec, scale: str) -> str:
+    if spec.zoom > 1:
+        return f"""Bands that are {spec.zoom} times coarser brought to the grid of finer ones of the same scene, the guides: any number of
+them, any band, any sensor, 8 to 32 bits. SR = cubic(LR) + the guides' detail, weighted by local regression + F"""
+    return f"""Single-image super-resolution by {scale}, {_seen(spec)}, any sensor, 8 to 32 bits.
+SR = cubic(LR) + F(LR)"""
 
 
 def _seen(spec: Spec) -> str:
@@ -68,6 +75,11 @@ def _losses(config: TrainConfig) -> str:
 def _degradation(config: TrainConfig) -> str:
     if all(source.lr for source in config.sources):
         return "LR as measured."
+    if config.architecture.name == "guided":
+        return (
+            f"By Wald's protocol: the band itself is the truth, its LR is made of it, {_mixed(config.degradation)}; finer"
+            " bands are reduced to its grid as guides, or bands of one grid guide each other."
+        )
     text = f"LR = HR {_mixed(config.degradation)}, rounded to the dtype of the source."
     own = {source.files: source.degradation for source in config.sources if source.degradation}
     text += "".join(f" Of {files}: {_mixed(ways)}." for files, ways in own.items())
@@ -100,6 +112,8 @@ def _listed(params: Mapping[str, object]) -> str:
 
 def _table(spec: Spec) -> str:
     plain = "trilinear" if spec.kind == "volume" else "bicubic"
+    if spec.zoom > 1:
+        return "`python -m benchmarks.guided` prints them, GS and MTF-GLP beside; docs/quality.md has them."
     if not spec.metrics:
         return "Not scored yet."
     rows = "\n".join(
