@@ -8,16 +8,17 @@ the true 20 m bands (Wald et al. 1997). Likewise Landsat: 15 m panchromatic to 3
 No place of it was trained on: `satellite/s2_native/val` (three places), tile T33UUB, and Landsat over Elkton.
 
 - bicubic: the LR enlarged; no guide.
-- GS: Gram-Schmidt (Laben and Brower 2000) with the intensity of GSA (Aiazzi et al. 2007): the bands' own mean that comes
-  nearest to the guide seen at LR; band += cov(band, intensity) / var(intensity) (guide - intensity).
+- GS: Gram-Schmidt (Laben and Brower 2000) with the intensity of GSA (Aiazzi et al. 2007): the mean of the bands that
+  comes nearest to the guide seen at LR; band += cov(band, intensity) / var(intensity) (guide - intensity).
+- windows: the model without its network, which is MTF-GLP with weights found in windows of 5 LR pixels.
 - MTF-GLP: detail of the guide beyond the sensor's MTF, times cov / var (Aiazzi et al. 2006, Vivone et al. 2015).
 
 Where there are several guides, the guide of a band is the combination of them that comes nearest to it at LR, as in
 hypersharpening (Selva et al. 2015): the stronger choice for both. Both know each sensor's MTF; the model does not.
 
-ERGAS (Wald 2000), SAM in degrees, Q2n (Garzelli and Nencini 2009) in blocks of 32 pixels, and PSNR with the peak at each
-band's 99.9th percentile; BORDER_PX pixels along the edges are not judged. --pictures draws
-three bands of each place, way by way, the truth at the right.
+ERGAS (Wald 2000), SAM in degrees, Q2n (Garzelli and Nencini 2009) in blocks of 32 pixels, and PSNR with the peak at
+each band's 99.9th percentile; BORDER_PX pixels along the edges are not judged. --pictures draws three bands of each
+place, way by way, the truth at the right.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.sensors import ELKTON, T33UUB, TRUE_FOLDER, _band, _matlab
-from srcore.checkpoints import locate
+from srcore.checkpoints import Architecture, locate
 from srcore.engine import Engine
 from srcore.memory.whole import open_whole
 from srcore.metrics import crop_border, ergas, psnr, spectral_angle
+from srcore.models.guided import Guided
 from srcore.radiometry import percentile_normalisation
 from srcore.training.config import data_folder
 from srcore.training.data.degrade import REACH_LR, optics, reduce
 from srcore.training.data.resize import enlarge
-from srcore.weights import load_generator
+from srcore.weights import build, describe, load_generator
 
 ZOOM = 2
 BORDER_PX = 4
@@ -209,7 +211,7 @@ def q2n(truth: Cube, test: Cube) -> float:
         return _q(a, b)
     starts = [(y, x) for y in range(0, height, BLOCK_PX) for x in range(0, width, BLOCK_PX)]
     each = [(slice(None), slice(y, y + BLOCK_PX), slice(x, x + BLOCK_PX)) for y, x in starts]
-    return fmean(_q(a[window], b[window]) for window in each)
+    return float(fmean(_q(a[window], b[window]) for window in each))
 
 
 def _q(truth: Cube, test: Cube) -> float:
@@ -265,6 +267,16 @@ def model(place: Place, engine: Engine) -> Cube:
     return np.asarray(own.undo(found))
 
 
+def without_network() -> Engine:
+    """The generator with nothing learned and nothing added."""
+    spec = describe("windows", Architecture(name="guided"))
+    generator = build(spec)
+    assert isinstance(generator, Guided)
+    with torch.no_grad():
+        generator.tail.weight.zero_()
+    return open_whole(spec, generator, "float32")
+
+
 def main() -> None:
     """Print the table; with --json write the same figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guided", description=(__doc__ or "").split("\n")[0])
@@ -273,6 +285,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for one picture a place")
     arguments = parser.parse_args()
     ways: dict[str, Callable[[Place], Cube]] = {"bicubic": bicubic, "GS": gram_schmidt, "MTF-GLP": mtf_glp}
+    ways["windows"] = partial(model, engine=without_network())
     for name in arguments.model:
         engine = open_whole(*load_generator(locate(name)), "float32")
         ways[name] = partial(model, engine=engine)

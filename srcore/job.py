@@ -84,12 +84,8 @@ class Job:
     @property
     def wishes(self) -> Wishes:
         """What the user and the model ask of the files, for the readers of headers."""
-        return {
-            "bands": self.bands,
-            "roots": self.roots,
-            "guided": self.model.zoom,
-            **self.treatment.of_files,
-        }
+        told = self.treatment.of_files
+        return Wishes(**told, bands=self.bands, roots=self.roots, guided=self.model.zoom)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -180,7 +180,8 @@ def reflect(index: NDArray[np.integer], size: int, *, repeats: bool = False) -> 
     """
     if repeats:
         turned = np.mod(index, 2 * size)
-        return np.where(turned < size, turned, 2 * size - 1 - turned).astype(np.intp)
+        back: NDArray[np.intp] = np.where(turned < size, turned, 2 * size - 1 - turned).astype(np.intp)
+        return back
     if size == 1:
         return np.zeros(len(index), np.intp)
     period = 2 * (size - 1)

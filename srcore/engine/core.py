@@ -72,8 +72,9 @@ class Engine:
         return self._stream
 
     def run(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale); of a band before its guides
-        (1 + G, ...) to the band (1, Y, X).
+        """Network values (C, ..., Y + 2 halo, X + 2 halo) to (C, ..., Y * scale, X * scale).
+
+        Of a band before its guides (1 + G, ...) to the band (1, Y, X).
 
         TileError TILE_OOM when not even the smallest piece fits, TILE_NONFINITE when float32 gives no numbers.
         """
@@ -207,7 +208,8 @@ def _guided(
         ]
         numbers = numbers[:, : hidden.shape[0], : hidden.shape[1]].copy()
         numbers[0][hidden] = whole[hidden]
-    return _native(engine, numbers, valid[[band]], own)[0]
+    found: NDArray[Any] = _native(engine, numbers, valid[[band]], own)[0]
+    return found
 
 
 def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFacts) -> Iterator[NDArray[Any]]:

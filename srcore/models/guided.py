@@ -1,10 +1,12 @@
 """Guided super-resolution: one coarse band brought to the grid of any number of finer guides of the same scene.
 
-    LR band, each pixel repeated --every zoom-th--> lr --------------cubic--------------------------> U ----------+
-                                                    |  regressed, in windows of the LR                            |
-    guides --optics--> what the LR's sensor would see of them --+--> weights --> details of the guides = D ------>+--> SR
-       |                                                        |                  |                              |
-       +------------------------------------------------------ minus --------------+---> F(D, U, fit) ----------->+
+    LR band, each pixel repeated --every zoom-th--> lr ------------------- cubic -----------------> U ----+
+                                                    |                                                     |
+                                            regressed in windows                                          |
+                                                    |                                                     |
+    guides --optics--> what the LR's sensor sees of them --+--> weights x details of the guides --> D ----+--> SR
+       |                                                   |                                              |
+       +------------------- minus, enlarged ---------------+--> F(D, U, the regression's fit) ------------+
 
 The detail of the guides is what the LR's sensor cannot see of them; how much of each guide's belongs to the band is
 found around every pixel by least squares (as in He et al. 2013, "Guided image filtering", and the context-based
@@ -38,8 +40,8 @@ SMALLEST = 1e-8
 class Guided(Generator):
     """(N, 1 + G, Y + 2 halo, X + 2 halo) in, the LR band with repeated pixels first; (N, 1, Y, X) out.
 
-    Input and output lie on the guides' grid. `windows` are the sides, in LR pixels, in which weights are found; `mtf` is
-    the contrast that is taken for the LR's sensor at its Nyquist frequency.
+    Input and output lie on the guides' grid. `windows` are the sides, in LR pixels, in which weights are found; `mtf`
+    is the contrast that is taken for the LR's sensor at its Nyquist frequency.
     """
 
     scale = 1
@@ -95,7 +97,7 @@ class Guided(Generator):
         detail = fine - self._up(coarse, inner)
         upper = self._up(lr, inner)
         level = linear_up(_mean(lr, 2 * wide + 1), (self.zoom, self.zoom))
-        parts, best = [], None
+        parts: list[Tensor] = []
         for side in self.windows:
             weights, base = regressed(lr, coarse, side)
             cut = wide - side // 2
@@ -103,8 +105,7 @@ class Guided(Generator):
             d = (weights * detail).sum(1, keepdim=True)
             fit = base + (weights * (fine - detail)).sum(1, keepdim=True)
             parts += [d, fit - level]
-            best = d if best is None else best
-        return upper + best, torch.cat([*parts, upper - level], 1)
+        return upper + parts[0], torch.cat([*parts, upper - level], 1)
 
     def _up(self, coarse: Tensor, margin_px: int) -> Tensor:
         """Cubic, without margin_px LR pixels of the input."""
@@ -122,7 +123,7 @@ class Guided(Generator):
 
 
 def optics(mtf: float, zoom: int) -> Tensor:
-    """Gaussian (taps,) on the fine grid whose contrast at the Nyquist frequency of the coarse one is `mtf`, of sum 1."""
+    """Gaussian (taps,) of sum 1 on the fine grid; its contrast at the Nyquist frequency of the coarse one is `mtf`."""
     taps = (2 * OPTICS_PX + 1) * zoom
     distance = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / zoom
     sigma = math.sqrt(-2 * math.log(mtf)) / math.pi
@@ -136,7 +137,7 @@ def _mean(x: Tensor, side: int) -> Tensor:
 
 
 def regressed(lr: Tensor, guides: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Weights (N, G, ...) and base (N, 1, ...): lr = base + sum of weights x guides, least squares in windows of `side`.
+    """Weights (N, G, ...) and base (N, 1, ...) of lr = base + sum of weights x guides: least squares in each window.
 
     `lr` (N, 1, Y, X) and `guides` (N, G, Y, X) give (Y - side + 1, X - side + 1).
     """

@@ -173,7 +173,7 @@ def _beside(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[flo
 
 
 def _peak(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[int, int]:
-    """Whole rows and columns, up to a quarter of the window, by which `ours` lies beside when the two are most alike."""
+    """Whole rows and columns, up to a quarter of the window, by which `ours` lies beside where both are most alike."""
     rows, columns = (np.hanning(size + 2)[1:-1] for size in ours.shape)
     a, b = (np.fft.rfft2(one / (np.abs(one).max() or 1) * rows[:, None] * columns) for one in (ours, theirs))
     alike = np.abs(np.fft.irfft2(a * np.conj(b), ours.shape))

@@ -216,7 +216,7 @@ def _guided(joined: Sequence[Band], fine: float) -> list[str]:
     moved = [band.name for band in guides if band.between]
     if moved:
         told.append(
-            f"{', '.join(moved)}: moved by half a pixel (windowed sinc), since its grid begins inside that of the others"
+            f"{', '.join(moved)}: moved by half a pixel (windowed sinc), as its grid begins inside that of the others"
         )
     return told
 

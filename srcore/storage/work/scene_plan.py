@@ -132,5 +132,5 @@ def _treatment(value: Mapping[str, Any]) -> Treatment:
 
 
 def _tiles(value: dict[str, Any]) -> TilePlan:
-    plain = {key: value.pop(key) for key in ("block", "mirrored") if key in value}
-    return TilePlan(**{key: tuple(numbers) for key, numbers in value.items()}, **plain)
+    axes = {key: tuple(numbers) for key, numbers in value.items() if key not in ("block", "mirrored")}
+    return TilePlan(**axes, block=value["block"], mirrored=value.get("mirrored", False))

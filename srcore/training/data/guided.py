@@ -1,12 +1,14 @@
 """Training pairs for guided generators, by Wald's protocol: what is judged was measured, and all is one scale down.
 
     HR band (say 20 m) --degradation--> LR (40 m), each pixel repeated --+
-    finer bands (10 m) --optics--> guides on the HR's grid --------------+--> x (N, 1 + G, ...); the HR band is the truth
+    finer bands (10 m) --optics--> guides on the HR's grid --------------+--> x (N, 1 + G, ...); truth: the HR band
 
 The bands of one file guide each other as well: so any band meets any guides.
 """
 
 from __future__ import annotations
+
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.ma as ma
@@ -17,6 +19,8 @@ from torch import Tensor
 from srcore.errors import SourceError
 from srcore.training.data.degrade import REACH_LR, optics, reduce
 
+Masked: TypeAlias = "ma.MaskedArray[Any, Any]"
+
 GUIDE_MTF = 0.27
 """Contrast at the HR's Nyquist frequency under which finer bands become guides: about that of the 10 m bands."""
 COUNTS = {1: 0.2, 2: 0.15, 3: 0.15, 4: 0.5}
@@ -25,7 +29,7 @@ OWN = 2 / 3
 """Of the samples of a place with finer bands: a coarse band with these as guides; the others take any with any."""
 
 
-def with_guides(hr: ma.MaskedArray, fine: ma.MaskedArray, zoom: int, name: str) -> ma.MaskedArray:
+def with_guides(hr: Masked, fine: Masked, zoom: int, name: str) -> Masked:
     """(B + G, Y, X): the HR bands, then the finer ones brought to their grid; SourceError where the two do not fit.
 
     Fine pixels lie in the HR's, `zoom` on each axis, or on their corners (Landsat's panchromatic band, which then has
@@ -43,7 +47,8 @@ def with_guides(hr: ma.MaskedArray, fine: ma.MaskedArray, zoom: int, name: str) 
         hidden = np.pad(hidden, (0, 1), mode="edge")
     hidden = hidden.reshape(shape[0], zoom, shape[1], zoom).any(axis=(1, 3))
     masked = ma.masked_array(seen, np.broadcast_to(hidden, seen.shape))
-    return ma.concatenate([hr.astype(np.float32), masked])
+    joined: Masked = ma.concatenate([hr.astype(np.float32), masked])  # type: ignore[no-untyped-call]
+    return joined
 
 
 def _seen(band: NDArray[np.generic], zoom: int, *, centred: bool) -> NDArray[np.float32]:

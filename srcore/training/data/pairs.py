@@ -75,6 +75,12 @@ def _planes_of(path: Path, folder: Path, source: Source, geometry: Geometry, ban
         )
     if geometry.zoom > 1:
         return [_guided_plane(path, folder, source, geometry, hr)]
+    return _plain_planes(path, folder, source, geometry, hr, bands)
+
+
+def _plain_planes(path: Path, folder: Path, source: Source, geometry: Geometry, hr: Masked, bands: int) -> list[Plane]:
+    """A plane for all that a generator sees at once, of a file's bands and slices."""
+    window = geometry.window_hr
     lr = None if source.lr is None else _measured(path, folder, source, hr, geometry.scales)
     planes = []
     for own_hr, own_lr, offset, scale in _split(hr, lr, len(window), bands, path):

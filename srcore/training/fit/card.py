@@ -16,7 +16,8 @@ def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     return f"""# {spec.name}
 
 {_purpose(spec, scale)}, architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo
-{spec.halo[0]} {"pixels of the guides" if spec.zoom > 1 else "LR pixels"}, no padding inside. Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
+{spec.halo[0]} {"pixels of the guides" if spec.zoom > 1 else "LR pixels"}, no padding inside.
+Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
 Licence of the weights: {spec.licence}.
 
 ## Training
@@ -44,8 +45,8 @@ Licence of the weights: {spec.licence}.
 
 def _purpose(spec: Spec, scale: str) -> str:
     if spec.zoom > 1:
-        return f"""Bands that are {spec.zoom} times coarser brought to the grid of finer ones of the same scene, the guides: any number of
-them, any band, any sensor, 8 to 32 bits. SR = cubic(LR) + the guides' detail, weighted by local regression + F"""
+        return f"""Bands that are {spec.zoom} times coarser brought to the grid of finer ones of the same scene, the guides: any
+number of them, any band, any sensor, 8 to 32 bits. SR = cubic(LR) + the guides' detail, weighted by local regression + F"""
     return f"""Single-image super-resolution by {scale}, {_seen(spec)}, any sensor, 8 to 32 bits.
 SR = cubic(LR) + F(LR)"""
 
@@ -77,8 +78,8 @@ def _degradation(config: TrainConfig) -> str:
         return "LR as measured."
     if config.architecture.name == "guided":
         return (
-            f"By Wald's protocol: the band itself is the truth, its LR is made of it, {_mixed(config.degradation)}; finer"
-            " bands are reduced to its grid as guides, or bands of one grid guide each other."
+            f"By Wald's protocol: the band itself is the truth, its LR is made of it, {_mixed(config.degradation)};"
+            " finer bands are reduced to its grid as guides, or bands of one grid guide each other."
         )
     text = f"LR = HR {_mixed(config.degradation)}, rounded to the dtype of the source."
     own = {source.files: source.degradation for source in config.sources if source.degradation}

@@ -25,8 +25,8 @@ from srcore.models.blocks import centre_crop
 from srcore.storage.whole_images import images_below
 from srcore.training.config import Source, TrainConfig, data_folder
 from srcore.training.data.batches import Geometry, Plane, draw_batch
-from srcore.training.data.pairs import load_planes
 from srcore.training.data.guided import coarse
+from srcore.training.data.pairs import load_planes
 from srcore.training.data.places import held_sources
 from srcore.training.data.resize import enlarge
 from srcore.training.fit.core import State, published, within
