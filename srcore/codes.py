@@ -53,7 +53,7 @@ CODES: dict[str, Code] = {
     ),
     "NOT_REGISTERED": Code(
         "The finer bands that should guide the coarser ones lie more than half a coarse pixel beside them.",
-        "Register the bands, name others, or take a model without guides.",
+        "Register the bands, name others, or take a model without guides; under haze and clouds bands do lie apart.",
     ),
     "NOT_SUPPORTED": Code(
         "A file is of a format, or holds a kind of pixels, that srcore does not read.",

@@ -38,7 +38,8 @@ def test_a_shipped_recipe_trains(
         values = np.random.default_rng(0).integers(0, 900, (60, 60, 60)).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "drawn.nii.gz")
     else:
-        write_raster(tmp_path / "drawn.tif", np.tile(texture[:1], (1, 4, 4)))
+        bands = 3 if config.architecture.name == "guided" else 1
+        write_raster(tmp_path / "drawn.tif", np.tile(texture[:1], (bands, 4, 4)))
     few = {"steps": 2, "batch": 2, "core_px": 4 if volume else 8, "precision": "float32", "start_from": None}
     critic = config.adversarial and config.adversarial.model_copy(update={"start": 0})
     own = {"data": tmp_path, "sources": (Source(files="drawn*", share=1),), "adversarial": critic}

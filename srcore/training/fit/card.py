@@ -45,8 +45,9 @@ Licence of the weights: {spec.licence}.
 
 def _purpose(spec: Spec, scale: str) -> str:
     if spec.zoom > 1:
-        return f"""Bands that are {spec.zoom} times coarser brought to the grid of finer ones of the same scene, the guides: any
-number of them, any band, any sensor, 8 to 32 bits. SR = cubic(LR) + the guides' detail, weighted by local regression + F"""
+        return f"""Bands that are {spec.zoom} times coarser brought to the grid of finer ones of the same scene, its
+guides: any number of them, any band, any sensor, 8 to 32 bits. SR = cubic(LR) + D + F, D the
+detail of the guides weighted by local regression, F a network"""
     return f"""Single-image super-resolution by {scale}, {_seen(spec)}, any sensor, 8 to 32 bits.
 SR = cubic(LR) + F(LR)"""
 
