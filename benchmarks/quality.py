@@ -75,8 +75,9 @@ def main() -> None:
 
 
 def shipped() -> list[str]:
-    """The trained models that ship."""
-    return [name for name in builtin_names() if read_spec(locate(name)).weights_sha256]
+    """The trained models that ship and need no guides: those are judged by `benchmarks.guided`."""
+    specs = map(read_spec, map(locate, builtin_names()))
+    return [spec.name for spec in specs if spec.weights_sha256 and spec.zoom == 1]
 
 
 def score(model: str, precision: Precision, backend: str) -> dict[str, dict[str, list[Score]]]:

@@ -13,6 +13,7 @@ from srcore.errors import CheckpointError
 DIGESTS = {
     "bicubic-x2": "d2255cd8ccc7",
     "nearest-x2": "303c861fa5c1",
+    "srcore-guided-x2": "544afc31c4be",
     "srcore-volume-x2": "0a5b35bc29b2",
     "srcore-x2": "ba2ab0fb005d",
     "srcore-x2-fast": "6ff6c326e469",

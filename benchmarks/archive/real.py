@@ -56,7 +56,8 @@ def run(data: Path, keep: Path, max_pixels: int, models: tuple[str, ...]) -> lis
 
 def pairs(data: Path, models: tuple[str, ...]) -> Iterator[tuple[Path, Literal["raster", "volume"], str]]:
     """Every file with every model for its kind, or with those of `models`; a 2-D model takes volumes, too."""
-    for name in models or tuple(builtin_names()):
+    single = tuple(name for name in builtin_names() if read_spec(BUILTIN / name).zoom == 1)  # none of these has guides
+    for name in models or single:
         kinds: tuple[Literal["raster", "volume"], ...] = (
             ("volume",) if read_spec(BUILTIN / name).kind == "volume" else ("raster", "volume")
         )

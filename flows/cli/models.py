@@ -58,7 +58,7 @@ def models_list(as_json: JsonOption = False) -> None:
         table.add_row(
             spec.name,
             _purpose(spec.name),
-            "x".join(map(str, spec.scale)),
+            "x".join(map(str, spec.scale)) if spec.zoom == 1 else f"{spec.zoom}x{spec.zoom} by guides",
             _gain(spec),
             spec.architecture.name,
             str(spec.halo[-1]),

@@ -22,7 +22,7 @@ Licence of the weights: {spec.licence}.
 
 ## Training
 
-{steps} of {config.steps} steps of {config.batch} patches with {side} LR pixels in the loss
+{steps} of {config.steps} steps of {config.batch} patches with {side} {"pixels" if spec.zoom > 1 else "LR pixels"} in the loss
 ({_losses(config)}), {config.optimiser.upper() if config.optimiser == "sgd" else config.optimiser.capitalize()} from \
 {config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
 {config.seed}. {_degradation(config)}
