@@ -70,8 +70,6 @@ MTF = {
 }
 """Contrast of Sentinel-2's bands at Nyquist, as published for its calibration and used by Lanaras et al. 2017."""
 LANDSAT_MTF, PAN_MTF = 0.3, 0.2
-T33UUB_SIDE = 600
-"""20 m pixels of the middle of that tile which are judged."""
 
 Cube = NDArray[np.float64]
 """(bands, Y, X)"""
@@ -95,17 +93,9 @@ def places() -> Iterator[Place]:
     for path in sorted(data_folder(TRUE_FOLDER).glob("*_20m.tif")):
         coarse, fine = _named(path), _named(path.with_name(path.name.replace("_20m", "_10m")))
         yield wald(path.stem.removesuffix("_20m"), coarse, fine)
-    tile = data_folder(T33UUB.parent) / T33UUB.name
-    side, names = T33UUB_SIDE, ("B05", "B06", "B07", "B8A", "B11", "B12")
-    low, high = _matlab(tile, "im20"), _matlab(tile, "im10")
-    first = [(n - side) // 2 // 2 * 2 for n in low.shape[1:]]
-    rows, columns = (slice(a, a + side) for a in first)
-    wide = tuple(slice(2 * w.start, 2 * w.stop) for w in (rows, columns))
-    yield wald(
-        "t33uub",
-        dict(zip(names, low[:, rows, columns], strict=False)),
-        dict(zip(("B04", "B03", "B02", "B08"), high[:, wide[0], wide[1]], strict=False)),
-    )
+    tile, names = data_folder(T33UUB.parent) / T33UUB.name, ("B05", "B06", "B07", "B8A", "B11", "B12")
+    coarse = dict(zip(names, _matlab(tile, "im20"), strict=False))
+    yield wald("t33uub", coarse, dict(zip(("B04", "B03", "B02", "B08"), _matlab(tile, "im10"), strict=False)))
 
 
 def wald(name: str, coarse: Mapping[str, Cube], fine: Mapping[str, Cube]) -> Place:
