@@ -201,7 +201,7 @@ def q2n(truth: Cube, test: Cube) -> float:
         return _q(a, b)
     starts = [(y, x) for y in range(0, height, BLOCK_PX) for x in range(0, width, BLOCK_PX)]
     each = [(slice(None), slice(y, y + BLOCK_PX), slice(x, x + BLOCK_PX)) for y, x in starts]
-    return float(fmean(_q(a[window], b[window]) for window in each))
+    return fmean(_q(a[window], b[window]) for window in each)
 
 
 def _q(truth: Cube, test: Cube) -> float:
@@ -219,7 +219,7 @@ def _q(truth: Cube, test: Cube) -> float:
     variances = size / (size - 1) * (float((a**2).sum(0).mean() + (b**2).sum(0).mean()) - sum(squares))
     if variances == 0:
         return 2 * product / sum(squares)
-    return covariance / (variances / 2) * product / (sum(squares) / 2)
+    return float(covariance / (variances / 2) * product / (sum(squares) / 2))
 
 
 def _conjugate(x: Cube) -> Cube:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from srcore.layout import ProductPaths
 from srcore.limits import Changes
@@ -84,8 +84,8 @@ class Job:
     @property
     def wishes(self) -> Wishes:
         """What the user and the model ask of the files, for the readers of headers."""
-        told = self.treatment.of_files
-        return Wishes(**told, bands=self.bands, roots=self.roots, guided=self.model.zoom)
+        own = {"bands": self.bands, "roots": self.roots, "guided": self.model.zoom}
+        return cast(Wishes, {**self.treatment.of_files, **own})
 
     @property
     def files(self) -> tuple[Path, ...]:

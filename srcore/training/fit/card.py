@@ -13,16 +13,17 @@ def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     scale = str(spec.scale[0]) if len({*spec.scale}) == 1 else " x ".join(map(str, spec.scale))
     shares = "\n".join(f"| `{source.files}` | {source.share:g} |" for source in config.sources)
     side = " x ".join([str(config.core_px)] * len(spec.scale))
+    unit = "pixels of the guides" if spec.zoom > 1 else "LR pixels"
     return f"""# {spec.name}
 
 {_purpose(spec, scale)}, architecture `{spec.architecture.name}` ({_listed(spec.architecture.params)}), halo
-{spec.halo[0]} {"pixels of the guides" if spec.zoom > 1 else "LR pixels"}, no padding inside.
+{spec.halo[0]} {unit}, no padding inside.
 Input: each band mapped so that its 2nd and 98th percentile become 0 and 1.
 Licence of the weights: {spec.licence}.
 
 ## Training
 
-{steps} of {config.steps} steps of {config.batch} patches with {side} {"pixels" if spec.zoom > 1 else "LR pixels"} in the loss
+{steps} of {config.steps} steps of {config.batch} patches with {side} {unit} in the loss
 ({_losses(config)}), {config.optimiser.upper() if config.optimiser == "sgd" else config.optimiser.capitalize()} from \
 {config.learning_rate:g} down a cosine, averaged weights (decay {config.ema_decay:g}), seed
 {config.seed}. {_degradation(config)}
