@@ -90,6 +90,14 @@ GUIDED: Changes = {"detail.most": {"warn": 15.0}, "detail.beyond": {"warn": 0.3}
 0.05 to 0.17, and up to 0.014."""
 
 
+def of_product(*, sharpened: bool, guided: bool) -> Changes:
+    """Changes that what was done to a scene brings; a filter behind guides is stopped where these alone are warned of."""
+    if sharpened and guided:
+        stopped = {name: {**GUIDED[name], "gate": GUIDED[name]["warn"]} for name in SHARPENED}
+        return {**GUIDED, **stopped}
+    return SHARPENED if sharpened else GUIDED if guided else {}
+
+
 def with_changes(*changes: Changes) -> dict[str, Limit]:
     """The table with changes, the later ones last; CatalogError for a check or a limit that is not known.
 

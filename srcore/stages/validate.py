@@ -26,7 +26,7 @@ from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths
-from srcore.limits import GUIDED, SHARPENED, Limit, with_changes
+from srcore.limits import Limit, of_product, with_changes
 from srcore.progress import Progress, silent
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
@@ -61,8 +61,8 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
 
 def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector, progress: Progress) -> list[Check]:
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
-    own = (SHARPENED if plan.treatment.sharpen else {}, GUIDED if plan.header.guides else {})
-    limits = with_changes(*own, plan.limits)
+    own = of_product(sharpened=bool(plan.treatment.sharpen), guided=bool(plan.header.guides))
+    limits = with_changes(own, plan.limits)
     try:
         found = _as_written(plan, staged)
         suite = _suite(plan, _scene(plan, found, ingested), limits)

@@ -14,10 +14,11 @@ from srcore.checks.geometry import Place
 from srcore.checks.guided import GuidedSuite, averaged, coarse_block
 from srcore.checks.suite import Scene
 from srcore.grid import Grid
-from srcore.limits import LIMITS
+from srcore.limits import LIMITS, of_product, with_changes
 from srcore.radiometry import enlarged
 from srcore.training.data.degrade import optics, reduce
 
+BOTH = [(sharpened, guided) for sharpened in (False, True) for guided in (False, True)]
 SIDE = 96
 """LR pixels."""
 
@@ -97,6 +98,16 @@ def test_masks_of_the_fine_grid_stay_right_or_wrong_on_the_coarse_one() -> None:
     assert coarse_block(one.of([1]), wide[[1]], 2).mask_errors == 1
     assert coarse.around.shape == (1, SIDE + 2 * MARGIN_PX, SIDE + 2 * MARGIN_PX)
     np.testing.assert_array_equal(coarse.lr[0], one.lr[1, ::2, ::2])
+
+
+def test_a_filter_behind_guides_is_stopped_where_guides_alone_are_warned_of() -> None:
+    limits = {key: with_changes(of_product(sharpened=key[0], guided=key[1]))["detail.beyond"] for key in BOTH}
+    assert {key: (limit.warn, limit.gate) for key, limit in limits.items()} == {
+        (False, False): (0.1, None),
+        (True, False): (0.1, 0.1),
+        (False, True): (0.3, None),
+        (True, True): (0.3, 0.3),
+    }
 
 
 def test_the_picture_of_the_means_is_of_lr_pixels() -> None:

@@ -23,6 +23,7 @@ from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.raster.gdal import gdal_env
+from srcore.storage.window import WindowWish
 from srcore.training.data.degrade import REACH_LR, optics, reduce
 from srcore.weights import build, describe, load_generator, save_checkpoint
 from tests.storage.providers.products import CORNER, make_landsat, make_safe, write
@@ -121,6 +122,14 @@ def expected(model: Path, name: str) -> NDArray[np.uint16]:
     with torch.inference_mode():
         found = generator(torch.from_numpy(wide)[None])[0].numpy().astype(np.float64)
     return np.rint(found[0] * normalisation.scale[0] + normalisation.offset[0]).astype(np.uint16)
+
+
+def test_a_window_has_the_pixels_of_the_whole(tmp_path: Path, model: Path) -> None:
+    safe = make_safe(tmp_path, BANDS, values=values(), scl=False)
+    whole, _, _ = upscale(safe, tmp_path / "whole.tif", model)
+    part, _, flags = upscale(safe, tmp_path / "part.tif", model, window=WindowWish(pixels=(31, 21, 40, 50)))
+    assert_same({name: band[20:72, 30:72] for name, band in whole.items()}, part)
+    assert "the window is widened to multiples of 2 px: the model works on such a grid" in flags
 
 
 def test_where_a_guide_is_hidden_the_band_is_interpolated(tmp_path: Path, model: Path) -> None:
