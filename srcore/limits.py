@@ -91,7 +91,7 @@ GUIDED: Changes = {"detail.most": {"warn": 15.0}, "detail.beyond": {"warn": 0.3}
 
 
 def of_product(*, sharpened: bool, guided: bool) -> Changes:
-    """Changes that what was done to a scene brings; a filter behind guides is stopped where these alone are warned of."""
+    """Changes that what was done to a scene brings; a filter behind guides is stopped where these are warned of."""
     if sharpened and guided:
         stopped = {name: {**GUIDED[name], "gate": GUIDED[name]["warn"]} for name in SHARPENED}
         return {**GUIDED, **stopped}
