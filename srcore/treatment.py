@@ -126,6 +126,18 @@ class Treatment:
                 code="BAD_SETTING",
             )
 
+    def with_guides(self, model: str) -> Treatment:
+        """This treatment behind a model with guides: what the LR's optics blurred it makes sharp, and a step that makes
+        plain means of it give the LR back would undo that. PlanError where more than the usual step is asked for."""
+        if self.back_projection not in (0, BACK_PROJECTION):
+            raise PlanError(
+                f"model {model} knows of the sensor's optics, and is right without back-projection",
+                f"{self.back_projection} steps asked for",
+                "leave back_projection out, or take another model",
+                code="BAD_SETTING",
+            )
+        return replace(self, back_projection=0)
+
     def with_trust(self, trust: Trust | None, model: str) -> Treatment:
         """This treatment with the calibration of a model; PlanError NOT_CALIBRATED where it does not hold for it."""
         if trust is None:

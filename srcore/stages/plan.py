@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 
 from srcore.checkpoints import Spec, builtin_names, locate, read_spec
-from srcore.choices import BACK_PROJECTION
 from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
 from srcore.layout import Scratch
@@ -24,6 +23,7 @@ from srcore.storage.dates.taken import dated
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
+from srcore.storage.guides import check_guides
 from srcore.storage.header import DROPPED_TEXT, KEPT_IDENTITY, Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
@@ -36,10 +36,6 @@ WORKER_BASE_BYTES = 600 * 2**20
 """Measured: a worker process with torch and the generator loaded, before its first tile."""
 WORKER_BUDGET_BYTES = 2 * 2**30
 """What a worker may take by default, whatever the machine has: larger cores gain a few percent at most."""
-
-NO_PROJECTION = (
-    "no back-projection: the model undoes the optics of the coarser sensor, of which plain means know nothing"
-)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +50,8 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     spec = read_spec(job.model.folder)
     job.treatment.check()
     configuration = job.configuration
-    job = _without_projection(job, spec)
+    if spec.zoom > 1:
+        job = replace(job, treatment=job.treatment.with_guides(spec.name))
     treatment = job.treatment.with_trust(spec.trust, spec.name) if "trust" in job.outputs else job.treatment
     if job.hr is not None:
         real_file(job.hr, job.hr_roots)
@@ -63,8 +60,6 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     header = read_header(job.paths, job.kind, **job.wishes)
     if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
         header = dated(header, treatment.date)
-    if header.guides:
-        header = replace(header, flags=(*header.flags, NO_PROJECTION))
     header = _in_form(job, header)  # now, not in EXPORT: behind hours of computing
     _check_numbers(job, header)
     _check_output(job, header.paths)
@@ -145,22 +140,6 @@ def _check_series(job: Job, header: Header) -> None:
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(folder)) in (path, *path.parents)
-
-
-def _without_projection(job: Job, spec: Spec) -> Job:
-    """The job as a model with guides does it: what the LR's optics blurred it makes sharp, and a step that makes plain
-    means of it give the LR back would undo that. PlanError where more than the usual step was asked for."""
-    steps = job.treatment.back_projection
-    if spec.zoom == 1 or not steps:
-        return job
-    if steps != BACK_PROJECTION:
-        raise PlanError(
-            f"model {spec.name} knows of the sensor's optics, and is right without back-projection",
-            f"{steps} steps asked for",
-            "leave back_projection out, or take another model",
-            code="BAD_SETTING",
-        )
-    return replace(job, treatment=replace(job.treatment, back_projection=0))
 
 
 def _part_of(header: Header, job: Job, spec: Spec) -> Header:
@@ -249,7 +228,7 @@ def tile_plan(
     """
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
-    _check_guides(spec, header)
+    check_guides(spec, header)
     seen = header.copied.count(False)
     if spec.bands != "any" and seen and spec.bands != seen:
         raise PlanError(f"model {spec.name} takes {spec.bands} bands", f"{seen}", "choose the bands")
@@ -262,20 +241,6 @@ def tile_plan(
     lanes = max(workers, 1)  # without processes this one is the worker
     budget = min(WORKER_BUDGET_BYTES, psutil.virtual_memory().available // lanes)
     return chosen_tiles(whole, lanes, lambda tiles: worker_bytes(spec, header, tiles) <= budget)
-
-
-def _check_guides(spec: Spec, header: Header) -> None:
-    """PlanError NO_GUIDES where a model that needs guides has none, or nothing to bring to their grid."""
-    if spec.zoom == 1 or header.guides:
-        return
-    coarse = [band.name for band in header.bands if band.zoom == spec.zoom]
-    found = f"no band at the finest resolution beside {', '.join(coarse)}" if coarse else "all bands at one resolution"
-    raise PlanError(
-        f"model {spec.name} brings coarser bands to the grid of finer ones of the same scene",
-        found,
-        "give a product with both, as a SAFE or Landsat folder, and name bands of both; or take another model",
-        code="NO_GUIDES",
-    )
 
 
 def _say_if_coarser(tiles: TilePlan, tile: int, scene: str) -> None:

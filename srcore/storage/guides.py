@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.errors import SourceError
+from srcore.checkpoints import Spec
+from srcore.errors import PlanError, SourceError
 from srcore.metrics import beside
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader
@@ -52,6 +53,20 @@ class Registered:
             return "where the guides lie could not be measured: too little that bands and guides have in common"
         name, rows, columns = max(known, key=lambda one: np.hypot(one[1], one[2]))
         return f"the guides lie within {np.hypot(rows, columns):.2f} px of the guided bands ({name}), as measured"
+
+
+def check_guides(spec: Spec, header: Header) -> None:
+    """PlanError NO_GUIDES where a model that needs guides has none, or nothing to bring to their grid."""
+    if spec.zoom == 1 or header.guides:
+        return
+    coarse = [band.name for band in header.bands if band.zoom == spec.zoom]
+    found = f"no band at the finest resolution beside {', '.join(coarse)}" if coarse else "all bands at one resolution"
+    raise PlanError(
+        f"model {spec.name} brings coarser bands to the grid of finer ones of the same scene",
+        found,
+        "give a product with both, as a SAFE or Landsat folder, and name bands of both; or take another model",
+        code="NO_GUIDES",
+    )
 
 
 class Unguided:

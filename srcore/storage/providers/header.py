@@ -213,6 +213,7 @@ def _guided(joined: Sequence[Band], fine: float) -> list[str]:
     guides = [band for band in joined if band.zoom == 1 and not band.is_copied]
     zoom, by = max(band.zoom for band in joined if band.guided), ", ".join(band.name for band in guides)
     told = [f"{', '.join(names)}: {fine * zoom:g} m brought to {fine:g} m with {by} as guides, which stay as they are"]
+    told.append("no back-projection: the model undoes the coarser sensor's optics, of which plain means know nothing")
     moved = [band.name for band in guides if band.between]
     if moved:
         told.append(
