@@ -22,6 +22,8 @@ ALIKE = 3
 """Ranges of bands that differ by less than this factor are shown with one range."""
 GAMMA = 0.75
 """Of colour pictures: reflectance is mostly dark."""
+RLE = 3
+"""zlib's strategy of that name, as Pillow takes it."""
 GAP, LINE = 10, 24
 """Pixels between panels, and of a line of text."""
 
@@ -148,11 +150,14 @@ def _width(panel: Panel, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> 
 
 
 def _png(sheet: Image.Image) -> bytes:
-    for picture in (sheet, sheet.quantize(256, Image.Quantize.FASTOCTREE)):
-        out = io.BytesIO()
-        picture.save(out, "PNG")
-        if out.tell() <= MAX_BYTES:
-            break
+    full = _saved(sheet)
+    return full if len(full) <= MAX_BYTES else _saved(sheet.quantize(256, Image.Quantize.FASTOCTREE))
+
+
+def _saved(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    # pixels are repeated: looking for runs alone takes a third of the time, and few bytes more
+    picture.save(out, "PNG", compress_type=RLE)
     return out.getvalue()
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,8 @@ MARGIN = 4
 PROBES = 6
 """Places along an axis that set the stretch, of PROBE_PX LR pixels each."""
 PROBE_PX = 64
+HELD = 2**20
+"""SR values of a scene that is held in memory while it is looked at."""
 
 
 class ArrayLike(Protocol):
@@ -132,9 +135,18 @@ class Look:
 
 def look(lr_reader: Reader, valid: ArrayLike, sr: ArrayLike, names: Sequence[str], colours: Sequence[str]) -> Look:
     """Survey a scene; the arguments are those of `quicklook`."""
-    views = Views(lr_reader, valid, sr, display_bands(names, colours))
+    views = _held(Views(lr_reader, valid, sr, display_bands(names, colours)))
     stretch = _stretch(views)
     return Look(views, stretch, survey(views, stretch))
+
+
+def _held(views: Views) -> Views:
+    """The same of a small scene, read once; a large one is read where it is looked at."""
+    if prod(views.sr.shape) > HELD:
+        return views
+    lr = views.read_lr(tuple(slice(0, size) for size in views.valid.shape[1:]))
+    valid, sr = (np.asarray(array[...]) for array in (views.valid, views.sr))
+    return Views(lambda window: lr[(slice(None), *window)], valid, sr, views.bands)
 
 
 def readme_picture(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def footprint(grid: Grid) -> Footprint | None:
     if grid.crs is None:
         return None
     try:
-        to_globe = Transformer.from_crs(CRS.from_user_input(grid.crs), CRS.from_epsg(4326), always_xy=True)
+        to_globe = _to_globe(grid.crs)
         ring = _project(to_globe, [grid.to_world(index) for index in _outline(grid.shape)])
         centre = _project(to_globe, [grid.to_world([size / 2 for size in grid.shape])])[0]
     except (CRSError, ProjError):
@@ -64,6 +65,11 @@ def footprint(grid: Grid) -> Footprint | None:
     return Footprint(
         geometry, [round(float(v), DECIMALS) for v in bbox], (round(longitude, DECIMALS), round(centre[1], DECIMALS))
     )
+
+
+@lru_cache(maxsize=8)  # the scenes of a night share a few; making one takes longer than an outline
+def _to_globe(crs: str) -> Transformer:
+    return Transformer.from_crs(CRS.from_user_input(crs), CRS.from_epsg(4326), always_xy=True)
 
 
 def fitted(grid: Grid, points: Sequence[GroundControlPoint], crs: str | None) -> Grid:
