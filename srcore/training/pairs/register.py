@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks.registration import beside
+from srcore.checks.shift import shifts
 
 REACH_LR_PX = 8
 """Furthest shift of the whole that is looked for."""
@@ -130,8 +130,8 @@ def _window(
     ours = np.roll(rolled[band], (-down, -right), (0, 1))[inside]
     theirs = lr[(band, *inside)].astype(np.float64)
     size = float(np.abs(theirs - theirs.mean()).max())
-    fine = beside((ours - ours.mean()) / size, (theirs - theirs.mean()) / size)
-    return None if fine is None else (coarse[0] + down + fine[0], coarse[1] + right + fine[1], height)
+    fine = shifts(((ours - ours.mean()) / size)[None], ((theirs - theirs.mean()) / size)[None])[0]
+    return None if np.isnan(fine).any() else (coarse[0] + down + fine[0], coarse[1] + right + fine[1], height)
 
 
 def _spread(centres: NDArray[Any], apart: NDArray[Any]) -> float:
