@@ -3,7 +3,7 @@
 import os
 
 WAITING = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait sleep: OpenBLAS and OpenMP let them spin, which took half the CPU of a small scene (decision 184)."""
+"""Threads that wait sleep: OpenBLAS and OpenMP let them spin, half the CPU of a small scene (decision 184)."""
 
 # Here, above numpy and torch: both libraries read it once, when they are loaded.
 for _name, _value in WAITING.items():

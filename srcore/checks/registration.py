@@ -78,9 +78,7 @@ def _at_corners(at: NDArray[Any], found: NDArray[Any]) -> float:
     return float(max(ends))
 
 
-def _shifted(
-    patches: Sequence[Patch], bands: Sequence[BandSpread]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shifted(patches: Sequence[Patch], bands: Sequence[BandSpread]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the patches lie that say something, and rows and columns (n, 2) that the SR lies beside the LR there, in
     SR pixels. One band of each patch is looked at, another one of the next."""
     turns = [(patch, turn % len(patch.bands)) for turn, patch in enumerate(patches)]

@@ -1,7 +1,7 @@
 """Figures as inline SVG that takes its colours and its font from the page around it.
 
-Drawn by matplotlib, but for those of the archive's own pages (`written`): a figure is 5 to 60 kB of SVG that needs no script,
-sharp on a phone and on a projector.
+Drawn by matplotlib, but for those of the archive's own pages (`written`): a figure is 5 to 60 kB of SVG that needs no
+script, sharp on a phone and on a projector.
 (plotly carries its 4.8 MB script in every self-contained page: ten times the rest of it, for every product.)
 Colours are written as CSS variables, so that one figure fits a light and a dark page.
 """

@@ -37,7 +37,6 @@ from srcore.storage.archive.shadows import Shadowed, find_shadows
 from srcore.storage.disk.records import parse_json
 from srcore.storage.disk.store import store_at
 
-
 TRENDS = (
     ("Gain over bicubic, against the true image", "dB", "reference.gain"),
     ("Difference from the input, against bicubic's", "x bicubic", "consistency.ratio"),

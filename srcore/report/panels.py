@@ -101,11 +101,12 @@ def enlarge(values: NDArray[np.generic], valid: NDArray[np.bool_], scale: tuple[
     return np.stack([np.asarray(Image.fromarray(band).resize(size, Image.Resampling.BICUBIC)) for band in bands])
 
 
-def fit(picture: RGB, side: int) -> RGB:
-    """`picture` made smaller, or larger a whole number of times, so that its longer side is about `side`."""
+def fit(picture: RGB, side: int, enlarged: int) -> RGB:
+    """`picture` made smaller, to about `side` along its longer side, or larger, a whole number of times: `enlarged`."""
     longer = max(picture.shape[:2])
     if longer <= side:
-        return picture.repeat(side // longer, axis=0).repeat(side // longer, axis=1)
+        times = max(1, enlarged // longer)
+        return picture.repeat(times, axis=0).repeat(times, axis=1)
     size = [max(1, round(n * side / longer)) for n in picture.shape[:2]]
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
 

@@ -30,6 +30,8 @@ Reader = Callable[[Window], NDArray[Any]]
 
 PANEL = 448
 """Pixels of a panel's longer side, about."""
+ENLARGED = 320
+"""The same of a small scene: an archive of them pays for each pixel of its pictures."""
 ZOOM = 2
 """Screen pixels per SR pixel in a detail."""
 BLOCK = 1024
@@ -242,7 +244,7 @@ def survey(views: Views, stretch: Stretch) -> Overview:
             mean[:, *at], share[:, *at] = _by_cell(light, step), _by_cell(seen, step)
             detail[at] = _by_cell(_contrast(light, seen)[None], step)[0]
     light = np.divide(mean, share, out=np.zeros_like(mean), where=share > 0)
-    picture = fit(Stretch(np.zeros(len(light)), np.ones(len(light))).paint(light, share > 0), PANEL)
+    picture = fit(Stretch(np.zeros(len(light)), np.ones(len(light))).paint(light, share > 0), PANEL, ENLARGED)
     return Overview(step, views.shape, views.scale, picture, detail, share.mean(axis=0))
 
 
@@ -278,7 +280,7 @@ def _scaled(window: slice, scale: int) -> slice:
 def _details(views: Views, stretch: Stretch, rows: slice, cols: slice, hr: ArrayLike | None = None) -> list[Panel]:
     """What `_shown` gives, enlarged to about the size of a panel."""
     pictures = _shown(views, stretch, rows, cols, hr)
-    zoom = min(8, max(ZOOM, PANEL // max(pictures[0][1].shape[:2])))
+    zoom = min(8, max(ZOOM, ENLARGED // max(pictures[0][1].shape[:2])))
     return [Panel(label, one.repeat(zoom, axis=0).repeat(zoom, axis=1)) for label, one in pictures]
 
 

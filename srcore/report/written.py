@@ -15,7 +15,7 @@ import io
 import math
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -155,7 +155,9 @@ def trend_figure(trend: Trend) -> Markup:
         _grid(up, WIDTH - 8),
         f'<path d="M{line}" fill="none" stroke="var(--line)"/>' if line else "",
         *(f'<path d="{_mark(x, y, good)}" fill="var(--{"sr" if good else "bad"})"/>' for x, y, good in marks),
-        _axes(Scale(first, last, LEFT, WIDTH - 8), up, "", trend.unit, _moments(trend.when, across, height - BOTTOM + 13)),
+        _axes(
+            replace(across, start=LEFT, end=WIDTH - 8), up, "", trend.unit, _moments(trend.when, across, height - 21)
+        ),
     ]
     if trend.limit is not None and math.isfinite(trend.limit):
         y = f"M{LEFT} {up.at(trend.limit):.1f}H{WIDTH - 8}"

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import prod
@@ -313,7 +312,7 @@ def _receipt(
             **_treated(plan, ingested),
             **_named(plan),
         },
-        checks=[asdict(check) for check in report.checks],
+        checks=report.rows(),
         verdict=report.verdict,
         outputs=(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

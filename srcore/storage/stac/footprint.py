@@ -45,8 +45,9 @@ def footprint(grid: Grid) -> Footprint | None:
         return None
     try:
         to_globe = _to_globe(grid.crs)
-        ring = _project(to_globe, [grid.to_world(index) for index in _outline(grid.shape)])
-        centre = _project(to_globe, [grid.to_world([size / 2 for size in grid.shape])])[0]
+        places = np.array([*_outline(grid.shape), [size / 2 for size in grid.shape]])
+        found = _project(to_globe, places @ grid.matrix[:, :-1].T + grid.matrix[:, -1])
+        ring, centre = found[:-1], found[-1]
     except (CRSError, ProjError):
         return None
     if not np.isfinite(ring).all() or not np.isfinite(centre).all() or np.abs(ring[:, 1]).max() > 90 + 1e-6:
@@ -91,8 +92,8 @@ def _outline(shape: Sequence[int]) -> list[tuple[float, float]]:
     return [(float(r), float(c)) for r, c in (*down, *right, *up, *left)]
 
 
-def _project(transformer: Transformer, points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    x, y = transformer.transform(*np.array(points).T)
+def _project(transformer: Transformer, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = transformer.transform(*points.T)
     return np.column_stack([x, y]).astype(np.float64)
 
 
@@ -104,6 +105,8 @@ def _cut(ring: Ring) -> list[Ring]:
         return [_around_pole(longitudes, np.append(ring[:, 1], ring[0, 1]))]
     middle = (longitudes.min() + longitudes.max()) / 2
     flat = np.column_stack([longitudes[:-1] - 360 * np.round(middle / 360), ring[:, 1]])
+    if np.abs(flat[:, 0]).max() <= 180:
+        return [flat]
     for edge in (180.0, -180.0):
         west, east = _clip(flat, edge, keep_west=True), _clip(flat, edge, keep_west=False)
         if len(west) > 2 and len(east) > 2:

@@ -61,7 +61,8 @@ def test_a_group_is_what_zarr_would_have_made(tmp_path: Path) -> None:
             compressors=ZSTD,
             fill_value=0,
         )
-    found = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in tmp_path.iterdir()]
+    roots = tmp_path / "ours", tmp_path / "theirs"
+    found = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in roots]
     assert found[0] == found[1]
     assert sorted(map(str, found[0])) == ["sr/zarr.json", "tiles/zarr.json", "zarr.json"]
     assert not (tmp_path / "ours/tiles/c").exists()
