@@ -164,7 +164,7 @@ def test_volume_shows_its_middle_slice() -> None:
     lr[0, 3] = scene(1, 60, 50)[0]
     valid = np.ones(lr.shape, bool)
     flat = show(lr[:, 3], valid[:, 3], twice(lr[:, 3]))
-    whole = (slice(LINE + GAP, None), slice(GAP, GAP + 300))  # words of another length move what stands beside it
+    whole = (slice(LINE + GAP, None), slice(GAP, GAP + 250))  # words of another length move what stands beside it
     assert (show(lr, valid, twice(lr))[whole] == flat[whole]).mean() > 0.99
     deep = np.repeat(twice(lr), 3, axis=1)
     assert (show(lr, valid, deep)[whole] == flat[whole]).mean() > 0.99
