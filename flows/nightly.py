@@ -30,7 +30,7 @@ from flows.interrupt import Reached, interruptible
 from flows.nights import NightProgress, show_night, show_trends
 from flows.service.runs import begin
 from flows.small import flow_do, flow_taker, plainly
-from flows.tagged import tagged, untagged
+from flows.tagged import tagged, untagged, without_hearts
 from flows.upscale import is_unexpected, local_workers, scenes_as_tasks
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import LeaseError, SRError
@@ -79,7 +79,7 @@ def nightly(
     try:
         catalog = begin(catalog)
         loaded = load_catalog(Path(catalog))
-        with untagged(), scenes_as_tasks() as run:
+        with untagged(), without_hearts(), scenes_as_tasks() as run:
             tell = (NightProgress(dataset or "all"), Lines(get_run_logger().info))
             wanted = partial(_subflows, Path(catalog), run, Wanted(limit, force, outdated))
             night = run_night(Path(catalog), dataset, wanted, tell)

@@ -20,15 +20,25 @@ import httpx
 import numpy as np
 import pytest
 import rasterio
+from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    get_current_settings,
+    temporary_settings,
+)
+from prefect.states import Crashed, Running
 from prefect.testing.utilities import prefect_test_harness
 from rasterio.transform import from_origin
 
 from flows import artifacts, nights, small
 from flows.nightly import _in_prefect, night_state, nightly, run_night, summary
 from flows.nights import cell_text, night_table, trends
+from flows.service.runs import ABOVE, close_below
+from flows.tasks import TASKS
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
@@ -91,6 +101,46 @@ def _counting(send: Any, calls: Counter[str]) -> Any:
 def runs() -> list[Any]:
     with get_client(sync_client=True) as client:
         return client.read_flow_runs()
+
+
+def test_runs_in_a_night_beat_no_heart_of_their_own(
+    server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = []
+
+    def noted(self: Any) -> None:
+        beats.append((runtime.flow_run.flow_name, get_current_settings().flows.heartbeat_frequency))
+        self.turn = None
+
+    monkeypatch.setattr(small.Batch, "run", noted)
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
+        nightly(str(make(tmp_path, 1)), "d", return_state=True)
+        assert get_current_settings().flows.heartbeat_frequency == 30
+    assert beats[0] == ("upscale-small", None)
+
+
+def test_what_lies_below_a_crashed_run_is_closed_and_nothing_else(server: None) -> None:
+    with get_client(sync_client=True) as client:
+
+        def running(**above: Any) -> Any:
+            return client.create_flow_run(small.upscale_small, parameters={}, state=Running(), **above)
+
+        def task_of(run: Any) -> Any:
+            return client.create_task_run(TASKS["plan"], run.id, dynamic_key="0", state=Running())
+
+        crashed, alive = running(), running()
+        tasks = {run.id: task_of(run) for run in (crashed, alive)}
+        below = {run.id: running(parent_task_run_id=tasks[run.id].id) for run in (crashed, alive)}
+        inner = task_of(below[crashed.id])
+        client.set_flow_run_state(crashed.id, Crashed(message="no heartbeat"), force=True)
+        assert close_below() == 3  # the subflow, the task that stands for it, and its own task
+        assert close_below() == 0
+        ended = client.read_flow_run(below[crashed.id].id).state
+        assert ended is not None
+        assert (ended.type, ended.message) == (StateType.CRASHED, ABOVE)
+        assert client.read_task_run(inner.id).state_type == StateType.CRASHED
+        assert client.read_flow_run(below[alive.id].id).state_type == StateType.RUNNING
+        assert client.read_task_run(tasks[alive.id].id).state_type == StateType.RUNNING
 
 
 def test_small_scenes_share_a_run_and_what_prefect_is_asked_does_not_grow_with_them(
