@@ -17,7 +17,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from flows.artifacts import address, artifact_key, show_markdown, tried
 from srcore.catalog import Catalog
 from srcore.layout import DatasetPaths
-from srcore.run.dataset import Outcome
+from srcore.run.outcome import Outcome
 from srcore.storage.archive.nights import Night, Running, read_nights
 from srcore.storage.product import archive_ending
 

@@ -42,8 +42,9 @@ from flows.tasks import TASKS
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
-from srcore.run.dataset import Outcome, Result, Wanted, Way, each_due, run_dataset
+from srcore.run.dataset import Wanted, Way, each_due, run_dataset
 from srcore.run.night import book, turns
+from srcore.run.outcome import Outcome, Result
 from srcore.run.scene import scene_runner
 from srcore.storage.archive.nights import Night, read_nights
 from tests.flows.conftest import free_port

@@ -26,12 +26,13 @@ from srcore.errors import LeaseError, PlanError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, lease_path
 from srcore.progress import silent
-from srcore.run.dataset import Outcome, Way, each_due, one_by_one, run_dataset, run_one
+from srcore.run.dataset import Way, each_due, one_by_one, run_dataset, run_one
 from srcore.run.night.book import Lines, open_book
 from srcore.run.night.pace import Deadline, forecast, next_time
 from srcore.run.night.slots import slot
 from srcore.run.night.turns import SMALL_PIXELS, Turn, Turns, size_of
 from srcore.run.night.waiting import first, let_first
+from srcore.run.outcome import Outcome
 from srcore.run.scene import Run, scene_runner
 from srcore.run.states import SceneState, look
 from srcore.storage.archive.nights import KEPT, Night, Nights, Running, read_nights, read_running
