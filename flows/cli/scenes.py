@@ -64,6 +64,7 @@ def run(
     A run without --scene is a night: `srcore status` tells how far it is, and what it came to.
     """
     from srcore.catalog import load_catalog
+    from srcore.run.dataset import Wanted
 
     wish = window_wish(window, bbox, crs)
     if wish is not None or to is not None:
