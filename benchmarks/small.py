@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
@@ -55,8 +55,8 @@ class Meter:
     """CPU and wall seconds by room; what is called inside a room and is another one counts there alone."""
 
     def __init__(self) -> None:
-        self.cpu: Counter[str] = Counter()
-        self.wall: Counter[str] = Counter()
+        self.cpu: defaultdict[str, float] = defaultdict(float)
+        self.wall: defaultdict[str, float] = defaultdict(float)
         self.inside: list[str] = []
         self.since = (time.process_time(), time.monotonic())
 

@@ -38,7 +38,7 @@ from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
 from srcore.run.dataset import Wanted, Way, audit_share, done_by, each_due
 from srcore.run.night.book import Book, Lines, Tell, open_book
-from srcore.run.others import WAIT_SECONDS
+from srcore.run.night.others import WAIT_SECONDS
 from srcore.run.outcome import Outcome, Result
 from srcore.run.scene import Run as SceneRun
 from srcore.run.scene import plain, rehearsals, scene_runner

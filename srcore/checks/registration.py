@@ -96,7 +96,7 @@ def _shifted(patches: Sequence[Patch], bands: Sequence[BandSpread]) -> tuple[NDA
 
 
 def _around_zero(planes: NDArray[Any]) -> NDArray[Any]:
-    return planes - planes.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(planes - planes.mean(axis=(1, 2), keepdims=True))
 
 
 def _textures(planes: NDArray[Any]) -> NDArray[np.float64]:

@@ -22,10 +22,10 @@ from srcore.run.listed import list_products
 from srcore.run.missing import nothing_found
 from srcore.run.night.book import Book
 from srcore.run.night.due import queue_of, told_of_left
+from srcore.run.night.others import after_others
 from srcore.run.night.slots import scene_slot
 from srcore.run.night.turns import Turn, Turns, run_takers, size_of
 from srcore.run.night.waiting import first
-from srcore.run.others import after_others
 from srcore.run.outcome import AROUND, EXPECTED, Do, Outcome, Result
 from srcore.run.states import SceneState, look, look_again
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine

@@ -18,7 +18,7 @@ import psutil
 from srcore.checkpoints import WEIGHTS, Spec, read_spec
 from srcore.errors import SRError, StoreError
 from srcore.job import Job
-from srcore.run.measured import recall
+from srcore.run.measured import known_run
 from srcore.settings import load_settings
 from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
 from srcore.storage.disk.files import free_bytes
@@ -114,7 +114,7 @@ def forecasts(jobs: Iterator[Job], workers: int) -> Iterator[Forecast | Refused]
 
 def _seconds(plan: ScenePlan, spec: Spec, workers: int) -> tuple[float, str]:
     """Wall seconds of a scene, and what they are known from."""
-    if (known := recall(plan, workers)) is not None:
+    if (known := known_run(plan, workers)) is not None:
         runs = "one run" if known.runs == 1 else f"{known.runs} runs"
         return round(known.seconds, 1), f"as {runs} of {spec.name} took on this machine"
     speed, device, by = _speed(plan, spec)

@@ -38,7 +38,7 @@ class Known:
     """It is known from so many."""
 
 
-def remember(plan: ScenePlan, upscaled: Upscaled, seconds: float, workers: int) -> None:
+def note_run(plan: ScenePlan, upscaled: Upscaled, seconds: float, workers: int) -> None:
     """Note how long a run took that computed all of its tiles."""
     if plan.of is not None or upscaled.computed < upscaled.tiles or seconds < LEAST_S:
         return
@@ -49,7 +49,7 @@ def remember(plan: ScenePlan, upscaled: Upscaled, seconds: float, workers: int) 
         log.info("%s: how long it took is not remembered: %s", plan.scene, error)
 
 
-def recall(plan: ScenePlan, workers: int) -> Known | None:
+def known_run(plan: ScenePlan, workers: int) -> Known | None:
     """What such a run took, the nearest in size; None where no run of the model was measured here.
 
     Of a window nothing is known: what is read of the scene around it is no part of its size.

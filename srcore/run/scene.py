@@ -24,7 +24,7 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
-from srcore.run.measured import remember
+from srcore.run.measured import note_run
 from srcore.run.night.slots import gpu_slot
 from srcore.run.night.turns import watched
 from srcore.stages.plan import plan_scene, save_plan
@@ -89,7 +89,7 @@ def run_scene(
         same_or_refuse(plan, ingested)
         lease.check()  # last: a run that was asleep and taken for dead leaves publishing to its successor
         receipt = publish(plan.product, plan.scratch, receipt, verified)
-        remember(plan, upscaled, sum(stage.seconds.values()), workers.resolved)
+        note_run(plan, upscaled, sum(stage.seconds.values()), workers.resolved)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None
