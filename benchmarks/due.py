@@ -95,9 +95,10 @@ def _server() -> Iterator[None]:
 def _free() -> Iterator[None]:
     """Scenes cost nothing meanwhile, and stay due."""
     from srcore.run import dataset
+    from srcore.run.outcome import Outcome
 
     kept = dataset.run_due
-    dataset.run_due = lambda catalog, state, run, *, force=False: dataset.Outcome(state.scene, "published")
+    dataset.run_due = lambda catalog, state, run, *, force=False: Outcome(state.scene, "published")
     try:
         yield
     finally:

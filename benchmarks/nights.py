@@ -171,7 +171,8 @@ def _due(catalog: Path) -> dict[str, Any]:
     """A night without Prefect: without work, and one scene that is due, by itself."""
     from srcore.catalog import load_catalog
     from srcore.dispatch import Workers
-    from srcore.run.dataset import Outcome, each_due, run_dataset, run_one
+    from srcore.run.dataset import each_due, run_dataset, run_one
+    from srcore.run.outcome import Outcome
     from srcore.run.scene import run_scene
     from srcore.run.states import SceneState
 

@@ -67,7 +67,7 @@ class StageProgress:
     def __init__(self, stage: str, key: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.stage, self.key, self.clock = stage, key, clock
         self.artifact: UUID | None = None
-        self.shown_at, self.logged_tenth = -UPDATE_SECONDS, -1
+        self.shown_at, self.logged_tenth = clock(), -1  # a stage of less than UPDATE_SECONDS needs no bar
         self.began: tuple[float, int] | None = None
         """When the first step was told, and which it was: what an earlier run did says nothing of this one's pace."""
 
@@ -79,7 +79,8 @@ class StageProgress:
             get_run_logger().info("%s: %d of %d", self.stage, done, total)
         now = self.clock()
         self.began = self.began or (now, done)
-        if self.key is not None and (done >= total or now - self.shown_at >= UPDATE_SECONDS):
+        ends = done >= total and self.artifact is not None
+        if self.key is not None and (ends or now - self.shown_at >= UPDATE_SECONDS):
             self.shown_at = now
             self._show(100.0 * done / max(total, 1), f"{self.stage}: {done} of {total}{self._left(now, done, total)}")
 

@@ -12,7 +12,8 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.run.scene import scene_runner
 from srcore.run.states import scene_states
 from srcore.samples import make_archive, write_catalog

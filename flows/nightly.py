@@ -29,15 +29,17 @@ from flows.artifacts import server_went_away, show_shadows
 from flows.interrupt import Reached, interruptible
 from flows.nights import NightProgress, show_night, show_trends
 from flows.service.runs import begin
-from flows.small import flow_do, flow_taker, plainly
-from flows.tagged import tagged, untagged
+from flows.small import flow_do, flow_taker
+from flows.tagged import tagged, untagged, without_hearts
 from flows.upscale import is_unexpected, local_workers, scenes_as_tasks
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import LeaseError, SRError
 from srcore.layout import DatasetPaths
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import WAIT_SECONDS, Outcome, Result, Wanted, Way, audit_share, each_due
+from srcore.run.dataset import Wanted, Way, audit_share, done_by, each_due
 from srcore.run.night.book import Book, Lines, Tell, open_book
+from srcore.run.night.others import WAIT_SECONDS
+from srcore.run.outcome import Outcome, Result
 from srcore.run.scene import Run as SceneRun
 from srcore.run.scene import plain, rehearsals, scene_runner
 from srcore.settings import load_settings
@@ -79,7 +81,7 @@ def nightly(
     try:
         catalog = begin(catalog)
         loaded = load_catalog(Path(catalog))
-        with untagged(), scenes_as_tasks() as run:
+        with untagged(), without_hearts(), scenes_as_tasks() as run:
             tell = (NightProgress(dataset or "all"), Lines(get_run_logger().info))
             wanted = partial(_subflows, Path(catalog), run, Wanted(limit, force, outdated))
             night = run_night(Path(catalog), dataset, wanted, tell)
@@ -153,7 +155,7 @@ def _subflows(path: Path, run: SceneRun, wanted: Wanted, catalog: Catalog, datas
 def _plain(wanted: Wanted, reached: Reached, catalog: Catalog, dataset: str, book: Book) -> list[Outcome]:
     with scene_runner(local_workers(), reached.watch(plain)) as run:
         way = Way(WAIT_SECONDS, book=book)
-        return each_due(catalog, dataset, plainly(catalog, run), wanted=wanted, way=way)
+        return each_due(catalog, dataset, done_by(catalog, run), wanted=wanted, way=way)
 
 
 def night_state(night: Night) -> State[Any]:

@@ -16,8 +16,8 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.artifacts import address, artifact_key, show_markdown, tried
 from srcore.catalog import Catalog
-from srcore.layout import DatasetPaths
-from srcore.run.dataset import Outcome
+from srcore.layout import BREAK, DatasetPaths
+from srcore.run.outcome import Outcome
 from srcore.storage.archive.nights import Night, Running, read_nights
 from srcore.storage.product import archive_ending
 
@@ -28,6 +28,9 @@ MAX_ROWS = 1000
 """Of the table of a night; what is not in it is counted below it."""
 SHOWN = 30
 """Nights in the table of trends; the figures show all that are remembered."""
+WORD = 30
+"""Signs of a word that fits beside others on a phone; a longer one may be broken behind a sign of BREAKS."""
+BREAKS = re.compile(r"([_/.])(?=\w)")
 FIRST = ("failed", "damaged", "quarantined", "note", "degraded", "published", "skipped", "ignored", "up to date")
 """What a person looks for comes first."""
 
@@ -53,18 +56,20 @@ class NightProgress:
 
 
 def show_night(catalog: Catalog, night: Rows, summary: str, dataset: str) -> None:
-    """The night as a table: failures first, each with its report, the record that holds it, and its source."""
-    show_markdown(night_table(catalog, night, summary), summary, "nightly", dataset)
+    """The night as a list: failures first, each with its report, the record that holds it, and its source."""
+    show_markdown(night_list(catalog, night, summary), summary, "nightly", dataset)
 
 
-def night_table(catalog: Catalog, night: Rows, summary: str) -> str:
-    """The table in Markdown. What needed nothing is counted, and what does not fit, too."""
+def night_list(catalog: Catalog, night: Rows, summary: str) -> str:
+    """The list in Markdown. What needed nothing is counted, and what does not fit, too.
+
+    No table: one of six columns is wider than a phone, and than the column that the page has on a desk.
+    """
     told = sorted((row for row in night if not _is_quiet(row[1])), key=lambda row: FIRST.index(row[1].result))
     shown = told[:MAX_ROWS]
     start = _start([_source(catalog, *row) for row in shown])
     lines = [summary, ""]
     if told:
-        lines += ["| dataset | scene | result | what | s | see |", "| --- " * 4 + "| --: | --- |"]
         lines += [_line(catalog, name, outcome, start) for name, outcome in shown]
         sources = f", sources in {cell_text(str(start))}" if start is not None else ""
         lines += ["", f"Records and reports are in {cell_text(catalog.store)}{sources}."]
@@ -72,9 +77,9 @@ def night_table(catalog: Catalog, night: Rows, summary: str) -> str:
     quiet = len(night) - len(told)
     if more:
         left = ", ".join(f"{count} {result}" for result, count in more.items())
-        lines += ["", f"**{more.total()} more rows are not shown here**: {left}. The pages of the store have all."]
+        lines += ["", f"**{more.total()} more are not shown here**: {left}. The pages of the store have all."]
     if quiet:
-        lines += ["", f"{quiet} scenes were up to date, and have no row."]
+        lines += ["", f"{quiet} scenes were up to date, and are not in the list."]
     return "\n".join(lines) + "\n"
 
 
@@ -97,16 +102,19 @@ def _is_quiet(outcome: Outcome) -> bool:
 
 def _line(catalog: Catalog, dataset: str, outcome: Outcome, start: Path | None) -> str:
     what = "; ".join([outcome.message, *outcome.notes] if outcome.message else outcome.notes)
-    cells = [dataset, outcome.scene, f"{outcome.result} {outcome.code}", what]
-    shown, see = [cell_text(cell) for cell in cells], _links(catalog, dataset, outcome)
-    source = _source(catalog, dataset, outcome)
+    see, source = _links(catalog, dataset, outcome), _source(catalog, dataset, outcome)
     see += [f"source {_short(source, start)}"] if source is not None and start is not None else []
-    return f"| {' | '.join(shown)} | {outcome.seconds:.1f} | {', '.join(see)} |"
+    name = cell_text("/".join(filter(None, (dataset, outcome.scene))))
+    told = f"- **{cell_text(f'{outcome.result} {outcome.code}'.strip())}** {name}"
+    told += f", {outcome.seconds:.1f} s" if outcome.seconds else ""
+    told += f": {cell_text(what)}" if what else ""
+    return f"{told}; {', '.join(see)}" if see else told
 
 
 def cell_text(text: str) -> str:
-    """A cell that Markdown takes for plain text: what a file is called or says makes no link, picture or column."""
-    return re.sub(r"([\\`*_{}\[\]<>()#!|~])", r"\\\1", " ".join(text.split()))
+    """What Markdown takes for plain text: what a file is called or says makes no link, picture or column."""
+    words = (BREAKS.sub(rf"\1{BREAK}", word) if len(word) > WORD else word for word in text.split())
+    return re.sub(r"([\\`*_{}\[\]<>()#!|~])", r"\\\1", " ".join(words))
 
 
 def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
@@ -143,8 +151,8 @@ def show_trends(catalog: Catalog, datasets: Iterable[str]) -> None:
 def trends(nights: Sequence[Night]) -> str:
     """Figures and a table of nights in Markdown, the newest first."""
     lines = [_figure(nights), ""]
-    lines += ["| night | published | failed | left | MP/s | s a scene | disk free, GB | |"]
-    lines += ["| --- | --: | --: | --: | --: | --: | --: | --- |"]
+    lines += ["| night | published | failed | left | MP/s | s a scene | GB free |"]
+    lines += ["| --- | --: | --: | --: | --: | --: | --: |"]
     lines += [_night_line(night) for night in reversed(nights[-SHOWN:])]
     if len(nights) > SHOWN:
         lines += ["", f"The table has the last {SHOWN} of {len(nights)} nights; the figures have all."]
@@ -153,13 +161,13 @@ def trends(nights: Sequence[Night]) -> str:
 
 def _night_line(night: Night) -> str:
     cells: list[Any] = [
-        f"{datetime.fromisoformat(night.began):%Y-%m-%d %H:%M}",
+        f"{datetime.fromisoformat(night.began):%Y-%m-%d %H:%M}{', interrupted' if night.interrupted else ''}",
         night.published,
         night.failed,
         night.left,
     ]
     cells += [f"{night.megapixels_a_second:.3f}", f"{night.seconds_a_scene:.1f}", f"{night.free_bytes / 1e9:,.0f}"]
-    return f"| {' | '.join(map(str, cells))} | {'interrupted' if night.interrupted else ''} |"
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 WIDE, HIGH, GAP = 640, 60, 28

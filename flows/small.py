@@ -23,8 +23,9 @@ from flows.tagged import tagged, untagged
 from flows.upscale import is_unexpected, upscale_handed
 from srcore.catalog import Catalog
 from srcore.errors import SRError
-from srcore.run.dataset import Do, Outcome, run_one
+from srcore.run.dataset import done_by
 from srcore.run.night.turns import Turn, Turns
+from srcore.run.outcome import Do, Outcome
 from srcore.run.scene import Run
 from srcore.run.states import SceneState
 
@@ -111,20 +112,11 @@ def flow_taker(path: Path, catalog: Catalog, run: Run) -> Callable[[Turns, Do], 
     def taker(turns: Turns, do: Do) -> None:
         while (turn := turns.next()) is not None:
             if turn.small:
-                _together(path, Batch(turns, turn, plainly(catalog, run)))
+                _together(path, Batch(turns, turn, done_by(catalog, run)))
             else:
                 turns.done(turn, do(turn.state, turn.again))
 
     return taker
-
-
-def plainly(catalog: Catalog, run: Run) -> Do:
-    """Does a scene without a flow run of its own."""
-
-    def do(state: SceneState, again: bool) -> Outcome:
-        return run_one(catalog, state, run, force=again)
-
-    return do
 
 
 def _together(path: Path, batch: Batch) -> None:
@@ -151,6 +143,6 @@ def flow_do(path: Path, catalog: Catalog, run: Run) -> Do:
                 return upscale_handed(path, catalog, state, again)
             except Exception as error:
                 server_went_away(error)
-        return plainly(catalog, run)(state, again)
+        return done_by(catalog, run)(state, again)
 
     return do

@@ -1,4 +1,7 @@
-"""The tags of flow runs: `srcore`, and `dataset:NAME`. Tasks have none: for each Prefect asks for a slot, 0.5 s."""
+"""What a night gives to the flow runs in it: tags, and its heartbeat.
+
+The tags are `srcore`, and `dataset:NAME`. Tasks have none: for each Prefect asks for a slot, 0.5 s.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from prefect import tags
 from prefect.context import TagsContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 TAG = "srcore"
 
@@ -24,3 +28,11 @@ def tagged(*datasets: str) -> AbstractContextManager[Any]:
 def untagged() -> AbstractContextManager[Any]:
     """Inside a flow, around its tasks, which would take its tags."""
     return TagsContext(current_tags=set())
+
+
+def without_hearts() -> AbstractContextManager[Any]:
+    """Inside a night, around the runs in it: they beat no heart of their own (decision 185).
+
+    One process does both. A run with a heart waits for it at its end, half a second on average.
+    """
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})

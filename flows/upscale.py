@@ -25,7 +25,8 @@ from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.job import Job
 from srcore.progress import Progress
-from srcore.run.dataset import Outcome, Wanted, each_due, run_one
+from srcore.run.dataset import Wanted, each_due, run_one
+from srcore.run.outcome import Outcome
 from srcore.run.scene import Run, plain, scene_runner
 from srcore.run.states import SceneState
 from srcore.settings import load_settings

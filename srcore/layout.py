@@ -51,6 +51,8 @@ FOLDER = ".dicom"
 FORMS = (".nii.gz", ".nii", ".tif", ".tiff", FOLDER)
 """How names of products end, in any case; the last one is of folders."""
 _FORM = re.compile(rf"({'|'.join(map(re.escape, FORMS))})$", re.IGNORECASE)
+BREAK = "\u200b"
+"""Invisible: where a page may break a long name. A name that was copied from one still has them."""
 
 
 def safe_id(name: str) -> str:

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and the like as papers on super-resolution report them; and where one image lies beside another."""
+"""PSNR, SSIM and the like as papers on super-resolution report them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from srcore.errors import GridError
 
 SSIM_WINDOW_PX = 11
-UPSAMPLE = 100
-"""Shifts are found to 1/100 pixel."""
-SOFTER_PX = 0.7
-"""Deviation of a Gaussian, in pixels: what aliases in an average stands still when the finer image moves."""
-LEAST_LIKENESS = 0.5
-"""Correlation of two windows below which they say nothing of where one lies."""
 
 
 def psnr(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
@@ -68,28 +62,6 @@ def ergas(truth: NDArray[Any], test: NDArray[Any], scale: float) -> float:
     a, b = (_double(values).reshape(len(values), -1) for values in (truth, test))
     relative = ((a - b) ** 2).mean(axis=1) / np.maximum(a.mean(axis=1) ** 2, 1e-12)
     return float(100 / scale * np.sqrt(relative.mean()))
-
-
-def beside(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, float] | None:
-    """Rows and columns that one window (y, x) of mean 0 lies beside another of its shape, in their pixels, to 1/100.
-
-    None where they correlate too little to say.
-    """
-    from scipy import ndimage
-    from skimage.registration import phase_cross_correlation
-
-    length = np.sqrt((ours**2).sum() * (theirs**2).sum())
-    if not (ours * theirs).sum() >= LEAST_LIKENESS * length > 0:
-        return None
-    ours, theirs = (ndimage.gaussian_filter(one, SOFTER_PX, mode="nearest") for one in (ours, theirs))
-    rows, columns = (np.hanning(size + 2)[1:-1] for size in ours.shape)
-    shift = phase_cross_correlation(  # type: ignore[no-untyped-call]
-        theirs * rows[:, None] * columns,
-        ours * rows[:, None] * columns,
-        upsample_factor=UPSAMPLE,
-        normalization=None,
-    )[0]
-    return float(-shift[0]), float(-shift[1])
 
 
 def luma(rgb: NDArray[Any]) -> NDArray[np.float64]:

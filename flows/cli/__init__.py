@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import models, scenes, training, validation
+from flows.cli import judging, models, scenes, training, validation
 from flows.cli.catalog import catalog_app, init
 from flows.cli.examples import add_epilogs
 from flows.cli.explain import explain
@@ -55,7 +55,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     validation.validate,
     training.train,
     models.retrain,
-    models.evaluate,
+    judging.evaluate,
     scenes.serve,
     worker,
     scenes.demo,

@@ -26,7 +26,7 @@ def print_forecast(one: Forecast, *, as_json: bool) -> None:
     for line in (
         f"would make {one.product}: {shape} px to {shape_hr} px, {bands} of {one.dtype}, by {one.model}",
         f"tiles: {one.tiles} of {core} px, halo {halo} px",
-        f"time: about {span(one.seconds)} on {_workers(one.workers)}, if nothing else runs ({one.seconds_by})",
+        f"time: about {span(one.seconds)} on {_workers(one.workers)} ({one.seconds_by})",
         f"disk: up to {size(one.product_bytes)} for the product and {size(one.scratch_bytes)} of scratch while it runs;"
         f" {size(one.free_bytes)} free",
         f"memory: up to {size(one.memory_bytes)}; {size(one.available_bytes)} free",
@@ -73,7 +73,7 @@ def _total(dataset: str, done: Sequence[Forecast], refused: int) -> str:
     if done:
         seconds, kept = sum(one.seconds for one in done), sum(one.product_bytes for one in done)
         scratch, memory = max(one.scratch_bytes for one in done), max(one.memory_bytes for one in done)
-        told += f" in about {span(seconds)} if nothing else runs ({done[0].seconds_by})"
+        told += f" in about {span(seconds)} ({done[0].seconds_by})"
         told += (
             f", with up to {size(kept)} of products, {size(scratch)} of scratch at a time and {size(memory)} of memory"
         )

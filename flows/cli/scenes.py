@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,11 @@ from flows.cli.window import BboxOption, CrsOption, WindowOption, window_wish
 from flows.interrupt import interruptible
 
 if TYPE_CHECKING:
+    from srcore.catalog import Catalog
     from srcore.dispatch import Workers
     from srcore.job import Job
-    from srcore.run.dataset import Outcome
+    from srcore.run.dataset import Wanted
+    from srcore.run.outcome import Outcome
     from srcore.storage.window import WindowWish
 
 
@@ -56,12 +59,12 @@ def run(
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI."""
-    from flows.progress import bars, named
+    """Publish every scene of a dataset that is due. With PREFECT_API_URL set the run shows in the Prefect UI.
+
+    A run without --scene is a night: `srcore status` tells how far it is, and what it came to.
+    """
     from srcore.catalog import load_catalog
-    from srcore.run.afterwards import with_afterwards
-    from srcore.run.dataset import run_dataset
-    from srcore.run.scene import rehearsals, scene_runner
+    from srcore.run.dataset import Wanted
 
     wish = window_wish(window, bbox, crs)
     if wish is not None or to is not None:
@@ -74,28 +77,9 @@ def run(
         return
     if os.environ.get("PREFECT_API_URL"):
         _run_as_flow(chosen_catalog(catalog).absolute(), dataset, scene, (limit, force, outdated))
-    where = chosen_workers(workers, scheduler)
-    with (
-        interruptible() as reached,
-        bars(show=not as_json) as call,
-        scene_runner(where, reached.watch(call)) as run_one,
-        rehearsals(where) as rehearse,
-    ):
-        night = partial(
-            run_dataset,
-            chosen_catalog(catalog),
-            dataset,
-            named(run_one, show=not as_json),
-            scene=scene,
-            limit=limit,
-            force=force,
-            outdated=outdated,
-            wait_s=wait,
-        )
-        whole = scene is None
-        outcomes = (
-            with_afterwards(load_catalog(chosen_catalog(catalog)), dataset, night, rehearse) if whole else night()
-        )
+    loaded, where = load_catalog(chosen_catalog(catalog)), chosen_workers(workers, scheduler)
+    which = Wanted(limit, force, outdated), wait
+    outcomes = _publish_due(loaded, dataset, scene, which, where, show=not as_json)
     if as_json:
         print_json([{**asdict(outcome), "receipt": None} for outcome in outcomes])
     else:
@@ -103,6 +87,38 @@ def run(
     # who names a scene wants its product; a night ends well when nothing new is wrong
     if any(outcome.fails or (scene is not None and not outcome.ok) for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _publish_due(
+    catalog: Catalog,
+    dataset: str,
+    scene: str | None,
+    which: tuple[Wanted, float],
+    where: Workers,
+    *,
+    show: bool,
+) -> list[Outcome]:
+    """What became of the due scenes, or of the one named; `which`: what is wanted, and seconds to wait for others."""
+    from flows.progress import bars, named
+    from srcore.run.afterwards import with_afterwards
+    from srcore.run.dataset import Way, done_by, each_due
+    from srcore.run.night.book import open_book_if_free
+    from srcore.run.scene import rehearsals, scene_runner
+
+    wanted, wait_s = which
+    with (
+        interruptible() as reached,
+        bars(show=show) as call,
+        scene_runner(where, reached.watch(call)) as run_one,
+        rehearsals(where) as rehearse,
+        nullcontext() if scene else open_book_if_free(catalog, dataset) as book,
+    ):
+        do = done_by(catalog, named(run_one, show=show))
+        night = partial(each_due, catalog, dataset, do, scene=scene, wanted=wanted, way=Way(wait_s, book=book))
+        outcomes = night() if scene else with_afterwards(catalog, dataset, night, rehearse)
+        if book is not None:
+            book.end(outcomes)
+    return outcomes
 
 
 def _part(catalog: Path, dataset: str, scene: str | None, wish: WindowWish | None, to: Path | None) -> Job:

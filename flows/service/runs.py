@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed
 
@@ -43,6 +44,7 @@ LABEL = "srcore.process"
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 PAGE = 200
 """What the server gives at once."""
+ABOVE = "the run that it belongs to crashed; run that again to go on from its finished tiles"
 ENDED = "the process of this run ended before it; run it again to go on from its finished tiles"
 
 
@@ -94,6 +96,23 @@ def close_dead() -> Unfinished:
         for task in _tasks(client):
             client.set_task_run_state(task.id, Crashed(message=ENDED), force=True)
     return Unfinished(*(_names(runs, fates, kind) for kind in ("dead", "alive", "elsewhere")))
+
+
+def close_below() -> int:
+    """Mark as crashed what is unfinished below crashed runs; how many.
+
+    Their subflows, which live in the same process and beat no heart of their own, and their tasks.
+    """
+    crashed = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
+    with get_client(sync_client=True) as client:
+        latest = client.read_flow_runs(flow_run_filter=crashed, sort=FlowRunSort.END_TIME_DESC)
+        below = _below(client, latest)
+        for run in below:
+            client.set_flow_run_state(run.id, Crashed(message=ABOVE), force=True)
+        tasks = _tasks(client)  # now, of those just closed too
+        for task in tasks:
+            client.set_task_run_state(task.id, Crashed(message=ABOVE), force=True)
+    return len(below) + len(tasks)
 
 
 def running() -> list[str]:

@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from flows import deploy
-from flows.service import notices
+from flows.service import notices, runs
 from flows.service.arrivals import Arrival, Arrivals, complete_scenes
 from flows.service.follow import Followed, look, write_copy
 from flows.upscale import upscale_scene
@@ -30,6 +30,8 @@ LOOK_SECONDS = 5.0
 PAUSE_SECONDS = 5.0
 """Before a worker that died is started again; doubled each time that it does not live longer than that."""
 MOST_PAUSE_SECONDS = 300.0
+CLOSE_SECONDS = 15.0
+"""Between two looks at crashed runs: behind the 90 s of a heartbeat a dead machine's are all closed in two minutes."""
 SHARE = 20
 """Watched folders are looked at for one part in so many of the time: a slow share is not kept busy."""
 AWAY = (httpx.HTTPError, PrefectException, DeploymentApplyError)
@@ -114,6 +116,7 @@ class Work:
             await asyncio.gather(
                 keep_going(self._follow, "the look at the catalog", self.say),
                 keep_going(self._watch, "the look for files", self.say),
+                keep_going(_close, "the look at crashed runs", self.say),
             )
         finally:
             for task in self.tasks:
@@ -189,6 +192,13 @@ class Work:
             start_scene(self.followed.path, name, one)
             arrivals.started([one])
             self.say(f"{name}/{one.scene} has arrived")
+
+
+async def _close() -> None:
+    """What lies below crashed runs does not stay Running for ever."""
+    while True:
+        await asyncio.sleep(CLOSE_SECONDS)
+        await asyncio.to_thread(runs.close_below)
 
 
 async def keep_going(work: Callable[[], Awaitable[None]], name: str, say: Say, pause: float = PAUSE_SECONDS) -> None:

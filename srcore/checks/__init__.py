@@ -8,7 +8,7 @@ is not passed. Neither gives NaN or infinity as a value: a report is JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any, Literal
 
@@ -77,8 +77,12 @@ class Report:
             "verdict": self.verdict,
             "limits": VERSION,
             "not_measured": len(self.not_measured),
-            "checks": [asdict(check) for check in self.checks],
+            "checks": self.rows(),
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The checks as plain values."""
+        return [dict(vars(check)) for check in self.checks]
 
 
 def judge(

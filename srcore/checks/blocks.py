@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ class Block:
         values = shrunk(self.around, MARGIN_PX - BICUBIC_PX).astype(self.work, copy=False)
         size = 2 * BICUBIC_PX + 1
         for axis in (-2, -1):
-            kernel = cubic_weights(self.scale[axis]).mean(dim=0).numpy().astype(self.work)
+            kernel = _weights(self.scale[axis]).mean(axis=0).astype(self.work)
             length = values.shape[axis] - 2 * BICUBIC_PX
             taps = [values[..., k : k + length] if axis == -1 else values[..., k : k + length, :] for k in range(size)]
             values = kernel[0] * taps[0]
@@ -146,9 +146,17 @@ def bicubic(around: NDArray[Any], scale: int | Sequence[int]) -> NDArray[np.floa
     values = np.asarray(around, np.float64)
     for axis, factor in zip((-2, -1), (scale, scale) if isinstance(scale, int) else scale, strict=True):
         along = np.moveaxis(values, axis, -1)
-        phases = sliding_window_view(along, 2 * BICUBIC_PX + 1, axis=-1) @ cubic_weights(factor).numpy().T
+        phases = sliding_window_view(along, 2 * BICUBIC_PX + 1, axis=-1) @ _weights(factor).T
         values = np.moveaxis(phases.reshape(*along.shape[:-1], -1), -1, axis)
     return np.ascontiguousarray(values)
+
+
+@cache
+def _weights(factor: int) -> NDArray[np.float64]:
+    """Those of `cubic_weights`, computed once: patches ask for them a hundred times a scene."""
+    weights: NDArray[np.float64] = cubic_weights(factor).numpy()
+    weights.flags.writeable = False
+    return weights
 
 
 def sum_of_squares(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -63,8 +63,8 @@ def detail_checks(
     ]
     if not patches:
         return [*checks, *(abstain(f"detail.{name}", "no patch of valid pixels") for name in ("least", "most"))]
-    sums = np.array([[_energy(patch.sr, patch.scale), _energy(patch.bicubic, patch.scale)] for patch in patches])
-    ours, theirs = np.sqrt(sums.mean(axis=0))  # (B,) each
+    both = ([patch.sr for patch in patches], [patch.bicubic for patch in patches])
+    ours, theirs = (np.sqrt(_energy(np.stack(one), patches[0].scale)) for one in both)  # (B,) each
     steps = np.array([bands[band].resolution for band in patches[0].bands])
     known = np.isfinite(ours) & np.isfinite(theirs) & (theirs > steps)
     if not known.any():  # a flat band has no detail to lose
@@ -82,8 +82,9 @@ def detail_checks(
 
 
 def _energy(sr: NDArray[Any], scale: tuple[int, int]) -> NDArray[np.float64]:
-    """Mean square (B,) of an SR (B, Y * s, X * s) minus bicubic of its own average: what no LR pixel decides."""
-    own = average_down(sr, scale)
+    """Mean square (B,) of patches (n, B, Y * s, X * s) minus bicubic of their own average: what no LR pixel decides."""
+    count, bands = sr.shape[:2]
+    planes = sr.reshape(-1, *sr.shape[2:])
     rows, columns = (slice(BICUBIC_PX * factor, -BICUBIC_PX * factor) for factor in scale)
-    high = sr[:, rows, columns] - bicubic(own, scale)
-    return np.asarray((high**2).mean(axis=(1, 2)))
+    high = planes[:, rows, columns] - bicubic(average_down(planes, scale), scale)
+    return np.asarray((high**2).mean(axis=(1, 2)).reshape(count, bands).mean(axis=0))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srcore.checks import Check, abstain, judge
 from srcore.errors import SRError, StoreError
 from srcore.layout import ProductPaths
 from srcore.limits import Limit
-from srcore.storage.stac.any_product import is_cog, overview_difference, stac_error
+from srcore.storage.stac.any_product import layout_of, overview_difference, stac_error
 
 BLOCKS = "every block of the file"
 
@@ -18,19 +18,19 @@ def file_checks(product: ProductPaths, limits: Mapping[str, Limit], *, cog: bool
     """Findings on the file itself, after all of its full resolution was read; `cog`: it should be a COG."""
     checks = [Check("file.blocks", "GATE", True, "all read", "", "all", BLOCKS)]
     if cog:
-        layout = is_cog(product.data)
+        layout = layout_of(product.data)
         checks += [
             Check(
                 "file.layout",
                 "GATE",
-                layout,
-                "COG" if layout else "not a COG",
+                layout.is_cog,
+                "COG" if layout.is_cog else "not a COG",
                 "",
                 "COG",
                 "declared layout of the file",
                 "it was written or changed by another tool",
             ),
-            *overview_checks(product.data, limits),
+            *overview_checks(product.data, layout.overviews, limits),
         ]
     if stac:
         error = stac_error(product.stac)
@@ -49,10 +49,10 @@ def file_checks(product: ProductPaths, limits: Mapping[str, Limit], *, cog: bool
     return checks
 
 
-def overview_checks(path: Path, limits: Mapping[str, Limit]) -> list[Check]:
+def overview_checks(path: Path, overviews: Sequence[int], limits: Mapping[str, Limit]) -> list[Check]:
     """Overviews against the averages of the level beneath, in a few windows of each level."""
     try:
-        difference = overview_difference(path)
+        difference = overview_difference(path, overviews)
     except StoreError as error:
         return [unreadable(error)]
     if difference is None:

@@ -9,7 +9,7 @@ from typing import Unpack
 
 import numpy as np
 
-from srcore.checks import Report
+from srcore.checks import Check, Report
 from srcore.checks.blocks import MARGIN_PX, Block
 from srcore.checks.file import overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
@@ -23,6 +23,7 @@ from srcore.radiometry import Extent
 from srcore.storage.cut import cut
 from srcore.storage.header import Header, Wishes
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
+from srcore.storage.stac.any_product import layout_of
 from srcore.tiling import TilePlan
 
 CORE_PX = 512
@@ -69,8 +70,16 @@ def validate_pair(
         if not any(str(path) in str(error) for path in sr_files):
             raise
         return Report((unreadable(error),))
-    overviews = [check for path in sr_files if sr.format == "raster" for check in overview_checks(path, limits)]
+    overviews = [check for path in sr_files if sr.format == "raster" for check in _overviews(path, limits)]
     return Report((*overviews, *suite.checks()))
+
+
+def _overviews(path: Path, limits: Mapping[str, Limit]) -> list[Check]:
+    try:
+        levels = layout_of(path).overviews
+    except SourceError as error:
+        return [unreadable(error)]
+    return overview_checks(path, levels, limits)
 
 
 def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:

@@ -6,6 +6,7 @@ scenes do not pay for a measurement: they take what is remembered, or the first 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -242,6 +243,7 @@ def _alternated(passes: dict[str, Callable[[], None]], device: torch.device) -> 
     return {name: max(median(several), 1e-9) for name, several in times.items()}
 
 
+@functools.cache  # a night asks for each scene
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
@@ -253,6 +255,7 @@ def _device_name(device: torch.device) -> str:
     return f"{model or platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return version(package)

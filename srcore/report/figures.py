@@ -1,7 +1,7 @@
 """Figures as inline SVG that takes its colours and its font from the page around it.
 
-Drawn by matplotlib, but for those of a product's page (`written`): a figure is 5 to 60 kB of SVG that needs no script,
-sharp on a phone and on a projector.
+Drawn by matplotlib, but for those of the archive's own pages (`written`): a figure is 5 to 60 kB of SVG that needs no
+script, sharp on a phone and on a projector.
 (plotly carries its 4.8 MB script in every self-contained page: ten times the rest of it, for every product.)
 Colours are written as CSS variables, so that one figure fits a light and a dark page.
 """
@@ -12,7 +12,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -21,7 +20,6 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -51,39 +49,6 @@ _STYLE: Any = {  # matplotlib's type of it is a list of all its 300 keys
 }
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _HREF = "{http://www.w3.org/1999/xlink}href"
-
-
-@dataclass(frozen=True)
-class Trend:
-    """One figure over time."""
-
-    title: str
-    unit: str
-    when: Sequence[datetime]
-    values: Sequence[float]
-    good: Sequence[bool]
-    """False for products whose verdict was not 'published'."""
-    limit: float | None = None
-
-
-def trend_figure(name: str, trend: Trend) -> Markup:
-    """One dot a product."""
-    with rc_context(_STYLE):
-        figure, axes = _canvas(5.2, 2.4)
-        values, good = np.array(trend.values), np.array(trend.good, bool)
-        when = np.array([moment.replace(tzinfo=None) for moment in trend.when], "datetime64[s]")
-        axes.plot(when, values, color=GRID, linewidth=1)
-        axes.plot(when[good], values[good], "o", color=SR, markersize=4.5)
-        axes.plot(when[~good], values[~good], "D", color=BAD, markersize=5)
-        if trend.limit is not None:
-            axes.axhline(trend.limit, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_ylabel(trend.unit)
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.margins(0.06, 0.15)
-        locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        return _inline(figure, name, f"{trend.title} over time")
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:

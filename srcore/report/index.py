@@ -19,32 +19,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from srcore.codes import WHEN, look_up
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
+from srcore.report.page import policy, render
 from srcore.report.store import write_store_page
 from srcore.report.totals import LAST, Totals, counted, night_of
 from srcore.report.words import CONSISTENCY
+from srcore.report.written import Trend, trend_figure
 from srcore.storage.archive.champions import read_champions
 from srcore.storage.archive.publish import RECEIPT, Receipt, find_receipts
 from srcore.storage.archive.shadows import Shadowed, find_shadows
 from srcore.storage.disk.records import parse_json
 from srcore.storage.disk.store import store_at
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-    from srcore.report.figures import Trend
-
 TRENDS = (
-    ("gain", "Gain over bicubic, against the true image", "dB", "reference.gain"),
-    ("consistency", "Difference from the input, against bicubic's", "x bicubic", "consistency.ratio"),
-    ("time", "Time a scene", "s", None),
+    ("Gain over bicubic, against the true image", "dB", "reference.gain"),
+    ("Difference from the input, against bicubic's", "x bicubic", "consistency.ratio"),
+    ("Time a scene", "s", None),
 )
-"""Name, title, unit, and the check whose value it is; None: the wall time."""
+"""Title, unit, and the check whose value it is; None: the wall time."""
 TOLD = frozenset(check for *_, check in TRENDS if check is not None)
 ROWS = 500
 """Products and scenes in quarantine on a page."""
@@ -269,9 +267,6 @@ def _held(name: str, data: bytes, there: Sequence[str]) -> Held:
 
 def index_page(facts: IndexFacts, page: int = 1) -> str:
     """A page, the first is 1; pure, the same facts give the same text."""
-    # The figures need matplotlib, which costs half a second to import: only those who get here pay.
-    from srcore.report.page import policy, render
-
     gains = [product.values["reference.gain"] for product in facts.products if "reference.gain" in product.values]
     held, products = facts.on(page)
     return render(
@@ -301,17 +296,15 @@ def _scenes(facts: IndexFacts) -> list[list[str]]:
 
 
 def _trends(products: Sequence[Product]) -> Iterable[tuple[str, Markup]]:
-    from srcore.report.figures import Trend, trend_figure
-
-    for name, title, unit, check in TRENDS:
-        trend = _trend(Trend, products, title, unit, check)
+    for title, unit, check in TRENDS:
+        trend = _trend(products, title, unit, check)
         if len(trend.values) > 1:
-            yield title, trend_figure(name, trend)
+            yield title, trend_figure(trend)
 
 
-def _trend(make: type[Trend], products: Sequence[Product], title: str, unit: str, check: str | None) -> Trend:
+def _trend(products: Sequence[Product], title: str, unit: str, check: str | None) -> Trend:
     told = [product for product in reversed(products) if check is None or check in product.values]
-    return make(
+    return Trend(
         title,
         unit,
         [datetime.fromisoformat(product.created) for product in told],

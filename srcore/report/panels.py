@@ -22,6 +22,8 @@ ALIKE = 3
 """Ranges of bands that differ by less than this factor are shown with one range."""
 GAMMA = 0.75
 """Of colour pictures: reflectance is mostly dark."""
+RLE = 3
+"""zlib's strategy of that name, as Pillow takes it."""
 GAP, LINE = 10, 24
 """Pixels between panels, and of a line of text."""
 
@@ -99,11 +101,12 @@ def enlarge(values: NDArray[np.generic], valid: NDArray[np.bool_], scale: tuple[
     return np.stack([np.asarray(Image.fromarray(band).resize(size, Image.Resampling.BICUBIC)) for band in bands])
 
 
-def fit(picture: RGB, side: int) -> RGB:
-    """`picture` made smaller, or larger a whole number of times, so that its longer side is about `side`."""
+def fit(picture: RGB, side: int, enlarged: int) -> RGB:
+    """`picture` made smaller, to about `side` along its longer side, or larger, a whole number of times: `enlarged`."""
     longer = max(picture.shape[:2])
     if longer <= side:
-        return picture.repeat(side // longer, axis=0).repeat(side // longer, axis=1)
+        times = max(1, enlarged // longer)
+        return picture.repeat(times, axis=0).repeat(times, axis=1)
     size = [max(1, round(n * side / longer)) for n in picture.shape[:2]]
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
 
@@ -148,11 +151,14 @@ def _width(panel: Panel, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> 
 
 
 def _png(sheet: Image.Image) -> bytes:
-    for picture in (sheet, sheet.quantize(256, Image.Quantize.FASTOCTREE)):
-        out = io.BytesIO()
-        picture.save(out, "PNG")
-        if out.tell() <= MAX_BYTES:
-            break
+    full = _saved(sheet)
+    return full if len(full) <= MAX_BYTES else _saved(sheet.quantize(256, Image.Quantize.FASTOCTREE))
+
+
+def _saved(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    # pixels are repeated: looking for runs alone takes a third of the time, and few bytes more
+    picture.save(out, "PNG", compress_type=RLE)
     return out.getvalue()
 
 

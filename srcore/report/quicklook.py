@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,8 @@ Reader = Callable[[Window], NDArray[Any]]
 
 PANEL = 448
 """Pixels of a panel's longer side, about."""
+ENLARGED = 320
+"""The same of a small scene: an archive of them pays for each pixel of its pictures."""
 ZOOM = 2
 """Screen pixels per SR pixel in a detail."""
 BLOCK = 1024
@@ -38,6 +41,8 @@ MARGIN = 4
 PROBES = 6
 """Places along an axis that set the stretch, of PROBE_PX LR pixels each."""
 PROBE_PX = 64
+HELD = 2**20
+"""SR values of a scene that is held in memory while it is looked at."""
 
 
 class ArrayLike(Protocol):
@@ -132,9 +137,18 @@ class Look:
 
 def look(lr_reader: Reader, valid: ArrayLike, sr: ArrayLike, names: Sequence[str], colours: Sequence[str]) -> Look:
     """Survey a scene; the arguments are those of `quicklook`."""
-    views = Views(lr_reader, valid, sr, display_bands(names, colours))
+    views = _held(Views(lr_reader, valid, sr, display_bands(names, colours)))
     stretch = _stretch(views)
     return Look(views, stretch, survey(views, stretch))
+
+
+def _held(views: Views) -> Views:
+    """The same of a small scene, read once; a large one is read where it is looked at."""
+    if prod(views.sr.shape) > HELD:
+        return views
+    lr = views.read_lr(tuple(slice(0, size) for size in views.valid.shape[1:]))
+    valid, sr = (np.asarray(array[...]) for array in (views.valid, views.sr))
+    return Views(lambda window: lr[(slice(None), *window)], valid, sr, views.bands)
 
 
 def readme_picture(
@@ -230,7 +244,7 @@ def survey(views: Views, stretch: Stretch) -> Overview:
             mean[:, *at], share[:, *at] = _by_cell(light, step), _by_cell(seen, step)
             detail[at] = _by_cell(_contrast(light, seen)[None], step)[0]
     light = np.divide(mean, share, out=np.zeros_like(mean), where=share > 0)
-    picture = fit(Stretch(np.zeros(len(light)), np.ones(len(light))).paint(light, share > 0), PANEL)
+    picture = fit(Stretch(np.zeros(len(light)), np.ones(len(light))).paint(light, share > 0), PANEL, ENLARGED)
     return Overview(step, views.shape, views.scale, picture, detail, share.mean(axis=0))
 
 
@@ -266,7 +280,7 @@ def _scaled(window: slice, scale: int) -> slice:
 def _details(views: Views, stretch: Stretch, rows: slice, cols: slice, hr: ArrayLike | None = None) -> list[Panel]:
     """What `_shown` gives, enlarged to about the size of a panel."""
     pictures = _shown(views, stretch, rows, cols, hr)
-    zoom = min(8, max(ZOOM, PANEL // max(pictures[0][1].shape[:2])))
+    zoom = min(8, max(ZOOM, ENLARGED // max(pictures[0][1].shape[:2])))
     return [Panel(label, one.repeat(zoom, axis=0).repeat(zoom, axis=1)) for label, one in pictures]
 
 

@@ -1,4 +1,4 @@
-"""The figures of a product's page as SVG that is written, not drawn: an archive makes some for every scene.
+"""The figures of the archive's pages as SVG that is written, not drawn: every scene has some, and every night.
 
 matplotlib takes 75 ms of CPU a figure, and half a second to be imported; this takes 1. Sizes in points, as it has them.
 
@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import math
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -47,7 +49,7 @@ class Scale:
 
     def at(self, value: float) -> float:
         """In points, held inside the axis."""
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.0
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + (self.end - self.start) * min(max(share, 0.0), 1.0)
 
     def ticks(self, most: int) -> list[float]:
@@ -124,6 +126,60 @@ def map_figure(name: str, evidence: Evidence, cells: NDArray[np.float32], label:
     return _svg(height, label, drawn)
 
 
+@dataclass(frozen=True)
+class Trend:
+    """One figure over time."""
+
+    title: str
+    unit: str
+    when: Sequence[datetime]
+    """In order."""
+    values: Sequence[float]
+    good: Sequence[bool]
+    """False for products whose verdict was not 'published'."""
+    limit: float | None = None
+
+
+def trend_figure(trend: Trend) -> Markup:
+    """One mark a product: a dot, or a diamond where it is not good; what is no number has none."""
+    height = 172.0
+    shown = [value for value in (*trend.values, trend.limit) if value is not None and math.isfinite(value)] or [0.0]
+    air = 0.15 * (max(shown) - min(shown)) or 0.5 * abs(shown[0]) or 1.0
+    up = Scale(min(shown) - air, max(shown) + air, height - BOTTOM, TOP)
+    first, last = (one.timestamp() for one in (trend.when[0], trend.when[-1]))
+    across = Scale(first, last, LEFT + 12, WIDTH - 20)
+    each = zip(trend.when, trend.values, trend.good, strict=True)
+    marks = [(across.at(t.timestamp()), up.at(v), good) for t, v, good in each if math.isfinite(v)]
+    line = "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in marks)
+    drawn = [
+        _grid(up, WIDTH - 8),
+        f'<path d="M{line}" fill="none" stroke="var(--line)"/>' if line else "",
+        *(f'<path d="{_mark(x, y, good)}" fill="var(--{"sr" if good else "bad"})"/>' for x, y, good in marks),
+        _axes(
+            replace(across, start=LEFT, end=WIDTH - 8), up, "", trend.unit, _moments(trend.when, across, height - 21)
+        ),
+    ]
+    if trend.limit is not None and math.isfinite(trend.limit):
+        y = f"M{LEFT} {up.at(trend.limit):.1f}H{WIDTH - 8}"
+        drawn.append(f'<path d="{y}" stroke="var(--bad)" stroke-dasharray="4 3"/>')
+    return _svg(height, f"{trend.title} over time", drawn)
+
+
+def _mark(x: float, y: float, good: bool) -> str:
+    if good:
+        return f"M{x - 2.4:.1f} {y:.1f}a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0 -4.8 0"
+    return f"M{x:.1f} {y - 3.6:.1f}l3.6 3.6l-3.6 3.6l-3.6 -3.6Z"
+
+
+def _moments(when: Sequence[datetime], across: Scale, y: float) -> str:
+    """The first, the middle and the last time, as exactly as the time between them wants it."""
+    span = when[-1] - when[0]
+    form = "%Y-%m" if span > timedelta(days=700) else "%Y-%m-%d" if span > timedelta(days=2) else "%m-%d %H:%M"
+    places = [(when[0], "start"), (when[0] + span / 2, "middle"), (when[-1], "end")]
+    told = places if span else places[1:2]
+    return "".join(_text(across.at(t.timestamp()), y, f"{t:{form}}", anchor) for t, anchor in told)
+
+
 def _picture(share: NDArray[np.float64]) -> str:
     """A PNG in base64: colours of shares from 0 to 1, nothing where there is none."""
     anchors = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in MAGMA], np.float64)
@@ -154,10 +210,12 @@ def _grid(up: Scale, right: float) -> str:
     return f'<path d="{lines}" stroke="var(--line)" stroke-width="0.6"/>'
 
 
-def _axes(across: Scale, up: Scale, below: str, beside: str) -> str:
-    """Two lines, the numbers along them, and what they are."""
+def _axes(across: Scale, up: Scale, below: str, beside: str, along: str | None = None) -> str:
+    """Two lines, the numbers along them (or `along`), and what they are."""
     bottom, middle = max(up.start, up.end), (up.start + up.end) / 2
-    numbers = "".join(_text(across.at(value), bottom + 13, _number(value), "middle") for value in across.ticks(5))
+    numbers = along
+    if numbers is None:
+        numbers = "".join(_text(across.at(value), bottom + 13, _number(value), "middle") for value in across.ticks(5))
     numbers += "".join(_text(LEFT - 5, up.at(value) + 3.5, _number(value), "end") for value in up.ticks(4))
     return (
         f'<path d="M{LEFT} {min(up.start, up.end)}V{bottom:.1f}H{across.end:.1f}" fill="none" stroke="var(--line)"/>'

@@ -14,7 +14,8 @@ from srcore.checkpoints import CHAMPION
 from srcore.errors import GateError, SRError
 from srcore.layout import DatasetPaths
 from srcore.registry.references import Model, resolve
-from srcore.run.dataset import Outcome, show_page
+from srcore.run.dataset import show_page
+from srcore.run.outcome import Outcome
 from srcore.run.shadow import Rehearse, shadow
 from srcore.storage.archive.champions import Tally, count_night
 from srcore.storage.archive.quarantine import find_quarantined

@@ -10,26 +10,26 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.dataset import Dataset
 from srcore.errors import CatalogError, GateError, LeaseError, SRError
 from srcore.job import Job
-from srcore.layout import DatasetPaths, lease_path
+from srcore.layout import DatasetPaths
 from srcore.run.audit import Audit, audit
 from srcore.run.listed import list_products
 from srcore.run.missing import nothing_found
 from srcore.run.night.book import Book
 from srcore.run.night.due import queue_of, told_of_left
+from srcore.run.night.others import after_others
 from srcore.run.night.slots import scene_slot
 from srcore.run.night.turns import Turn, Turns, run_takers, size_of
 from srcore.run.night.waiting import first
+from srcore.run.outcome import AROUND, EXPECTED, Do, Outcome, Result
 from srcore.run.states import SceneState, look, look_again
-from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
-from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.store import store_at
 from srcore.storage.disk.veil import without_paths
 
@@ -37,62 +37,6 @@ if TYPE_CHECKING:
     from srcore.run.scene import Run
 
 log = logging.getLogger(__name__)
-
-Result = Literal[
-    "published", "degraded", "up to date", "quarantined", "ignored", "skipped", "failed", "damaged", "note"
-]
-AROUND = frozenset(
-    {"DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "NO_SCHEDULER", "NO_WORKERS", "REGISTRY_AWAY"}
-)
-"""Reason codes of what is wrong with the machine, not with a scene: old or new, no night is good with it."""
-
-
-LOOK_SECONDS = 0.5
-"""Between two looks at a lease that is waited for."""
-WAIT_SECONDS = 3600.0
-"""A night waits so long for what another run holds; behind it stands who that is."""
-
-
-EXPECTED = frozenset({"CLOUDY"})
-"""Codes of scenes that have no product because the catalog says so."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one scene in a run."""
-
-    scene: str
-    """Empty where the whole dataset is meant."""
-    result: Result
-    """note: nothing went wrong, and something should be known; quarantined: it failed before, and was not tried;
-    skipped: the catalog says that such a scene gets none; damaged: an audit found other bytes than were published."""
-    code: str = ""
-    message: str = ""
-    seconds: float = 0.0
-    receipt: Receipt | None = None
-    old: bool = False
-    """It failed so before, and nothing changed about it: said, and no reason to call somebody."""
-    source: str = ""
-    """The first of its files; empty of a private scene."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know of the product that this run made."""
-        return self.receipt.notes if self.receipt is not None and self.result != "up to date" else ()
-
-    @property
-    def fails(self) -> bool:
-        """True when the night fails by it."""
-        return not (self.ok or self.old or self.result == "skipped")
-
-    @property
-    def ok(self) -> bool:
-        """False when the scene has no product now."""
-        return self.result in ("published", "degraded", "up to date", "note")
-
-
-Do = Callable[[SceneState, bool], Outcome]
-"""Does one scene; True: whatever its state is."""
 
 
 @dataclass(frozen=True)
@@ -240,11 +184,17 @@ def run_dataset(
     CatalogError for an unknown dataset or scene; a failing scene is an outcome.
     """
     catalog = load_catalog(catalog_path)
+    wanted, way = Wanted(limit, force, outdated), Way(wait_s)
+    return each_due(catalog, dataset, done_by(catalog, run), scene=scene, wanted=wanted, way=way)
+
+
+def done_by(catalog: Catalog, run: Run) -> Do:
+    """Does a scene by `run`, if it is still due."""
 
     def do(state: SceneState, again: bool) -> Outcome:
         return run_one(catalog, state, run, force=again)
 
-    return each_due(catalog, dataset, do, scene=scene, wanted=Wanted(limit, force, outdated), way=Way(wait_s))
+    return do
 
 
 def each_due(
@@ -296,34 +246,6 @@ def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Ou
     """
     with scene_slot():
         return run_due(catalog, state if force else look_again(catalog, state), run, force=force)
-
-
-def after_others(
-    catalog: Catalog, outcomes: Sequence[tuple[SceneState, Outcome]], do: Do, wait_s: float
-) -> list[Outcome]:
-    """The outcomes; of scenes that another run held, what became of them once it let go, `wait_s` later at most.
-
-    What it did not publish is done here, by `do`.
-    """
-    deadline = time.monotonic() + wait_s
-    return [_after_other(catalog, state, outcome, do, deadline) for state, outcome in outcomes]
-
-
-def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, do: Do, deadline: float) -> Outcome:
-    while outcome.code == "LEASED" and time.monotonic() < deadline:
-        log.warning("%s; waiting for it", outcome.message)
-        lease = lease_path(state.job.scratch)
-        while lease.exists() and is_alive(lease, holder(lease)) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-        now = look_again(catalog, state)
-        if now.state == "published":
-            return Outcome(state.scene, "up to date", message="another run published it meanwhile")
-        if not now.due:
-            code, _, message = now.reason.partition(": ")
-            return Outcome(state.scene, "failed", code, f"in another run: {message}")
-        time.sleep(LOOK_SECONDS)
-        outcome = do(now, False)
-    return outcome
 
 
 def audit_share(catalog: Catalog, dataset: str) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """What a run would do and cost: from headers, the spec and what this machine measured before. Writes nothing.
 
+As earlier runs of the model took here; where there was none, a guess, and called so:
 seconds = start + owned pixels / speed + the other stages by the pixels of the product
 """
 
@@ -17,6 +18,7 @@ import psutil
 from srcore.checkpoints import WEIGHTS, Spec, read_spec
 from srcore.errors import SRError, StoreError
 from srcore.job import Job
+from srcore.run.measured import known_run
 from srcore.settings import load_settings
 from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
 from srcore.storage.disk.files import free_bytes
@@ -112,6 +114,9 @@ def forecasts(jobs: Iterator[Job], workers: int) -> Iterator[Forecast | Refused]
 
 def _seconds(plan: ScenePlan, spec: Spec, workers: int) -> tuple[float, str]:
     """Wall seconds of a scene, and what they are known from."""
+    if (known := known_run(plan, workers)) is not None:
+        runs = "one run" if known.runs == 1 else f"{known.runs} runs"
+        return round(known.seconds, 1), f"as {runs} of {spec.name} took on this machine"
     speed, device, by = _speed(plan, spec)
     cores = len(os.sched_getaffinity(0))
     lanes = 1 if device == "cuda" else min(workers, len(plan.tiles), cores) if workers else cores
@@ -120,7 +125,7 @@ def _seconds(plan: ScenePlan, spec: Spec, workers: int) -> tuple[float, str]:
     computing = pixels / 1e6 / speed if speed else 0.0
     read = len(plan.header.bands) * prod(plan.tiles.scene_shape) if plan.of else 0  # the whole decides the numbers
     other = (len(plan.header.bands) * prod(plan.tiles.shape_hr) + read) / 1e6 * OTHER_S_MPX
-    return round(START_S + computing + other, 1), by
+    return round(START_S + computing + other, 1), f"a guess, no such run was measured here: {by}"
 
 
 def _speed(plan: ScenePlan, spec: Spec) -> tuple[float, str, str]:
@@ -128,12 +133,12 @@ def _speed(plan: ScenePlan, spec: Spec) -> tuple[float, str, str]:
     found = _measured(spec, plan)
     if found is not None:
         device, backend, speed = found
-        return speed, device, f"by this machine's measured speed of {spec.name} by {backend} on {device}"
+        return speed, device, f"from the measured speed of {spec.name} by {backend} on {device}, for an idle machine"
     weights = plan.model / WEIGHTS
     if not weights.exists():
-        return 0.0, "cpu", "an interpolation costs next to nothing: the time of the other stages"
+        return 0.0, "cpu", "the time of the other stages, an interpolation costs next to nothing"
     flops = 2 * weights.stat().st_size / 4
-    return ASSUMED_FLOPS / flops / 1e6, "cpu", "guessed from the model's size: nothing is measured on this machine yet"
+    return ASSUMED_FLOPS / flops / 1e6, "cpu", "from the model's size"
 
 
 def _measured(spec: Spec, plan: ScenePlan) -> tuple[str, str, float] | None:

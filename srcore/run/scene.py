@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import prod
@@ -25,6 +24,7 @@ from srcore.errors import GateError, PlanError, SRError
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
+from srcore.run.measured import note_run
 from srcore.run.night.slots import gpu_slot
 from srcore.run.night.turns import watched
 from srcore.stages.plan import plan_scene, save_plan
@@ -89,6 +89,7 @@ def run_scene(
         same_or_refuse(plan, ingested)
         lease.check()  # last: a run that was asleep and taken for dead leaves publishing to its successor
         receipt = publish(plan.product, plan.scratch, receipt, verified)
+        note_run(plan, upscaled, sum(stage.seconds.values()), workers.resolved)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None
@@ -323,7 +324,7 @@ def _receipt(
             **_treated(plan, ingested),
             **_named(plan),
         },
-        checks=[asdict(check) for check in report.checks],
+        checks=report.rows(),
         verdict=report.verdict,
         outputs=(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

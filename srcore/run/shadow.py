@@ -25,7 +25,7 @@ from srcore.errors import SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths, ProductPaths
 from srcore.registry.references import Model, resolve
-from srcore.run.dataset import Outcome
+from srcore.run.outcome import Outcome
 from srcore.run.states import Once, read_once, scene_job
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.shadows import Shadowed

@@ -12,7 +12,7 @@ from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.errors import SRError, StoreError
 from srcore.job import FORMAT, Job
-from srcore.layout import DatasetPaths, lease_path
+from srcore.layout import BREAK, DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
 from srcore.run.audit import Read, load_reads
 from srcore.run.champion import is_made_again, other_champion
@@ -104,9 +104,9 @@ def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
 
     CatalogError for an unknown dataset or an unusable source.
     """
-    once = read_once(catalog, dataset)
+    wanted, once = scene and scene.replace(BREAK, ""), read_once(catalog, dataset)
     history = History(once.model.digest)
-    found = (one for one in find_scenes(once.entry, catalog.base) if scene is None or one.id == scene)
+    found = (one for one in find_scenes(once.entry, catalog.base) if wanted is None or one.id == wanted)
     return Standing((_state(once, scene_job(once, one), history) for one in found), history)
 
 

@@ -30,6 +30,7 @@ from srcore.tiling import Tile
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch import device as device_type
 
     from srcore.engine import BlockFacts, Engine
     from srcore.engine.backends import Precision
@@ -253,7 +254,18 @@ def _engine(plan: ScenePlan, ingested: Ingested) -> tuple[Engine, Maker]:
         write_sealed_once(plan.scratch.engine, {"device": str(device), **asdict(choice)})
     chosen = Maker(**read_sealed(plan.scratch.engine))
     maker = replace(chosen, device=str(device))
-    return Engine(spec, generator, device, cast("Precision", chosen.precision), chosen.backend, samples), maker
+    chosen_precision = cast("Precision", chosen.precision)
+    if samples:
+        return Engine(spec, generator, device, chosen_precision, chosen.backend, samples), maker
+    return _built(plan.model, plan.model_digest, device, chosen_precision, chosen.backend), maker
+
+
+@lru_cache(maxsize=1)
+def _built(model: Path, digest: str, device: device_type, precision: Precision, backend: str) -> Engine:
+    """An engine that needs nothing of a scene: once a process, while the scenes of a night share a model."""
+    from srcore.engine import Engine
+
+    return Engine(*proved(model, digest), device, precision, backend)
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import Spec
 from srcore.errors import PlanError, SourceError
-from srcore.metrics import beside
+from srcore.shift import beside
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader
 
@@ -175,7 +175,7 @@ def _shift(
 
 
 def _beside(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float] | None:
-    """As `metrics.beside`, whatever the gain between the two, and whatever its sign."""
+    """As `shift.beside`, whatever the gain between the two, and whatever its sign."""
     ours, theirs = ours - ours.mean(), theirs - theirs.mean()
     size, own = float(np.abs(theirs).max()), float(np.abs(ours).max())
     if not (0 < size < np.inf and 0 < own < np.inf):

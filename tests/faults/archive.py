@@ -19,7 +19,8 @@ from rasterio.transform import Affine
 from srcore.dispatch import Workers
 from srcore.layout import ProductPaths
 from srcore.run import scene
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.stages.plan import Job
 from srcore.storage.archive.publish import Receipt, is_whole
 

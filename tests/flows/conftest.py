@@ -90,6 +90,13 @@ def srcore(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return call
 
 
+def edit(path: Path, old: str, new: str) -> None:
+    """Change the text of a file, whose time says so."""
+    path.write_text(path.read_text().replace(old, new))
+    later = path.stat().st_mtime_ns + 1_000_000_000
+    os.utime(path, ns=(later, later))
+
+
 def free_port() -> int:
     """A port of loopback that nothing listens on."""
     with socket.socket() as trial:

@@ -79,14 +79,24 @@ def test_progress_is_shown_at_most_every_two_seconds_and_at_the_end(shown: list[
     for done in range(1, 101):
         now += 0.1
         progress(done, 100)
-    assert [call["call"] for call in shown] == ["create_progress_artifact"] + ["update_progress_artifact"] * 5
+    assert [call["call"] for call in shown] == ["create_progress_artifact"] + ["update_progress_artifact"] * 4
     assert shown[-1]["args"][1] == 100.0
     assert shown[-1]["description"] == "upscale: 100 of 100"
+
+
+def test_a_stage_of_a_moment_has_no_bar(shown: list[dict[str, Any]]) -> None:
+    now = 0.0
+    progress = StageProgress("ingest", "ingest-a-b", clock=lambda: now)
+    for done in range(1, 11):
+        now += 0.1
+        progress(done, 10)
+    assert shown == []
 
 
 def test_progress_says_how_long_it_will_take(shown: list[dict[str, Any]]) -> None:
     now = 100.0
     progress = StageProgress("fit", "retrain-fit-a", clock=lambda: now)
+    now += 60.0
     for done in (300, 301, 350, 380, 400):  # an earlier run did the first 300 steps
         progress(done, 400)
         now += 3.0 * (350 - 300) if done == 301 else 60.0

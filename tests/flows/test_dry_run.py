@@ -78,7 +78,7 @@ def test_a_dry_run_of_a_file_says_time_disk_and_memory_and_writes_nothing(srcore
     code, said, _ = srcore(*call)
     assert code == 0
     assert "170 x 150 px to 340 x 300 px, 3 bands of uint16, by srcore-x2" in said
-    assert "guessed from the model's size" in said
+    assert "(a guess, no such run was measured here: from the model's size)" in said
     assert said.endswith("nothing was written\n")
     code, said, _ = srcore(*call, "--json")
     found = json.loads(said)
@@ -105,6 +105,26 @@ def test_a_dry_run_says_whence_its_time_is_known(
     found = json.loads(srcore(*call)[1])
     assert "measured speed of srcore-x2 by fused on cpu" in found["seconds_by"]
     assert found["seconds"] == pytest.approx(3 + 3 * (170 + 32) * (150 + 32) / 1e6 / 0.001, rel=0.01)
+
+
+def test_a_dry_run_says_what_such_a_run_took_here(
+    srcore: Srcore, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRCORE_CACHE", str(archive.parent / "cache"))
+    monkeypatch.setattr("srcore.run.measured.LEAST_S", 0.0)
+    source = next((archive.parent / "in").glob("*.tif"))
+    run = ("upscale", source, archive.parent / "sr.tif", "--model", "bicubic-x2", "--overwrite")
+    assert srcore(*run, "--workers", 0)[0] == 0
+    [record] = (archive.parent / "cache" / "runs").iterdir()
+    found = json.loads(srcore(*run, "--workers", 0, "--dry-run", "--json")[1])
+    assert found["seconds_by"] == "as one run of bicubic-x2 took on this machine"
+    [(pixels, seconds)] = json.loads(record.read_text())["runs"]
+    assert (pixels, found["seconds"]) == (3 * 170 * 150, round(seconds, 1))
+    assert "a guess" in json.loads(srcore(*run, "--workers", 2, "--dry-run", "--json")[1])["seconds_by"]
+    record.write_text("{}")  # damaged: a guess again, and the next run begins anew
+    assert "a guess" in json.loads(srcore(*run, "--workers", 0, "--dry-run", "--json")[1])["seconds_by"]
+    assert srcore(*run, "--workers", 0)[0] == 0
+    assert len(json.loads(record.read_text())["runs"]) == 1
 
 
 def test_a_dry_run_of_what_would_be_refused_is_refused(srcore: Srcore, archive: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +168,16 @@ def test_every_metric_that_a_rule_or_a_panel_names_is_there(archive: Path) -> No
         assert names_in(expression), expression
         assert names_in(expression) <= there, expression
         assert [expression.count(one) for one in "([{"] == [expression.count(one) for one in ")]}"]
+
+
+def test_promtool_takes_the_rules() -> None:
+    """By Prometheus itself where it is at hand; the form is judged below everywhere."""
+    promtool = os.environ.get("SRCORE_PROMTOOL") or shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on the PATH (Debian: prometheus), nor in SRCORE_PROMTOOL: by their form alone")
+    said = subprocess.run([promtool, "check", "rules", str(INFRA / "prometheus/alerts.yaml")], capture_output=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert b"SUCCESS: 7 rules found" in said.stdout
 
 
 def test_the_rules_and_the_dashboard_have_their_form() -> None:

@@ -15,8 +15,8 @@ from srcore.catalog import Catalog
 from srcore.dispatch import Workers
 from srcore.errors import SourceError
 from srcore.run import dataset, scene
-from srcore.run.dataset import Outcome
 from srcore.run.night.book import Book
+from srcore.run.outcome import Outcome
 
 FAILED = Outcome("T32", "failed", "BAD_SOURCE", "no raster")
 

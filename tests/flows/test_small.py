@@ -20,21 +20,33 @@ import httpx
 import numpy as np
 import pytest
 import rasterio
+from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    get_current_settings,
+    temporary_settings,
+)
+from prefect.states import Crashed, Running
 from prefect.testing.utilities import prefect_test_harness
 from rasterio.transform import from_origin
 
 from flows import artifacts, nights, small
 from flows.nightly import _in_prefect, night_state, nightly, run_night, summary
-from flows.nights import cell_text, night_table, trends
+from flows.nights import cell_text, night_list, trends
+from flows.service.runs import ABOVE, close_below
+from flows.tasks import TASKS
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
-from srcore.run.dataset import Outcome, Result, Wanted, Way, each_due, run_dataset
+from srcore.run.dataset import Wanted, Way, each_due, run_dataset
 from srcore.run.night import book, turns
+from srcore.run.outcome import Outcome, Result
 from srcore.run.scene import scene_runner
+from srcore.run.states import look
 from srcore.storage.archive.nights import Night, read_nights
 from tests.flows.conftest import free_port
 
@@ -93,6 +105,46 @@ def runs() -> list[Any]:
         return client.read_flow_runs()
 
 
+def test_runs_in_a_night_beat_no_heart_of_their_own(
+    server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = []
+
+    def noted(self: Any) -> None:
+        beats.append((runtime.flow_run.flow_name, get_current_settings().flows.heartbeat_frequency))
+        self.turn = None
+
+    monkeypatch.setattr(small.Batch, "run", noted)
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
+        nightly(str(make(tmp_path, 1)), "d", return_state=True)
+        assert get_current_settings().flows.heartbeat_frequency == 30
+    assert beats[0] == ("upscale-small", None)
+
+
+def test_what_lies_below_a_crashed_run_is_closed_and_nothing_else(server: None) -> None:
+    with get_client(sync_client=True) as client:
+
+        def running(**above: Any) -> Any:
+            return client.create_flow_run(small.upscale_small, parameters={}, state=Running(), **above)
+
+        def task_of(run: Any) -> Any:
+            return client.create_task_run(TASKS["plan"], run.id, dynamic_key="0", state=Running())
+
+        crashed, alive = running(), running()
+        tasks = {run.id: task_of(run) for run in (crashed, alive)}
+        below = {run.id: running(parent_task_run_id=tasks[run.id].id) for run in (crashed, alive)}
+        inner = task_of(below[crashed.id])
+        client.set_flow_run_state(crashed.id, Crashed(message="no heartbeat"), force=True)
+        assert close_below() == 2  # the subflow, whose end the server tells the task above it, and its own task
+        assert close_below() == 0
+        ended = client.read_flow_run(below[crashed.id].id).state
+        assert ended is not None
+        assert (ended.type, ended.message) == (StateType.CRASHED, ABOVE)
+        assert client.read_task_run(inner.id).state_type == StateType.CRASHED
+        assert client.read_flow_run(below[alive.id].id).state_type == StateType.RUNNING
+        assert client.read_task_run(tasks[alive.id].id).state_type == StateType.RUNNING
+
+
 def test_small_scenes_share_a_run_and_what_prefect_is_asked_does_not_grow_with_them(
     server: None, tmp_path: Path
 ) -> None:
@@ -120,7 +172,7 @@ def test_small_scenes_share_a_run_and_what_prefect_is_asked_does_not_grow_with_t
     assert rows.index("s0-broken") < rows.index('"s1"')  # what failed comes first
     assert shown["night-d"].data == 100.0
     assert shown["night-d"].description.startswith("d: 5 of 5 scenes, 4 published, 1 failed, ")
-    assert shown["nightly-d"].data.index("s0-broken") < shown["nightly-d"].data.index("| d | s0 |")
+    assert shown["nightly-d"].data.index("s0-broken") < shown["nightly-d"].data.index("** d/s0")
     assert "data:image/svg+xml;base64," in shown["trends-d"].data
 
 
@@ -176,15 +228,23 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     record.with_suffix(".html").write_text("<p>why</p>")
     monkeypatch.setenv("SRCORE_PAGES", "http://127.0.0.1:4200/store")
     monkeypatch.setenv("SRCORE_CATALOG_IN_FORCE", str(in_force))
-    lines = night_table(catalog, night, "1200 published, 1 failed").splitlines()
-    assert lines[4].startswith("| d | bad | failed BAD\\_SOURCE | a \\| b \\<img src=x\\> \\[x\\]\\(http://y\\)")
+    lines = night_list(catalog, night, "1200 published, 1 failed").splitlines()
+    assert lines[2].startswith(
+        "- **failed BAD\\_SOURCE** d/bad: a \\| b \\<img src=x\\> \\[x\\]\\(http://y\\) \\`z\\`; "
+    )
     page = "[stopped product](http://127.0.0.1:4200/store/d/quarantine/bad.html)"
-    assert lines[4].endswith(f"{page}, quarantine d/quarantine/bad.json, source b\\|\\`ad.tif |")
+    assert lines[2].endswith(f"{page}, quarantine d/quarantine/bad.json, source b\\|\\`ad.tif")
     assert f"Records and reports are in {cell_text(str(tmp_path / 's'))}, sources in /in." in lines
-    assert sum(line.startswith("| d |") for line in lines) == nights.MAX_ROWS
-    assert "**201 more rows are not shown here**: 201 published. The pages of the store have all." in lines
-    assert lines[-1] == "7 scenes were up to date, and have no row."
+    assert sum(line.startswith("- **") for line in lines) == nights.MAX_ROWS
+    assert "**201 more are not shown here**: 201 published. The pages of the store have all." in lines
+    assert lines[-1] == "7 scenes were up to date, and are not in the list."
     assert cell_text("a\nb") == "a b"
+    assert cell_text("S2A_MSIL2A_20221005T115411_N0400") == "S2A_MSIL2A_20221005T115411_N0400".replace("_", "\\_\u200b")
+
+
+def test_a_name_that_was_copied_from_a_page_is_the_scene(tmp_path: Path) -> None:
+    catalog = load_catalog(make(tmp_path, 2))
+    assert [one.scene for one in look(catalog, "d", "s\u200b1").states] == ["s1"]
 
 
 def test_the_table_knows_every_result_that_there_is() -> None:
@@ -201,10 +261,10 @@ def test_a_restricted_dataset_shows_no_address_and_no_path_of_a_source(
     record = DatasetPaths(tmp_path / "s/d").quarantine("bad")
     record.parent.mkdir(parents=True)
     record.write_text("{}")
-    text = night_table(load_catalog(catalog), [("d", bad)], "1 failed")
+    text = night_list(load_catalog(catalog), [("d", bad)], "1 failed")
     assert "http" not in text
     assert "/in/bad.tif" not in text
-    assert "| quarantine d/quarantine/bad.json |" in text
+    assert "no raster; quarantine d/quarantine/bad.json\n" in text
 
 
 def test_trends_tell_of_each_night_and_say_what_the_table_leaves_out() -> None:
@@ -212,8 +272,8 @@ def test_trends_tell_of_each_night_and_say_what_the_table_leaves_out() -> None:
     one = Night(began, 100.0, 10, 8, 2, ("a",), 3, 50_000_000, 7_000_000_000)
     text = trends([*[Night(began, 0.0, 0)] * 40, one, Night(began, 9.0, 5, 1, interrupted=True)])
     lines = text.splitlines()
-    assert lines[4] == "| 2026-01-01 02:00 | 1 | 0 | 0 | 0.000 | 9.0 | 0 | interrupted |"
-    assert lines[5] == "| 2026-01-01 02:00 | 8 | 2 | 3 | 0.500 | 10.0 | 7 |  |"
+    assert lines[4] == "| 2026-01-01 02:00, interrupted | 1 | 0 | 0 | 0.000 | 9.0 | 0 |"
+    assert lines[5] == "| 2026-01-01 02:00 | 8 | 2 | 3 | 0.500 | 10.0 | 7 |"
     assert lines[-1] == "The table has the last 30 of 42 nights; the figures have all."
 
 

@@ -15,8 +15,9 @@ from flows.cli.status import _picture
 from srcore.catalog import load_catalog
 from srcore.layout import DatasetPaths
 from srcore.run.attention import nights_of
-from srcore.run.dataset import Outcome, Way, each_due
+from srcore.run.dataset import Way, each_due
 from srcore.run.night.book import open_book
+from srcore.run.outcome import Outcome
 from srcore.run.states import SceneState
 from srcore.storage.archive.nights import Running
 
@@ -42,6 +43,26 @@ def test_nothing_needs_a_person_where_scenes_only_wait(srcore: Srcore, catalog_p
     assert found["totals"] == {"scenes": 3, "attention": 0, "states": {"new": 3}}
     assert found["nights"] == {name: {"last": None, "running": None} for name in ("hills", "on-demand")}
     assert srcore("status", "--catalog", catalog_path)[0] == 0
+
+
+def test_a_run_by_hand_is_a_night_in_the_book(srcore: Srcore, catalog_path: Path) -> None:
+    here = ("--catalog", catalog_path)
+    assert srcore("run", "hills", *here, "--workers", 0)[0] == 1
+    last = json.loads(srcore("status", "hills", *here, "--json")[1])["nights"]["hills"]["last"]
+    assert (last["scenes"], last["published"], last["failed"], last["new_failures"]) == (3, 2, 1, ["broken"])
+    assert "2 published, 1 failed" in srcore("status", "hills", *here)[1]
+    assert srcore("run", "hills", *here, "--workers", 0, "--scene", "east", "--force")[0] == 0  # no night
+    assert json.loads(srcore("status", "hills", *here, "--json")[1])["nights"]["hills"]["last"] == last
+
+
+def test_a_run_by_hand_beside_a_night_is_in_no_book(
+    srcore: Srcore, catalog_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_book(load_catalog(catalog_path), "hills") as book:
+        assert srcore("run", "hills", "--catalog", catalog_path, "--workers", 0, "--limit", 1)[0] == 1
+        assert "another night of hills goes on; this run goes on beside it, and is in no book" in caplog.text
+        assert book.nights.nights == ()
+    assert nights_of(load_catalog(catalog_path), "hills")[0].nights == ()
 
 
 def test_quarantine_gone_sources_and_a_failed_night_need_one_and_are_named(srcore: Srcore, catalog_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,23 @@ def test_a_report_opens_by_its_link_and_reaches_nothing(served: Served, screen: 
     page.goto(f"{served.url}/store/hills/index.html")
     page.locator("a[href$='west.report.html']").first.click()
     page.get_by_role("heading", name="west").wait_for()
+    page.close()
+
+
+def test_the_page_of_a_night_fits_a_phone(served: Served, screen: Screen, browser: Any) -> None:
+    for day in (20, 21):
+        source = served.catalog.parent / "in"
+        shutil.copy(source / "east.tif", source / f"LC08_L1TP_193028_202611{day}_20261126_02_T1_B4.tif")
+    run = served.start_run("nightly/hills")
+    served.wait_for(run, 240)
+    shown = {one["key"]: one["id"] for one in served.of_run(run, "artifacts")}
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for key in ("nightly-hills", "trends-hills"):
+        page.goto(f"{served.url}/v2/artifacts/artifact/{shown[key]}")
+        page.locator(".prose").first.wait_for()
+        page.wait_for_timeout(1.0 * SECONDS)
+        assert page.locator("main").evaluate("main => main.scrollWidth - main.clientWidth") <= 0, key
+        page.screenshot(path=screen.folder / f"{key}-390.png", full_page=True)
     page.close()
 
 

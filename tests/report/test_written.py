@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from srcore.report.evidence import Evidence, Histogram
-from srcore.report.written import TOWER, WIDTH, Scale, histogram_figure, map_figure
+from srcore.report.written import TOWER, WIDTH, Scale, Trend, histogram_figure, map_figure, trend_figure
 from tests.report.conftest import HOSTILE
 
 SHARES = tuple(float(one) for one in np.histogram(np.random.default_rng(1).normal(0, 1, 10_000), 64)[0] / 10_000)
@@ -88,6 +89,29 @@ def test_no_cell_known() -> None:
     assert "nan" not in map_figure("m", Evidence((), 4, (8, 8), cells), cells, "nothing").split("base64")[0]
 
 
+def test_a_trend_marks_each_product_where_it_is_and_draws_the_limit() -> None:
+    when = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 5)]
+    text = str(trend_figure(Trend("Time <b>", "s", when, [1.0, 3.0, 2.0], [True, True, False], 2.5)))
+    root = ElementTree.fromstring(text)
+    assert root.get("aria-label") == "Time <b> over time"
+    paths = [one for one in root.iter("path") if (one.get("fill") or "").startswith("var(--")]
+    assert [one.get("fill") for one in paths] == ["var(--sr)", "var(--sr)", "var(--bad)"]
+    (a, low), (b, high), (c, _) = [[float(n) for n in re.findall(r"[\d.]+", str(one.get("d")))[:2]] for one in paths]
+    assert low > high  # more is higher up
+    assert c - (a + 2.4) == pytest.approx(4 * (b - a), abs=0.5)  # a dot begins at its left; four days after one
+    assert text.count("stroke-dasharray") == 1
+    assert re.findall(r"2026-11-\d\d", text) == ["2026-11-01", "2026-11-03", "2026-11-05"]
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0], [float("nan"), float("inf")], [0.0, -1e9]])
+def test_odd_trends_are_figures_all_the_same(values: list[float]) -> None:
+    when = [datetime(2026, 11, 1, tzinfo=UTC)] * 2  # at once
+    text = str(trend_figure(Trend("t", "", when, values, [True, False], float("nan"))))
+    ElementTree.fromstring(text)
+    assert not re.search(r"\b(nan|inf)\b", text)
+    assert text.count("11-01 00:00") == 1
+
+
 def test_the_page_of_a_product_needs_no_matplotlib() -> None:
-    code = "import sys, srcore.report.product, srcore.report.page; print('matplotlib' in sys.modules)"
+    code = "import sys, srcore.report.product, srcore.report.index; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -16,7 +16,8 @@ from srcore.errors import SRError, TileError
 from srcore.job import Job
 from srcore.registry.mlflow_store import open_registry
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.run.scene import rehearse, run_scene
 from srcore.run.shadow import is_drawn
 from srcore.storage.archive.champions import read_champions

@@ -15,7 +15,8 @@ from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import SourceError
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.raster.gdal import gdal_env

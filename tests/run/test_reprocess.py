@@ -13,7 +13,8 @@ from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.registry.mlflow_store import open_registry
 from srcore.run.champion import DAY_NS, NEW_DAYS
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import SceneState, scene_states
 from srcore.weights import load_generator, save_checkpoint

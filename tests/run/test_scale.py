@@ -24,7 +24,8 @@ from srcore.checks.drift import LEAST
 from srcore.dispatch import Workers
 from srcore.errors import LeaseError
 from srcore.layout import DatasetPaths, lease_path
-from srcore.run.dataset import Outcome, each_due, run_dataset, run_one
+from srcore.run.dataset import each_due, run_dataset, run_one
+from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import SceneState, look, scene_states
 from srcore.storage.archive.history import LAST, History, figures_before

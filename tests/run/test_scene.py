@@ -17,8 +17,9 @@ from rio_cogeo.cogeo import cog_validate
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SRError
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
+from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt

@@ -21,7 +21,8 @@ from srcore.errors import SourceError
 from srcore.registry.mlflow_store import open_registry
 from srcore.registry.references import resolve
 from srcore.run.afterwards import with_afterwards
-from srcore.run.dataset import Outcome, run_dataset
+from srcore.run.dataset import run_dataset
+from srcore.run.outcome import Outcome
 from srcore.run.scene import rehearse, run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt

@@ -23,7 +23,7 @@ from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.leases import held
 
 if TYPE_CHECKING:
-    from srcore.run.dataset import Outcome
+    from srcore.run.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,18 @@ def open_book(catalog: Catalog, dataset: str, tell: Sequence[Tell] = ()) -> Iter
             log.warning("the night of %s goes unrecorded: %s", dataset, error)
             nights = read_nights(places)
         yield Book(places, nights, timezone, tell)
+
+
+@contextmanager
+def open_book_if_free(catalog: Catalog, dataset: str) -> Iterator[Book | None]:
+    """As `open_book`, for a run by hand; None, which is said, while a night of the dataset goes on: it has the book."""
+    with ExitStack() as stack:
+        try:
+            book = stack.enter_context(open_book(catalog, dataset))
+        except LeaseError as error:
+            log.warning("%s; this run goes on beside it, and is in no book", error.what)
+            book = None
+        yield book
 
 
 class Lines:

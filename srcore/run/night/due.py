@@ -17,7 +17,7 @@ from srcore.storage.archive.history import History
 from srcore.storage.archive.nights import megapixels, read_nights
 
 if TYPE_CHECKING:
-    from srcore.run.dataset import Outcome
+    from srcore.run.outcome import Outcome
 
 NAMED = 8
 """Scenes that are left, by their names."""

@@ -24,7 +24,7 @@ from srcore.run.states import SceneState
 from srcore.storage.scene import read_header
 
 if TYPE_CHECKING:
-    from srcore.run.dataset import Outcome
+    from srcore.run.outcome import Outcome
     from srcore.run.scene import StageCall
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ class Receipt:
 
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""
-        write_json(path, asdict(self))
+        files = {"sources": [vars(one) for one in self.sources], "outputs": [vars(one) for one in self.outputs]}
+        write_json(path, {**vars(self), **files})
 
     @classmethod
     def load(cls, path: Path) -> Receipt | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer import Buffer
+from zarr.core.metadata import ArrayV3Metadata
 from zarr.errors import BaseZarrError
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from srcore.errors import StoreError
 from srcore.storage.chunks.predictor import ZSTD, TiffPredictor
@@ -29,10 +33,10 @@ CONFIG: Any = {"write_empty_chunks": True}
 class Form:
     """How an array lies on the disk."""
 
-    shape: Sequence[int]
+    shape: tuple[int, ...]
     dtype: str
-    chunk: Sequence[int]
-    shard: Sequence[int] | None = None
+    chunk: tuple[int, ...]
+    shard: tuple[int, ...] | None = None
     """Where several chunks share a file."""
     tiff: bool = False
     """Each chunk's bytes are those of a TIFF tile."""
@@ -40,19 +44,38 @@ class Form:
 
 def create_group(root: Path, forms: dict[str, Form]) -> None:
     """Make a group of empty arrays in place of what may be there."""
-    group = zarr.open_group(root, mode="w", zarr_format=3)
-    for name, form in forms.items():
+    if root.exists():
+        shutil.rmtree(root)
+    for name, document in _documents(tuple(forms.items())).items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(document)
+
+
+@lru_cache(maxsize=16)
+def _documents(forms: tuple[tuple[str, Form], ...]) -> dict[str, bytes]:
+    """The files of an empty group, as Zarr writes them: asked for once where scenes have the same size."""
+    store: dict[str, Buffer] = {}
+    group = zarr.open_group(MemoryStore(store), mode="w", zarr_format=3)
+    for name, form in forms:
         group.create_array(
             name,
-            shape=tuple(form.shape),
-            chunks=tuple(form.chunk),
-            shards=tuple(form.shard) if form.shard else None,
+            shape=form.shape,
+            chunks=form.chunk,
+            shards=form.shard,
             dtype=form.dtype,
             serializer=TiffPredictor() if form.tiff else "auto",
             compressors=ZSTD,
             fill_value=0,
             config=CONFIG,
         )
+    return {name: document.to_bytes() for name, document in store.items()}
+
+
+@lru_cache(maxsize=32)
+def _metadata(document: bytes) -> ArrayV3Metadata:
+    """What an array's zarr.json says; the scenes of a night share a few."""
+    return ArrayV3Metadata.from_dict(json.loads(document))
 
 
 @dataclass(frozen=True)
@@ -66,8 +89,9 @@ class StoredArray:
     def array(self) -> zarr.Array[Any]:
         """The array as Zarr has it, opened at its first use; StoreError when it cannot be."""
         try:
-            # with_config: zarr-python 3.1 forgets a config that `open_array` is given
-            return zarr.open_array(self.root, mode="r+").with_config(CONFIG)
+            # not by `open_array`, which takes a hundred times as long: an event loop, two threads, and all codecs
+            metadata = _metadata((self.root / "zarr.json").read_bytes())
+            return zarr.Array(zarr.AsyncArray(metadata, StorePath(LocalStore(self.root)), CONFIG))
         except (OSError, ValueError, KeyError, TypeError, BaseZarrError) as error:
             raise self.damaged(self.root.name, f"{type(error).__name__}: {error}") from error
 

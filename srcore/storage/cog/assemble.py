@@ -16,9 +16,8 @@ from pathlib import Path
 from srcore.errors import StoreError
 from srcore.progress import Progress
 from srcore.storage.cog.blocks import Encoded
-from srcore.storage.cog.layout import FRAME, Image, Places, head, order, plan_images
+from srcore.storage.cog.layout import FRAME, Image, Places, head, order
 from srcore.storage.cog.levels import MASK, TiledLevel, make_levels
-from srcore.storage.cog.model import model_tags
 from srcore.storage.disk.files import fsync_folder, hidden_folder, store_error
 from srcore.storage.raster.gdal import GDAL_ERRORS
 
@@ -35,21 +34,14 @@ def write_cog(path: Path, encoded: Encoded, progress: Progress | None = None) ->
     """
     with hidden_folder(path) as folder:
         try:
-            images = images_of(encoded)
             with open(folder / "overviews", "x+b") as spool:
-                _write(folder / "product.tif", images, make_levels(spool, encoded), progress)
+                _write(folder / "product.tif", encoded.images, make_levels(spool, encoded), progress)
             os.replace(folder / "product.tif", path)
             fsync_folder(path.parent)
         except StoreError:
             raise
         except FAILURES as error:
             raise store_error(path, error) from error
-
-
-def images_of(encoded: Encoded) -> list[Image]:
-    """The directories of the product."""
-    product = encoded.product
-    return plan_images(product, model_tags(product, encoded.statistics))
 
 
 def _write(path: Path, images: Sequence[Image], levels: Sequence[TiledLevel], progress: Progress | None) -> None:

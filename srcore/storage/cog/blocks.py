@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,8 @@ from srcore.errors import PlanError
 from srcore.radiometry import nearest
 from srcore.storage.chunks.arrays import Form, StoredArray
 from srcore.storage.chunks.shards import Shards
+from srcore.storage.cog.layout import Image, plan_images
+from srcore.storage.cog.model import model_tags
 from srcore.storage.cog.product import Product, Stored
 from srcore.storage.cog.pyramid import halve
 from srcore.storage.cog.statistics import Statistics
@@ -133,3 +136,8 @@ class Encoded:
         """All that the product must show besides these pixels."""
         tiles = self.blocks.tiles
         return Product(self.blocks.header, cast("tuple[int, int]", tiles.scale), tiles.block, self.valid, self.alpha)
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The directories of the product: GDAL is asked once, for writing and for reading back."""
+        return tuple(plan_images(self.product, model_tags(self.product, self.statistics)))

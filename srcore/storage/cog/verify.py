@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from srcore.errors import StoreError
 from srcore.progress import Progress
 from srcore.storage.chunks.shards import Shards
-from srcore.storage.cog.assemble import FAILURES, images_of
+from srcore.storage.cog.assemble import FAILURES
 from srcore.storage.cog.blocks import Encoded
 from srcore.storage.cog.compare import check_opened, different, same_pixels
 from srcore.storage.cog.levels import MASK, TiledLevel, encoded_tile
@@ -58,7 +58,7 @@ def verify_cog(path: Path, encoded: Encoded, progress: Progress | None = None) -
 
 @contextmanager
 def _opened(path: Path, encoded: Encoded) -> Iterator[ProductFile]:
-    images = images_of(encoded)
+    images = encoded.images
     descriptor = os.open(path, os.O_RDONLY)
     try:
         yield ProductFile(path, descriptor, images)

@@ -65,6 +65,8 @@ def make_folder(path: Path) -> None:
 
     What is synced within a folder is lost with the folder's own name, so a folder comes before what lies in it.
     """
+    if path.is_dir():
+        return
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):

@@ -24,7 +24,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON document with the sha256 of its content, whole or not at all."""
-    _write(path, _text({**value, "seal": _seal(value)}, allow_nan=True))
+    sealed = json.dumps({**value, "seal": _seal(value)}, sort_keys=True)  # on one line: with an indent Python writes it
+    _write(path, (sealed + "\n").encode())
 
 
 def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
@@ -78,13 +79,9 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
 def json_bytes(value: Mapping[str, Any]) -> bytes:
     """A JSON document as it is stored; StoreError for NaN or an infinity in it."""
     try:
-        return _text(value, allow_nan=False)
+        return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
     except ValueError as error:
         raise StoreError("a record holds a number that JSON does not know", str(error), "report it: a fault") from error
-
-
-def _text(value: Mapping[str, Any], *, allow_nan: bool) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=allow_nan) + "\n").encode()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,24 @@ WINDOWS = 2
 """Windows of each level, at most."""
 
 
-def is_cog(path: Path) -> bool:
-    """True when the file declares the layout of a cloud-optimised GeoTIFF, as GDAL reads it."""
+@dataclass(frozen=True)
+class Layout:
+    """What a file says of its own form, as GDAL reads it."""
+
+    is_cog: bool
+    """It declares the layout of a cloud-optimised GeoTIFF."""
+    overviews: tuple[int, ...]
+    """Pixels of the file on each side of a pixel of each overview."""
+
+
+def layout_of(path: Path) -> Layout:
+    """The layout of the raster at `path`."""
     with gdal_env(), open_raster(path) as product:
-        return bool(product.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
+        declared = bool(product.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
+        return Layout(declared, tuple(product.overviews(1)))
 
 
-def overview_difference(path: Path) -> float | None:
+def overview_difference(path: Path, overviews: Sequence[int]) -> float | None:
     """How far the overviews are from the averages of the level beneath, in the worst band of the worst level.
 
     1 - correlation, plus the difference of the means in standard deviations: 0 for equal, about 0.2 for an overview
@@ -37,9 +50,8 @@ def overview_difference(path: Path) -> float | None:
     """
     worst: float | None = None
     try:
-        with gdal_env(), open_raster(path) as product:
-            factors = [1, *product.overviews(1)]
-            for level, (finer, coarser) in enumerate(pairwise(factors)):
+        with gdal_env():
+            for level, (finer, coarser) in enumerate(pairwise([1, *overviews])):
                 above = level - 1 if level else None
                 with open_raster(path, overview=above) as a, open_raster(path, overview=level) as b:
                     worst = max(worst or 0.0, _level(a, b, round(coarser / finer)))

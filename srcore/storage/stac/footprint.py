@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,10 @@ def footprint(grid: Grid) -> Footprint | None:
     if grid.crs is None:
         return None
     try:
-        to_globe = Transformer.from_crs(CRS.from_user_input(grid.crs), CRS.from_epsg(4326), always_xy=True)
-        ring = _project(to_globe, [grid.to_world(index) for index in _outline(grid.shape)])
-        centre = _project(to_globe, [grid.to_world([size / 2 for size in grid.shape])])[0]
+        to_globe = _to_globe(grid.crs)
+        places = np.array([*_outline(grid.shape), [size / 2 for size in grid.shape]])
+        found = _project(to_globe, places @ grid.matrix[:, :-1].T + grid.matrix[:, -1])
+        ring, centre = found[:-1], found[-1]
     except (CRSError, ProjError):
         return None
     if not np.isfinite(ring).all() or not np.isfinite(centre).all() or np.abs(ring[:, 1]).max() > 90 + 1e-6:
@@ -64,6 +66,11 @@ def footprint(grid: Grid) -> Footprint | None:
     return Footprint(
         geometry, [round(float(v), DECIMALS) for v in bbox], (round(longitude, DECIMALS), round(centre[1], DECIMALS))
     )
+
+
+@lru_cache(maxsize=8)  # the scenes of a night share a few; making one takes longer than an outline
+def _to_globe(crs: str) -> Transformer:
+    return Transformer.from_crs(CRS.from_user_input(crs), CRS.from_epsg(4326), always_xy=True)
 
 
 def fitted(grid: Grid, points: Sequence[GroundControlPoint], crs: str | None) -> Grid:
@@ -85,8 +92,8 @@ def _outline(shape: Sequence[int]) -> list[tuple[float, float]]:
     return [(float(r), float(c)) for r, c in (*down, *right, *up, *left)]
 
 
-def _project(transformer: Transformer, points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    x, y = transformer.transform(*np.array(points).T)
+def _project(transformer: Transformer, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = transformer.transform(*points.T)
     return np.column_stack([x, y]).astype(np.float64)
 
 
@@ -98,6 +105,8 @@ def _cut(ring: Ring) -> list[Ring]:
         return [_around_pole(longitudes, np.append(ring[:, 1], ring[0, 1]))]
     middle = (longitudes.min() + longitudes.max()) / 2
     flat = np.column_stack([longitudes[:-1] - 360 * np.round(middle / 360), ring[:, 1]])
+    if np.abs(flat[:, 0]).max() <= 180:
+        return [flat]
     for edge in (180.0, -180.0):
         west, east = _clip(flat, edge, keep_west=True), _clip(flat, edge, keep_west=False)
         if len(west) > 2 and len(east) > 2:

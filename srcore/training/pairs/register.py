@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.metrics import beside
+from srcore.shift import beside
 
 REACH_LR_PX = 8
 """Furthest shift of the whole that is looked for."""

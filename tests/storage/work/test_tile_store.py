@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.storage import LocalStore
 
 from srcore.dispatch import Workers
 from srcore.errors import StoreError
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.stages import plan as planning
+from srcore.storage.chunks import arrays
+from srcore.storage.chunks.arrays import Form, StoredArray, create_group
+from srcore.storage.chunks.predictor import ZSTD, TiffPredictor
 from srcore.storage.work import scene_plan
 from srcore.storage.work.markers import ImageSums, Maker, Markers
 from srcore.storage.work.scene_plan import ScenePlan
@@ -27,14 +31,56 @@ HERE = Workers(0)
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the arrays that are opened from now on."""
     names: list[str] = []
-    open_array = zarr.open_array
 
-    def noted(root: Path, **options: Any) -> Any:
-        names.append(Path(root).name)
-        return open_array(root, **options)
+    class Noted(LocalStore):
+        def __init__(self, root: Path) -> None:
+            names.append(root.name)
+            super().__init__(root)
 
-    monkeypatch.setattr(zarr, "open_array", noted)
+    monkeypatch.setattr(arrays, "LocalStore", Noted)
     return names
+
+
+def test_a_group_is_what_zarr_would_have_made(tmp_path: Path) -> None:
+    forms = {
+        "tiles": Form((2, 1, 20, 24), "uint16", (1, 1, 20, 24)),
+        "sr": Form((1, 64, 96), "uint16", (1, 16, 16), (1, 32, 32), tiff=True),
+    }
+    create_group(tmp_path / "ours", forms)
+    (tmp_path / "ours/tiles/c").mkdir()  # of a run before
+    create_group(tmp_path / "ours", forms)
+    theirs = zarr.open_group(tmp_path / "theirs", mode="w", zarr_format=3)
+    for name, form in forms.items():
+        theirs.create_array(
+            name,
+            shape=form.shape,
+            chunks=form.chunk,
+            shards=form.shard,
+            dtype=form.dtype,
+            serializer=TiffPredictor() if form.tiff else "auto",
+            compressors=ZSTD,
+            fill_value=0,
+        )
+    roots = tmp_path / "ours", tmp_path / "theirs"
+    found = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in roots]
+    assert found[0] == found[1]
+    assert sorted(map(str, found[0])) == ["sr/zarr.json", "tiles/zarr.json", "zarr.json"]
+    assert not (tmp_path / "ours/tiles/c").exists()
+
+
+def test_an_array_is_what_its_document_says_now(tmp_path: Path) -> None:
+    stored = StoredArray(tmp_path / "a/x", "s1")
+    for size in (4, 6):  # the same place, another form
+        create_group(tmp_path / "a", {"x": Form((size,), "uint8", (size,))})
+        again = StoredArray(tmp_path / "a/x", "s1")
+        again.write(slice(None), np.full(size, size, np.uint8))
+        assert again.read(slice(None)).tolist() == [size] * size
+        assert (zarr.open_array(tmp_path / "a/x")[:] == size).all()
+    for wrong in (b"", b"{}", b"[]", b'{"zarr_format": 3, "node_type": "group"}', b"\xff"):
+        (tmp_path / "a/x/zarr.json").write_bytes(wrong)
+        with pytest.raises(StoreError) as told:
+            _ = stored.array
+        assert told.value.code == "TILE_DAMAGED"
 
 
 def test_a_store_opens_each_array_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

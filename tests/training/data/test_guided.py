@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from srcore.errors import SourceError
-from srcore.metrics import beside
 from srcore.models.guided import Guided
+from srcore.shift import beside
 from srcore.training.config import RECIPES, TrainConfig, read_config
 from srcore.training.data.batches import Geometry, Plane, draw_batch
 from srcore.training.data.guided import coarse, drawn_bands, with_guides
