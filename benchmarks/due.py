@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from flows import WAITING
 
 LARGE_PX = 1536
 """Side of the large scene, of three bands."""
@@ -51,11 +53,13 @@ def make_due(folder: Path, scenes: int, shape: tuple[int, int, int] = (1, 24, 38
 
 
 def night_of_due(catalog: Path, *, prefect: bool, free: bool) -> dict[str, Any]:
-    """CPU and wall seconds of a night in which all is due, and how much of it lies outside the stages."""
+    """CPU and wall seconds of a night in which all is due, and how much of it lies outside the stages.
+
+    Behind a night of one tiny scene, which imports what a night pays for once.
+    """
     with _server() if prefect else nullcontext(), _free() if free else nullcontext(), _stages_timed() as inside:
         run = _with_prefect if prefect else _without
-        if free:  # imports, and the first call of everything
-            run(catalog)
+        run(catalog if free else make_due(catalog.parent / "warm", 1))
         inside[:] = [0.0, 0.0]
         cpu, wall = time.process_time(), time.monotonic()
         run(catalog)
@@ -134,19 +138,21 @@ def measured_due(scenes: int, *, prefect: bool, free: bool = False, large: bool 
         shape = (3, LARGE_PX, LARGE_PX) if large else (1, 24, 38)
         catalog = make_due(folder, scenes, shape, "srcore-x2" if large else "bicubic-x2")
         options = [*(["--prefect"] if prefect else []), *(["--free"] if free else [])]
-        quiet = {**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
+        quiet = {**WAITING, **os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
         command = [sys.executable, "-m", "benchmarks.due", str(catalog), *options]
         told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
     found = json.loads(told.splitlines()[-1])
     return {"scenes": scenes, "prefect": prefect, "sort": "free" if free else "large" if large else "small", **found}
 
 
-def run_due(counts: tuple[int, ...] = (100, 1_000), small: int = 100) -> list[dict[str, Any]]:
-    """All of it: about a minute for the free ones, and a second for each small scene."""
+def run_due(
+    counts: Sequence[int] = (100, 1_000), small: Sequence[int] = (100,), large: bool = True
+) -> list[dict[str, Any]]:
+    """All of it: a minute for the free ones, half a second for each small scene, two minutes for the large one."""
     both = (False, True)
     free = [measured_due(count, prefect=prefect, free=True) for count in counts for prefect in both]
-    real = [measured_due(small, prefect=prefect) for prefect in both] if small else []
-    return [*free, *real, *(measured_due(1, prefect=prefect, large=True) for prefect in both)]
+    real = [measured_due(count, prefect=prefect) for count in small for prefect in both]
+    return [*free, *real, *(measured_due(1, prefect=prefect, large=True) for prefect in both if large)]
 
 
 def main() -> None:

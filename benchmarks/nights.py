@@ -28,6 +28,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks import out
+from flows import WAITING
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.records import json_bytes
@@ -236,7 +237,7 @@ def run(counts: Sequence[int] = (100, 1_000, 10_000), *, prefect: bool = True) -
             catalog = make_store(Path(name).resolve(), count)
             command = [sys.executable, "-m", "benchmarks.nights", "--one", str(catalog)]
             options = [] if prefect else ["--no-prefect"]
-            quiet = {**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
+            quiet = {**WAITING, **os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
             told = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
             found.append(json.loads(told.splitlines()[-1]))
     return found
@@ -296,13 +297,14 @@ def main() -> None:
     parser.add_argument("--no-prefect", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--due", type=int, nargs="+", metavar="COUNT")
-    parser.add_argument("--small", type=int, default=100, help="real small scenes beside --due")
+    parser.add_argument("--due", type=int, nargs="*", metavar="COUNT")
+    parser.add_argument("--small", type=int, nargs="*", default=[100], help="nights of real small scenes beside --due")
+    parser.add_argument("--no-large", action="store_true", help="leave the large scene of --due out")
     given = parser.parse_args()
-    if given.due:
+    if given.due is not None:
         from benchmarks.due import run_due
 
-        found = run_due(tuple(given.due), given.small)
+        found = run_due(given.due, given.small, large=not given.no_large)
         out.print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", due_table(found))
         _write(given.json, found)
         return

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -97,6 +98,58 @@ def test_a_service_through_a_bad_day(tmp_path: Path, receiver: Receiver) -> None
     finally:
         again.kill()
     refuse_taken_port("127.0.0.1", port)
+
+
+def test_a_machine_that_stands_still_and_a_locked_database(tmp_path: Path, receiver: Receiver) -> None:
+    """Its worker sleeps, its run is killed: what a person is told, and what the page shows within two minutes."""
+    catalog, log, port = make_archive(tmp_path), tmp_path / "serve.log", free_port()
+    soon = {"PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5"}
+    served = Served(
+        start_serve(catalog, port, log, SRCORE_NOTIFY=receiver[0], **soon), catalog, f"http://127.0.0.1:{port}", log
+    )
+    try:
+        wait_for_text(served.process, log, "Ctrl-C stops.")
+        is_locked(served)
+        sleeps(served, receiver[1])
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(60) == 0, log.read_text()
+    finally:
+        served.process.send_signal(signal.SIGCONT)
+        served.process.kill()
+    refuse_taken_port("127.0.0.1", port)
+
+
+def is_locked(served: Served) -> None:
+    """Somebody else's lock on the database in the middle of a night costs no scene."""
+    run = served.start_run("nightly/hills")
+    until(lambda: served.of_run(run, "task_runs"))
+    database = sqlite3.connect(served.catalog.parent / "archive/.prefect/prefect.db", isolation_level=None, timeout=60)
+    database.execute("BEGIN EXCLUSIVE")
+    time.sleep(20)
+    database.execute("ROLLBACK")
+    database.close()
+    assert served.wait_for(run, 240)["message"] == "2 published, 1 failed: hills/broken (NOT_SUPPORTED)"
+
+
+def sleeps(served: Served, told: list[dict[str, Any]]) -> None:
+    """The worker sleeps: its missing is told, and that a run is late; a killed run and all below it are crashed."""
+    night = served.start_run("nightly/hills", force=True)
+    labels = until(lambda: served.api("GET", f"/flow_runs/{night}")["labels"].get("srcore.process"))
+    until(lambda: served.of_run(night, "task_runs"))
+    os.kill(served.process.pid, signal.SIGSTOP)
+    os.kill(int(json.loads(labels)["pid"]), signal.SIGKILL)
+    killed = time.monotonic()
+    served.start_run("upscale-scene/by-hand", scene="east")
+    until(lambda: "srcore: a run is late" in [one["what"] for one in told], 120)
+    until(lambda: "srcore: the worker is missing" in [one["what"] for one in told], 180)
+    assert served.wait_for(night, 150)["type"] == "CRASHED"
+    print(f"crashed {time.monotonic() - killed:.0f} s after its process was killed")
+    until(lambda: (night, "srcore: a run failed") in [(one["url"][-36:], one["what"]) for one in told])
+    os.kill(served.process.pid, signal.SIGCONT)
+    unfinished = {"task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
+    until(lambda: served.api("POST", "/task_runs/count", unfinished) == 0, 60)
+    below = {"flow_runs": {"parent_flow_run_id": {"any_": [night]}}}
+    assert {one["state"]["type"] for one in served.api("POST", "/flow_runs/filter", below)} <= {"COMPLETED", "CRASHED"}
 
 
 @pytest.mark.parametrize(("blocks", "found"), [("unlimited", "file is not a database"), ("300", "disk I/O error")])
