@@ -19,14 +19,14 @@ def list_products(catalog: Catalog, dataset: str, *, anew: bool = False) -> None
     is listed, and what was listed when it was public goes.
     """
     from srcore.report.index import is_stale
-    from srcore.storage.stac.catalog import Described, withdraw, write_collection
+    from srcore.storage.stac.catalog import Described, is_listed, withdraw, write_collection
 
     entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
     try:
         if entry.privacy != "public" or "stac" not in entry.outputs:
             withdraw(places)
             return
-        if places.collection.exists() and not (anew or is_stale(places)):
+        if is_listed(places) and not (anew or is_stale(places)):
             return
         title = entry.title or dataset
         told = f"{title}, super-resolved by {entry.model}."

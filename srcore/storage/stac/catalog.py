@@ -124,6 +124,16 @@ def withdraw(places: DatasetPaths) -> None:
     write_root(places.root.parent)
 
 
+def is_listed(places: DatasetPaths) -> bool:
+    """Whether a dataset has a collection that the catalog names: a disk that was full may have left one without."""
+    try:
+        links = parse_json(read_regular(places.root.parent / ROOT), ROOT)["links"]
+        named = any(link["href"] == f"./{places.root.name}/{COLLECTION}" for link in links)
+    except (OSError, StoreError, KeyError, TypeError, ValueError):
+        return False
+    return named and places.collection.is_file()
+
+
 def write_root(store: Path) -> bool:
     """Bring the catalog of the whole store up to date; True where it was written."""
     _refuse_stranger(store / ROOT)

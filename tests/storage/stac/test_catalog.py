@@ -14,7 +14,7 @@ import pytest
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.stac import catalog
-from srcore.storage.stac.catalog import Described, item_links, withdraw, write_collection, write_root
+from srcore.storage.stac.catalog import Described, is_listed, item_links, withdraw, write_collection, write_root
 
 DESCRIBED = Described("Fields", "Drawn fields.", "CC-BY-4.0")
 
@@ -174,3 +174,19 @@ def test_files_of_somebody_else_stay_as_they_are(places: DatasetPaths, content: 
     with pytest.raises(StoreError, match="srcore did not make it"):
         withdraw(places)
     assert root.read_text() == other.read_text() == content
+
+
+def test_a_collection_that_no_catalog_names_is_not_listed(places: DatasetPaths) -> None:
+    root = places.root.parent / "catalog.json"
+    assert not is_listed(places)
+    write_collection(places, DESCRIBED)
+    assert is_listed(places)
+    whole = root.read_bytes()
+    for left in (b"", b"{}", b'{"links": []}', whole.replace(b"fields", b"others")):  # a disk that was full
+        root.write_bytes(left)
+        assert not is_listed(places)
+    root.unlink()
+    assert not is_listed(places)
+    root.write_bytes(whole)
+    places.collection.unlink()
+    assert not is_listed(places)
