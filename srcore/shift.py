@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 SOFTER_PX = 0.7
 """Deviation of a Gaussian, in LR pixels: what aliases in an average stands still when the SR moves."""
@@ -44,6 +43,8 @@ def beside(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, float] | No
 
 
 def _spectrum(windows: NDArray[Any]) -> NDArray[np.complex128]:
+    from scipy import ndimage  # half a second; the first tile comes without
+
     softer = ndimage.gaussian_filter(windows.astype(np.float64), (0, SOFTER_PX, SOFTER_PX), mode="nearest")
     rows, columns = (np.hanning(size + 2)[1:-1] for size in windows.shape[1:])
     return np.asarray(np.fft.fft2(softer * rows[:, None] * columns))
