@@ -127,7 +127,16 @@ def test_forty_are_published_and_ten_are_quarantined_with_their_codes(
     store = tmp_path / "store" / archive.DATASET
     assert {path.name for path in (store / "products").iterdir()} == set(outcomes) - set(codes)
     assert {path.stem for path in (store / "quarantine").iterdir()} == set(codes)
-    known = {"products", "quarantine", ".scratch", "index.html", "totals.json", "collection.json", "stac"}
+    known = {
+        "products",
+        "quarantine",
+        ".scratch",
+        "index.html",
+        "totals.json",
+        "nights.json",
+        "collection.json",
+        "stac",
+    }
     assert {path.name for path in store.iterdir()} <= known
     monkeypatch.undo()
     states = {state.scene: state for state in scene_states(load_catalog(fifty), archive.DATASET)}
