@@ -18,7 +18,7 @@ from benchmarks.guided import (
     shrunk,
     without_network,
 )
-from srcore.metrics import beside
+from srcore.shift import beside
 
 
 def ground(seed: int, side: int = 96) -> np.ndarray:

@@ -11,8 +11,8 @@ from tests.faults.conftest import Injected, sweep
 KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir"}
 NIGHTLY = pytest.mark.nightly
 SWEPT = [
-    ("killed", 8),
-    ("disk full", 8),
+    ("killed", 16),
+    ("disk full", 16),
     ("killed while a product is replaced", 1),
     ("disk full while a product is replaced", 1),
     pytest.param("killed", 1, marks=NIGHTLY),
@@ -34,7 +34,7 @@ def test_a_fault_at_any_point_lets_nothing_wrong_be_seen_and_loses_nothing(
     assert told["injected"] >= (8 if "while" in name else 150) // every
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_that_writes_straight_to_its_names_does_not_pass(tmp_path: Path) -> None:
     told = sweep(tmp_path, "control")
     assert told["injected"] >= 8

@@ -68,7 +68,7 @@ def sorted_spans(served: Served, training: str, *nights: str) -> list[tuple[date
     return [spans[0], *sorted(spans[1:])]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_on_a_server_shows_its_steps_its_plots_and_the_decision(
     drawn: Callable[..., Path], tmp_path: Path
 ) -> None:

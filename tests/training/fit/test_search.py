@@ -112,6 +112,7 @@ def told(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.nightly
 def test_after_kill_9_a_resumed_search_equals_an_unbroken_one(make: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, broken = make(output="whole"), make(output="broken")
     expected = search(whole)
