@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 import srcore
+from srcore import dispatch
 from srcore.dispatch import Workers, each, greeting, run_tiles
 from srcore.errors import PlanError, TileError
 
-Start = Callable[..., None]
+Start = Callable[..., subprocess.Popen[bytes]]
 PATHS = os.pathsep.join([str(Path(srcore.__file__).parents[1]), *(path for path in sys.path if path)])
 
 
@@ -52,12 +53,12 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def start(address: str) -> Iterator[Start]:
-    """Starts a worker of a name, with another environment."""
+    """Starts a worker of a name, with another environment; gives its process."""
     with ExitStack() as workers:
 
-        def start(name: str, **environment: str) -> None:
+        def start(name: str, **environment: str) -> subprocess.Popen[bytes]:
             alone = ("--nworkers", "1", "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard")
-            workers.enter_context(started("worker", address, "--name", name, *alone, **environment))
+            return workers.enter_context(started("worker", address, "--name", name, *alone, **environment))
 
         yield start
 
@@ -77,6 +78,10 @@ def who(tile: int) -> tuple[int, str]:
     return tile, os.environ.get("SRCORE_TEST_NAME", "")
 
 
+def nothing(result: tuple[int, str]) -> None:
+    pytest.fail(f"tile {result[0]} was done by {result[1]}")
+
+
 def there(address: str, count: int) -> None:
     from distributed import Client
 
@@ -93,7 +98,7 @@ def test_only_workers_of_this_code_that_see_the_plan_get_tiles(
     there(address, 1)
     where = Workers(scheduler=address)
     with pytest.raises(TileError, match=r"none of the 1 workers .* runs other code of srcore") as refused:
-        run_tiles(each(who), range(4), where, [].append, shared=plan)  # type: ignore[arg-type]
+        run_tiles(each(who), range(4), where, nothing, shared=plan)
     assert refused.value.code == "WORKERS_REFUSED"
 
     start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
@@ -132,6 +137,28 @@ def test_workers_that_come_while_tiles_run_are_asked_too(address: str, start: St
     assert {name for _, name in done} == {"right", "late"}
 
 
+def test_when_all_that_may_are_gone_those_that_come_do_the_rest(
+    address: str, start: Start, other_code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lay on the worker that ended, done and not done, is done by the next."""
+    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 1.0)
+    first = start("first", PYTHONPATH=PATHS, SRCORE_TEST_NAME="first")
+    there(address, 1)
+    done: list[tuple[int, str]] = []
+
+    def arrived(result: tuple[int, str]) -> None:
+        if not done:
+            start("other", PYTHONPATH=os.pathsep.join([other_code, PATHS]), SRCORE_TEST_NAME="other")
+            there(address, 2)
+            first.kill()
+            start("second", PYTHONPATH=PATHS, SRCORE_TEST_NAME="second")
+        done.append(result)
+
+    run_tiles(each(slowly), range(40), Workers(scheduler=address), arrived)
+    assert sorted(tile for tile, _ in done) == list(range(40))
+    assert {name for _, name in done} == {"first", "second"}
+
+
 def slowly(tile: int) -> tuple[int, str]:
     time.sleep(0.05)
     return who(tile)
@@ -165,6 +192,6 @@ def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str 
 
     names = {f"distributed.comm.tls.{key}": authority for key in ("ca-file", "client.cert", "client.key")}
     with dask.config.set(names), pytest.raises(PlanError) as error:
-        run_tiles(each(who), range(4), Workers(scheduler="tls://127.0.0.1:1"), [].append)  # type: ignore[arg-type]
+        run_tiles(each(who), range(4), Workers(scheduler="tls://127.0.0.1:1"), nothing)
     assert error.value.code == "NO_TLS"
     assert ("No such file" if authority else "no certificate") in str(error.value)

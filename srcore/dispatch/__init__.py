@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRIES = 2
+ANSWER_SECONDS = 10.0
+"""A result that is not here so long after its task ended went with its worker: its tiles are tried again."""
 LOST_SECONDS = 30.0
 """A scheduler that does not answer for so long is gone."""
 IDLE_SECONDS = 300.0
@@ -167,75 +170,105 @@ def _foreign(error: BaseException) -> TileError:
     return TileError("a tile failed", f"{type(error).__name__}: {error}", "")
 
 
+@dataclass(frozen=True)
+class _Task:
+    """Tiles that one future stands for."""
+
+    tiles: Sequence[int]
+    bound: frozenset[str]
+    """Addresses of the only workers that may do them; empty: any."""
+    alone: bool
+    """Nothing else runs meanwhile: whose worker ends is guilty."""
+
+
 def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     """Keep a bounded window of futures running until the queue is empty, then try the suspects one at a time."""
     arrivals: SimpleQueue[Any] = SimpleQueue()
-    running: dict[Any, Sequence[int]] = {}
+    running: dict[Any, _Task] = {}
 
-    def submit(several: Sequence[int]) -> None:
+    def submit(several: Sequence[int], *, alone: bool = False) -> None:
+        bound = frozenset() if crew.ours else frozenset(crew.present)
+        only = {"workers": sorted(bound), "allow_other_workers": False} if bound else {}
         # pure=False: a second attempt is a new task, not the remembered failure.
-        only = {} if crew.ours else {"workers": list(crew.present), "allow_other_workers": False}
         future = crew.client.submit(_attempt_all, work, several, pure=False, **only)
-        running[future] = several
+        running[future] = _Task(several, bound, alone)
         future.add_done_callback(arrivals.put)
 
     while True:
-        window = WINDOW * max(1, len(crew.look()))
-        while len(running) < window and (several := ledger.next()) is not None:
-            submit(several)
-        trial = not running and bool(ledger.suspects)
-        if trial:
-            submit([ledger.suspects.popleft()])
-        if not running:
+        present = crew.look()
+        if crew.ours or present:  # a task that is bound to nobody would go to anybody
+            while len(running) < WINDOW * max(1, len(present)) and (several := ledger.next()) is not None:
+                submit(several)
+            if not running and ledger.suspects:
+                submit([ledger.suspects.popleft()], alone=True)
+        if running:
+            future = _next(arrivals, crew, running)
+            _settle(ledger, future, running.pop(future))
+        elif ledger.queue or ledger.suspects:
+            _wait(crew)
+        else:
             return
-        future = _next(arrivals, crew, running)
-        _settle(ledger, future, running.pop(future), alone=trial)
 
 
-def _settle(ledger: _Ledger[T], future: Any, tiles: Sequence[int], *, alone: bool) -> None:
+def _settle(ledger: _Ledger[T], future: Any, task: _Task) -> None:
     from distributed import KilledWorker
 
     try:
-        outcomes: list[Answer[T]] = future.result()
-    except CancelledError:  # the scheduler went away, and may come back: see _next
-        ledger.queue.append(tiles)
+        outcomes: list[Answer[T]] = future.result(timeout=ANSWER_SECONDS)
+    except CancelledError:  # the scheduler went away, and may come back, or the workers did: see _next
+        ledger.queue.append(task.tiles)
     except KilledWorker as error:
-        ledger.lost(tiles, error, alone=alone)
+        ledger.lost(task.tiles, error, alone=task.alone)
     except Exception as error:  # whatever the cluster says of a task, its tiles are tried again
-        ledger.settle([Answer(tile, error=_foreign(error)) for tile in tiles])
+        ledger.settle([Answer(tile, error=_foreign(error)) for tile in task.tiles])
     else:
         ledger.settle(outcomes)
 
 
-def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Collection[Any]) -> Any:
-    """The next future that is done; TileError when the cluster is not there any more to finish one."""
-    waiting, client = time.monotonic(), crew.client
-    before = frozenset(crew.present)
-    while True:
-        answers = client.status == "running"
-        try:
-            if answers:
-                return arrivals.get(timeout=LOOK_SECONDS)
-            time.sleep(LOOK_SECONDS / 4)
-        except Empty:
-            answers = client.status == "running"
-        waited = time.monotonic() - waiting
-        if client.status == "closed" or (not answers and waited > LOST_SECONDS):
+class _Patience:
+    """How long nobody has been there who may do a tile."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew, self.since = crew, time.monotonic()
+
+    def look(self) -> bool:
+        """Whether somebody is there now; TileError NO_SCHEDULER or NO_WORKERS when it took too long."""
+        status, waited = self.crew.client.status, time.monotonic() - self.since
+        answers = status == "running"
+        if answers and self.crew.look():
+            self.since = time.monotonic()
+            return True
+        if status == "closed" or (not answers and waited > LOST_SECONDS):
             raise TileError(
-                "the Dask scheduler is gone",
-                client.status,
-                "start it and run again: done tiles are kept",
-                code="NO_SCHEDULER",
+                "the Dask scheduler is gone", status, "start it and run again: done tiles are kept", code="NO_SCHEDULER"
             )
-        if answers and crew.look():
-            waiting = time.monotonic()
-            if not crew.ours and before.isdisjoint(crew.present):  # tasks wait for workers that are all gone
-                before = frozenset(crew.present)
-                client.cancel(list(running))
-        elif answers and waited > IDLE_SECONDS:
+        if answers and waited > IDLE_SECONDS:
             raise TileError(
                 "no worker is left", f"none for {waited:.0f} s", "start some and run again", code="NO_WORKERS"
             )
+        return False
+
+
+def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) -> Any:
+    """The next future that is done; tasks whose workers are all gone are cancelled once others are there."""
+    patience = _Patience(crew)
+    while True:
+        if crew.client.status == "running":
+            with suppress(Empty):
+                return arrivals.get(timeout=LOOK_SECONDS)
+        else:
+            time.sleep(LOOK_SECONDS / 4)
+        if patience.look():
+            left = [future for future, task in running.items() if task.bound and task.bound.isdisjoint(crew.present)]
+            if left:
+                crew.client.cancel(left)
+
+
+def _wait(crew: Crew) -> None:
+    """Until there is a worker that may do tiles."""
+    patience = _Patience(crew)
+    while not patience.look():
+        time.sleep(LOOK_SECONDS / 4)
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:

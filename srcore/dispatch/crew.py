@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often, at most, a look is taken at who is there."""
+AWAY = (OSError, TimeoutError, RuntimeError)
+"""What Dask raises while the scheduler is away; who waits for it counts the time."""
 
 
 class Crew:
@@ -42,14 +44,15 @@ class Crew:
             return self.present
         self._looked = time.monotonic()
         there = self._there()
-        if not self.ours:
-            self._ask([one for one in there if one not in self._asked])
-        self.present = [one for one in there if one not in self.refused]
-        if there and not self.present:
-            first = there[0]
+        if self.ours:
+            self.present = there
+            return there
+        self._ask([one for one in there if one not in self._asked])
+        self.present = [one for one in there if one in self._asked and one not in self.refused]
+        if there and all(one in self.refused for one in there):
             raise TileError(
                 f"none of the {len(there)} workers at the scheduler may do tiles",
-                f"{first} {self.refused[first]}",
+                f"{there[0]} {self.refused[there[0]]}",
                 "mend them, or start others with srcore worker ADDRESS",
                 code="WORKERS_REFUSED",
             )
@@ -58,36 +61,37 @@ class Crew:
     def _there(self) -> list[str]:
         try:
             return sorted(self.client.nthreads())
-        except (
-            OSError,
-            TimeoutError,
-            RuntimeError,
-        ) as error:  # the scheduler is away; who waits for it counts the time
+        except AWAY as error:
             log.debug("nobody can be counted: %s", error)
             return []
 
     def _ask(self, new: list[str]) -> None:
+        """Ask who is new; who does not answer, or left meanwhile, is asked again at the next look."""
         if not new:
             return
         shared = None if self.shared is None else str(self.shared)
         greet = _by_value(greeting.greet)
-        if self._expected is None:
-            self._expected = greeting.greet(shared)
-            self._ask_scheduler(self.client.run_on_scheduler(greet, None))
-        answers = self.client.run(greet, shared, workers=new, on_error="return")
-        for address in new:
-            answer = answers.get(address)
-            if isinstance(answer, OSError) or answer is None:  # it left meanwhile; whoever comes back is asked again
-                continue
-            self._asked.add(address)
-            why = (
-                greeting.differs(answer, self._expected)
-                if isinstance(answer, dict)
-                else f"does not answer: {type(answer).__name__}: {answer}"
-            )
-            if why:
-                self.refused[address] = why
-                log.warning("the worker at %s is not used: it %s", address, why)
+        try:
+            if self._expected is None:
+                self._ask_scheduler(self.client.run_on_scheduler(greet, None))
+                self._expected = greeting.greet(shared)
+            answers = self.client.run(greet, shared, workers=new, on_error="return")
+        except AWAY as error:
+            log.debug("nobody can be asked: %s", error)
+            return
+        for address, answer in answers.items():
+            if not isinstance(answer, OSError):
+                self._judge(address, answer, self._expected)
+
+    def _judge(self, address: str, answer: object, expected: dict[str, Any]) -> None:
+        self._asked.add(address)
+        if isinstance(answer, dict):
+            why = greeting.differs(answer, expected)
+        else:
+            why = f"cannot say what it runs: {type(answer).__name__}: {answer}"
+        if why:
+            self.refused[address] = why
+            log.warning("the worker at %s is not used: it %s", address, why)
 
     def _ask_scheduler(self, answer: dict[str, Any]) -> None:
         """It reads the tasks that it hands on, and no plan."""

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NONE = "none"
+NONE, REMEMBERED = "none", "_code_digest"
 PACKAGES = ("distributed", "torch", "zarr")
 """Beside srcore's own code: of other versions come other numbers, or none."""
 
@@ -33,18 +33,17 @@ def _version(package: str) -> str:
 
 def _code() -> str:
     """Of all that is imported as srcore here; remembered, for a worker lives for many scenes."""
-    known = sys.modules.get("srcore")
-    if hasattr(known, "_code_digest"):
-        return str(known._code_digest)  # type: ignore[union-attr]
+    known = vars(sys.modules["srcore"]) if "srcore" in sys.modules else {}
+    if REMEMBERED in known:
+        return str(known[REMEMBERED])
     spec = importlib.util.find_spec("srcore")
     if spec is None or not spec.submodule_search_locations:
         return NONE
     folder, digest = Path(next(iter(spec.submodule_search_locations))), hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    if known is not None:
-        known._code_digest = digest.hexdigest()[:12]
-    return digest.hexdigest()[:12]
+    found = known[REMEMBERED] = digest.hexdigest()[:12]
+    return found
 
 
 def _seen(shared: str | None) -> str:

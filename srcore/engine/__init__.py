@@ -1,7 +1,7 @@
 """The engine: LR blocks in, SR blocks out, on the device, in the precision and by the backend that are there.
 
-`stream` and `cuda` need torch and numpy only and run on a bare GPU machine; so this module imports `core`, which needs
-more, when one of its names is asked for.
+`stream` and `cuda` need torch and numpy only and run on a bare GPU machine; so this module imports `core` and
+`opening`, which need more, when one of their names is asked for.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from srcore.engine.core import (
         BlockFacts,
         Engine,
-        choose_device,
-        choose_precision,
         numbers_of,
-        open_engine,
         plain_sr,
-        prove,
         self_ensemble_spread,
         super_resolve,
         super_resolve_stream,
         super_resolve_with_trust,
     )
+    from srcore.engine.opening import choose_device, choose_precision, open_engine, prove
 
 __all__ = [
     "BlockFacts",
@@ -41,7 +38,10 @@ __all__ = [
 ]
 
 
+OPENING = ("choose_device", "choose_precision", "open_engine", "prove")
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("srcore.engine.core"), name)
+        return getattr(import_module(f"srcore.engine.{'opening' if name in OPENING else 'core'}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +26,10 @@ from srcore.filters import sharpened
 from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
-from srcore.models.halo import halo_from_layers, probe
 from srcore.nodata import keep_off
 from srcore.radiometry import Normalisation
 from srcore.treatment import Treatment
 from srcore.trust import MEMBERS, Spread, half_width, turned, turned_back
-from srcore.weights import load_generator
-
-PROBE_LIMIT = 1e-6
-"""Largest relative difference of the halo probe in float32."""
 
 
 class Engine:
@@ -351,56 +345,3 @@ def _unsliced(result: Tensor, block: NDArray[Any], spec: Spec) -> NDArray[np.flo
     """(N, B, Y, X) as (C, ..., Y, X), in the order of `block`."""
     own = len(spec.scale)
     return result.reshape(*block.shape[:-own], *result.shape[-own:]).numpy()
-
-
-def open_engine(model: Path, device: str = "auto", precision: str = "auto", backend: str = "eager") -> Engine:
-    """The engine of a checkpoint folder.
-
-    CheckpointError when its halo is not what its layers need, or when the backend is not there.
-    """
-    spec, generator = load_generator(model)
-    prove(spec, generator)
-    where = choose_device(device)
-    return Engine(spec, generator, where, choose_precision(precision, spec, where), backend)
-
-
-def prove(spec: Spec, generator: Generator) -> None:
-    """Refuse a spec whose halo is not the one of the layers, or fails the numeric probe."""
-    needed = halo_from_layers(generator)
-    if set(spec.halo) != {needed} or spec.core_multiple != generator.core_multiple:
-        raise CheckpointError(
-            f"the halo of {spec.name} is wrong",
-            f"{spec.halo[-1]} px, its layers need {needed}",
-            "import the model again",
-            code="WRONG_HALO",
-        )
-    difference = probe(generator, spec.halo[-1])
-    if difference > PROBE_LIMIT:
-        raise CheckpointError(
-            f"{spec.name} fails the halo probe",
-            f"a relative difference of {difference:.2g}",
-            "import the model again",
-            code="WRONG_HALO",
-        )
-
-
-def choose_device(device: str) -> torch.device:
-    """'auto' is CUDA when there is one; CheckpointError when CUDA is asked for and missing."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError("device cuda is not there", "only the CPU", "use --device cpu or auto", code="NO_DEVICE")
-    return torch.device(device)
-
-
-def choose_precision(precision: str, spec: Spec, device: torch.device) -> Precision:
-    """The wish; 'auto' is bfloat16 where the checkpoint was verified in it and the device computes it natively."""
-    if precision == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
-        return "bfloat16" if spec.precision == "bfloat16" and native else "float32"
-    return cast(Precision, precision)
-
-
-def _cpu_has_bf16() -> bool:
-    # What torch.compile itself asks before it emits such instructions.
-    return bool(torch.cpu._is_avx512_bf16_supported())

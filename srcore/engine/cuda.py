@@ -70,7 +70,11 @@ class Aligned(nn.Module):
         super().__init__()
         weight = deep.head.weight
         parts, wide = weight.shape[1], _full(weight.shape[0], LANES[weight.dtype])
-        owed = torch.zeros(weight.shape[0], dtype=torch.float64) if deep.head.bias is None else deep.head.bias.double()
+        owed = (
+            weight.new_zeros(weight.shape[0], dtype=torch.float64)
+            if deep.head.bias is None
+            else deep.head.bias.double()
+        )
         self.head = _filled(weight, parts, wide, None)
         self.blocks = nn.ModuleList()
         for block in cast("list[ResidualBlock]", list(deep.blocks)):

@@ -13,7 +13,10 @@ Result = Literal[
     "published", "degraded", "up to date", "quarantined", "ignored", "skipped", "failed", "damaged", "note"
 ]
 AROUND = frozenset(
-    {"DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "NO_SCHEDULER", "NO_WORKERS", "REGISTRY_AWAY"}
+    {
+        *("DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "REGISTRY_AWAY"),
+        *("NO_SCHEDULER", "NO_TLS", "NO_WORKERS", "OPEN_SCHEDULER", "WORKERS_REFUSED"),
+    }
 )
 """Reason codes of what is wrong with the machine, not with a scene: old or new, no night is good with it."""
 EXPECTED = frozenset({"CLOUDY"})

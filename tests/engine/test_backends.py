@@ -11,9 +11,8 @@ import torch
 
 from srcore.checkpoints import BUILTIN
 from srcore.choices import BACKENDS as NAMES
-from srcore.engine import fused, gate
+from srcore.engine import Engine, fused, gate, open_engine
 from srcore.engine.backends import BACKENDS, Precision, build, installed, refuse_missing
-from srcore.engine.core import Engine, open_engine
 from srcore.errors import CheckpointError
 from srcore.models import Edsr, EdsrVolume, Generator, Nearest
 from srcore.models.mixed import Mixed, compose, split

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from srcore.errors import StoreError
@@ -25,14 +26,17 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     """Put `data` at `path`: afterwards, and after any crash, the old content or all of the new stands there.
+
+    `mode`: who may read and write it; None: whom the process lets.
 
     Raises StoreError, with code DISK_FULL when that is the reason; nothing is left behind then.
     """
     hidden = hidden_beside(path)
+    opener = None if mode is None else partial(os.open, mode=mode)
     try:
-        with open(hidden, "xb") as file:
+        with open(hidden, "xb", opener=opener) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -8,7 +8,6 @@ Without these records an archive whose sources are gone could not be told from o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from srcore.errors import printable
 from srcore.settings import load_settings
-from srcore.storage.disk.files import fsync_folder, hidden_beside, store_error
+from srcore.storage.disk.files import fsync_folder, store_error, write_atomic
 from srcore.storage.disk.veil import veiled
 
 
@@ -37,19 +36,11 @@ def remember(scene: str, dataset: str, store: Path, paths: Sequence[Path]) -> No
     path = _record(whose.scene, whose.dataset, store)
     if whose in _read(path):
         return
-    hidden = hidden_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(whose), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(hidden, path)
-        fsync_folder(path.parent)
     except OSError as error:
         raise store_error(path, error) from error
-    finally:
-        hidden.unlink(missing_ok=True)
+    write_atomic(path, json.dumps(asdict(whose), indent=1).encode(), mode=0o600)
 
 
 def whose(scene: str) -> list[Whose]:
