@@ -20,6 +20,7 @@ from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from srcore.errors import StoreError
 from srcore.storage.chunks.predictor import ZSTD, TiffPredictor
+from srcore.storage.chunks.whole import whole_chunk
 from srcore.storage.disk.files import store_error
 
 # A process a core: more threads for the codecs only wait for each other, a seventh of a worker's time.
@@ -99,7 +100,8 @@ class StoredArray:
         """The values of a selection; StoreError when a codec finds them damaged. Zarr gives fill for a hole."""
         array = self.array
         try:
-            return np.asarray(array[selection])
+            chunk = whole_chunk(self.root, array, selection)
+            return chunk.read() if chunk is not None else np.asarray(array[selection])
         except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on damaged bytes
             raise self.damaged(self.root.name, str(error)) from error
 
@@ -114,7 +116,11 @@ class StoredArray:
         """Store the values of a selection; StoreError DISK_FULL when that is why it fails."""
         array = self.array
         try:
-            array[selection] = values
+            chunk = whole_chunk(self.root, array, selection)
+            if chunk is not None:
+                chunk.write(values)
+            else:
+                array[selection] = values
         except OSError as error:
             raise store_error(self.root, error) from error
 

@@ -16,8 +16,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -97,10 +97,24 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
     if not now and not whole.exists():
         return False
     parts = {entry.part for entry in now.values()}
-    for part in sorted(changed | {part for part in parts if not _part(places, part).exists()}):
-        _write_part(places, part, [entry for entry in now.values() if entry.part == part])
-    written = _write(whole, _collection(places, described, list(now.values())))
-    return bool(write_root(places.root.parent) or written or changed)
+    with _anew_where_it_fails(whole):
+        for part in sorted(changed | {part for part in parts if not _part(places, part).exists()}):
+            _write_part(places, part, [entry for entry in now.values() if entry.part == part])
+        written = _write(whole, _collection(places, described, list(now.values())))
+    _refuse_stranger(places.root.parent / ROOT)
+    with _anew_where_it_fails(whole):
+        return bool(write_root(places.root.parent) or written or changed)
+
+
+@contextmanager
+def _anew_where_it_fails(whole: Path) -> Iterator[None]:
+    """Take the collection away when something of it could not be written: by that the next run knows that it has to."""
+    try:
+        yield
+    except (StoreError, OSError):
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)
+        raise
 
 
 def _sweep(places: DatasetPaths) -> None:

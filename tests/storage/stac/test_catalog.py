@@ -138,6 +138,34 @@ def test_a_pipe_in_place_of_an_item_holds_nobody_up(places: DatasetPaths) -> Non
     assert write_collection(places, DESCRIBED)
 
 
+@pytest.mark.parametrize("number", range(1, 6))
+def test_what_could_not_be_synced_is_known_by_a_collection_that_is_missing(
+    places: DatasetPaths, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A page that is newer than all products says that nothing is to do: only the collection can say otherwise."""
+    calls, write = [], catalog.write_atomic
+
+    def full(path: Path, data: bytes) -> None:
+        write(path, data)  # the rename was done
+        calls.append(path.name)
+        if len(calls) == number:
+            raise StoreError("the disk is full", code="DISK_FULL")
+
+    monkeypatch.setattr(catalog, "write_atomic", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        write_collection(places, DESCRIBED)
+    assert not places.collection.exists()
+    monkeypatch.undo()
+    write_collection(places, DESCRIBED)
+    again = contents(places)
+    shutil.rmtree(places.root / "stac")
+    places.collection.unlink()
+    (places.root.parent / "catalog.json").unlink()
+    write_collection(places, DESCRIBED)
+    assert again == contents(places)
+    assert len(again) == 5  # as many as there are points to break
+
+
 def test_no_products_no_collection(tmp_path: Path) -> None:
     places = DatasetPaths(tmp_path / "store/empty")
     places.root.mkdir(parents=True)
