@@ -1,10 +1,11 @@
 """What Prefect adds to a night of due scenes: to small ones, which share flow runs, and to a large one.
 
 Part of `python -m benchmarks.nights`. Each figure comes from a process of its own, a night as a flow on a server of its
-own, whose CPU does not count. Three sorts of night:
+own, whose CPU does not count. Four sorts of night:
 
     free     scenes that cost nothing: what is left is the night itself, with Prefect and without
     small    real ones of 24 x 38 pixels through bicubic-x2
+    own      the same, each as a flow run of its own, as if it were large: what that costs
     large    one scene; what of the night's time lies outside its five stages
 """
 
@@ -23,8 +24,10 @@ from typing import Any
 
 from flows import WAITING
 
-LARGE_PX = 1536
-"""Side of the large scene, of three bands."""
+LARGE_PX = 4096
+"""Side of the large scene, of one band: the size that the other benchmarks call large."""
+OWN = 20
+"""Scenes of the night in which each has a flow run of its own."""
 
 
 def make_due(folder: Path, scenes: int, shape: tuple[int, int, int] = (1, 24, 38), model: str = "bicubic-x2") -> Path:
@@ -52,14 +55,15 @@ def make_due(folder: Path, scenes: int, shape: tuple[int, int, int] = (1, 24, 38
     return catalog
 
 
-def night_of_due(catalog: Path, *, prefect: bool, free: bool) -> dict[str, Any]:
+def night_of_due(catalog: Path, *, prefect: bool, sort: str) -> dict[str, Any]:
     """CPU and wall seconds of a night in which all is due, and how much of it lies outside the stages.
 
     Behind a night of one tiny scene, which imports what a night pays for once.
     """
-    with _server() if prefect else nullcontext(), _free() if free else nullcontext(), _stages_timed() as inside:
+    around = {"free": _free, "own": _all_large}.get(sort, nullcontext)
+    with _server() if prefect else nullcontext(), around(), _stages_timed() as inside:
         run = _with_prefect if prefect else _without
-        run(catalog if free else make_due(catalog.parent / "warm", 1))
+        run(catalog if sort == "free" else make_due(catalog.parent / "warm", 1))
         inside[:] = [0.0, 0.0]
         cpu, wall = time.process_time(), time.monotonic()
         run(catalog)
@@ -110,6 +114,18 @@ def _free() -> Iterator[None]:
 
 
 @contextmanager
+def _all_large() -> Iterator[None]:
+    """No scene is small meanwhile."""
+    from srcore.run.night import turns
+
+    kept, turns.SMALL_PIXELS = turns.SMALL_PIXELS, 0
+    try:
+        yield
+    finally:
+        turns.SMALL_PIXELS = kept
+
+
+@contextmanager
 def _stages_timed() -> Iterator[list[float]]:
     """CPU and wall seconds inside the five stages."""
     from srcore.run import scene
@@ -131,34 +147,31 @@ def _stages_timed() -> Iterator[list[float]]:
         scene._Stages._told = kept  # type: ignore[method-assign]
 
 
-def measured_due(scenes: int, *, prefect: bool, free: bool = False, large: bool = False) -> dict[str, Any]:
+def measured_due(scenes: int, sort: str, *, prefect: bool) -> dict[str, Any]:
     """The figures of one night, in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        shape = (3, LARGE_PX, LARGE_PX) if large else (1, 24, 38)
-        catalog = make_due(folder, scenes, shape, "srcore-x2" if large else "bicubic-x2")
-        options = [*(["--prefect"] if prefect else []), *(["--free"] if free else [])]
+        shape, model = ((1, LARGE_PX, LARGE_PX), "srcore-x2") if sort == "large" else ((1, 24, 38), "bicubic-x2")
+        catalog = make_due(folder, scenes, shape, model)
         quiet = {**WAITING, **os.environ, "PREFECT_LOGGING_LEVEL": "ERROR", "SRCORE_WORKERS": "0"}
-        command = [sys.executable, "-m", "benchmarks.due", str(catalog), *options]
+        command = [sys.executable, "-m", "benchmarks.due", str(catalog), sort, *(["--prefect"] if prefect else [])]
         told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
-    found = json.loads(told.splitlines()[-1])
-    return {"scenes": scenes, "prefect": prefect, "sort": "free" if free else "large" if large else "small", **found}
+    return {"scenes": scenes, "prefect": prefect, "sort": sort, **json.loads(told.splitlines()[-1])}
 
 
 def run_due(
-    counts: Sequence[int] = (100, 1_000), small: Sequence[int] = (100,), large: bool = True
+    counts: Sequence[int] = (100, 1_000), small: Sequence[int] = (100,), own: int = OWN, large: bool = True
 ) -> list[dict[str, Any]]:
     """All of it: a minute for the free ones, half a second for each small scene, two minutes for the large one."""
-    both = (False, True)
-    free = [measured_due(count, prefect=prefect, free=True) for count in counts for prefect in both]
-    real = [measured_due(count, prefect=prefect) for count in small for prefect in both]
-    return [*free, *real, *(measured_due(1, prefect=prefect, large=True) for prefect in both if large)]
+    nights = [("free", count) for count in counts] + [("small", count) for count in small]
+    nights += ([("own", own)] if own else []) + ([("large", 1)] if large else [])
+    return [measured_due(count, sort, prefect=prefect) for sort, count in nights for prefect in (False, True)]
 
 
 def main() -> None:
     """One night; `benchmarks.nights` starts it."""
-    catalog, options = Path(sys.argv[1]), sys.argv[2:]
-    found = night_of_due(catalog, prefect="--prefect" in options, free="--free" in options)
+    catalog, sort = Path(sys.argv[1]), sys.argv[2]
+    found = night_of_due(catalog, prefect="--prefect" in sys.argv[3:], sort=sort)
     sys.stdout.write(json.dumps(found) + "\n")
 
 

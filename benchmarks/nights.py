@@ -274,11 +274,13 @@ def table(figures: Sequence[dict[str, Any]]) -> Table:
 
 def due_table(figures: Sequence[dict[str, Any]]) -> Table:
     """For people: nights in which all is due."""
-    result = Table("scenes", "sort", "Prefect", "CPU s", "CPU s a scene", "outside the stages", "wall s", "outside")
+    heads = ("CPU s", "CPU s a scene", "outside the stages", "wall s", "wall s a scene", "outside")
+    result = Table("scenes", "sort", "Prefect", *heads)
     for one in figures:
         row = [f"{one['scenes']:,}", one["sort"], "yes" if one["prefect"] else "no"]
         row += [f"{one['cpu_s']:.2f}", f"{one['cpu_s'] / one['scenes']:.4f}", _outside(one, "cpu")]
-        result.add_row(*row, f"{one['wall_s']:.2f}", _outside(one, "wall"))
+        row += [f"{one['wall_s']:.2f}", f"{one['wall_s'] / one['scenes']:.3f}", _outside(one, "wall")]
+        result.add_row(*row)
     return result
 
 
@@ -299,12 +301,13 @@ def main() -> None:
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--due", type=int, nargs="*", metavar="COUNT")
     parser.add_argument("--small", type=int, nargs="*", default=[100], help="nights of real small scenes beside --due")
+    parser.add_argument("--own", type=int, default=20, help="small scenes with a flow run each, beside --due; 0: none")
     parser.add_argument("--no-large", action="store_true", help="leave the large scene of --due out")
     given = parser.parse_args()
     if given.due is not None:
         from benchmarks.due import run_due
 
-        found = run_due(given.due, given.small, large=not given.no_large)
+        found = run_due(given.due, given.small, given.own, large=not given.no_large)
         out.print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", due_table(found))
         _write(given.json, found)
         return
