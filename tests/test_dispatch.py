@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from srcore.dispatch import Workers, each, run_tiles
-from srcore.dispatch.cluster import close_cluster, refuse_open_scheduler
+from srcore.dispatch.cluster import SMALL_VALUES, close_cluster, refuse_open_scheduler
 from srcore.errors import PlanError, SourceError, TileError
 
 
@@ -91,6 +93,41 @@ def test_an_open_scheduler_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1"])
 def test_loopback_and_tls_are_not_open(address: str) -> None:
     refuse_open_scheduler(Workers(scheduler=address))
+
+
+@pytest.mark.parametrize(
+    ("workers", "values", "worth"),
+    [
+        (Workers(), SMALL_VALUES, Workers(0)),
+        (Workers(), SMALL_VALUES + 1, Workers()),
+        (Workers(2), 1, Workers(2)),
+        (Workers(0), 10**12, Workers(0)),
+        (Workers(scheduler="tcp://127.0.0.1:1"), 1, Workers(scheduler="tcp://127.0.0.1:1")),
+    ],
+)
+def test_a_small_scene_starts_no_workers_that_nobody_asked_for(workers: Workers, values: int, worth: Workers) -> None:
+    assert workers.worth(values) == worth
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_process_that_computes_tiles_keeps_the_memory_of_the_last(keep: bool) -> None:
+    """Counted: pages that are faulted in when an array of 64 MiB is made again and again."""
+    code = (
+        "import resource, numpy; from srcore.dispatch.cluster import keep_memory; "
+        f"{'keep_memory()' if keep else 'pass'}; numpy.ones(2**23); before = resource.getrusage(0).ru_minflt; "
+        "[numpy.ones(2**23)[0] for _ in range(8)]; print(resource.getrusage(0).ru_minflt - before)"
+    )
+    # NumPy asks for huge pages where it may: then there are few faults either way
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=plain | {"NUMPY_MADVISE_HUGEPAGE": "0"},
+    )
+    assert (int(ran.stdout) < 1000) is keep
 
 
 def test_workers_that_are_slow_to_end_fail_no_run(caplog: pytest.LogCaptureFixture) -> None:

@@ -139,7 +139,7 @@ def _run_part(job: Job, where: Workers, *, dry_run: bool, as_json: bool) -> None
     from srcore.run.scene import run_scene
 
     if dry_run:
-        print_forecast(forecast(job, where.resolved), as_json=as_json)
+        print_forecast(forecast(job, where), as_json=as_json)
         return
     with interruptible(partial(kept, job)) as reached, bars(show=not as_json) as call:
         receipt = run_scene(job, where, reached.watch(call))

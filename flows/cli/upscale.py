@@ -169,7 +169,7 @@ def upscale(
     if dry_run:
         from srcore.run.forecast import forecast
 
-        print_forecast(forecast(job, where.resolved), as_json=as_json)
+        print_forecast(forecast(job, where), as_json=as_json)
         return
     with interruptible(partial(kept, job)) as reached, bars(show=not as_json) as call:
         receipt = run_scene(job, where, reached.watch(call), until)

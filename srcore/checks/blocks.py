@@ -154,7 +154,7 @@ def bicubic(around: NDArray[Any], scale: int | Sequence[int]) -> NDArray[np.floa
 @cache
 def _weights(factor: int) -> NDArray[np.float64]:
     """Those of `cubic_weights`, computed once: patches ask for them a hundred times a scene."""
-    weights: NDArray[np.float64] = cubic_weights(factor).numpy()
+    weights: NDArray[np.float64] = cubic_weights(factor)
     weights.flags.writeable = False
     return weights
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,6 +27,10 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THR
 """A worker is one core."""
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
+MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2}
+"""The same for a process that runs: numbers of glibc's malloc.h."""
+SMALL_VALUES = 2**22
+"""LR pixels times bands that are done before worker processes are up: 16 s of one core by the default model."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,27 @@ class Workers:
     def resolved(self) -> int:
         """Processes on this machine, or those that somebody started at the scheduler."""
         return len(os.sched_getaffinity(0)) if self.count is None else self.count
+
+    def worth(self, values: int) -> Workers:
+        """These, for a scene of its own of so many `values`; for a small one this process, where nobody asked for any.
+
+        Processes take 5 s to start, mostly the import of torch.
+        """
+        small = self.count is None and self.scheduler is None and values <= SMALL_VALUES
+        return Workers(0) if small else self
+
+
+@cache
+def keep_memory() -> None:
+    """Give this process the allocator of a worker, before tiles run in it; what its environment says of it stays.
+
+    Freed memory is kept for the next tile instead of being given back and faulted in again: a fifth of the CPU.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        for name, number in MALLOPT.items():
+            if name not in os.environ:
+                mallopt(number, int(ALLOCATOR[name]))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from srcore.checkpoints import WEIGHTS, Spec, read_spec
+from srcore.dispatch import Workers
 from srcore.errors import SRError, StoreError
 from srcore.job import Job
 from srcore.run.measured import known_run
@@ -25,7 +26,6 @@ from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.records import read_sealed
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import makespan
-from srcore.trust import MEMBERS
 
 START_S = 3.0
 """Of a run, before its first tile and behind its last."""
@@ -74,10 +74,10 @@ class Refused:
     message: str
 
 
-def forecast(job: Job, workers: int) -> Forecast:
-    """What the job would do on so many worker processes; the SRError of PLAN where it would be refused."""
-    plan = plan_scene(job, workers)
-    spec = read_spec(plan.model)
+def forecast(job: Job, where: Workers) -> Forecast:
+    """What the job would do there, by itself; the SRError of PLAN where it would be refused."""
+    plan = plan_scene(job, where.resolved)
+    workers, spec = where.worth(plan.values * plan.passes).resolved, read_spec(plan.model)
     seconds, by = _seconds(plan, spec, workers)
     kept = product_bytes(plan)
     return Forecast(
@@ -104,10 +104,10 @@ def forecast(job: Job, workers: int) -> Forecast:
 
 
 def forecasts(jobs: Iterator[Job], workers: int) -> Iterator[Forecast | Refused]:
-    """The forecast of each job; of one that PLAN refuses, why."""
+    """The forecast of each job on so many worker processes; of one that PLAN refuses, why."""
     for job in jobs:
         try:
-            yield forecast(job, workers)
+            yield forecast(job, Workers(workers))
         except SRError as error:
             yield Refused(job.scene, error.code, str(error))
 
@@ -120,8 +120,7 @@ def _seconds(plan: ScenePlan, spec: Spec, workers: int) -> tuple[float, str]:
     speed, device, by = _speed(plan, spec)
     cores = len(os.sched_getaffinity(0))
     lanes = 1 if device == "cuda" else min(workers, len(plan.tiles), cores) if workers else cores
-    seen, passes = plan.header.copied.count(False), MEMBERS if plan.treatment.trust is not None else 1
-    pixels = passes * seen * makespan(plan.tiles, lanes)
+    pixels = plan.passes * plan.header.copied.count(False) * makespan(plan.tiles, lanes)
     computing = pixels / 1e6 / speed if speed else 0.0
     read = len(plan.header.bands) * prod(plan.tiles.scene_shape) if plan.of else 0  # the whole decides the numbers
     other = (len(plan.header.bands) * prod(plan.tiles.shape_hr) + read) / 1e6 * OTHER_S_MPX

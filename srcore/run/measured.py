@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ def note_run(plan: ScenePlan, upscaled: Upscaled, seconds: float, workers: int) 
         return
     try:
         path = _path(plan, workers)
-        write_sealed(path, {"runs": [*_read(path), (_pixels(plan), round(seconds, 3))][-KEPT:]})
+        write_sealed(path, {"runs": [*_read(path), (plan.values, round(seconds, 3))][-KEPT:]})
     except (SRError, OSError) as error:
         log.info("%s: how long it took is not remembered: %s", plan.scene, error)
 
@@ -55,7 +54,7 @@ def known_run(plan: ScenePlan, workers: int) -> Known | None:
     Of a window nothing is known: what is read of the scene around it is no part of its size.
     """
     done = _read(_path(plan, workers)) if plan.of is None else []
-    seconds = forecast(done, _pixels(plan))
+    seconds = forecast(done, plan.values)
     return None if seconds is None else Known(seconds, len(done))
 
 
@@ -64,11 +63,6 @@ def _path(plan: ScenePlan, workers: int) -> Path:
     trust = "-trust" if plan.treatment.trust is not None else ""
     name = f"{plan.model_digest[:16]}-{plan.device}-{plan.backend}-{workers}{trust}.json"
     return load_settings().cache_folder / "runs" / name
-
-
-def _pixels(plan: ScenePlan) -> int:
-    """LR pixels times bands."""
-    return len(plan.header.bands) * prod(plan.tiles.shape)
 
 
 def _read(path: Path) -> list[Scene]:

@@ -66,15 +66,17 @@ def run_scene(
 ) -> Receipt | None:
     """Run the stages of one scene and publish its product; gives the receipt.
 
-    UPSCALE calls `start`, where it is given, for `workers` that are up. With `until` a stage's name the run stops
+    UPSCALE calls `start`, where it is given, for `workers` that are up; without it a small scene starts none unless
+    `workers` says how many. With `until` a stage's name the run stops
     behind it, its files stay in the scratch folder, and None is given; a later run goes on from there. GateError when
     a gate stops the product, LeaseError when another run works on the scene; any SRError of a stage.
     """
     stage = _Stages(call, until, job.product.data)
     with ExitStack() as holding, suppress(_Reached):
         plan, lease = stage("plan", lambda progress: begin(job, workers.resolved, holding))
+        where = workers if start else workers.worth(plan.values * plan.passes)
         ingested: Ingested = stage("ingest", lambda progress: _ingest(plan, progress))
-        upscaled: Upscaled = stage("upscale", lambda progress: _upscale(plan, start or (lambda: workers), progress))
+        upscaled: Upscaled = stage("upscale", lambda progress: _upscale(plan, start or (lambda: where), progress))
         same_or_refuse(plan, ingested)  # no export for a source that is another one by now
         verified: dict[str, str] = stage("export", lambda progress: _export(plan, progress))
         try:
@@ -89,7 +91,7 @@ def run_scene(
         same_or_refuse(plan, ingested)
         lease.check()  # last: a run that was asleep and taken for dead leaves publishing to its successor
         receipt = publish(plan.product, plan.scratch, receipt, verified)
-        note_run(plan, upscaled, sum(stage.seconds.values()), workers.resolved)
+        note_run(plan, upscaled, sum(stage.seconds.values()), where.resolved)
         clear_scratch(plan.scratch.folder)
         return receipt
     return None

@@ -65,7 +65,7 @@ def cubic(case: Case) -> np.ndarray:
         along = np.moveaxis(values, axis, -1)
         padded = np.pad(along, [(0, 0)] * (along.ndim - 1) + [(2, 2)], mode="edge")
         taps = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=-1)
-        phases = taps @ cubic_weights(factor).numpy().astype(np.float64).T
+        phases = taps @ cubic_weights(factor).T
         values = np.moveaxis(phases.reshape(*along.shape[:-1], -1), -1, axis)
     return stored(values, case.dtype)
 

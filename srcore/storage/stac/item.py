@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import pystac
-from jsonschema import Draft7Validator
+from jsonschema_rs import Draft7Validator, Registry
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from pystac.validation.local_validator import get_local_schema_cache
-from referencing import Registry, Resource
 
 from srcore.errors import StoreError
 from srcore.grid import Grid
@@ -196,17 +195,18 @@ def _first_error(text: str) -> tuple[str, str] | None:
     document = json.loads(text)
     for validator in _validators():
         for error in validator.iter_errors(document):
-            where = "/".join(str(part) for part in error.absolute_path) or "the item"
+            where = "/".join(str(part) for part in error.instance_path) or "the item"
             return where, error.message[:300]
     return None
 
 
 @cache
-def _validators() -> tuple[Draft7Validator, Draft7Validator]:
+def _validators() -> tuple[Draft7Validator, ...]:
     schemas = get_local_schema_cache()
-    registry = Registry().with_resources((uri, Resource.from_contents(s)) for uri, s in schemas.items())
+    registry = Registry(list(schemas.items()))
     ours = json.loads(files("srcore.storage").joinpath("schemas/product.json").read_text(encoding="utf-8"))
-    return Draft7Validator(schemas[ITEM], registry=registry), Draft7Validator(ours)
+    # formats are not looked at: file names in any alphabet are hrefs
+    return tuple(Draft7Validator(one, registry=registry, validate_formats=False) for one in (schemas[ITEM], ours))
 
 
 def _plain(item: pystac.Item) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from srcore.storage.header import Header
 from srcore.storage.product import ProductFormat, product_format
 from srcore.tiling import TilePlan
 from srcore.treatment import Treatment
-from srcore.trust import Trust
+from srcore.trust import MEMBERS, Trust
 
 FORMAT = 3
 """Of a scratch folder: of plan, arrays and markers. What is of another one is never used, but done again."""
@@ -71,6 +72,16 @@ class ScenePlan:
     def form(self) -> ProductFormat:
         """What the product is written as: its name says it."""
         return product_format(self.product.name, self.header.kind)
+
+    @property
+    def values(self) -> int:
+        """LR pixels times bands."""
+        return len(self.header.bands) * prod(self.tiles.shape)
+
+    @property
+    def passes(self) -> int:
+        """How often the network sees each of them."""
+        return 1 if self.treatment.trust is None else MEMBERS
 
     def save(self) -> None:
         """Write plan.json, whole or not at all; of a private scene without the names of its files, which no worker
