@@ -70,4 +70,7 @@ def test_the_first_tile_waits_for_no_scheduler_no_report_and_no_other_format(tmp
     found = modules(FIRST_TILE, "upscale", "in.tif", "out.tif", "--workers", "0", cwd=tmp_path)
     assert {"torch", "rasterio", "zarr"} <= found
     unneeded = {"distributed", "dask", "prefect", "scipy.ndimage", "skimage", "matplotlib", "pystac", "jsonschema_rs"}
-    assert found & (unneeded | {"rich", "jinja2", "mlflow", "lightning", "pyproj", "torch._dynamo", "sympy"}) == set()
+    assert (
+        found & (unneeded | {"rich", "jinja2", "mlflow", "lightning", "pyproj", "torch._dynamo", "sympy", "nibabel"})
+        == set()
+    )

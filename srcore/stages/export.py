@@ -18,7 +18,7 @@ from srcore.storage.dicom.door import verify_series, write_series
 from srcore.storage.dicom.facts import Facts
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Header
-from srcore.storage.nifti import volume as nifti
+from srcore.storage.nifti.door import verify_volume, write_volume
 from srcore.storage.scene import open_scene
 from srcore.storage.stac import item as stac
 from srcore.storage.work.ingested import Ingested
@@ -70,9 +70,9 @@ def _checked(store: TileStore, name: str) -> SrImage:
 def _write_nifti(store: TileStore, name: str, target: Path, progress: Progress) -> None:
     """The file of an image, read back; what its markers vouch for is compared first."""
     image, scale = _checked(store, name), store.plan.tiles.scale
-    nifti.write_nifti(target, image.form.header, scale, image.full)
+    write_volume(target, image.form.header, scale, image.full)
     progress(1, 2)
-    nifti.verify_nifti(target, image.form.header, scale, image.full)
+    verify_volume(target, image.form.header, scale, image.full)
     progress(2, 2)
 
 

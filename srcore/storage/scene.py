@@ -18,8 +18,7 @@ from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind, Wish, Wishes
-from srcore.storage.nifti.header import is_nifti, read_nifti_header
-from srcore.storage.nifti.volume import open_nifti
+from srcore.storage.nifti.door import is_nifti, open_volume, read_volume
 from srcore.storage.providers.find import find_document
 from srcore.storage.providers.header import files_of, read_product_header
 from srcore.storage.providers.heed import heeded, layer_files
@@ -58,7 +57,7 @@ class Format:
 
 FORMATS = (
     Format("dicom", is_dicom, read_series, open_series),  # first: its preamble may be that of a TIFF
-    Format("nifti", is_nifti, read_nifti_header, open_nifti),
+    Format("nifti", is_nifti, read_volume, open_volume),
     Format("raster", lambda _: True, read_raster_header, open_raster_scene),  # the last: says what a stranger is
 )
 

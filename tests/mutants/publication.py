@@ -142,7 +142,7 @@ PUBLICATION = (
     mutant(
         "a volume is not read back",
         EXPORT,
-        "    nifti.verify_nifti(target, image.form.header, scale, image.full)\n",
+        "    verify_volume(target, image.form.header, scale, image.full)\n",
         "",
         PUBLISH,
     ),

@@ -29,12 +29,12 @@ from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header, Values, Wish, Wishes
 from srcore.storage.meaning import copied_flags, look_like_classes, told_values
+from srcore.storage.nifti.door import version_of
 from srcore.storage.nifti.packed import is_gzip, open_unpacked, take, truncated, unpack
 from srcore.storage.nifti.padding import find_padding
 from srcore.storage.nifti.placing import place_flags, refuse_sizes, slices_first
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
-ENDINGS = (".nii.gz", ".nii")
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""
 LOOKED_AT = 2**26
@@ -117,26 +117,11 @@ def _first_slices(path: Path, head: Any) -> Iterator[NDArray[Any]]:
             yield np.frombuffer(data, dtype).reshape(y, x).astype(dtype.newbyteorder("="))
 
 
-def is_nifti(path: Path) -> bool:
-    """True for a file that says that it is NIfTI, by its first bytes or, where they are damaged, by its name."""
-    if path.name.lower().endswith(ENDINGS):
-        return True
-    try:
-        with open_unpacked(path) as file:
-            return _version(take(file, 544, path)) > 0
-    except SourceError:
-        return False  # packed, and damaged: another door may know it
-
-
-def _version(start: bytes) -> int:
-    return 1 if start[344:348] == b"n+1\0" else 2 if start[4:8] == b"n+2\0" else 0
-
-
 def parse_nifti(path: Path) -> Any:
     """nibabel's header, of version 1 or 2, from the first bytes alone: extensions are not touched."""
     with open_unpacked(path) as file:
         start = take(file, HEAD, path)
-    version = _version(start)
+    version = version_of(start)
     if not version:
         raise stranger(path, start)
     size = HEADERS[version].template_dtype.itemsize
