@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-browser test-nightly test-mutants lint bench bench-quality serve clean
+.PHONY: help docs demo test test-quick test-browser test-nightly test-mutants lint bench bench-quality serve clean
 
 help:
 	@echo "make demo          super-resolve the sample archive end to end, and say where to look"
 	@echo "make test          run the tests"
+	@echo "make test-quick    those that need no whole scene, in under three minutes: at each save"
 	@echo "make lint          style, types and import contracts"
 	@echo "make docs          what is made from the code: docs/codes.md"
 	@echo "make bench         the benchmarks: start-up, network, pipeline, peers, memory, workers, export"
@@ -36,6 +37,9 @@ test: $(READY)
 	@echo "== tests =="
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
+
+test-quick: $(READY)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser

@@ -35,8 +35,15 @@ CHROMIUM = (
 """Arguments of a browser that asks the network for nothing by itself."""
 
 
+WHOLE = frozenset({"faults", "flows", "fuzz", "memory", "registry", "run", "samples", "training"})
+"""Rooms whose tests run whole scenes, trainings or servers: slow, all of them."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The browser's tests and those for the night run when they are asked for: make test-browser, test-nightly."""
+    for item in items:
+        if WHOLE.intersection(item.path.relative_to(ROOT).parts):
+            item.add_marker("slow")
     asked = config.option.markexpr or ""
     for marker in ("browser", "nightly"):
         if marker not in asked:

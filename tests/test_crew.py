@@ -20,6 +20,8 @@ from srcore import dispatch
 from srcore.dispatch import Workers, each, greeting, run_tiles
 from srcore.errors import PlanError, TileError
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., subprocess.Popen[bytes]]
 PATHS = os.pathsep.join([str(Path(srcore.__file__).parents[1]), *(path for path in sys.path if path)])
 

@@ -13,6 +13,8 @@ from srcore.dispatch import Workers, each, run_tiles
 from srcore.dispatch.cluster import SMALL_VALUES, close_cluster, refuse_open_scheduler
 from srcore.errors import PlanError, SourceError, TileError
 
+pytestmark = pytest.mark.slow
+
 
 def square(tile: int) -> int:
     return tile * tile

@@ -25,6 +25,8 @@ from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 
+pytestmark = pytest.mark.slow
+
 HERE = Workers(0)
 BOTH = {"denoise": 1.0, "sharpen": 0.3}
 

@@ -20,6 +20,8 @@ from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.trust import MEMBERS, Spread, Trust, conformal_factor, half_width, turned, turned_back
 
+pytestmark = pytest.mark.slow
+
 WITH_TRUST = (*OUTPUTS, "trust")
 TRUST = Trust(coverage=0.9, factor=3.0, floor=0.01, back_projection=1, scenes=2, found=(0.8, 0.9, 1.0))
 

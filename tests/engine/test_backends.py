@@ -19,6 +19,8 @@ from srcore.models.mixed import Mixed, compose, split
 from srcore.tiling import TilePlan
 from srcore.weights import load_generator
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 E = TypeVar("E", bound=Generator)
 SHIPPED = load_generator(BUILTIN / "srcore-x2")

@@ -16,6 +16,8 @@ from srcore.errors import CheckpointError
 from srcore.models import Generator
 from srcore.weights import load_generator
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 MANY = 10**9
 """LR pixels of a scene that is worth a measurement."""

@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 from tests.storage.cog.product_cases import Scene, make_scene
 from tests.storage.cog.work_cases import Work, make_work
 
+pytestmark = pytest.mark.slow
+
 
 def made(folder: Path, case: dict[str, Any]) -> tuple[Work, Path]:
     work = make_work(folder / "work", make_scene(**case))
