@@ -119,6 +119,14 @@ class Spec(BaseModel):
         """Steps of back-projection that stood behind the generator in its training; 0: it was trained alone."""
         return int(self.training.get("back_projection", 0))
 
+    @property
+    def least_contrast(self) -> float | None:
+        """At the LR's Nyquist frequency, of the sensors that its training had; None: it learned of no sensor."""
+        made = (self.training, *(self.training.get("sources") or ()))
+        told = [one.get("degradation") or () for one in made]
+        ways = [way for one in told for way in ([one] if isinstance(one, Mapping) else one)]
+        return min((float(way["mtf"][0]) for way in ways if way["kind"] == "sensor"), default=None)
+
     def margin_for(self, pixels: int) -> int:
         """Pixels around a core where what follows the generator needs so many LR pixels: what keeps the tile on the
         grid."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import Block, sum_of_squares
@@ -65,3 +66,61 @@ class ConsistencyCheck:
             f"RMSE({self.seen_as} SR, LR) over RMSE({self.seen_as} bicubic, LR), worst band",
             "the model changes the radiometry",
         )
+
+
+class SensorCheck(ConsistencyCheck):
+    """As above, of a generator that takes the LR to be blurred by a sensor: its SR is sharper than the LR's means.
+
+    What the sensor sees of the SR is its means M, blurred on the LR's grid: M + a L(M), where L is the sum of the four
+    neighbours less four times the pixel. Of each band the `a` that brings M nearest to the LR (least squares), from 0,
+    which is the plain mean, up to that of the least contrast. Both are compared with bicubic's plain means.
+
+    The contrast at the LR's Nyquist frequency is that of the mean of s pixels, 1 / (s sin(pi / 2s)), times 1 - 4 a.
+    Pixels at the edge of a block are left out.
+    """
+
+    seen_as = "sensor's view of"
+
+    def __init__(self, bands: int, scale: int, least_contrast: float) -> None:
+        super().__init__(bands, compared=True)
+        self.mean_contrast = 1 / (scale * np.sin(np.pi / (2 * scale)))
+        self.most = max(0.0, (1 - least_contrast / self.mean_contrast) / 4)
+        self.blurred, self.along = np.zeros(bands), np.zeros(bands)
+        """Sums of L(M) squared, and of L(M) (LR - M)."""
+
+    def add(self, block: Block) -> None:
+        """Take a block into account."""
+        if min(block.lr.shape[1:]) <= 2:
+            return
+        inside = (slice(None), slice(1, -1), slice(1, -1))
+        known = ~ndimage.binary_dilation(~block.valid, CROSS)[inside]
+        lr, means = block.lr.astype(np.float64), block.averaged.astype(np.float64)
+        off = np.where(known, (lr - means)[inside], 0)
+        rise = np.where(known, _laplacian(means), 0)
+        self.ours += sum_of_squares(off)
+        self.blurred += sum_of_squares(rise)
+        self.along += (off * rise).reshape(len(off), -1).sum(axis=1)
+        self.bicubic += sum_of_squares(np.where(known, (block.averaged_bicubic - lr)[inside], 0))
+        self.count += known.reshape(len(known), -1).sum(axis=1)
+
+    def checks(self, limits: Mapping[str, Limit], bands: Sequence[BandSpread], why_not: str) -> list[Check]:
+        """As above, at the blur that was found."""
+        blur = np.clip(self.along / np.where(self.blurred > 0, self.blurred, 1), 0, self.most)
+        plain, self.ours = self.ours, np.maximum(self.ours - 2 * blur * self.along + blur**2 * self.blurred, 0)
+        contrast = self.mean_contrast * (1 - 4 * blur.max(initial=0.0))
+        self.seen_as = f"sensor's view, of contrast {contrast:.2f} and more, of"
+        try:
+            return super().checks(limits, bands, why_not)
+        finally:
+            self.ours = plain
+
+
+CROSS = ndimage.generate_binary_structure(2, 1)[None]
+"""A pixel and its four neighbours, in each band by itself."""
+
+
+def _laplacian(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The four neighbours less four times the pixel (C, Y - 2, X - 2), of (C, Y, X)."""
+    middle = values[:, 1:-1, 1:-1]
+    rows, columns = values[:, :-2, 1:-1] + values[:, 2:, 1:-1], values[:, 1:-1, :-2] + values[:, 1:-1, 2:]
+    return np.asarray(rows + columns - 4 * middle)

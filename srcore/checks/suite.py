@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain
 from srcore.checks.blocks import Block
-from srcore.checks.consistency import ConsistencyCheck
+from srcore.checks.consistency import ConsistencyCheck, SensorCheck
 from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.ends import EndsCheck
 from srcore.checks.geometry import Place, check_place
@@ -60,6 +60,8 @@ class Scene:
     """Of each band the least and the greatest valid number of the LR; (): not known."""
     coverage: float | None = None
     """What a trust map promises, where there is one."""
+    least_contrast: float | None = None
+    """Of the sensors that the generator takes the LR to come from, at the LR's Nyquist frequency; None: of none."""
 
     @property
     def ends(self) -> list[tuple[float, float]]:
@@ -104,6 +106,12 @@ class Scene:
         return ""
 
 
+def _consistency(scene: Scene, planar: bool) -> ConsistencyCheck:
+    if scene.least_contrast is None or not planar or len(scene.scale) > 2:
+        return ConsistencyCheck(scene.bands, planar)
+    return SensorCheck(scene.bands, scene.scale[0], scene.least_contrast)
+
+
 class Suite:
     """`add` every block in raster order, then `checks`."""
 
@@ -117,7 +125,7 @@ class Suite:
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
         self.radiometry = RadiometryCheck(scene.ends, self.spread, planar)
         self.ends = EndsCheck(scene.ends, scene.step, [ends is not None for ends in scene.ranges])
-        self.consistency = ConsistencyCheck(scene.bands, planar)
+        self.consistency = _consistency(scene, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)
         self.seams = SeamCheck(scene.lr.grid.shape, scene.scale, scene.step)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.checkpoints import Spec
 from srcore.checks import Report
 from srcore.checks.blocks import MARGIN_PX
 from srcore.checks.geometry import Place, place_of
@@ -42,7 +43,7 @@ def checked(
     """
     reader, plan = planned_whole(engine, lr, treatment)
     limits = with_changes(SHARPENED if treatment.sharpen else {}, changes)
-    suite = Suite(_scene(reader, plan), limits)
+    suite = Suite(_scene(reader, plan, engine.spec), limits)
     sr = joined_tiles(reader, plan, engine) if sr is None else sr
     product = ArrayReader(sr, plan.header, valid=_read_as_valid(sr, lr, plan))
     tiles = plan.tiles
@@ -53,7 +54,7 @@ def checked(
     return Report(tuple(suite.checks(NO_SELF_TEST)))
 
 
-def _scene(reader: ArrayReader, plan: ArrayPlan) -> Scene:
+def _scene(reader: ArrayReader, plan: ArrayPlan, spec: Spec) -> Scene:
     header, scale = plan.header, plan.tiles.scale
     extent = Extent(len(header.bands))
     extent.add(*reader.read(tuple(slice(0, size) for size in header.grid.shape)))
@@ -70,6 +71,7 @@ def _scene(reader: ArrayReader, plan: ArrayPlan) -> Scene:
         header.copied,
         header.ranges,
         extent.ends,
+        least_contrast=spec.least_contrast,
     )
 
 

@@ -130,6 +130,7 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
         header.ranges,
         ingested.ends,
         coverage,
+        least_contrast=read_spec(plan.model).least_contrast,
     )
 
 

@@ -77,7 +77,7 @@ PRODUCTS: dict[str, Callable[[Case], np.ndarray]] = {
 }
 
 
-def judged(case: Case, sr: np.ndarray) -> Report:
+def judged(case: Case, sr: np.ndarray, least_contrast: float | None = None) -> Report:
     """The suite's report on a product in tiles of 64 LR pixels."""
     lr, scale, axes = case.lr, case.scale, case.lr.ndim - 1
     valid = np.ones(lr.shape, bool) if case.valid is None else case.valid
@@ -85,7 +85,8 @@ def judged(case: Case, sr: np.ndarray) -> Report:
     affine = tuple(tuple(np.eye(axes + 1)[row]) for row in range(axes))
     grid = Grid(lr.shape[1:], affine, None)
     places = Place(grid), Place(grid.scaled(scale))
-    suite = Suite(Scene(*places, scale, len(lr), case.dtype, str(sr.dtype), core, True), LIMITS)
+    facts = (scale, len(lr), case.dtype, str(sr.dtype), core, True)
+    suite = Suite(Scene(*places, *facts, least_contrast=least_contrast), LIMITS)
     for block in _blocks(case, sr, valid, core):
         suite.add(block)
     return Report(tuple(suite.checks()))
