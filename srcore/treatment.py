@@ -22,6 +22,7 @@ from srcore.choices import (
     Identity,
     QualityWish,
     Range,
+    Resample,
     Told,
     ValuesRule,
 )
@@ -53,6 +54,8 @@ class Treatment:
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None = None
     """Which DICOM series of a folder, by its UID or the name that it is listed by; None: the only one."""
+    resample: Resample | None = None
+    """What is made of a DICOM series that is not even or straight; None: it is refused."""
     identity: Identity = "remove"
     """Of a derived DICOM series: whether what tells of the patient stays in it."""
     back_projection: int = BACK_PROJECTION
@@ -74,6 +77,7 @@ class Treatment:
             "valid_range": self.valid_range,
             "quality": self.quality,
             "series": self.series,
+            "resample": self.resample,
         }
 
     @property

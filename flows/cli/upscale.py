@@ -39,6 +39,8 @@ from srcore.choices import (
     Device,
     Identity,
     PrecisionRule,
+    Privacy,
+    Resample,
     Until,
 )
 
@@ -79,10 +81,18 @@ def upscale(
     series: Annotated[
         str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
     ] = None,
+    resample: Annotated[
+        Resample | None,
+        typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
+    ] = None,
     identity: Annotated[
         Identity,
         typer.Option(help="Of a DICOM series: remove what tells of the patient, or keep it, for a hospital's archive."),
     ] = "remove",
+    privacy: Annotated[
+        Privacy | None,
+        typer.Option(help="Of a volume: restricted (default) shows no picture and names no file; public does."),
+    ] = None,
     quality: Annotated[
         str | None,
         typer.Option(help="Heed a layer of clouds: SCL, CLASSI, QA_PIXEL, Fmask, udm2, auto, or the path of a mask."),
@@ -152,7 +162,9 @@ def upscale(
         valid_range=number_range(valid_range),
         date=date,
         series=series,
+        resample=resample,
         identity=identity,
+        privacy=privacy,
         quality=quality_wish(quality, quality_as, quality_use),
         device=device,
         precision=precision,

@@ -41,8 +41,9 @@ def _products(catalog: Catalog, dataset: str) -> list[tuple[ProductPaths, bool]]
     """Every product that has a receipt, and whether the catalog has no scene for it."""
     entry = catalog.dataset(dataset)
     places = DatasetPaths(Path(catalog.store) / dataset)
-    known = {scene.id for scene in find_scenes(entry, catalog.base)}
-    known |= {scene.id for scene in find_excluded(entry, catalog.base)}
+    there = (*find_scenes(entry, catalog.base), *find_excluded(entry, catalog.base))
+    # of volumes also by the id from before `privacy` changed: the next run brings it to the one of today
+    known = {scene.id for scene in there} | {scene.name for scene in there if scene.private}
     scenes = dict.fromkeys(path.parent.name for path, _ in find_receipts(places.products))
     ending = archive_ending(entry.form)
     return [(places.product(scene, ending), scene not in known) for scene in scenes]

@@ -22,6 +22,7 @@ from srcore.checks.file import file_checks, unreadable
 from srcore.checks.geometry import place_of
 from srcore.checks.guided import GuidedSuite, averaged, no_self_test
 from srcore.checks.suite import Scene, Suite
+from srcore.checks.tissue import hounsfield_of
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
@@ -127,9 +128,10 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
         True,
         nodata,
         header.copied,
-        header.ranges,
+        ingested.ranges(header),
         ingested.ends,
         coverage,
+        hounsfield_of(header, ingested.ends),
     )
 
 
