@@ -51,12 +51,9 @@ Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom"})
 """What is published only where a dataset names it: a trust map is eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
+UNSAID: Any = object()
+"""Of a key whose default depends on others; no document can hold it."""
 NO_QUICKLOOK = "a restricted dataset has no quicklook; take it out"
-
-
-def usual_privacy(data: dict[str, Any]) -> Privacy:
-    """Of a dataset that says nothing: what a volume shows is somebody's body."""
-    return "restricted" if data.get("kind") == "volume" else "public"
 
 
 class Concurrency(BaseModel):
@@ -137,7 +134,7 @@ class Dataset(BaseModel):
     """Amount of unsharp masking of the SR, behind the generator; 0: none. What it exaggerates stops the product."""
     checks: dict[str, LimitChange] = Field(default_factory=dict)
     """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
-    privacy: Privacy = Field(default_factory=usual_privacy)
+    privacy: Privacy = Field(default_factory=lambda: UNSAID, validate_default=True)
     """restricted, as volumes are where nothing is said: no picture of the scene is made or shown, nothing is learned
     from it, and of a volume the id is a keyed hash, and no file or folder is named; public: none of that."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
@@ -200,6 +197,13 @@ class Dataset(BaseModel):
         """What a run publishes of each scene, the data first."""
         wanted = self.products or tuple(one for one in OUTPUTS[self.kind] if one not in ON_DEMAND)
         return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
+
+    @field_validator("privacy", mode="before")
+    @classmethod
+    def _usual_privacy(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not UNSAID:
+            return value
+        return "restricted" if info.data.get("kind") == "volume" else "public"
 
     @model_validator(mode="after")
     def _check_quicklook(self) -> Dataset:

@@ -127,7 +127,7 @@ class Suite:
         self.sampler = PatchSampler(scene.lr.grid.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
-        self.tissue = TissueCheck(scene.hounsfield)
+        self.tissue = TissueCheck(scene.hounsfield, scene.scale)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""

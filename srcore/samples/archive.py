@@ -1,5 +1,5 @@
-"""The sample archive: scenes with a rotated nodata collar, at 10 m, and their true HR at 5 m; and a drawn body in slices
-of 5 mm, with its true ones of 1 mm."""
+"""The sample archive: scenes with a rotated nodata collar, at 10 m, and their true HR at 5 m; a drawn body in slices of
+5 mm, and its true ones of 1 mm."""
 
 from __future__ import annotations
 

@@ -164,8 +164,8 @@ def _say_how(made: Dataset, series: Series, origins: Sequence[Origin]) -> None:
     facts, scale = series.facts, "x".join(map(str, series.scale))
     made.SeriesDescription = f"SR {scale} {facts.model}"[:40] + ", not for diagnosis"
     made.DerivationDescription = (
-        f"{series.resampled}super-resolved {scale} (slices, rows, columns) by srcore {__version__}, model {facts.model}, "
-        f"sha256 {facts.model_digest}; not for primary diagnosis"
+        f"{series.resampled}super-resolved {scale} (slices, rows, columns) by srcore {__version__}, "
+        f"model {facts.model}, sha256 {facts.model_digest}; not for primary diagnosis"
     )
     made.DerivationCodeSequence = [coded(RESAMPLING)]
     made.SourceImageSequence = [_reference(one, facts) for one in origins]

@@ -15,8 +15,8 @@ import numpy as np
 from srcore.errors import SourceError
 from srcore.grid import Grid
 from srcore.storage.dicom.diagnosis import BIG_ENDIAN, refuse_unfit
-from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.even import made_even
+from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.geometry import even_grid
 from srcore.storage.dicom.series import Series, find_series
 from srcore.storage.dicom.slices import Slice
@@ -34,7 +34,8 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
     """The header of the series in a folder, a zip or a list of files.
 
     Of the fields of a `Wish`, `series` says which one, by UID or by the name that it is listed by; `nodata` is a stored
-    number; `resample` makes slices even and straight that are not (see `even`). Raises SourceError for what is no even, straight volume of one patient; see `diagnosis`.
+    number; `resample` makes slices even and straight that are not (see `even`). Raises SourceError for what is no even,
+    straight volume of one patient; see `diagnosis`.
     """
     wish = Wish.of(**wishes)
     if wish.axes not in (None, (0, 1, 2)):

@@ -15,7 +15,6 @@ from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Source
 from srcore.storage.header import Header
 
-
 Ends = tuple[float, float]
 
 
