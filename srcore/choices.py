@@ -54,6 +54,8 @@ class Told(TypedDict, total=False):
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None
     """Which DICOM series of a folder; None: the only one."""
+    volume: str | None
+    """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
 

@@ -54,6 +54,8 @@ class Treatment:
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None = None
     """Which DICOM series of a folder, by its UID or the name that it is listed by; None: the only one."""
+    volume: str | None = None
+    """Which volume of a DICOM series of several (times, echoes, b-values), as EchoTime=30; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
     identity: Identity = "remove"
@@ -77,6 +79,7 @@ class Treatment:
             "valid_range": self.valid_range,
             "quality": self.quality,
             "series": self.series,
+            "volume": self.volume,
             "resample": self.resample,
         }
 

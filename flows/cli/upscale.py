@@ -81,6 +81,10 @@ def upscale(
     series: Annotated[
         str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
     ] = None,
+    volume: Annotated[
+        str | None,
+        typer.Option(metavar="TAG=VALUE", help="Which volume of a DICOM series of several, as EchoTime=30."),
+    ] = None,
     resample: Annotated[
         Resample | None,
         typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
@@ -162,6 +166,7 @@ def upscale(
         valid_range=number_range(valid_range),
         date=date,
         series=series,
+        volume=volume,
         resample=resample,
         identity=identity,
         privacy=privacy,

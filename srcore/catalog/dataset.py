@@ -95,6 +95,9 @@ class Dataset(BaseModel):
     """A layer of clouds, shadow and the like: of the provider, or a mask; None: none is looked at."""
     series: Annotated[str, Field(pattern=r"^[0-9a-f.]{1,64}$")] | None = None
     """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
+    volume: Annotated[str, Field(pattern=r"^[A-Za-z]{1,40} *= *[A-Za-z0-9.+_-]{1,40}$")] | None = None
+    """Which volume of a DICOM series that holds several (times, echoes, b-values), by the tag that tells them apart:
+    EchoTime=30. Each is a dataset of its own; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is refused by default: even, where its slices are unevenly spaced; untilt,
     straight and even, where the gantry was tilted. Linear, and said in product, report and receipt."""
@@ -283,7 +286,7 @@ class Dataset(BaseModel):
             raise ValueError("a raster has no patient; take the key out")
         return value
 
-    @field_validator("resample")
+    @field_validator("resample", "volume")
     @classmethod
     def _check_resample(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("kind") == "raster":

@@ -7,6 +7,7 @@ them. Everything comes from the seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ AIR, FAT, SOFT, ORGAN, BONE, MARROW, LUNG = -1000.0, -95.0, 45.0, 110.0, 900.0, 
 NOISE_HU = 8.0
 THICK = 5
 """Slices of 1 mm in a thick one."""
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 
 
 def draw(shape: tuple[int, int, int] = (120, 112, 128), seed: int = 5) -> NDArray[np.int16]:
@@ -43,7 +44,7 @@ def draw(shape: tuple[int, int, int] = (120, 112, 128), seed: int = 5) -> NDArra
     _ribs(found, at, body)
     grain = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 0.6)
     found += grain * (NOISE_HU / float(grain.std()))
-    return np.rint(np.clip(found, -1024, 3000)).astype(np.int16)
+    return np.asarray(np.rint(np.clip(found, -1024, 3000)), np.int16)
 
 
 def thick(values: NDArray[np.int16], step: int = THICK) -> NDArray[np.int16]:
@@ -53,7 +54,7 @@ def thick(values: NDArray[np.int16], step: int = THICK) -> NDArray[np.int16]:
     weights /= weights.sum()
     blurred = ndimage.correlate1d(values.astype(np.float64), weights, axis=0, mode="nearest")
     middle = blurred[step // 2 :: step]
-    return np.rint(middle[: len(values) // step]).astype(np.int16)
+    return np.asarray(np.rint(middle[: len(values) // step]), np.int16)
 
 
 def _put(found: Floats, distance: Floats, hu: float) -> None:
@@ -62,7 +63,7 @@ def _put(found: Floats, distance: Floats, hu: float) -> None:
     found += share * (np.float32(hu) - found)
 
 
-def _ellipsoid(at: Sequence[Floats], centre: Sequence[float], radii: Sequence[float]) -> Floats:
+def _ellipsoid(at: Sequence[Floats], centre: Sequence[float] | Floats, radii: Sequence[float] | Floats) -> Floats:
     """mm from its surface, negative inside; near it, as far as that is linear."""
     scaled = [(axis - c) / r for axis, c, r in zip(at, centre, radii, strict=True)]
     length = np.sqrt(sum(axis**2 for axis in scaled))
@@ -70,7 +71,7 @@ def _ellipsoid(at: Sequence[Floats], centre: Sequence[float], radii: Sequence[fl
     return np.asarray((length - 1) * length / np.maximum(slope, 1e-6), np.float32)
 
 
-def _tube(at: Sequence[Floats], start: Sequence[float], way: Sequence[float], radius: float) -> Floats:
+def _tube(at: Sequence[Floats], start: Floats, way: Floats, radius: float) -> Floats:
     """mm from the surface of an endless tube."""
     along = np.asarray(way, np.float32) / np.linalg.norm(way)
     away = [axis - s for axis, s in zip(at, start, strict=True)]

@@ -63,6 +63,8 @@ class Wish:
     takes the finest as guides; else by interpolation."""
     series: str | None = None
     """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
+    volume: str | None = None
+    """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
 

@@ -153,7 +153,8 @@ def _refuse_doubles(slices: Sequence[Slice], stack: Stack) -> None:
         return
     if stack.volumes > 1:
         found = f"{stack.volumes} at each of {len(slices) // stack.volumes} places, {_split_by(slices, stack)}"
-        raise SourceError("a series of several volumes", found, "split it: one series for each", code="SEVERAL_VOLUMES")
+        do = "name one: --volume TAG=VALUE (volume: in the catalog), or split it: one series for each"
+        raise SourceError("a series of several volumes", found, do, code="SEVERAL_VOLUMES")
     places = sorted(set(stack.doubles))
     found = f"{len(places)} places with more than one, by height {_heights(stack, places)} mm, of {len(slices)} slices"
     raise SourceError("slices lie at the same place", found, "remove one of each", code="SLICES_DOUBLE")
@@ -165,12 +166,20 @@ def _split_by(slices: Sequence[Slice], stack: Stack) -> str:
     for name in sorted({key for one in first for key in one}, key=str):
         values = sorted({one.get(name, "") for one in first})
         if len(values) == stack.volumes:
-            numbers = ", ".join(values[:TOLD]) if all(_is_number(value) for value in values) else "words"
-            return f"by {name}: {numbers}"
+            return f"by {name}{told_numbers(values) or ': words'}"
     return "and no tag that is known tells them apart"
 
 
-def _is_number(text: str) -> bool:
+def told_numbers(values: Sequence[str]) -> str:
+    """': 30, 60' of values that are numbers; words of a header are not repeated."""
+    if not all(is_number(value) for value in values):
+        return ""
+    listed = ", ".join(sorted(values, key=float)[:TOLD])
+    return f": {listed}" + (" ..." if len(values) > TOLD else "")
+
+
+def is_number(text: str) -> bool:
+    """Whether a value of a header is a number."""
     try:
         float(text)
     except ValueError:

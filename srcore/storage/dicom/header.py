@@ -18,7 +18,7 @@ from srcore.storage.dicom.diagnosis import BIG_ENDIAN, refuse_unfit
 from srcore.storage.dicom.even import made_even
 from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.geometry import even_grid
-from srcore.storage.dicom.series import Series, find_series
+from srcore.storage.dicom.series import Series, find_series, one_volume
 from srcore.storage.dicom.slices import Slice
 from srcore.storage.header import DROPPED_TEXT, Band, Header, Wish, Wishes
 from srcore.storage.meaning import told_values
@@ -34,8 +34,8 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
     """The header of the series in a folder, a zip or a list of files.
 
     Of the fields of a `Wish`, `series` says which one, by UID or by the name that it is listed by; `nodata` is a stored
-    number; `resample` makes slices even and straight that are not (see `even`). Raises SourceError for what is no even,
-    straight volume of one patient; see `diagnosis`.
+    number; `volume` is one of several, as TAG=VALUE; `resample` makes slices even and straight that are not (see
+    `even`). Raises SourceError for what is no even, straight volume of one patient; see `diagnosis`.
     """
     wish = Wish.of(**wishes)
     if wish.axes not in (None, (0, 1, 2)):
@@ -44,6 +44,8 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         )
     files = checked_files([Path(path) for path in paths], wish.roots)
     series = find_series(files, wish.series)
+    if wish.volume is not None:
+        series = one_volume(series, wish.volume)
     slices, stack = series.slices, refuse_unfit(series.slices, wish.resample)
     first = slices[0]
     dtype = f"{'' if first.bits[2] else 'u'}int{first.bits[0]}"
