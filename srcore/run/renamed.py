@@ -25,13 +25,20 @@ log = logging.getLogger(__name__)
 
 
 def ids_of_volumes(places: DatasetPaths) -> frozenset[str]:
-    """The scenes that a dataset has a product or a record in quarantine of."""
-    found: set[str] = set()
-    for folder in (places.products, places.quarantined):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            names = (name for name in os.listdir(folder) if not name.startswith("."))
-            found.update(name.removesuffix(".json").removesuffix(".html") for name in names)
-    return frozenset(found)
+    """The scenes that a dataset has a product or a record in quarantine of; not what others put there."""
+    made = {name for name in _names(places.products) if HIDDEN_ID.fullmatch(name) or _has_receipt(places, name)}
+    failed = {name.removesuffix(".json") for name in _names(places.quarantined) if name.endswith(".json")}
+    return frozenset(made | failed)
+
+
+def _names(folder: Path) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    return []
+
+
+def _has_receipt(places: DatasetPaths, scene: str) -> bool:
+    return places.product(scene, "").receipt.exists()
 
 
 def refuse_undecided(entry: Dataset, dataset: str, ids: Collection[str]) -> None:

@@ -29,7 +29,8 @@ def draw(shape: tuple[int, int, int] = (120, 112, 128), seed: int = 5) -> NDArra
     body = np.array([10 * size[0], 0.42 * size[1], 0.45 * size[2]], np.float32)
     found = np.full(shape, AIR, np.float32)
     _put(found, _ellipsoid(at, (0, 0, 0), body), FAT)
-    _put(found, _ellipsoid(at, (0, 0, 0), body - 5), SOFT)
+    inside = _ellipsoid(at, (0, 0, 0), body - 5)
+    _put(found, inside, SOFT)
     for side in (-1, 1):
         lung = (0.28 * size[0], -0.05 * size[1], side * 0.2 * size[2])
         _put(found, _ellipsoid(at, lung, (0.3 * size[0], 0.24 * size[1], 0.13 * size[2])), LUNG)
@@ -37,7 +38,8 @@ def draw(shape: tuple[int, int, int] = (120, 112, 128), seed: int = 5) -> NDArra
     _spine(found, at, 0.25 * size[1])
     for _ in range(14):
         start = rng.uniform(-0.35, 0.35, 3) * size
-        _put(found, _tube(at, start, rng.normal(size=3), rng.uniform(1.2, 3.0)), rng.uniform(60, 220))
+        tube = _tube(at, start, rng.normal(size=3), rng.uniform(1.2, 3.0))
+        _put(found, np.maximum(tube, inside), rng.uniform(60, 220))
     for _ in range(18):
         centre, radius = rng.uniform(-0.3, 0.3, 3) * size, rng.uniform(2.0, 6.0)
         _put(found, _ellipsoid(at, centre, (radius, radius, radius)), rng.choice([-60.0, 10.0, 90.0, 160.0]))

@@ -85,6 +85,17 @@ def test_without_a_word_on_privacy_the_dataset_stops_in_one_line(archive: Path) 
     assert products(archive) == {"DOE-one", "DOE-two"}
 
 
+def test_what_others_put_into_the_store_stops_nothing(archive: Path) -> None:
+    say(archive, RESTRICTED)
+    night(archive)
+    (archive / "store/ct/products/README").write_text("mine")
+    (archive / "store/ct/products/notes").mkdir()
+    (archive / "store/ct/quarantine").mkdir(exist_ok=True)
+    (archive / "store/ct/quarantine/mine.txt").touch()
+    say(archive, "")
+    assert [one.result for one in night(archive)] == ["up to date"] * 2
+
+
 def test_public_leaves_all_as_it_is(archive: Path) -> None:
     assert [one.result for one in night(archive)] == ["up to date"] * 2
     assert products(archive) == {"DOE-one", "DOE-two"}

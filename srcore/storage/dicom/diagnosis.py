@@ -50,7 +50,7 @@ def _refuse_two_patients(slices: Sequence[Slice]) -> None:
 
 def _refuse_placeless(slices: Sequence[Slice]) -> None:
     for name, lacks in (
-        ("ImagePositionPatient", [one.position is None for one in slices]),
+        ("ImagePositionPatient", [one.position is None or not np.isfinite(one.position).all() for one in slices]),
         ("ImageOrientationPatient", [not _is_orientation(one.orientation) for one in slices]),
         ("PixelSpacing", [one.spacing is None or min(one.spacing) <= 0 for one in slices]),
     ):

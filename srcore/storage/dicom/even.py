@@ -25,7 +25,7 @@ from srcore.storage.dicom.slices import Slice
 from srcore.storage.header import Header
 
 MOST_MORE = 4
-"""Times as many slices as there are, at most: a gap that is much smaller than the rest is a mistake of the header."""
+"""Times as many slices, rows or columns as there are, at most: what asks for more is a mistake of the header."""
 WHOLE_PX = 1e-4
 """Of a pixel: a shift that is so near to whole pixels is one."""
 
@@ -35,7 +35,7 @@ def made_even(slices: Sequence[Slice], stack: Stack, *, straight: bool) -> tuple
     one above, `shifts` for each slice the rows and columns that its first pixel lies beside the new one's, `size` its
     rows and columns, `degrees` its tilt. None where the slices are even, and straight where that is asked for.
 
-    SourceError SLICES_UNEVEN where the smallest gap would make a multiple of the slices that are there.
+    SourceError SLICES_UNEVEN, or GANTRY_TILT, where that would make a multiple of what is there.
     """
     first = slices[stack.order[0]]
     assert first.spacing is not None, "checked before"
@@ -46,6 +46,10 @@ def made_even(slices: Sequence[Slice], stack: Stack, *, straight: bool) -> tuple
     between, step = _between(stack) if uneven else ([(i, 0.0) for i in range(len(slices))], _mean_step(stack))
     shifts = _shifts(first, stack) if tilted else np.zeros((len(slices), 2))
     low, high = np.floor(shifts.min(axis=0)), np.ceil(shifts.max(axis=0))
+    if np.any(high - low > MOST_MORE * np.array(first.size)):
+        rows, columns = high - low
+        found, do = f"{stack.tilt_deg:.1f} degrees, {rows:g} rows and {columns:g} columns", "split the series"
+        raise SourceError("slices lie too far aside to be made straight", found, do, code="GANTRY_TILT")
     size = tuple(int(n) for n in np.add(first.size, high - low))
     orientation = np.array(first.orientation, np.float64)
     start = stack.positions[0] + sum(low[i] * first.spacing[i] * orientation[3 - 3 * i : 6 - 3 * i] for i in range(2))

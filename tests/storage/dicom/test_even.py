@@ -35,9 +35,8 @@ def body(shape: tuple[int, ...] = SHAPE) -> NDArray[np.int16]:
 def tilted(folder: Path, heights: list[float] | None = None, **changes: Any) -> Path:
     """Slices of 0.75 x 0.5 mm every 2.5 mm that lie ever further back, as a gantry of 20 degrees gives them."""
     at = heights or [2.5 * i for i in range(SHAPE[0])]
-    return write_series(
-        folder, body(), ImagePositionPatient=lambda i: [-20.0, 30.0 + SLOPE * at[i], 100.0 + at[i]], **changes
-    )
+    changes = {"ImagePositionPatient": lambda i: [-20.0, 30.0 + SLOPE * at[i], 100.0 + at[i]], **changes}
+    return write_series(folder, body(), **changes)
 
 
 def whole(header: Header) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -151,6 +150,16 @@ def test_missing_slices_are_not_made_up_and_a_mistake_of_the_header_is_refused(t
     folder = write_series(tmp_path / "near", body(), ImagePositionPatient=lambda i: [-20.0, 30.0, near[i]])
     told = refusal(folder, resample="even")
     assert (told.code, "126 even slices of 7" in str(told)) == ("SLICES_UNEVEN", True)
+
+
+def test_a_slice_far_aside_or_nowhere_is_refused(tmp_path: Path) -> None:
+    far = tilted(tmp_path / "beside-them", ImagePositionPatient=lambda i: [-20.0, 30.0 + 1e6 * (i == 6), 2.5 * i])
+    told = refusal(far, resample="untilt")
+    assert (told.code, "1.33333e+06 rows and 0 columns" in str(told)) == ("GANTRY_TILT", True)
+    nowhere = write_series(
+        tmp_path / "nan", body(), ImagePositionPatient=lambda i: [0, 0, "nan" if i == 3 else 2.5 * i]
+    )
+    assert refusal(nowhere, resample="even").code in ("NO_GEOMETRY", "DAMAGED")
 
 
 def test_a_derived_series_and_its_receipt_say_so(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.storage.dicom.test_refused import refusal
 def echoes(tmp_path: Path) -> Path:
     """Three places, at each an echo of 30 and one of 60 ms."""
     return write_series(
-        tmp_path / "in",
+        tmp_path / "of-two-echoes",
         SOPClassUID=MR_CLASS,
         ImagePositionPatient=lambda i: [-20.0, 30.0, 2.5 * (i // 2)],
         EchoTime=lambda i: "30.0" if i % 2 else "60",
