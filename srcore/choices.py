@@ -60,6 +60,8 @@ class Told(TypedDict, total=False):
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
 
 
+SliceProfile = Literal["box", "cos2"]
+"""What a slice of the LR is of thinner ones: their plain mean, or cos^2 over twice its thickness, as scanners see."""
 Identity = Literal["remove", "keep"]
 """Of a derived DICOM series: whether it says who the patient is."""
 Privacy = Literal["public", "restricted"]

@@ -41,6 +41,7 @@ from srcore.choices import (
     PrecisionRule,
     Privacy,
     Resample,
+    SliceProfile,
     Until,
 )
 
@@ -126,6 +127,10 @@ def upscale(
             min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, averaged down, give the input back."
         ),
     ] = BACK_PROJECTION,
+    slice_profile: Annotated[
+        SliceProfile,
+        typer.Option(help="What a thick slice is of thin ones: their mean (box), or as a scanner sees (cos2)."),
+    ] = "box",
     denoise: Annotated[
         float,
         typer.Option(
@@ -178,6 +183,7 @@ def upscale(
         validate=validate,
         overwrite=overwrite,
         back_projection=back_projection,
+        slice_profile=slice_profile,
         denoise=denoise,
         sharpen=sharpen,
         outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,

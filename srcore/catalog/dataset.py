@@ -34,6 +34,7 @@ from srcore.choices import (
     Identity,
     Privacy,
     Resample,
+    SliceProfile,
     ValuesRule,
 )
 from srcore.limits import LIMITS, Changes, LimitChange
@@ -130,6 +131,9 @@ class Dataset(BaseModel):
     quality for speed and needs srcore[openvino]."""
     back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    slice_profile: SliceProfile = "box"
+    """Of volumes whose slices are made finer, what a slice of the LR is of thinner ones, for back-projection and
+    checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap."""
     denoise: float = Field(default=0.0, ge=0, le=MAX_DENOISE)
     """What is taken out of the LR before the generator, in units of the noise that is found in it: 1 is a good start
     for noisy scenes; 0: nothing."""

@@ -25,7 +25,7 @@ from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
 from srcore.checks.spectral import SpectralCheck
 from srcore.checks.spread import Spread
-from srcore.checks.tissue import TissueCheck
+from srcore.checks.tissue import BOX_SLICES, TissueCheck
 from srcore.checks.trust import TrustCheck
 from srcore.checks.wald import Generate, wald_checks
 from srcore.limits import Limit
@@ -63,6 +63,8 @@ class Scene:
     """What a trust map promises, where there is one."""
     hounsfield: tuple[float, float] | None = None
     """Slope and intercept to HU, of a CT."""
+    by_profile: bool = False
+    """True where blocks know what the profile of the LR's slices sees of the SR."""
 
     @property
     def ends(self) -> list[tuple[float, float]]:
@@ -127,7 +129,7 @@ class Suite:
         self.sampler = PatchSampler(scene.lr.grid.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
-        self.tissue = TissueCheck(scene.hounsfield, scene.scale)
+        self.tissue = TissueCheck(scene.hounsfield, scene.scale[0] > BOX_SLICES and not scene.by_profile)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""

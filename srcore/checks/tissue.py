@@ -45,8 +45,9 @@ def hounsfield_of(header: Header, ends: Sequence[tuple[float, float] | None]) ->
 class TissueCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, hounsfield: Scale | None, scale: Sequence[int]) -> None:
-        self.hounsfield, self.thick = hounsfield, scale[0] > BOX_SLICES
+    def __init__(self, hounsfield: Scale | None, thick: bool) -> None:
+        self.hounsfield, self.thick = hounsfield, thick
+        """`thick`: the plain mean of the SR is not what a slice of the LR sees, and nothing better is known."""
         self.count, self.sums, self.squares = (dict.fromkeys(TISSUES, 0.0) for _ in range(3))
 
     def add(self, block: Block) -> None:

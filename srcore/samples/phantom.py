@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from srcore.radiometry import slice_weights
+
 AIR, FAT, SOFT, ORGAN, BONE, MARROW, LUNG = -1000.0, -95.0, 45.0, 110.0, 900.0, 250.0, -840.0
 NOISE_HU = 8.0
 THICK = 5
@@ -51,10 +53,7 @@ def draw(shape: tuple[int, int, int] = (120, 112, 128), seed: int = 5) -> NDArra
 
 def thick(values: NDArray[np.int16], step: int = THICK) -> NDArray[np.int16]:
     """The same as slices of `step` mm, as a scanner sees them: cos^2 across twice the step, edges repeated."""
-    place = np.arange(1 - step, step)
-    weights = np.cos(np.pi * place / (2 * step)) ** 2
-    weights /= weights.sum()
-    blurred = ndimage.correlate1d(values.astype(np.float64), weights, axis=0, mode="nearest")
+    blurred = ndimage.correlate1d(values.astype(np.float64), slice_weights(step), axis=0, mode="nearest")
     middle = blurred[step // 2 :: step]
     return np.asarray(np.rint(middle[: len(values) // step]), np.int16)
 

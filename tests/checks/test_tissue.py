@@ -37,7 +37,7 @@ def checks(change: NDArray[np.int16], scale: tuple[int, int, int] = SCALE) -> di
     around = np.pad(values, [(0, 0), (3, 3), (3, 3)], mode="edge")[None]
     core = tuple(slice(0, n) for n in values.shape)
     everywhere = np.ones(values[None].shape, np.bool_)
-    collected = TissueCheck((1.0, -1024.0), scale)
+    collected = TissueCheck((1.0, -1024.0), scale[0] > 2)
     collected.add(Block(core, around, everywhere, sr, np.ones(sr.shape, np.bool_), scale))
     return {one.id: one for one in collected.checks(with_changes())}
 
