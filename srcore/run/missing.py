@@ -8,6 +8,7 @@ from pathlib import Path
 from srcore.catalog import Catalog
 from srcore.errors import CatalogError, SRError, StoreError
 from srcore.layout import DatasetPaths, ProductPaths
+from srcore.run.renamed import ids_of_volumes, refuse_undecided
 from srcore.storage.archive.publish import Receipt, find_receipts
 from srcore.storage.archive.sources import find_excluded, find_scenes
 from srcore.storage.product import archive_ending
@@ -89,6 +90,7 @@ def dataset_errors(catalog: Catalog, dataset: str) -> tuple[int, list[SRError]]:
 
     entry, errors, scenes = catalog.dataset(dataset), [], 0
     try:
+        refuse_undecided(entry, dataset, ids_of_volumes(DatasetPaths(Path(catalog.store) / dataset)))
         scenes = len(find_scenes(entry, catalog.base))
         if not scenes:
             errors.append(nothing_found(catalog, dataset))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError
@@ -83,6 +86,18 @@ def test_without_a_word_on_privacy_the_dataset_stops_in_one_line(archive: Path) 
     assert "`privacy: restricted`" in line
     assert "DOE" not in line
     assert products(archive) == {"DOE-one", "DOE-two"}
+
+
+def test_the_status_of_the_other_datasets_is_told_all_the_same(archive: Path) -> None:
+    say(archive, "  other:\n    kind: volume\n    source: ./none/*.nii\n    model: bicubic-x2\n")
+    path = str(archive / "catalog.yaml")
+    told = CliRunner().invoke(app, ["status", "--catalog", path, "--json"])
+    rows = {row["dataset"]: row["state"] for row in json.loads(told.stdout)["scenes"]}
+    assert rows == {"ct": "stopped", "other": "no scenes"}
+    assert [one["why"][:14] for one in json.loads(told.stdout)["attention"]] == ["PRIVACY_UNSAID"]
+    checked = CliRunner().invoke(app, ["catalog", "check", "--catalog", path])
+    assert "PRIVACY_UNSAID" in checked.output
+    assert "DOE" not in told.output + checked.output
 
 
 def test_what_others_put_into_the_store_stops_nothing(archive: Path) -> None:
