@@ -185,6 +185,8 @@ def test_a_raster_has_nothing_to_make_even(tmp_path: Path) -> None:
     raster(tmp_path / "a.tif")
     with pytest.raises(SourceError, match="a raster has no slices"):
         read_header([tmp_path / "a.tif"], resample="even")
+    with pytest.raises(SourceError, match="only DICOM holds several volumes"):
+        read_header([tmp_path / "a.tif"], volume="EchoTime=30")
 
 
 def test_the_tilted_series_of_the_shared_data(shared_data: Path) -> None:
