@@ -14,7 +14,7 @@ from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
 from srcore.storage.dicom.files import is_dicom
-from srcore.storage.nifti.header import is_nifti
+from srcore.storage.nifti.door import is_nifti
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from srcore.grid import Grid
 from srcore.storage.disk.files import hidden_beside
 from srcore.storage.header import Band, Header
-from srcore.storage.nifti.volume import write_nifti
+from srcore.storage.nifti.door import write_volume
 
 
 def write_sample_volume(path: Path, values: NDArray[np.int16], slice_mm: float) -> None:
@@ -30,7 +30,7 @@ def write_sample_volume(path: Path, values: NDArray[np.int16], slice_mm: float) 
     unfinished = hidden_beside(path)
     named = unfinished.with_name(f"{unfinished.name}{''.join(path.suffixes[-2:])}")
     try:
-        write_nifti(named, header, (1, 1, 1), values[None])
+        write_volume(named, header, (1, 1, 1), values[None])
         named.replace(path)
     finally:
         named.unlink(missing_ok=True)
