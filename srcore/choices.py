@@ -23,6 +23,10 @@ QUALITY_USES: tuple[QualityUse, ...] = get_args(QualityUse)
 """What is made of what a quality layer means: nodata in the product; a band more; a word in the report."""
 
 
+Resample = Literal["even", "untilt"]
+"""Of a DICOM series whose slices are unevenly spaced: even ones; untilt: straight ones too, of a tilted gantry."""
+
+
 class QualityWish(TypedDict, total=False):
     """Which quality layer of a scene to heed, and how."""
 
@@ -50,10 +54,18 @@ class Told(TypedDict, total=False):
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None
     """Which DICOM series of a folder; None: the only one."""
+    volume: str | None
+    """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
+    resample: Resample | None
+    """What is made of a DICOM series that is not even or straight; None: it is refused."""
 
 
+SliceProfile = Literal["box", "cos2"]
+"""What a slice of the LR is of thinner ones: their plain mean, or cos^2 over twice its thickness, as scanners see."""
 Identity = Literal["remove", "keep"]
 """Of a derived DICOM series: whether it says who the patient is."""
+Privacy = Literal["public", "restricted"]
+"""Whether scenes may be shown and named; volumes are restricted where nothing is said, rasters are public."""
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]

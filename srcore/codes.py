@@ -389,8 +389,14 @@ CODES: dict[str, Code] = {
         "Leave it out, by `exclude`.",
     ),
     "BAD_PAIR": Code("HR and LR of a pair do not belong together.", "Correct the pair, or leave it out."),
+    "PRIVACY_UNSAID": Code(
+        "A dataset of volumes says nothing of privacy, and its store has scenes by the names of their files.",
+        "Write `privacy: public` to leave them as they are, or `privacy: restricted`: then each is made again under a "
+        "hash, and the old one erased.",
+        "next run",
+    ),
     "RESTRICTED": Code(
-        "A dataset is private (`privacy: restricted`): nothing is learned from its scenes.",
+        "A dataset is private (volumes are, or `privacy: restricted`): nothing is learned from its scenes.",
         "Take pairs of a public dataset.",
     ),
     "NO_HR": Code(

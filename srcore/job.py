@@ -73,6 +73,9 @@ class Job:
     """Changes of the checks' limits."""
     private: bool = False
     """True where no record, log or page may name the files: they may tell of a patient."""
+    former: str = ""
+    """Under which id the store has the scene from before its dataset became private, or public: that goes once the
+    scene has a product under this one."""
     before: tuple[Mapping[str, float], ...] | None = None
     """Figures of the dataset's last products, newest first; None: whoever needs them looks at the receipts."""
 

@@ -51,6 +51,12 @@ LIMITS: dict[str, Limit] = {
     "values.sign": Limit(warn=0.0),
     "values.saturated": Limit(warn=0.1),
     "consistency.ratio": Limit(warn=1.0, gate=2.0),
+    "tissue.air": Limit(warn=10.0, gate=40.0),  # of a scanner's phantom by srcore-volume-x2 3, 5 and 5 HU
+    "tissue.soft": Limit(warn=10.0, gate=40.0),
+    "tissue.bone": Limit(warn=20.0, gate=80.0),
+    "tissue.air_mean": Limit(warn=2.0, gate=5.0),  # 0.0, 0.2 and 0.3 HU
+    "tissue.soft_mean": Limit(warn=2.0, gate=5.0),
+    "tissue.bone_mean": Limit(warn=4.0, gate=10.0),
     "spectral.angle": Limit(warn=2.0, gate=4.0),
     "spectral.reflectance": Limit(warn=0.05),
     "registration.shift": Limit(warn=0.15, gate=0.3),

@@ -202,6 +202,16 @@ def half_way(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.ascontiguousarray(found)
 
 
+def slice_weights(scale: int) -> NDArray[np.float64]:
+    """How a slice weighs the `scale` times thinner ones around it, of sum 1: cos^2 over twice its thickness.
+
+    The first belongs to the thin slice that lies scale // 2 before the first one in the slice.
+    """
+    place = np.arange(scale + 2 * (scale // 2)) - scale // 2 - (scale - 1) / 2
+    weights = np.cos(np.pi * place / (2 * scale)) ** 2
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
 def nearest(values: NDArray[Any], scale: Sequence[int]) -> NDArray[Any]:
     """`values` (C, ...) with every pixel repeated `scale` times on its axis."""
     for axis, factor in enumerate(scale, start=1):

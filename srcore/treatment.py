@@ -22,6 +22,8 @@ from srcore.choices import (
     Identity,
     QualityWish,
     Range,
+    Resample,
+    SliceProfile,
     Told,
     ValuesRule,
 )
@@ -31,7 +33,8 @@ from srcore.layout import check_date
 from srcore.trust import Trust
 
 BACK_PROJECTION_PX = 1
-"""LR pixels on each side that one step of back-projection needs."""
+"""LR pixels on each side that one step of back-projection needs; with a profile of slices, which sees the next ones,
+one more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,16 @@ class Treatment:
     """Which layer of clouds to heed, and how; None: none."""
     series: str | None = None
     """Which DICOM series of a folder, by its UID or the name that it is listed by; None: the only one."""
+    volume: str | None = None
+    """Which volume of a DICOM series of several (times, echoes, b-values), as EchoTime=30; None: the only one."""
+    resample: Resample | None = None
+    """What is made of a DICOM series that is not even or straight; None: it is refused."""
     identity: Identity = "remove"
     """Of a derived DICOM series: whether what tells of the patient stays in it."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    slice_profile: SliceProfile = "box"
+    """Of volumes whose slices are made finer: what back-projection and checks take a slice of the LR for."""
     denoise: float = 0.0
     """Times the noise that is found in the LR: what is taken out of it; 0: nothing."""
     sharpen: float = 0.0
@@ -74,12 +83,19 @@ class Treatment:
             "valid_range": self.valid_range,
             "quality": self.quality,
             "series": self.series,
+            "volume": self.volume,
+            "resample": self.resample,
         }
 
     @property
     def margin_px(self) -> int:
         """LR pixels around a core, beyond the generator's halo, that what follows the generator needs."""
-        return self.back_projection * BACK_PROJECTION_PX + (SHARPEN_PX if self.sharpen else 0)
+        return self.back_projection * self.step_px + (SHARPEN_PX if self.sharpen else 0)
+
+    @property
+    def step_px(self) -> int:
+        """LR pixels on each side that a step of its back-projection needs."""
+        return BACK_PROJECTION_PX + (self.slice_profile != "box")
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their default, as plain values for digests, receipts and STAC items."""
@@ -126,6 +142,13 @@ class Treatment:
                 code="BAD_SETTING",
             )
 
+    def refuse_without_slices(self, scale: tuple[int, ...], model: str) -> None:
+        """PlanError BAD_SETTING for a profile of slices where none are made."""
+        if self.slice_profile != "box" and (len(scale) < 3 or scale[0] == 1):
+            do = "leave slice_profile out, or take a model that does, as srcore-volume-x2"
+            found = f"scale {'x'.join(map(str, scale))}"
+            raise PlanError(f"model {model} makes no slices between those of the LR", found, do, code="BAD_SETTING")
+
     def with_guides(self, model: str) -> Treatment:
         """This treatment behind a model with guides: what the LR's optics blurred it makes sharp, and a step that makes
         plain means of it give the LR back would undo that. PlanError where more than the usual step is asked for."""
@@ -154,7 +177,7 @@ class Treatment:
                 "leave the filters out, or the trust map",
                 code="NOT_CALIBRATED",
             )
-        if trust.back_projection != self.back_projection:
+        if trust.back_projection != self.back_projection or self.slice_profile != "box":
             raise PlanError(
                 f"the trust map of {model} holds for another back-projection",
                 f"{self.back_projection} steps, calibrated with {trust.back_projection}",

@@ -70,7 +70,8 @@ def test_reads_every_field(tmp_path: Path) -> None:
     assert alps.outputs == ("cog", "stac", "report")
     assert (ct.bands, ct.nodata, ct.tile, ct.schedule, ct.timezone) == (None, None, "auto", None, "UTC")
     assert ct.model == str(tmp_path / "models" / "mine")
-    assert ct.outputs == ("nifti", "report", "quicklook")
+    assert ct.outputs == ("nifti", "report")
+    assert (ct.privacy, ct.says_privacy, ct.hides_names) == ("restricted", False, True)
 
 
 def test_restricted_dataset_makes_no_picture(tmp_path: Path) -> None:

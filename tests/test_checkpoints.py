@@ -12,6 +12,7 @@ from srcore.errors import CheckpointError
 
 DIGESTS = {
     "bicubic-x2": "d2255cd8ccc7",
+    "cubic-z5": "68ac2a662557",
     "nearest-x2": "303c861fa5c1",
     "srcore-guided-x2": "544afc31c4be",
     "srcore-volume-x2": "0a5b35bc29b2",

@@ -40,7 +40,8 @@ def test_what_numbers_are_and_their_ends_stand_in_a_digest_only_where_they_are_s
     told = Treatment(values={"QA": "bits"}, valid_range=(0, None))
     told.check()
     assert told.changed() == {"values": {"QA": "bits"}, "valid_range": (0, None)}
-    assert told.of_files == {"nodata": None, "alpha": "auto", "quality": None, "series": None, **told.changed()}
+    unsaid = dict.fromkeys(("nodata", "quality", "series", "volume", "resample"))
+    assert told.of_files == {"alpha": "auto", **unsaid, **told.changed()}
 
 
 def test_what_alpha_means_is_one_of_three() -> None:

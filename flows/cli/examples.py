@@ -23,6 +23,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "srcore upscale 'LC08_{band}.TIF' sr.tif --bands B2,B3,B4",
             "srcore upscale ct.nii.gz sr.nii.gz --model srcore-volume-x2",
             "srcore upscale ./study/series ./sr --model srcore-volume-x2 --identity keep",
+            "srcore upscale ./study/series sr.nii.gz --model cubic-z5 --resample untilt",
         ),
         COMPUTE,
     ),

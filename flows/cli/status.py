@@ -133,11 +133,17 @@ def _read_again(catalog: Catalog, name: str) -> str:
 
 
 def _standing(catalog: Catalog, name: str) -> Standing:
+    from srcore.errors import SRError
     from srcore.run.attention import Standing, nights_of
     from srcore.run.missing import gone_products, nothing_found
     from srcore.run.states import scene_states
 
-    states = scene_states(catalog, name)
+    try:
+        states = scene_states(catalog, name)
+    except SRError as error:
+        if error.code != "PRIVACY_UNSAID":
+            raise
+        return Standing(name, [], [], error, *nights_of(catalog, name))  # the other datasets are told all the same
     empty = None if states else nothing_found(catalog, name)
     return Standing(name, states, gone_products(catalog, name), empty, *nights_of(catalog, name))
 
@@ -155,7 +161,8 @@ def _rows(catalog: Catalog, standing: Standing, *, outdated: bool) -> list[dict[
         rows += [(scene, "excluded", "by the key `exclude` of its dataset") for scene in excluded]
         rows += [(one.scene, "gone", f"{one.reason}, which is gone") for one in standing.gone]
         if standing.empty is not None:
-            rows.append(("", "no scenes", f"{standing.empty.code}: {standing.empty}"))
+            state = "stopped" if standing.empty.code == "PRIVACY_UNSAID" else "no scenes"
+            rows.append(("", state, f"{standing.empty.code}: {standing.empty}"))
     flags = {one.scene: list(one.flags) for one in states}
     return [
         {"dataset": name, "scene": scene, "state": state, "reason": reason, "flags": flags.get(scene, [])}

@@ -39,6 +39,9 @@ from srcore.choices import (
     Device,
     Identity,
     PrecisionRule,
+    Privacy,
+    Resample,
+    SliceProfile,
     Until,
 )
 
@@ -79,10 +82,22 @@ def upscale(
     series: Annotated[
         str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
     ] = None,
+    volume: Annotated[
+        str | None,
+        typer.Option(metavar="TAG=VALUE", help="Which volume of a DICOM series of several, as EchoTime=30."),
+    ] = None,
+    resample: Annotated[
+        Resample | None,
+        typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
+    ] = None,
     identity: Annotated[
         Identity,
         typer.Option(help="Of a DICOM series: remove what tells of the patient, or keep it, for a hospital's archive."),
     ] = "remove",
+    privacy: Annotated[
+        Privacy | None,
+        typer.Option(help="Of a volume: restricted (default) shows no picture and names no file; public does."),
+    ] = None,
     quality: Annotated[
         str | None,
         typer.Option(help="Heed a layer of clouds: SCL, CLASSI, QA_PIXEL, Fmask, udm2, auto, or the path of a mask."),
@@ -112,6 +127,10 @@ def upscale(
             min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, averaged down, give the input back."
         ),
     ] = BACK_PROJECTION,
+    slice_profile: Annotated[
+        SliceProfile,
+        typer.Option(help="What a thick slice is of thin ones: their mean (box), or as a scanner sees (cos2)."),
+    ] = "box",
     denoise: Annotated[
         float,
         typer.Option(
@@ -152,7 +171,10 @@ def upscale(
         valid_range=number_range(valid_range),
         date=date,
         series=series,
+        volume=volume,
+        resample=resample,
         identity=identity,
+        privacy=privacy,
         quality=quality_wish(quality, quality_as, quality_use),
         device=device,
         precision=precision,
@@ -161,6 +183,7 @@ def upscale(
         validate=validate,
         overwrite=overwrite,
         back_projection=back_projection,
+        slice_profile=slice_profile,
         denoise=denoise,
         sharpen=sharpen,
         outputs=(*OUTPUTS, "trust") if trust else OUTPUTS,

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from srcore.catalog.keys import (
     BAND,
@@ -32,6 +32,9 @@ from srcore.choices import (
     MAX_SHARPEN,
     AlphaRule,
     Identity,
+    Privacy,
+    Resample,
+    SliceProfile,
     ValuesRule,
 )
 from srcore.limits import LIMITS, Changes, LimitChange
@@ -49,6 +52,9 @@ Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom"})
 """What is published only where a dataset names it: a trust map is eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
+UNSAID: Any = object()
+"""Of a key whose default depends on others; no document can hold it."""
+NO_QUICKLOOK = "a restricted dataset has no quicklook; take it out"
 
 
 class Concurrency(BaseModel):
@@ -90,6 +96,12 @@ class Dataset(BaseModel):
     """A layer of clouds, shadow and the like: of the provider, or a mask; None: none is looked at."""
     series: Annotated[str, Field(pattern=r"^[0-9a-f.]{1,64}$")] | None = None
     """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
+    volume: Annotated[str, Field(pattern=r"^[A-Za-z]{1,40} *= *[A-Za-z0-9.+_-]{1,40}$")] | None = None
+    """Which volume of a DICOM series that holds several (times, echoes, b-values), by the tag that tells them apart:
+    EchoTime=30. Each is a dataset of its own; None: the only one."""
+    resample: Resample | None = None
+    """What is made of a DICOM series that is refused by default: even, where its slices are unevenly spaced; untilt,
+    straight and even, where the gantry was tilted. Linear, and said in product, report and receipt."""
     identity: Identity = "remove"
     """Of a derived DICOM series: remove takes out what tells of the patient, by the Basic Profile of PS3.15; keep
     leaves it, for an archive of a hospital (PACS)."""
@@ -119,6 +131,9 @@ class Dataset(BaseModel):
     quality for speed and needs srcore[openvino]."""
     back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
+    slice_profile: SliceProfile = "box"
+    """Of volumes whose slices are made finer, what a slice of the LR is of thinner ones, for back-projection and
+    checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap."""
     denoise: float = Field(default=0.0, ge=0, le=MAX_DENOISE)
     """What is taken out of the LR before the generator, in units of the noise that is found in it: 1 is a good start
     for noisy scenes; 0: nothing."""
@@ -126,8 +141,9 @@ class Dataset(BaseModel):
     """Amount of unsharp masking of the SR, behind the generator; 0: none. What it exaggerates stops the product."""
     checks: dict[str, LimitChange] = Field(default_factory=dict)
     """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
-    privacy: Literal["public", "restricted"] = "public"
-    """restricted: no picture of the scene is made or shown, and nothing is learned from it."""
+    privacy: Privacy = Field(default_factory=lambda: UNSAID, validate_default=True)
+    """restricted, as volumes are where nothing is said: no picture of the scene is made or shown, nothing is learned
+    from it, and of a volume the id is a keyed hash, and no file or folder is named; public: none of that."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
     """What is published; everything that the kind has when None, but for the trust map."""
     roots: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
@@ -145,6 +161,16 @@ class Dataset(BaseModel):
     """What `srcore pairs` and a retraining take for pairs; None: those of `hr`, of one sensor."""
     retrain: Retrain | None = None
     """Training of better models on these scenes; the pairs are those of `hr`, else the scenes themselves, shrunk."""
+
+    @property
+    def says_privacy(self) -> bool:
+        """Whether somebody wrote whether it is private."""
+        return "privacy" in self.model_fields_set
+
+    @property
+    def hides_names(self) -> bool:
+        """True where no id, record or page may tell what its files are called: volumes that are not public."""
+        return self.kind == "volume" and self.privacy == "restricted"
 
     @property
     def measured(self) -> bool:
@@ -178,6 +204,20 @@ class Dataset(BaseModel):
         """What a run publishes of each scene, the data first."""
         wanted = self.products or tuple(one for one in OUTPUTS[self.kind] if one not in ON_DEMAND)
         return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
+
+    @field_validator("privacy", mode="before")
+    @classmethod
+    def _usual_privacy(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not UNSAID:
+            return value
+        return "restricted" if info.data.get("kind") == "volume" else "public"
+
+    @model_validator(mode="after")
+    def _check_quicklook(self) -> Dataset:
+        # where nobody said restricted it is left out as of all volumes: an upgrade refuses no whole catalog
+        if self.says_privacy and self.hides_names and "quicklook" in (self.products or ()):
+            raise ValueError(NO_QUICKLOOK)
+        return self
 
     @field_validator("checks")
     @classmethod
@@ -250,6 +290,13 @@ class Dataset(BaseModel):
             raise ValueError("a raster has no patient; take the key out")
         return value
 
+    @field_validator("resample", "volume")
+    @classmethod
+    def _check_resample(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("kind") == "raster":
+            raise ValueError("a raster has no slices; take the key out")
+        return value
+
     @field_validator("alpha")
     @classmethod
     def _check_alpha(cls, value: str, info: ValidationInfo) -> str:
@@ -298,6 +345,6 @@ class Dataset(BaseModel):
             raise ValueError("a trust map is written beside a NIfTI: take trust out, or write nifti")
         if "trust" in value and (info.data.get("denoise") or info.data.get("sharpen")):
             raise ValueError("a trust map holds without filters; take denoise and sharpen out, or trust")
-        if "quicklook" in value and info.data.get("privacy") == "restricted":
-            raise ValueError("a restricted dataset has no quicklook; take it out")
+        if "quicklook" in value and info.data.get("privacy") == "restricted" and kind == "raster":
+            raise ValueError(NO_QUICKLOOK)
         return tuple(one for one in known if one in value)

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from srcore.models.blocks import CubicUpsample, cubic_weights
-from srcore.radiometry import nearest
+from srcore.radiometry import nearest, slice_weights
 from srcore.tiling import Window
 
 MARGIN_PX = 3
@@ -40,12 +40,14 @@ class Block:
     scale: tuple[int, ...]
     trust: NDArray[np.float32] | None = None
     """(C, *core * scale) half widths in DN, where a trust map was made."""
+    seen: NDArray[np.float64] | None = None
+    """(C, *core): the SR as the profile of the LR's slices sees it, where one is known; None: its plain mean."""
 
     def of(self, bands: Sequence[int]) -> Block:
         """The same of these bands alone."""
         if len(bands) == len(self.sr):
             return self
-        each = ("around", "valid", "sr", "sr_valid")
+        each = ("around", "valid", "sr", "sr_valid", *(("seen",) if self.seen is not None else ()))
         return replace(self, **{name: getattr(self, name)[list(bands)] for name in each})
 
     @property
@@ -79,6 +81,8 @@ class Block:
     @cached_property
     def averaged(self) -> NDArray[Any]:
         """Mean of the SR pixels in each LR pixel (C, *core); the LR itself where that is invalid."""
+        if self.seen is not None:
+            return self._known(self.seen.astype(self.work))
         total = over_pixels(self.sr.astype(self.work, copy=False), self.scale, np.add)
         return self._known(total / np.prod(self.scale, dtype=self.work))
 
@@ -125,6 +129,22 @@ class Block:
 
     def _known(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.whole else np.where(self.valid, values, self.lr)
+
+
+def by_profile(sr: NDArray[Any], valid: NDArray[np.bool_], scale: Sequence[int]) -> NDArray[np.float64]:
+    """What thick slices see of SR slices (C, Z * s + 2 (s // 2), Y * t, X * u): (C, Z, Y, X), of what is valid; 0 where
+    nothing is."""
+    weights, step = slice_weights(scale[0]), scale[0]
+    plane = (1, *scale[1:])
+    known = over_pixels(np.where(valid, sr, 0).astype(np.float64), plane, np.add)
+    count = over_pixels(valid.astype(np.float64), plane, np.add)
+    length = sr.shape[1] - len(weights) + 1
+
+    def weighed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(sum(w * values[:, t : t + length : step] for t, w in enumerate(weights)))
+
+    total = weighed(count)
+    return np.asarray(weighed(known) / np.where(total > 0, total, 1))
 
 
 def shrunk(around: NDArray[Any], margin_px: int) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from srcore.checks.blocks import MARGIN_PX, Block
 from srcore.checks.file import overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
+from srcore.checks.tissue import hounsfield_of
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.layout import band_files
@@ -91,8 +92,22 @@ def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
 
 def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
     nodata = tuple(band.nodata for band in sr.bands)
-    core, kept = _tiles(lr, scale).core, (lr.copied, lr.ranges, _own_ends(lr, scale))
-    return Scene(place_of(lr), place_of(sr), scale, len(lr.bands), lr.dtype, sr.dtype, core, False, nodata, *kept)
+    core, ends = _tiles(lr, scale).core, _own_ends(lr, scale)
+    return Scene(
+        place_of(lr),
+        place_of(sr),
+        scale,
+        len(lr.bands),
+        lr.dtype,
+        sr.dtype,
+        core,
+        False,
+        nodata,
+        lr.copied,
+        lr.ranges,
+        ends,
+        hounsfield=hounsfield_of(lr, ends),
+    )
 
 
 def _own_ends(lr: Header, scale: tuple[int, ...]) -> tuple[tuple[float, float] | None, ...]:

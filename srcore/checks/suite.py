@@ -25,6 +25,7 @@ from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
 from srcore.checks.spectral import SpectralCheck
 from srcore.checks.spread import Spread
+from srcore.checks.tissue import BOX_SLICES, TissueCheck
 from srcore.checks.trust import TrustCheck
 from srcore.checks.wald import Generate, wald_checks
 from srcore.limits import Limit
@@ -60,6 +61,10 @@ class Scene:
     """Of each band the least and the greatest valid number of the LR; (): not known."""
     coverage: float | None = None
     """What a trust map promises, where there is one."""
+    hounsfield: tuple[float, float] | None = None
+    """Slope and intercept to HU, of a CT."""
+    by_profile: bool = False
+    """True where blocks know what the profile of the LR's slices sees of the SR."""
     least_contrast: float | None = None
     """Of the sensors that the generator takes the LR to come from, at the LR's Nyquist frequency; None: of none."""
 
@@ -132,6 +137,7 @@ class Suite:
         self.sampler = PatchSampler(scene.lr.grid.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
+        self.tissue = TissueCheck(scene.hounsfield, scene.scale[0] > BOX_SLICES and not scene.by_profile)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
         """Take a block into account, and its true HR with its validity, where that is known."""
@@ -153,6 +159,7 @@ class Suite:
         self.spread.add(block)
         self.ends.add(block)
         self.consistency.add(block)
+        self.tissue.add(block)
         self.spectral.add(block)
         if not self.scene.no_plane:
             self.range.add(block)
@@ -174,6 +181,7 @@ class Suite:
                 *kept,
                 *self.ends.checks(limits),
                 *self.consistency.checks(limits, bands, scene.no_plane),
+                *self.tissue.checks(limits),
                 *self.spectral.checks(limits, bands),
                 *self._in_plane(generate),
                 *self.reference.checks(limits, bands, scene.no_plane),

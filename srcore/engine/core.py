@@ -24,7 +24,7 @@ from srcore.engine.stream import Block, Numbers, Stream, can_stream, is_sound
 from srcore.errors import CheckpointError, TileError
 from srcore.filters import sharpened
 from srcore.models import Generator
-from srcore.models.backprojection import MARGIN_PX, back_project
+from srcore.models.backprojection import back_project
 from srcore.models.blocks import centre_crop
 from srcore.nodata import keep_off
 from srcore.radiometry import Normalisation
@@ -112,7 +112,8 @@ class BlockFacts:
     @property
     def is_plain(self) -> bool:
         """True where all bands go through the generator, and nothing follows but back-projection."""
-        return not (self.treatment.sharpen or any(self.copied) or any(self.ranges))
+        by_profile = self.treatment.slice_profile != "box"
+        return not (self.treatment.sharpen or by_profile or any(self.copied) or any(self.ranges))
 
     def of(self, bands: Sequence[int]) -> BlockFacts:
         """The same of these bands alone, which no one copies."""
@@ -280,8 +281,7 @@ def numbers_of(
     if treatment.sharpen:
         numbers = sharpened(numbers, treatment.sharpen, engine.spec.scale[-1] * engine.spec.zoom)
     margin = engine.spec.margin_for(treatment.margin_px)
-    steps = treatment.back_projection
-    return _back_projected(engine.spec, numbers, block, around, steps, margin) if margin else numbers
+    return _back_projected(engine.spec, numbers, block, around, treatment, margin) if margin else numbers
 
 
 def self_ensemble_spread(
@@ -317,21 +317,25 @@ def _back_projected(
     sr: NDArray[np.float32],
     tile: NDArray[np.float32],
     around: NDArray[np.bool_] | None,
-    steps: int,
+    treatment: Treatment,
     margin: int,
 ) -> NDArray[np.float32]:
     """SR (C, ..., Y, X) of the core from the SR with a margin, the tile that it came from and what is valid there.
 
-    `steps` of back-projection, none being only the cut; `margin` in LR pixels.
+    The treatment's steps of back-projection, none being only the cut; `margin` in LR pixels.
     """
-    surplus = margin - steps * MARGIN_PX  # what sharpening spoiled, and what the generator's grid needs
+    surplus = (
+        margin - treatment.back_projection * treatment.step_px
+    )  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
     valid = None if around is None else centre_crop(_slices(around, spec), surplus, lr.ndim - 2)
     fine = _slices(sr, spec)
     for axis, scale in enumerate(spec.scale, 2):
         fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)
-    return _unsliced(back_project(fine, lr, valid, steps), sr, spec)
+    by_profile = treatment.slice_profile != "box"
+    profile = radiometry.slice_weights(spec.scale[0]).tolist() if by_profile else ()
+    return _unsliced(back_project(fine, lr, valid, treatment.back_projection, profile), sr, spec)
 
 
 def _slices(block: NDArray[Any], spec: Spec) -> Tensor:

@@ -5,7 +5,7 @@ from srcore.models.edsr_volume import EdsrVolume
 from srcore.models.fsrcnn import Fsrcnn
 from srcore.models.generator import Generator, Residual
 from srcore.models.guided import Guided
-from srcore.models.interpolation import Bicubic, Nearest
+from srcore.models.interpolation import Bicubic, Cubic, Nearest
 from srcore.models.mobile import Mobile
 from srcore.models.resnet_deconv import ResnetDeconv
 from srcore.models.span import Span
@@ -27,6 +27,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "span": Span,
     "guided": Guided,
     "bicubic": Bicubic,
+    "cubic": Cubic,
     "nearest": Nearest,
 }
 

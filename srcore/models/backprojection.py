@@ -3,6 +3,8 @@
     SR += up(LR - down(SR))        down: mean of the SR pixels in an LR pixel, as VALIDATE looks at it
                                    up:   bilinear on pixel centres, so that no blocks show
 
+Of a volume `down` may weigh slices by a profile that reaches into the next ones: a scanner's slices overlap.
+
 Written as sums of slices: every number is added up in the same order wherever its tile lies, so a tile gets
 the same bits as the whole scene.
 """
@@ -21,25 +23,50 @@ MARGIN_PX = 1
 """LR pixels on each side that one step needs."""
 
 
-def back_project(sr: Tensor, lr: Tensor, valid: Tensor | None, steps: int) -> Tensor:
+def back_project(sr: Tensor, lr: Tensor, valid: Tensor | None, steps: int, profile: Sequence[float] = ()) -> Tensor:
     """The SR (N, B, Y * s, X * s) of a core after `steps` corrections; of volumes likewise, with Z before Y.
 
     `sr` (N, B, (Y + 2 m) * s, (X + 2 m) * s), `lr` and `valid` (N, B, Y + 2 m, X + 2 m) have a margin of
     m = steps * MARGIN_PX LR pixels; the scale may differ between axes. Invalid pixels correct nothing; None is
-    valid everywhere.
+    valid everywhere. `profile` weighs the SR's slices along Z (`radiometry.slice_weights`); then m is twice as much.
     """
     axes = lr.ndim - 2
     scales = [fine // coarse for fine, coarse in zip(sr.shape[2:], lr.shape[2:], strict=True)]
     for _ in range(steps):
-        residual = lr - mean_down(sr, scales)
+        if profile:
+            averaged = profile_down(sr, scales, profile)
+            sr, lr, valid = _inside(sr, lr, valid, scales)
+        else:
+            averaged = mean_down(sr, scales)
+        residual = lr - averaged
         if valid is not None:
             residual = torch.where(valid, residual, 0)
             valid = centre_crop(valid, MARGIN_PX, axes)
-        lr = centre_crop(lr, MARGIN_PX, axes)
-        for axis, scale in enumerate(scales, 2):
-            sr = sr.narrow(axis, MARGIN_PX * scale, sr.shape[axis] - 2 * MARGIN_PX * scale)
+        sr, lr, _ = _inside(sr, lr, None, scales)
         sr = linear_up(residual, scales).add_(sr)
     return sr
+
+
+def _inside(
+    sr: Tensor, lr: Tensor, valid: Tensor | None, scales: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same without MARGIN_PX on each side."""
+    for axis, scale in enumerate(scales, 2):
+        sr = sr.narrow(axis, MARGIN_PX * scale, sr.shape[axis] - 2 * MARGIN_PX * scale)
+    axes = lr.ndim - 2
+    return sr, centre_crop(lr, MARGIN_PX, axes), None if valid is None else centre_crop(valid, MARGIN_PX, axes)
+
+
+def profile_down(x: Tensor, scales: Sequence[int], profile: Sequence[float]) -> Tensor:
+    """x (..., (Z + 2) * s, (Y + 2) * t, (X + 2) * u) to (..., Z, Y, X): means in the plane, a profile across slices."""
+    planar, step = centre_crop(mean_down(x, scales[1:]), MARGIN_PX, 2), scales[0]
+    length = (planar.shape[-3] // step - 3) * step + 1
+    first = step - step // 2
+    taps = [planar.narrow(-3, first + place, length)[..., ::step, :, :] for place in range(len(profile))]
+    found = profile[0] * taps[0]
+    for weight, tap in zip(profile[1:], taps[1:], strict=True):
+        found = found + weight * tap
+    return found
 
 
 def mean_down(x: Tensor, scales: Sequence[int]) -> Tensor:

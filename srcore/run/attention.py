@@ -16,6 +16,9 @@ from srcore.run.missing import Published
 from srcore.run.states import SceneState
 from srcore.storage.archive.nights import Nights, Running, is_running, read_nights, read_running
 
+NEEDING = ("SOURCE_MISSING", "PRIVACY_UNSAID")
+"""Why a dataset has no scene, where that needs somebody."""
+
 
 @dataclass(frozen=True)
 class Needed:
@@ -60,7 +63,7 @@ def _needed(standing: Standing) -> Iterator[tuple[str, str]]:
     for state in standing.states:
         yield from ((state.scene, why) for why in _of_scene(state))
     yield from ((one.scene, f"gone: {one.reason}, which is gone") for one in standing.gone)
-    if isinstance(standing.empty, CatalogError) and standing.empty.code == "SOURCE_MISSING":
+    if isinstance(standing.empty, CatalogError) and standing.empty.code in NEEDING:
         yield "", f"{standing.empty.code}: {standing.empty}"
     yield from _of_nights(standing)
 

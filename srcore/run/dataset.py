@@ -27,6 +27,7 @@ from srcore.run.night.slots import scene_slot
 from srcore.run.night.turns import Turn, Turns, run_takers, size_of
 from srcore.run.night.waiting import first
 from srcore.run.outcome import AROUND, EXPECTED, Do, Outcome, Result
+from srcore.run.renamed import erase_former
 from srcore.run.states import SceneState, look, look_again
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
@@ -75,6 +76,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
             result: Result = "skipped" if told.code in EXPECTED else "failed"
             return Outcome(state.scene, result, told.code, str(told), time.monotonic() - started, None, old, source)
     _forget(record)
+    erase_former(state.job)
     verdict: Result = "degraded" if receipt is not None and receipt.verdict == "degraded" else "published"
     return Outcome(state.scene, verdict, seconds=time.monotonic() - started, receipt=receipt, source=source)
 
@@ -84,6 +86,7 @@ def not_due(catalog: Catalog, state: SceneState) -> Outcome:
     if state.state == "published":
         sweep_done(state.job.scratch, state.job.product)
         _forget(_record(catalog, state))
+        erase_former(state.job)
         return Outcome(state.scene, "up to date")
     code, _, message = state.reason.partition(": ")
     result: Result = "ignored" if state.ignored else "quarantined"
@@ -110,12 +113,17 @@ def _without_names(told: SRError, job: Job) -> SRError:
     """The error of a private scene, without the names of its files, and without its cause, which may have them."""
     if not job.private:
         return told
-    paths = (*job.paths, *job.files)
+    paths = _files_of(job)
     parts = [without_paths(part, paths) for part in (told.what, told.found, told.do)]
     hidden = type(told)(*parts, code=told.code)
     own = {name: value for name, value in told.__dict__.items() if name not in ("what", "found", "do", "__notes__")}
     hidden.__dict__.update(own)
     return hidden
+
+
+def _files_of(job: Job) -> tuple[Path, ...]:
+    """All whose names a message may hold."""
+    return (*job.paths, *job.files, *([job.hr] if job.hr else []))
 
 
 def _in_words(error: Exception) -> SRError:
@@ -135,7 +143,7 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
     before = Quarantine.load(record)
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
         if job.private:
-            log = [without_paths(line, (*job.paths, *job.files)) for line in log]
+            log = [without_paths(line, _files_of(job)) for line in log]
         quarantine(record, job.scene, error, job.files, job.configuration, log, private=job.private)
         store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):

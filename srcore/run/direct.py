@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from srcore.choices import Privacy
+from srcore.errors import PlanError
 from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
 from srcore.storage.dicom.files import is_dicom
+from srcore.storage.nifti.door import is_nifti
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 
 TELLING = frozenset({"quicklook", "stac"})
-"""What is not made of DICOM: a picture, and a list of files."""
+"""What is not made of a private volume: a picture, and a list of files."""
 DEFAULT_MODEL = "srcore-x2"
 _TREATMENT = frozenset(field.name for field in fields(Treatment))
 
 
-def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = None, **options: Any) -> Job:
+def direct_job(
+    source: str,
+    output: Path,
+    *,
+    bands: tuple[str, ...] | None = None,
+    privacy: Privacy | None = None,
+    **options: Any,
+) -> Job:
     """The job for `srcore upscale SOURCE OUTPUT`; `options` are fields of Job and of Treatment, `model` a reference.
 
     Every path is brought to its one normal form here: links, '.' and '..' are the user's own. With '{band}' in SOURCE
-    every name in `bands` is a file of one band; SourceError when no bands are named.
+    every name in `bands` is a file of one band; SourceError when no bands are named. A volume is private unless
+    `privacy` says that it is public.
     """
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     treatment = _treatment(options)
     paths = tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
-    private = is_dicom(paths[0])
+    private = _is_private(paths[0], privacy)
     if private:  # nothing beside the product shows or names what may tell of a patient
         options["outputs"] = tuple(one for one in options.get("outputs", OUTPUTS) if one not in TELLING)
     return Job(
@@ -43,6 +55,19 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         bands=bands,
         **options,
     )
+
+
+def _is_private(path: Path, privacy: Privacy | None) -> bool:
+    """Whether nothing beside the product may show or name it."""
+    if privacy == "public":
+        return False
+    volume = False
+    with suppress(OSError):  # what cannot be read is told by whoever reads it
+        volume = path.exists() and (is_dicom(path) or (path.is_file() and is_nifti(path)))
+    if privacy == "restricted" and not volume:
+        do = "leave it out, or give the scene a dataset with `privacy: restricted`"
+        raise PlanError("only a volume is hidden by hand", str(path), do, code="BAD_SETTING")
+    return volume
 
 
 def array_job(model: str, **options: Any) -> Job:

@@ -123,12 +123,16 @@ def _assumed(
     size = " x ".join(map(str, reversed(header.grid.shape)))
     names = ", ".join(band.name for band in header.bands[:MAX_NAMED])
     more = f" and {len(header.bands) - MAX_NAMED} more" if len(header.bands) > MAX_NAMED else ""
-    told = f"by the first of {len(found)} scenes, {found[0].paths[0].name}: a {header.kind} of {size}"
+    # of a volume no name: it may be a patient's, and the line stands in the catalog
+    name = f", {found[0].paths[0].name}" if header.kind == "raster" else ""
+    told = f"by the first of {len(found)} scenes{name}: a {header.kind} of {size}"
     said = [f"{told}, {header.dtype}, bands {names}{more}"]
     if bands is None and header.kind == "raster":
         said.append("all bands of each file are done, in their order; name some with `bands: [...]`")
     if bands is not None:
         said.append("bands in the order of their names; another order: `bands: [...]`")
+    if header.kind == "volume":
+        said.append("private: ids are hashes, no pictures, nothing is learned; `privacy: public` for what is nobody's")
     if not schedule:
         said.append('no schedule: it runs when asked; every night: `schedule: "0 2 * * *"`')
     said.append(f"model {model}; others: srcore models list")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from numpy.typing import NDArray
 
-from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Range, Told, ValuesRule
+from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Privacy, Range, Told, ValuesRule
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SourceError
 from srcore.run.bare import device_of, is_of, super_resolve_bare
@@ -33,6 +33,7 @@ FILES_ONLY: Mapping[str, Any] = {
     "values": "auto",
     "valid_range": None,
     "date": None,
+    "privacy": None,
     "trust": False,
     "validate": True,
     "overwrite": False,
@@ -80,6 +81,7 @@ class Publishing(Generating, total=False):
     values: ValuesRule | dict[str, ValuesRule]
     valid_range: Range | None
     date: str | None
+    privacy: Privacy | None
     trust: bool
     validate: bool
     overwrite: bool
@@ -112,6 +114,7 @@ def upscale(
     values: ValuesRule | dict[str, ValuesRule] = "auto",
     valid_range: Range | None = None,
     date: str | None = None,
+    privacy: Privacy | None = None,
     trust: bool = False,
     validate: bool = True,
     overwrite: bool = False,
@@ -139,7 +142,8 @@ def upscale(
 
     For files: alpha says what a band of that name means (mask, data, or auto: its values tell); values what the numbers
     are (continuous, categorical, bits, circular, or auto; of single bands as {"SCL": "categorical"}); valid_range the
-    ends that the SR keeps to, as (0, None) for what is never negative; trust makes a map of how far each pixel may be
+    ends that the SR keeps to, as (0, None) for what is never negative; privacy="public" lets a volume be shown and its
+    files be named; trust makes a map of how far each pixel may be
     off; validate=False lets no check stop the product.
     tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
     values tell), date when the scene was taken (or where its name says so: "*_YYYYMMDD.tif"), trust makes a map of how
@@ -161,6 +165,7 @@ def upscale(
     wishes |= {"model": os.fspath(model), "bands": _names(bands)}
     files: dict[str, Any] = {"output": output, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
     files |= {"alpha": alpha, "values": values, "valid_range": valid_range, "trust": trust, "validate": validate}
+    files["privacy"] = privacy
     if isinstance(source, str | os.PathLike):
         return _upscale_file(os.fspath(source), wishes, files)
     return _upscale_labelled(source, wishes, files)
@@ -184,6 +189,7 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
         alpha=files["alpha"],
         values=files["values"],
         valid_range=files["valid_range"],
+        privacy=files["privacy"],
         validate=files["validate"],
         overwrite=files["overwrite"],
         outputs=(*OUTPUTS, "trust") if files["trust"] else OUTPUTS,

@@ -8,6 +8,7 @@ from pathlib import Path
 from srcore.catalog import Catalog
 from srcore.errors import CatalogError, SRError, StoreError
 from srcore.layout import DatasetPaths, ProductPaths
+from srcore.run.renamed import ids_of_volumes, refuse_undecided
 from srcore.storage.archive.publish import Receipt, find_receipts
 from srcore.storage.archive.sources import find_excluded, find_scenes
 from srcore.storage.product import archive_ending
@@ -41,8 +42,9 @@ def _products(catalog: Catalog, dataset: str) -> list[tuple[ProductPaths, bool]]
     """Every product that has a receipt, and whether the catalog has no scene for it."""
     entry = catalog.dataset(dataset)
     places = DatasetPaths(Path(catalog.store) / dataset)
-    known = {scene.id for scene in find_scenes(entry, catalog.base)}
-    known |= {scene.id for scene in find_excluded(entry, catalog.base)}
+    there = (*find_scenes(entry, catalog.base), *find_excluded(entry, catalog.base))
+    # of volumes also by the id from before `privacy` changed: the next run brings it to the one of today
+    known = {scene.id for scene in there} | {scene.name for scene in there if scene.private}
     scenes = dict.fromkeys(path.parent.name for path, _ in find_receipts(places.products))
     ending = archive_ending(entry.form)
     return [(places.product(scene, ending), scene not in known) for scene in scenes]
@@ -88,6 +90,7 @@ def dataset_errors(catalog: Catalog, dataset: str) -> tuple[int, list[SRError]]:
 
     entry, errors, scenes = catalog.dataset(dataset), [], 0
     try:
+        refuse_undecided(entry, dataset, ids_of_volumes(DatasetPaths(Path(catalog.store) / dataset)))
         scenes = len(find_scenes(entry, catalog.base))
         if not scenes:
             errors.append(nothing_found(catalog, dataset))

@@ -16,11 +16,12 @@ from srcore.layout import BREAK, DatasetPaths, lease_path
 from srcore.registry.references import Model, resolve
 from srcore.run.audit import Read, load_reads
 from srcore.run.champion import is_made_again, other_champion
+from srcore.run.renamed import ids_of_volumes, refuse_undecided
 from srcore.settings import load_settings
 from srcore.storage.archive.history import History
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine
-from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.archive.sources import HIDDEN_ID, Scene, find_hr, find_scenes
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
@@ -73,8 +74,16 @@ class Once:
     """What audits noted."""
     begun: frozenset[str] | None
     """Scenes with a scratch folder, where a lease would lie; None where that cannot be listed."""
+    ids: frozenset[str] = frozenset()
+    """What a store of volumes has anything of, by its ids: some may be from before it became private, or public."""
     same: dict[tuple[str, int], bool] = field(default_factory=dict)
     """Whether receipts of a configuration and format are of that of the dataset's jobs, which all have one."""
+
+    def former(self, scene: Scene) -> str:
+        """The id under which the store has a scene from before its dataset became private, or public; '' for none."""
+        if not any((HIDDEN_ID.fullmatch(one) is None) == scene.private for one in self.ids):
+            return ""  # asked first: a public dataset makes no key
+        return scene.other_id if scene.other_id in self.ids else ""
 
     def is_configuration(self, job: Job, receipt: Receipt) -> bool:
         """Whether a receipt has the job's configuration, worked out once for all that have the same."""
@@ -102,9 +111,11 @@ def scene_states(catalog: Catalog, dataset: str) -> list[SceneState]:
 def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
     """Where every scene of a dataset stands, or the one named: one file is opened for a scene that needs nothing.
 
-    CatalogError for an unknown dataset or an unusable source.
+    CatalogError for an unknown dataset or an unusable source, PRIVACY_UNSAID where volumes have open ids from before
+    and nobody said what to do with them.
     """
     wanted, once = scene and scene.replace(BREAK, ""), read_once(catalog, dataset)
+    refuse_undecided(once.entry, dataset, once.ids)
     history = History(once.model.digest)
     found = (one for one in find_scenes(once.entry, catalog.base) if wanted is None or one.id == wanted)
     return Standing((_state(once, scene_job(once, one), history) for one in found), history)
@@ -122,6 +133,7 @@ def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Onc
         backend=load_settings().backend,
         reads=load_reads(places),
         begun=_begun(places),
+        ids=ids_of_volumes(places) if entry.kind == "volume" else frozenset(),
     )
 
 
@@ -154,7 +166,7 @@ def look_again(catalog: Catalog, state: SceneState) -> SceneState:
 
 def scene_job(once: Once, scene: Scene) -> Job:
     """The job of one scene of the catalog."""
-    dataset, places, hr = once.entry, once.places, once.hr.get(scene.id)
+    dataset, places, hr = once.entry, once.places, once.hr.get(scene.name)
     outputs = tuple(one for one in dataset.outputs if not scene.private or one != "quicklook")
     return Job(
         paths=scene.paths,
@@ -173,6 +185,7 @@ def scene_job(once: Once, scene: Scene) -> Job:
         dataset=places.root.name,
         outputs=outputs,
         private=scene.private,
+        former=once.former(scene),
         roots=scene.roots,
         hr=hr.paths[0] if hr else None,
         hr_roots=hr.roots if hr else None,
@@ -219,7 +232,8 @@ def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
             told = f"{receipt.verdict}; {champion}: it stays (reprocess: {reprocess})" if champion else receipt.verdict
             return _published(job, receipt, told, read)
         return _failed_before(once.places, job) or SceneState(job.scene, "changed", job, reason)
-    reason = damaged or ("product damaged" if receipt else "")
+    renamed = "its id is another one: `privacy` changed" if job.former else ""
+    reason = damaged or ("product damaged" if receipt else renamed)
     return replace(_failed_before(once.places, job) or SceneState(job.scene, "new", job, reason), read=read)
 
 

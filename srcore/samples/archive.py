@@ -1,4 +1,5 @@
-"""The sample archive: scenes with a rotated nodata collar, at 10 m, and their true HR at 5 m."""
+"""The sample archive: scenes with a rotated nodata collar, at 10 m, and their true HR at 5 m; a drawn body in slices of
+5 mm, and its true ones of 1 mm."""
 
 from __future__ import annotations
 
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from srcore.progress import Progress
 from srcore.samples.landscape import BANDS, render
+from srcore.samples.phantom import THICK, draw, thick
 from srcore.storage.disk.files import write_atomic
+from srcore.storage.nifti.write_sample import write_sample_volume
 from srcore.storage.raster.write_sample import BLOCK, NODATA, SampleFile, write_sample
 
 CATALOG = Path(__file__).parent / "data_catalog.yaml"
 """The catalog of the project, to which this is a link: an installed package brings its text along."""
+PHANTOM = "drawn-body.nii.gz"
 SCALE = 2
 LR_GSD_M = 10.0
 
@@ -61,6 +65,17 @@ def make_archive(folder: Path, progress: Progress | None = None) -> list[Path]:
         _write(folder / "hr" / path.name, sample, LR_GSD_M / SCALE, truth)
         paths.append(path)
     return paths
+
+
+def make_phantom(folder: Path) -> Path:
+    """Write the drawn body to `folder`/lr, in slices of 5 mm, and its true ones of 1 mm to `folder`/hr; the LR path.
+
+    Making it again gives the same bytes.
+    """
+    truth, path = draw(), folder / "lr" / PHANTOM
+    write_sample_volume(path, thick(truth), float(THICK))
+    write_sample_volume(folder / "hr" / PHANTOM, truth, 1.0)
+    return path
 
 
 def write_catalog(folder: Path) -> Path:

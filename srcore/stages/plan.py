@@ -195,6 +195,7 @@ def lay_out(spec: Spec, header: Header, job: Job, workers: int = 0) -> TilePlan:
     shape = header.grid.shape
     own = spec.scale_for(len(shape))
     job.treatment.refuse_other_than_trained(spec.trained_behind, spec.name)
+    job.treatment.refuse_without_slices(own, spec.name)
     if job.scale is not None and _on_all_axes(job.scale, len(shape)) != own:
         raise PlanError(
             f"model {spec.name} does not have the scale",

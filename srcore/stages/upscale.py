@@ -170,7 +170,7 @@ class _Scene:
 
         header = self.plan.header
         nodata, treatment = header.nodata_numbers, self.plan.treatment
-        kept = header.copied, header.ranges, header.guides
+        kept = header.copied, self.ingested.ranges(header), header.guides
         return BlockFacts(self.ingested.normalisation, header.dtype, nodata, treatment, *kept)
 
     def read(self, index: int) -> Block:

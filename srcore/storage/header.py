@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from srcore.choices import AlphaRule, QualityWish, Range, Told, ValuesRule
+from srcore.choices import AlphaRule, QualityWish, Range, Resample, Told, ValuesRule
 from srcore.grid import Grid
 from srcore.radiometry import native_range
 
@@ -63,6 +63,10 @@ class Wish:
     takes the finest as guides; else by interpolation."""
     series: str | None = None
     """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
+    volume: str | None = None
+    """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
+    resample: Resample | None = None
+    """What is made of a DICOM series that is not even or straight; None: it is refused."""
 
     @classmethod
     def of(cls, **wishes: Unpack[Wishes]) -> Wish:

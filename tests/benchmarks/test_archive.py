@@ -12,7 +12,7 @@ import pytest
 from benchmarks.archive import real, right
 from benchmarks.archive.cases import ANY, CASES, NEAREST, PLACE, Case
 from benchmarks.archive.run import counted, judged
-from srcore.checkpoints import builtin_names
+from srcore.checkpoints import builtin_names, locate, read_spec
 
 Write = Callable[..., Path]
 
@@ -82,8 +82,9 @@ def test_every_model_meets_every_file_of_its_kind(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     met = [(path.name, model) for path, _, model in real.pairs(tmp_path, ())]
-    flat = [name for name in builtin_names() if "volume" not in name and "guided" not in name]
+    deep = [name for name in builtin_names() if len(read_spec(locate(name)).scale) == 3]
+    flat = [name for name in builtin_names() if name not in deep and "guided" not in name]
     assert sorted(met) == sorted(
         [(file, model) for file in ("a.tif", "b.tiff", "c.nii.gz") for model in flat]
-        + [("c.nii.gz", "srcore-volume-x2")]
+        + [("c.nii.gz", model) for model in deep]
     )

@@ -153,7 +153,7 @@ def test_nan_and_inf_of_a_volume_are_nothing_and_told(tmp_path: Path) -> None:
     data = np.array(image.get_fdata(dtype=np.float32))
     data[3:5, 2, 1], data[9, 9, 3] = np.nan, -np.inf
     nibabel.Nifti1Image(data, image.affine).to_filename(tmp_path / "holes.nii")
-    flags = upscale(tmp_path / "holes.nii", tmp_path / "sr.nii").flags
+    flags = upscale(tmp_path / "holes.nii", tmp_path / "sr.nii", privacy="public").flags
     assert "2 NaN and 1 Inf among the voxels: nothing is there, in the product either" in flags
     assert "date unknown: none is kept of a volume" in flags
     assert properties(tmp_path / "sr.json")["datetime"] is None

@@ -11,6 +11,7 @@ import pytest
 from srcore.catalog import Catalog, load_catalog
 from srcore.checks.pair import validate_pair
 from srcore.dispatch import Workers
+from srcore.errors import CatalogError
 from srcore.job import FORMAT
 from srcore.limits import with_changes
 from srcore.run.dataset import run_dataset
@@ -27,7 +28,9 @@ def catalog_path(tmp_path: Path) -> Path:
     shutil.copytree(STORE, tmp_path / "store")
     for receipt in (tmp_path / "store").rglob("*.receipt.json"):
         receipt.write_text(receipt.read_text().replace("@here@", str(tmp_path / "store")))
-    return tmp_path / "store" / "data_catalog.yaml"
+    path = tmp_path / "store" / "data_catalog.yaml"
+    path.write_text(path.read_text() + "    privacy: public\n")  # of its volumes, the last entry: see below
+    return path
 
 
 def all_states(catalog: Catalog) -> list[SceneState]:
@@ -38,6 +41,16 @@ def test_nothing_is_due_and_all_of_it_is_outdated(catalog_path: Path) -> None:
     states = all_states(load_catalog(catalog_path))
     assert [state.state for state in states] == ["published"] * 5
     assert all(state.outdated for state in states)
+
+
+def test_volumes_that_were_open_ask_which_they_shall_be_and_no_other_dataset_does(catalog_path: Path) -> None:
+    catalog_path.write_text(catalog_path.read_text().replace("    privacy: public\n", ""))
+    catalog = load_catalog(catalog_path)
+    with pytest.raises(CatalogError, match="the store has 1 of head by the names of files") as told:
+        scene_states(catalog, "head")
+    assert told.value.code == "PRIVACY_UNSAID"
+    names = [name for name in catalog.datasets if name != "head"]
+    assert [state.state for name in names for state in scene_states(catalog, name)] == ["published"] * 4
 
 
 def test_its_products_open_and_pass(catalog_path: Path) -> None:

@@ -40,7 +40,10 @@ _TOKEN = re.compile(r"\{scene\}|\{band\}|\{patient\}|\{series\}|\*\*/|\*+|\?|\[!
 BESIDE = (".msk", ".aux.xml", ".ovr")
 """Behind the whole name of a raster: GDAL's files beside it."""
 _SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$", re.IGNORECASE)
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _EDGES = "-_. "
+HIDDEN_ID = re.compile(r"s-[0-9a-f]{16}")
+"""How the id of a private scene looks."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ class Scene:
     """Folders that the files, their links followed, must not leave: pass them on to the reader."""
     private: bool = False
     """True where its files may tell of a patient, and nobody said that it is public: no record names them."""
+    name: str = ""
+    """What its files call it: the id of one that is not private, and what its true HR is called."""
+    place: str = ""
+    """Where it lies below the source: what the id of one that is private stands for."""
+
+    @property
+    def other_id(self) -> str:
+        """Its id where it had been private and is public now, or the other way."""
+        return self.name if self.private else hidden_id(self.place)
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,11 @@ class _Found:
         return self.alike[:start], self.alike[end:]
 
 
+def hidden_id(place: str) -> str:
+    """The id that stands for where a scene lies; packed or not a NIfTI keeps it."""
+    return f"s-{veiled(_NIFTI.sub('', place))}"
+
+
 def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
     """The scenes of `dataset`, sorted by id; relative sources start at `base`. Empty when nothing matches.
 
@@ -97,7 +114,7 @@ def find_excluded(dataset: Dataset, base: Path) -> list[Scene]:
 
 def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     root, pattern = _split(dataset.source, base)
-    found = _one_case(list(_matches(root, pattern, dataset.bands)), dataset.source)
+    found = _found_by(root, pattern, dataset, dataset.bands, dataset.source)
     if dataset.source.endswith("/"):
         found = [one for one in found if one.path.is_dir()]
     if not found:
@@ -114,12 +131,17 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
 
 
 def _scene(group: Sequence[_Found], dataset: Dataset, root: Path, roots: tuple[Path, ...]) -> Scene:
-    """A scene by its files; the id of one of DICOM is a hash of where it lies, unless the catalog calls it public."""
-    first = group[0]
-    public = dataset.privacy == "public" and "privacy" in dataset.model_fields_set
-    private = dataset.kind == "volume" and not public and is_dicom(first.path)
-    name = f"s-{veiled(first.path.relative_to(root).as_posix())}" if private else safe_id(first.name)
-    return Scene(name, _paths(group, dataset.bands), dataset.bands, roots, private)
+    """A scene by its files; the id of a volume is a hash of where it lies, unless the catalog calls it public."""
+    first, private = group[0], dataset.hides_names
+    name, place = safe_id(first.name), first.path.relative_to(root).as_posix()
+    own = hidden_id(place) if private else name
+    return Scene(own, _paths(group, dataset.bands), dataset.bands, roots, private, name, place)
+
+
+def _found_by(root: Path, pattern: str, dataset: Dataset, bands: Sequence[str] | None, source: str) -> list[_Found]:
+    """What a pattern matches, each once; what is left out is told, of private scenes without a name."""
+    named = not dataset.hides_names
+    return _one_case(list(_matches(root, pattern, bands, named=named)), source, named=named)
 
 
 def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, ...]:
@@ -133,23 +155,23 @@ def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, 
     return tuple(there.get(text) or with_its_neighbours(Path(text)) for text in texts)
 
 
-def _one_case(found: list[_Found], source: str) -> list[_Found]:
+def _one_case(found: list[_Found], source: str, *, named: bool) -> list[_Found]:
     """The files without those that differ from another in the case of their suffix alone; says which cases it took."""
     exact = {one.alike for one in found if one.alike == str(one.path)}
     other = [one for one in found if one.alike != str(one.path)]
     for one in other:
         if one.alike in exact:
-            log.warning("%s is left out: %s is there, too", one.path.name, Path(one.alike).name)
+            names = (one.path.name, Path(one.alike).name) if named else ("a file", "the same in another case")
+            log.warning("%s is left out: %s is there, too", *names)
     taken = [one for one in other if one.alike not in exact]
     if taken:
-        _tell_of_cases(source, len(taken), taken[0].path)
+        _tell_of_cases(source, len(taken), f", as {printable(taken[0].path.name)}" if named else "")
     return [one for one in found if one.alike == str(one.path) or one.alike not in exact]
 
 
 @lru_cache(maxsize=256)  # a command looks for the scenes of a dataset several times
-def _tell_of_cases(source: str, count: int, first: Path) -> None:
-    what = "source %r takes files whose suffix has another case: %d, as %s"
-    log.warning(what, source, count, printable(first.name))
+def _tell_of_cases(source: str, count: int, example: str) -> None:
+    log.warning("source %r takes files whose suffix has another case: %d%s", source, count, example)
 
 
 def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
@@ -157,12 +179,9 @@ def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
     regex, depth = _regex(pattern, dataset.bands or ()), pattern.count("/")
     for folder in sorted(root.glob("/".join(["*"] * (depth + 1)))):
         if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(folder.relative_to(root).as_posix()):
-            raise CatalogError(f"source {dataset.source!r} matches folders", *_told(folder))
-
-
-def _told(folder: Path) -> tuple[str, str]:
-    what, do = folder_kind(folder)
-    return f"{folder.name}: {what}", do
+            what, do = folder_kind(folder)
+            found = what if dataset.hides_names else f"{folder.name}: {what}"
+            raise CatalogError(f"source {dataset.source!r} matches folders", found, do)
 
 
 def _is_excluded(path: Path, patterns: Sequence[str], base: Path) -> bool:
@@ -175,14 +194,14 @@ def _is_excluded(path: Path, patterns: Sequence[str], base: Path) -> bool:
 
 
 def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
-    """The true HR of `dataset`, one file each, by scene id; empty when it has none."""
+    """The true HR of `dataset`, one file each, by the name of its scene; empty when it has none."""
     if dataset.hr is None:
         return {}
     folder = not WILD.search(dataset.hr) and (base / dataset.hr).is_dir()
     root, pattern = _split(f"{dataset.hr}/*" if folder else dataset.hr, base)
     roots = (root, *map(Path, dataset.roots))
-    found = _one_case(list(_matches(root, pattern, None)), dataset.hr)
-    scenes = [Scene(safe_id(one.name), (one.file,), None, roots) for one in found]
+    found = _found_by(root, pattern, dataset, None, dataset.hr)
+    scenes = [Scene(safe_id(one.name), (one.file,), None, roots, dataset.hides_names) for one in found]
     return {scene.id: scene for scene in _unique(scenes, dataset.hr)}
 
 
@@ -192,11 +211,13 @@ def _unique(scenes: list[Scene], source: str) -> list[Scene]:
         # on many a share two names that differ in case are one file
         other = seen.setdefault(scene.id.casefold(), scene)
         if other is not scene:
-            raise CatalogError(
+            what, found = (
                 f"source {source!r} gives two scenes the id {scene.id!r}",
                 f"{other.paths[0]} and {scene.paths[0]}",
-                "put {scene} where their names differ",
             )
+            if scene.private:
+                what, found = f"source {source!r} gives two scenes one id", "two files of a private dataset"
+            raise CatalogError(what, found, "put {scene} where their names differ")
     return scenes
 
 
@@ -216,11 +237,11 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
     return root, "/".join(part for part in parts[wild:] if part not in ("", "."))
 
 
-def _matches(root: Path, pattern: str, bands: Sequence[str] | None) -> Iterator[_Found]:
+def _matches(root: Path, pattern: str, bands: Sequence[str] | None, *, named: bool) -> Iterator[_Found]:
     regex, suffix = _regex(pattern, bands or ()), _suffix(pattern)
     start = len(os.path.join(root, ""))
     depth = None if "**/" in pattern else pattern.count("/")
-    for text, is_link in (*_files(str(root), depth), *_products(root, pattern, regex)):
+    for text, is_link in (*_files(str(root), depth, named=named), *_products(root, pattern, regex)):
         match = regex.fullmatch(text[start:])
         if match is None:
             continue
@@ -257,7 +278,7 @@ def _name(path: Path, band: tuple[int, int] | None) -> str:
     return (before + after).strip(_EDGES) or path.parent.name
 
 
-def _files(folder: str, depth: int | None) -> Iterator[tuple[str, bool]]:
+def _files(folder: str, depth: int | None, *, named: bool) -> Iterator[tuple[str, bool]]:
     """Files at most `depth` folders down, sorted, and whether each is a link; links to folders are not followed.
 
     So the walk ends.
@@ -267,14 +288,15 @@ def _files(folder: str, depth: int | None) -> Iterator[tuple[str, bool]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:  # one folder stops no dataset
-        log.warning("%s is left out: it cannot be listed: %s", folder, error.strerror)
+        told = folder if named else "a folder of the source"
+        log.warning("%s is left out: it cannot be listed: %s", told, error.strerror)
         return
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
             continue
         if entry.is_dir(follow_symlinks=False):
             if depth is None or depth > 0:
-                yield from _files(entry.path, None if depth is None else depth - 1)
+                yield from _files(entry.path, None if depth is None else depth - 1, named=named)
         elif _is_file(entry) and not _is_beside(entry.path):
             yield entry.path, entry.is_symlink()
 

@@ -60,7 +60,26 @@ class Series:
         middle = (place + 0.5) / self.scale[0] - 0.5
         within = int((place + 0.5) / self.scale[0])
         beside = {int(np.floor(middle)), int(np.ceil(middle))} - {within}
-        return [within, *(one for one in sorted(beside) if 0 <= one < self.header.grid.shape[0])]
+        around = (within, *(one for one in sorted(beside) if 0 <= one < self.header.grid.shape[0]))
+        return list(dict.fromkeys(one for place in around for one in self._there(place)))
+
+    def _there(self, place: int) -> list[int]:
+        """The slices of the source that a slice of the grid is, or was made of, the nearest first."""
+        if "even" not in self.header.extra:
+            return [place]
+        low, share = self.header.extra["even"]["between"][place]
+        return [low] if not share else [low, low + 1] if share <= 0.5 else [low + 1, low]
+
+    @property
+    def resampled(self) -> str:
+        """What was done to its slices before, in words; '' for nothing."""
+        even = self.header.extra.get("even")
+        if even is None:
+            return ""
+        tilt = f"straightened (gantry tilt {even['degrees']:.1f} degrees)" if even["degrees"] else ""
+        return (
+            f"slices {' and '.join(filter(None, ('made even' if even['uneven'] else '', tilt)))} by linear resampling, "
+        )
 
 
 def series_of(header: Header, scale: Sequence[int], facts: Facts, pixels: str) -> Series:
@@ -111,6 +130,8 @@ def derived_slice(series: Series, place: int, origins: Sequence[Origin], values:
     number = made.get("SeriesNumber")
     made.SeriesNumber = None if number is None or number + FURTHER_SERIES > MOST_NUMBER else number + FURTHER_SERIES
     made.InstanceNumber = place + 1
+    if "GantryDetectorTilt" in made and series.header.extra.get("even", {}).get("degrees"):
+        made.GantryDetectorTilt = 0
     _say_how(made, series, origins)
     _say_place(made, series, place, origins[0].header)
     _put_pixels(made, header, values)
@@ -143,8 +164,8 @@ def _say_how(made: Dataset, series: Series, origins: Sequence[Origin]) -> None:
     facts, scale = series.facts, "x".join(map(str, series.scale))
     made.SeriesDescription = f"SR {scale} {facts.model}"[:40] + ", not for diagnosis"
     made.DerivationDescription = (
-        f"super-resolved {scale} (slices, rows, columns) by srcore {__version__}, model {facts.model}, "
-        f"sha256 {facts.model_digest}; not for primary diagnosis"
+        f"{series.resampled}super-resolved {scale} (slices, rows, columns) by srcore {__version__}, "
+        f"model {facts.model}, sha256 {facts.model_digest}; not for primary diagnosis"
     )
     made.DerivationCodeSequence = [coded(RESAMPLING)]
     made.SourceImageSequence = [_reference(one, facts) for one in origins]

@@ -13,6 +13,7 @@ import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from srcore.choices import Resample
 from srcore.errors import SourceError
 from srcore.storage.dicom.geometry import EVEN, SAME_MM, TILT_PX, Stack, plane_of, stacked
 from srcore.storage.dicom.slices import Slice
@@ -22,8 +23,9 @@ TOLD = 8
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
-def refuse_unfit(slices: Sequence[Slice]) -> Stack:
-    """The positions of the slices of one series; SourceError for all that makes it no even, straight volume."""
+def refuse_unfit(slices: Sequence[Slice], resample: Resample | None = None) -> Stack:
+    """The positions of the slices of one series; SourceError for all that makes it no even, straight volume, but for
+    what will be resampled."""
     _refuse_two_patients(slices)
     _refuse_placeless(slices)
     _refuse_mixed(slices)
@@ -32,8 +34,9 @@ def refuse_unfit(slices: Sequence[Slice]) -> Stack:
     stack = stacked(slices)
     if len(slices) > 1:
         _refuse_doubles(slices, stack)
-        _refuse_uneven(stack)
-        _refuse_tilt(slices[0], stack)
+        _refuse_uneven(stack, asked=resample is not None)
+        if resample != "untilt":
+            _refuse_tilt(slices[0], stack)
     return stack
 
 
@@ -47,7 +50,7 @@ def _refuse_two_patients(slices: Sequence[Slice]) -> None:
 
 def _refuse_placeless(slices: Sequence[Slice]) -> None:
     for name, lacks in (
-        ("ImagePositionPatient", [one.position is None for one in slices]),
+        ("ImagePositionPatient", [one.position is None or not np.isfinite(one.position).all() for one in slices]),
         ("ImageOrientationPatient", [not _is_orientation(one.orientation) for one in slices]),
         ("PixelSpacing", [one.spacing is None or min(one.spacing) <= 0 for one in slices]),
     ):
@@ -150,7 +153,8 @@ def _refuse_doubles(slices: Sequence[Slice], stack: Stack) -> None:
         return
     if stack.volumes > 1:
         found = f"{stack.volumes} at each of {len(slices) // stack.volumes} places, {_split_by(slices, stack)}"
-        raise SourceError("a series of several volumes", found, "split it: one series for each", code="SEVERAL_VOLUMES")
+        do = "name one: --volume TAG=VALUE (volume: in the catalog), or split it: one series for each"
+        raise SourceError("a series of several volumes", found, do, code="SEVERAL_VOLUMES")
     places = sorted(set(stack.doubles))
     found = f"{len(places)} places with more than one, by height {_heights(stack, places)} mm, of {len(slices)} slices"
     raise SourceError("slices lie at the same place", found, "remove one of each", code="SLICES_DOUBLE")
@@ -162,12 +166,20 @@ def _split_by(slices: Sequence[Slice], stack: Stack) -> str:
     for name in sorted({key for one in first for key in one}, key=str):
         values = sorted({one.get(name, "") for one in first})
         if len(values) == stack.volumes:
-            numbers = ", ".join(values[:TOLD]) if all(_is_number(value) for value in values) else "words"
-            return f"by {name}: {numbers}"
+            return f"by {name}{told_numbers(values) or ': words'}"
     return "and no tag that is known tells them apart"
 
 
-def _is_number(text: str) -> bool:
+def told_numbers(values: Sequence[str]) -> str:
+    """': 30, 60' of values that are numbers; words of a header are not repeated."""
+    if not all(is_number(value) for value in values):
+        return ""
+    listed = ", ".join(sorted(values, key=float)[:TOLD])
+    return f": {listed}" + (" ..." if len(values) > TOLD else "")
+
+
+def is_number(text: str) -> bool:
+    """Whether a value of a header is a number."""
     try:
         float(text)
     except ValueError:
@@ -180,8 +192,9 @@ def _heights(stack: Stack, places: Sequence[int]) -> str:
     return f"{told} ..." if len(places) > TOLD else told
 
 
-def _refuse_uneven(stack: Stack) -> None:
-    """The usual step everywhere, a multiple of it where slices are missing, else the table of gaps."""
+def _refuse_uneven(stack: Stack, *, asked: bool) -> None:
+    """The usual step everywhere, a multiple of it where slices are missing, else the table of gaps, unless even slices
+    were asked for: of slices that are missing none are made."""
     gaps, step = stack.gaps, stack.step
     within = np.maximum(EVEN * step, SAME_MM)
     if np.abs(gaps - step).max() <= within:
@@ -193,9 +206,11 @@ def _refuse_uneven(stack: Stack) -> None:
         where = f"above height {_heights(stack, places)} mm, step {step:.4g} mm"
         found = f"{count} missing of {len(stack.heights) + count}, {where}"
         raise SourceError("slices are missing", found, "fetch the series again", code="SLICES_MISSING")
+    if asked:
+        return
     table = Counter(f"{gap:.3g}" for gap in gaps)
     told = ", ".join(f"{count} of {gap} mm" for gap, count in table.most_common(TOLD))
-    do = "reconstruct it evenly: srcore does not resample"
+    do = "reconstruct it evenly, or ask for even slices of it: --resample even (resample: in the catalog)"
     raise SourceError("slices are not evenly spaced", f"gaps: {told}", do, code="SLICES_UNEVEN")
 
 
@@ -205,7 +220,7 @@ def _refuse_tilt(first: Slice, stack: Stack) -> None:
         raise SourceError(
             "the gantry is tilted: slices do not lie above each other",
             f"{stack.tilt_deg:.1f} degrees",
-            "resample it to a straight grid first: srcore does not resample",
+            "ask for a straight grid: --resample untilt (resample: in the catalog)",
             code="GANTRY_TILT",
         )
 

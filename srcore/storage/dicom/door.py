@@ -13,6 +13,7 @@ from srcore.storage.dicom.facts import Facts
 from srcore.storage.header import Header, Wishes
 
 if TYPE_CHECKING:
+    from srcore.storage.dicom.even import EvenReader
     from srcore.storage.dicom.reader import DicomReader
 
 
@@ -24,10 +25,10 @@ def read_series(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
     return read_dicom_header(paths, **wishes)
 
 
-def open_series(header: Header) -> AbstractContextManager[DicomReader]:
-    """See `reader.open_dicom`."""
+def open_series(header: Header) -> AbstractContextManager[DicomReader | EvenReader]:
+    """See `even.open_dicom`."""
     _refuse_without()
-    from srcore.storage.dicom.reader import open_dicom
+    from srcore.storage.dicom.even import open_dicom
 
     return open_dicom(header)
 

@@ -95,16 +95,20 @@ def plane_of(one: Slice) -> str:
     return name if normal.max() > np.cos(np.radians(10)) else f"oblique {name}"
 
 
-def grid_of(slices: Sequence[Slice], stack: Stack, depth_mm: float) -> Grid:
+def even_grid(slices: Sequence[Slice], stack: Stack, depth_mm: float) -> Grid:
     """The corner-based grid (Z, Y, X), RAS+, of even slices; `depth_mm` is the step where there is one slice alone."""
-    first = slices[stack.order[0]]
-    orientation, spacing = np.array(first.orientation, np.float64), first.spacing
-    assert spacing is not None, "checked before"
     count = len(slices)
     step = (stack.positions[-1] - stack.positions[0]) / (count - 1) if count > 1 else stack.normal * depth_mm
+    return grid_of(slices[stack.order[0]], stack.positions[0], step, count)
+
+
+def grid_of(one: Slice, start: NDArray[np.float64], step: NDArray[np.float64], count: int) -> Grid:
+    """The grid of `count` slices like one, the first pixel's centre at `start`, each a `step` (LPS, mm) further."""
+    orientation, spacing = np.array(one.orientation, np.float64), one.spacing
+    assert spacing is not None, "checked before"
     # columns (Z, Y, X): to the next slice, the next row, the next column
     columns = np.stack([step, orientation[3:] * spacing[0], orientation[:3] * spacing[1]], axis=1)
-    corner = stack.positions[0] - columns @ [0.5, 0.5, 0.5]
+    corner = start - columns @ [0.5, 0.5, 0.5]
     flip = np.array([-1.0, -1.0, 1.0])  # LPS to RAS
     rows = np.concatenate([columns, corner[:, None]], axis=1) * flip[:, None]
-    return Grid((count, *first.size), tuple(tuple(map(float, row)) for row in rows))
+    return Grid((count, *one.size), tuple(tuple(map(float, row)) for row in rows))

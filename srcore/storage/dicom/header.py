@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+
 from srcore.errors import SourceError
+from srcore.grid import Grid
 from srcore.storage.dicom.diagnosis import BIG_ENDIAN, refuse_unfit
+from srcore.storage.dicom.even import made_even
 from srcore.storage.dicom.files import checked_files
-from srcore.storage.dicom.geometry import grid_of
-from srcore.storage.dicom.series import Series, find_series
+from srcore.storage.dicom.geometry import even_grid
+from srcore.storage.dicom.series import Series, find_series, one_volume
 from srcore.storage.dicom.slices import Slice
 from srcore.storage.header import DROPPED_TEXT, Band, Header, Wish, Wishes
 from srcore.storage.meaning import told_values
@@ -30,7 +34,8 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
     """The header of the series in a folder, a zip or a list of files.
 
     Of the fields of a `Wish`, `series` says which one, by UID or by the name that it is listed by; `nodata` is a stored
-    number. Raises SourceError for what is no even, straight volume of one patient; see `diagnosis`.
+    number; `volume` is one of several, as TAG=VALUE; `resample` makes slices even and straight that are not (see
+    `even`). Raises SourceError for what is no even, straight volume of one patient; see `diagnosis`.
     """
     wish = Wish.of(**wishes)
     if wish.axes not in (None, (0, 1, 2)):
@@ -39,11 +44,17 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         )
     files = checked_files([Path(path) for path in paths], wish.roots)
     series = find_series(files, wish.series)
-    slices, stack = series.slices, refuse_unfit(series.slices)
+    if wish.volume is not None:
+        series = one_volume(series, wish.volume)
+    slices, stack = series.slices, refuse_unfit(series.slices, wish.resample)
     first = slices[0]
     dtype = f"{'' if first.bits[2] else 'u'}int{first.bits[0]}"
     padding, depth = first.padding, first.between or first.thickness or UNKNOWN_DEPTH_MM
+    even = made_even(slices, stack, straight=wish.resample == "untilt") if wish.resample and len(slices) > 1 else None
+    grid, how = even or (even_grid(slices, stack, depth), None)
     nodata = _nodata(wish.nodata, padding, dtype)
+    if how is not None and nodata is None and how["degrees"]:
+        nodata = float(np.iinfo(dtype).min if first.bits[2] else np.iinfo(dtype).max)
     slope, intercept = first.rescale or (1.0, 0.0)
     band = Band(
         path=str(files[0]),
@@ -60,13 +71,18 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
     ordered = [slices[i] for i in stack.order]
     return Header(
         format="dicom",
-        grid=grid_of(slices, stack, depth),
+        grid=grid,
         dtype=dtype,
         bands=(band,),
         nodata=nodata_form(dtype, [nodata]),
-        extra={"slices": [_place(one) for one in ordered], "bits": list(first.bits), **_told(first)},
+        extra={
+            "slices": [_place(one) for one in ordered],
+            "bits": list(first.bits),
+            **_told(first),
+            **({"even": how} if how else {}),
+        },
         beside=tuple(str(path) for path in files[1:]),
-        flags=_flags(series, depth, stack.step),
+        flags=(*_flags(series, depth, stack.step), *_even_flags(how, grid, nodata)),
     )
 
 
@@ -131,6 +147,18 @@ def _depth_flags(series: Series, depth: float, step: float) -> Iterator[str]:
     if first.thickness and step and abs(first.thickness - step) > OTHER_DEPTH * step:
         what = "with gaps between" if first.thickness < step else "that overlap"
         yield f"slices of {first.thickness:g} mm every {step:.4g} mm, {what}"
+
+
+def _even_flags(how: dict[str, Any] | None, grid: Grid, nodata: float | None) -> Iterator[str]:
+    """What was made of slices that are not even or straight, before anything else."""
+    if how is None:
+        return
+    if how["uneven"]:
+        count, step = len(how["shifts"]), grid.spacing()[0]
+        yield f"its slices are not evenly spaced: {grid.shape[0]} every {step:.4g} mm were made of {count}, linearly"
+    if how["degrees"]:
+        what = f"its gantry was tilted by {how['degrees']:.1f} degrees: each slice was moved to where it lies, linearly"
+        yield f"{what}; {nodata:g} is nodata in the product, where no slice has pixels"
 
 
 def _padding_flags(first: Slice) -> Iterator[str]:

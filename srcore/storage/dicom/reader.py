@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,9 +108,3 @@ def _pixels(file: BinaryIO, frame: int) -> NDArray[Any]:
     whole = pydicom.dcmread(file, force=True)
     whole.file_meta.TransferSyntaxUID = UID(transfer_syntax(whole))
     return pixel_array(whole, index=frame, raw=True)
-
-
-@contextmanager
-def open_dicom(header: Header) -> Iterator[DicomReader]:
-    """The reader of a series whose header was read before."""
-    yield DicomReader(header)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.errors import SourceError
-from srcore.storage.dicom.diagnosis import described
+from srcore.storage.dicom.diagnosis import described, is_number, told_numbers
 from srcore.storage.dicom.files import find_members
-from srcore.storage.dicom.slices import Slice, read_slices
+from srcore.storage.dicom.slices import SPLITS, Slice, read_slices
 from srcore.storage.disk.veil import veiled
 
 NAME_DIGITS = 8
@@ -47,6 +47,36 @@ def find_series(files: Sequence[Path], wanted: str | None = None) -> Series:
     others = sum(len(group) for uid, group in groups.items() if uid != chosen)
     beside = (f"{others} slices of {len(groups) - 1} other series",) if others else ()
     return Series(tuple(groups[chosen]), (*left, *beside))
+
+
+def one_volume(series: Series, wanted: str) -> Series:
+    """The slices of one time, echo, b-value or the like, as TAG=VALUE: EchoTime=30; the rest is left out, and said.
+
+    SourceError BAD_SETTING for no such tag, SEVERAL_VOLUMES with the values that are there for none of that value.
+    """
+    tag, _, value = (part.strip() for part in wanted.partition("="))
+    if tag not in SPLITS or not value:
+        do = f"give TAG=VALUE, of {', '.join(SPLITS)}"
+        raise SourceError("no tag tells volumes apart by that name", repr(wanted[:60]), do, code="BAD_SETTING")
+    chosen = tuple(one for one in series.slices if _is(dict(one.splits).get(tag), value))
+    if not chosen:
+        there = sorted({told for one in series.slices if (told := dict(one.splits).get(tag)) is not None})
+        found = (
+            f"{len(there)} values of {tag}{told_numbers(there)}"
+            if there
+            else f"no {tag} in {len(series.slices)} slices"
+        )
+        raise SourceError("no volume of the series has that value", found, "name another", code="SEVERAL_VOLUMES")
+    rest = len(series.slices) - len(chosen)
+    beside = (f"{rest} slices of other volumes ({tag} is another)",) if rest else ()
+    return Series(chosen, (*series.left_out, *beside))
+
+
+def _is(found: str | None, wanted: str) -> bool:
+    """The same word, or the same number however it is written."""
+    if found is None:
+        return False
+    return found == wanted or (is_number(found) and is_number(wanted) and float(found) == float(wanted))
 
 
 def _sorted_out(files: Sequence[Path]) -> tuple[list[Slice], list[str]]:

@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 
 from srcore.errors import SourceError, StoreError
 from srcore.storage.dicom.derived import derived_slice, file_meta, origin_of, series_of
+from srcore.storage.dicom.even import open_dicom
 from srcore.storage.dicom.facts import Facts
 from srcore.storage.dicom.files import hushed
 from srcore.storage.dicom.header import read_dicom_header
-from srcore.storage.dicom.reader import open_dicom
 from srcore.storage.disk.files import store_error
 from srcore.storage.header import Header
 

@@ -75,12 +75,9 @@ class Sources:
 def refuse_restricted(entry: Dataset, name: str) -> None:
     """SourceError RESTRICTED for a dataset that nothing may be learned from."""
     if entry.privacy == "restricted":
-        raise SourceError(
-            f"nothing is learned from {name}",
-            "privacy: restricted",
-            "take pairs of a public dataset",
-            code="RESTRICTED",
-        )
+        found = "privacy: restricted" if entry.says_privacy else "volumes, which are private where nothing is said"
+        do = "take pairs of a public dataset: `privacy: public` says that it is one"
+        raise SourceError(f"nothing is learned from {name}", found, do, code="RESTRICTED")
 
 
 def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> Sources:
@@ -90,9 +87,6 @@ def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> So
     """
     refuse_restricted(entry, "the dataset")
     scenes = find_scenes(entry, base)
-    if any(scene.private for scene in scenes):
-        do = "take pairs of a public dataset: `privacy: public` says that it is one"
-        raise SourceError("nothing is learned from DICOM", "no `privacy: public`", do, code="RESTRICTED")
     if other is not None:
         refuse_restricted(other, "the dataset of the HR")
         return _of_two(entry, scenes, other, base)
