@@ -70,7 +70,7 @@ def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> 
         return
     table = Table("dataset", "kind", "scenes", "model", "schedule", "source")
     for name, entry, scenes in rows:
-        table.add_row(name, entry.kind, str(scenes), entry.model, entry.schedule or "on demand", entry.source)
+        table.add_row(name, entry.kind, str(scenes), entry.model, entry.schedule or "on demand", str(entry.source))
     out.print(table)
 
 

@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.elsewhere import is_remote
+from srcore.errors import SourceError
 from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
@@ -28,7 +30,7 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
     """
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     treatment = _treatment(options)
-    paths = tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
+    paths = _paths(source, bands, options.pop("asset", None))
     private = is_dicom(paths[0])
     if private:  # nothing beside the product shows or names what may tell of a patient
         options["outputs"] = tuple(one for one in options.get("outputs", OUTPUTS) if one not in TELLING)
@@ -43,6 +45,18 @@ def direct_job(source: str, output: Path, *, bands: tuple[str, ...] | None = Non
         bands=bands,
         **options,
     )
+
+
+def _paths(source: str, bands: tuple[str, ...] | None, asset: str | None) -> tuple[Path, ...]:
+    """The files of the scene; of one elsewhere its card."""
+    if is_remote(source):
+        from srcore.storage.remote.listing import card_at
+
+        return (card_at(source, asset),)
+    if asset is not None:
+        found, do = source, "leave --asset out"
+        raise SourceError("an asset is of a STAC item on the web or in a bucket", found, do, code="BAD_SETTING")
+    return tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
 
 
 def array_job(model: str, **options: Any) -> Job:
