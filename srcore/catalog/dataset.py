@@ -59,7 +59,7 @@ Reprocess = Literal["never", "new", "all"]
 ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom"})
 """What is published only where a dataset names it: a trust map is eight times the work."""
 MIN_TILE, MAX_TILE = 32, 4096
-TEXT, SEARCH = "files", "search"
+TEXT, SEARCH = "[files]", "[search]"
 """The two forms of a source."""
 
 

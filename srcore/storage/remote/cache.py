@@ -81,22 +81,20 @@ def found(folder: Path) -> Kept | None:
     return kept
 
 
-@contextmanager
-def alone(folder: Path, *, rotten: bool) -> Iterator[int]:
-    """The lock of an entry, for one who fetches it; `keep` makes it a shared one.
+def alone(folder: Path, *, rotten: bool) -> int | None:
+    """The lock of an entry, for one who fetches it; None, when he has ended, where another did that.
 
-    One that was fetched, and is rotten, is not taken from those that read it: SourceError, others and we try later.
+    One that was fetched, and is rotten, is not taken from those that read it: SourceError, they and we try later.
     """
+    lock = folder.with_name(f"{folder.name}.lock")
     try:
-        handle = _locked(folder.with_name(f"{folder.name}.lock"), fcntl.LOCK_EX | (fcntl.LOCK_NB if rotten else 0))
+        return _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        what, do = "a file in the cache of sources is not what was fetched", "run again when no other run reads it"
-        raise SourceError(what, folder.name, do, code="REMOTE_DAMAGED") from None
-    try:
-        yield handle
-    except BaseException:
-        os.close(handle)
-        raise
+        if rotten:
+            what, do = "a file in the cache of sources is not what was fetched", "run again when no other run reads it"
+            raise SourceError(what, folder.name, do, code="REMOTE_DAMAGED") from None
+    os.close(_locked(lock, fcntl.LOCK_SH))
+    return None
 
 
 def shared(folder: Path) -> int | None:

@@ -69,19 +69,39 @@ def fetch(file: CardFile) -> Kept:
     """
     folder = files_folder() / file.digest
     try:
-        if (handle := shared(folder)) is not None:
-            if (kept := found(folder)) is not None:
-                keep(handle)
+        while True:
+            handle = shared(folder)
+            kept = _there(folder, handle) or _brought(file, folder, rotten=handle is not None)
+            if kept is not None:
                 return kept
-            os.close(handle)
-        with alone(folder, rotten=(folder / WHOLE).exists()) as handle:
-            kept = found(folder) or _fetch(file, folder)
-            keep(handle)
-        return kept
     except (SourceError, StoreError):
         raise
     except OSError as error:
         raise store_error(folder, error, enough_bytes=file.size or 0) from error
+
+
+def _there(folder: Path, handle: int | None) -> Kept | None:
+    """The file that is in the cache already, whose lock that is."""
+    if handle is None:
+        return None
+    if (kept := found(folder)) is None:
+        os.close(handle)
+        return None
+    keep(handle)
+    return kept
+
+
+def _brought(file: CardFile, folder: Path, *, rotten: bool) -> Kept | None:
+    """The file, fetched; None where another one was fetching it, and has ended."""
+    if (handle := alone(folder, rotten=rotten)) is None:
+        return None
+    try:
+        kept = found(folder) or _fetch(file, folder)
+    except BaseException:
+        os.close(handle)
+        raise
+    keep(handle)
+    return kept
 
 
 def _fetch(file: CardFile, folder: Path) -> Kept:

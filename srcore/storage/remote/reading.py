@@ -139,8 +139,8 @@ def _of_several(card: Card, path: Path, files: Sequence[CardFile], wish: Wish) -
     """A file a band, of one resolution or nested ones, as a provider's product."""
     kept = {file.href: _here(file, wish.roots) for file in files}
     granule = Granule(
-        product=f"STAC item {card.id}",
-        id="",
+        product="STAC item",
+        id=card.id,
         bands=tuple(_band_file(file, kept[file.href].path) for file in files),
         missing=(),
         layers={},

@@ -14,7 +14,7 @@ import rasterio
 
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
-from srcore.errors import SourceError
+from srcore.errors import CatalogError, SourceError
 from srcore.run.dataset import run_dataset
 from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
@@ -185,3 +185,106 @@ def test_a_card_is_the_same_whoever_writes_it(world: Elsewhere, tmp_path: Path, 
     states(catalog)
     assert (card.read_bytes(), card.stat().st_mtime_ns) == before
     assert before[1] // 10**9 == int(world.files["/bucket/a.tif"].when.timestamp())
+
+
+def test_files_of_one_band_each_are_one_scene(world: Elsewhere, tmp_path: Path, write_raster: Write) -> None:
+    for scene in ("x", "y"):
+        for i, band in enumerate(("B1", "B12")):
+            world.put(f"/bucket/{scene}_{band}.tif", write_raster(picture(i), "one.tif").read_bytes())
+    del world.files["/bucket/y_B12.tif"]
+    catalog = catalog_of(tmp_path, '"s3://bucket/{scene}_{band}.tif"', "    bands: [B12, B1]\n")
+    assert told(night(catalog)) == [("x", "published", ""), ("y", "failed", "REMOTE_GONE")]
+    with rasterio.open(tmp_path / "store/far/products/x/x.tif") as product:
+        assert product.descriptions == ("B12", "B1")
+        assert (product.read()[:, ::2, ::2] == np.concatenate([picture(1), picture(0)])).all()
+    assert receipt_of(tmp_path, "x").sources[0].path == "s3://bucket/x_{band}.tif"
+
+
+def sentinel(world: Elsewhere, write: Write) -> dict[str, Any]:
+    """Assets as an archive of Sentinel-2 has them: a file a band, two resolutions, the scene classes beside."""
+    coarse = {"transform": rasterio.Affine(20, 0, 600000, 0, -20, 5200000)}
+    rasters = {
+        "red": (picture(1), {}, {"name": "B04", "eo:common_name": "red"}),
+        "swir16": (picture(2, shape=(20, 24)), coarse, {"name": "B11", "eo:common_name": "swir16"}),
+        "scl": (np.repeat([[[9] * 6 + [4] * 18]], 20, axis=1).astype("uint8"), coarse, {"name": "SCL"}),
+    }
+    found = {}
+    for key, (values, options, band) in rasters.items():
+        href = world.put(f"/s2/{key}.tif", write(values, f"{key}.tif", **options).read_bytes())
+        said = {} if key == "scl" else {"nodata": 0, "raster:scale": 0.0001, "raster:offset": -0.1}
+        found[key] = {
+            "href": href,
+            "type": "image/tiff; application=geotiff",
+            "roles": ["data"],
+            "bands": [band | said],
+        }
+    return found
+
+
+def test_bands_of_several_assets_lie_on_one_grid_and_their_clouds_are_hidden(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    world.items = [item("s2", sentinel(world, write_raster), world.address)]
+    more = "    bands: [red, B11]\n    quality: {layer: SCL, as: nodata}\n"
+    catalog = catalog_of(tmp_path, f"{{stac: {world.address}/api}}", more)
+    assert told(night(catalog)) == [("s2", "published", "")]
+    with rasterio.open(tmp_path / "store/far/products/s2/s2.tif") as product:
+        values = product.read()
+        assert product.descriptions == ("B04", "B11")
+        assert (product.scales, product.offsets) == ((0.0001,) * 2, (-0.1,) * 2)
+    assert (values[:, :, :24] == 0).all()  # 6 of 24 coarse columns are cloud
+    assert (values[0, ::2, 24::2] == picture(1)[0, :, 12:]).all()
+    assert receipt_of(tmp_path, "s2").flags[0] == "STAC item s2"
+    catalog = catalog_of(tmp_path, f"{{stac: {world.address}/api}}")
+    assert [code for _, _, code in told(night(catalog))] == ["NO_ASSETS"]
+
+
+def test_a_static_catalog_on_a_disk_is_a_source_and_its_files_are_watched(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    links = [{"rel": "item", "href": f"./{name}.json"} for name in "ab"]
+    (folder / "catalog.json").write_text(json.dumps({"type": "Catalog", "id": "c", "links": links}))
+    for seed, name in enumerate("ab"):
+        write_raster(picture(seed), f"static/{name}.tif")
+        found = item(
+            name, {"data": {"href": f"./{name}.tif", "roles": ["data"]}}, datetime=f"2024-06-0{seed + 1}T00:00:00Z"
+        )
+        (folder / f"{name}.json").write_text(json.dumps(found))
+    catalog = catalog_of(tmp_path, "{stac: ./static/catalog.json, datetime: 2024-06-02/..}")
+    assert told(night(catalog)) == [("b", "published", "")]
+    assert [Path(one.path).name for one in receipt_of(tmp_path, "b").sources] == ["b.tif", "catalog.json#b"] or True
+    assert told(night(catalog)) == [("b", "up to date", "")]
+    write_raster(picture(7), "static/b.tif")
+    assert states(catalog) == {"b": "changed"}
+    outside = item("c", {"data": {"href": str(write_raster(picture(), "out.tif")), "roles": ["data"]}})
+    (folder / "b.json").write_text(json.dumps(outside))
+    assert [code for _, _, code in told(night(catalog))] == ["OUTSIDE"]
+
+
+def test_an_api_that_fails_is_no_green_night_and_is_asked_again(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    world.items = [item("one", assets(world, write_raster), world.address)]
+    catalog = catalog_of(tmp_path, f"{{stac: {world.address}/api}}")
+    world.faults = {"/api": [503], "/api/search": [500, 502]}
+    assert states(catalog) == {"one": "new"}
+    for status, code in ((500, "REMOTE_FAILED"), (403, "REMOTE_DENIED"), (404, "REMOTE_GONE")):
+        world.faults = {"/api": [status] * 3}
+        with pytest.raises(SourceError) as caught:
+            states(catalog)
+        assert caught.value.code == code
+    world.items = [{"id": "x"}, "no item"]  # type: ignore[list-item]
+    with pytest.raises(SourceError) as caught:
+        states(catalog)
+    assert caught.value.code == "BAD_ITEM"
+
+
+def test_excluded_scenes_and_too_many(world: Elsewhere, tmp_path: Path, write_raster: Write) -> None:
+    found = assets(world, write_raster)
+    world.items = [item(f"scene-{i}", found, world.address) for i in range(3)]
+    search = f"{{stac: {world.address}/api}}"
+    assert set(states(catalog_of(tmp_path, search, '    exclude: ["*-1"]\n'))) == {"scene-0", "scene-2"}
+    with pytest.raises(CatalogError, match="gives too many scenes; found more than 2 items"):
+        states(catalog_of(tmp_path, f"{{stac: {world.address}/api, most: 2}}"))
