@@ -133,17 +133,22 @@ def _read_again(catalog: Catalog, name: str) -> str:
 
 
 def _standing(catalog: Catalog, name: str) -> Standing:
+    from srcore.errors import SourceError
     from srcore.run.attention import Standing, nights_of
     from srcore.run.missing import gone_products, nothing_found
     from srcore.run.states import scene_states
 
-    states = scene_states(catalog, name)
+    try:
+        states = scene_states(catalog, name)
+    except SourceError as error:  # elsewhere, and cannot be asked: the other datasets are told all the same
+        return Standing(name, [], [], error, *nights_of(catalog, name))
     empty = None if states else nothing_found(catalog, name)
     return Standing(name, states, gone_products(catalog, name), empty, *nights_of(catalog, name))
 
 
 def _rows(catalog: Catalog, standing: Standing, *, outdated: bool) -> list[dict[str, Any]]:
     """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
+    from srcore.errors import SourceError
     from srcore.storage.archive.sources import find_excluded
 
     name, states = standing.dataset, standing.states
@@ -151,7 +156,8 @@ def _rows(catalog: Catalog, standing: Standing, *, outdated: bool) -> list[dict[
         (one.scene, one.state, one.reason) for one in states if one.outdated or not outdated
     ]
     if not outdated:
-        excluded = [scene.id for scene in find_excluded(catalog.dataset(name), catalog.base)]
+        asked = not isinstance(standing.empty, SourceError)
+        excluded = [one.id for one in find_excluded(catalog.dataset(name), catalog.base)] if asked else []
         rows += [(scene, "excluded", "by the key `exclude` of its dataset") for scene in excluded]
         rows += [(one.scene, "gone", f"{one.reason}, which is gone") for one in standing.gone]
         if standing.empty is not None:
