@@ -172,14 +172,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"<Error><Code>NoSuchBucket</Code></Error>")
             return
         start = f"/{bucket}/"
-        keys = [path[len(start) :] for path in sorted(self.state.files) if path.startswith(start)]
+        under = start + query.get("prefix", [""])[0]
+        keys = [path[len(start) :] for path in sorted(self.state.files) if path.startswith(under)]
+        prefix, inside = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
+        deeper = sorted({prefix + key[len(prefix) :].split("/")[0] + "/" for key in keys if "/" in key[len(prefix) :]})
+        if inside:
+            keys = [key for key in keys if "/" not in key[len(prefix) :]]
+        self.state.asked[f"LIST {bucket} {prefix}{'' if inside else '**'}"] += 1
         rows = "".join(
             f"<Contents><Key>{key}</Key><LastModified>{file.when:%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
             f"<ETag>{file.etag.replace(chr(34), '&quot;')}</ETag><Size>{len(file.content)}</Size></Contents>"
             for key in keys
-            if key.startswith(query.get("prefix", [""])[0])
             for file in [self.state.files[start + key]]
         )
+        if inside:
+            rows += "".join(f"<CommonPrefixes><Prefix>{one}</Prefix></CommonPrefixes>" for one in deeper)
         text = f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
         self._send(200, text.encode(), Content_Type="application/xml")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from srcore.catalog import load_catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.edit import NEW_CATALOG, entry_lines, with_entry
+from srcore.catalog.elsewhere import is_remote
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
 from srcore.registry.references import resolve
@@ -77,6 +78,8 @@ def add_entry(path: Path, name: str, pattern: str, model: str = "srcore-x2", sch
 
 def _from(base: Path, pattern: str) -> str:
     """The source as the catalog's folder sees it: below it './...', else absolute."""
+    if is_remote(pattern):
+        return pattern
     whole = os.path.abspath(pattern)
     below = os.path.relpath(whole, base)
     return whole if below.startswith("..") else f"./{below}"
@@ -86,6 +89,8 @@ def _bands(base: Path, source: str) -> tuple[str, ...] | None:
     """What stands for {band} in the names of the files, in the order of names; None without {band}."""
     if "{band}" not in source:
         return None
+    if is_remote(source):
+        raise CatalogError("{band} of files elsewhere stands for no names that are known", source, "write the entry")
     start, _, rest = str(base / source).rpartition("{band}")
     if "{band}" in start:
         raise CatalogError("the source has {band} twice", source, "name it once, and write * for the other")

@@ -16,6 +16,10 @@ LONGEST = 120
 
 def shown(address: str) -> str:
     """The address without what may be secret: name and password, and all behind a ? or #."""
+    if scheme_of(address) in BUCKETS:  # ? and # are letters of a key
+        scheme, _, rest = address.partition("://")
+        bucket, slash, key = rest.partition("/")
+        return f"{scheme}://{bucket.rpartition('@')[2]}{slash}{key}"
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
@@ -28,7 +32,7 @@ def is_signed(address: str) -> bool:
 
 def scheme_of(address: str) -> str:
     """s3, https ...; '' of a path."""
-    return urlsplit(address).scheme.lower() if is_remote(address) else ""
+    return address.partition("://")[0].lower() if is_remote(address) else ""
 
 
 def joined(base: str, href: str) -> str:
@@ -47,7 +51,8 @@ def joined(base: str, href: str) -> str:
 
 def file_name(address: str) -> str:
     """A safe name for the file in the cache: the last part of the address."""
-    last: str = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+    path = address if scheme_of(address) in BUCKETS else unquote(urlsplit(address).path)
+    last: str = path.rstrip("/").rpartition("/")[2]
     return _UNSAFE.sub("_", last).lstrip(".")[-LONGEST:] or "file"
 
 

@@ -41,17 +41,23 @@ def opened(address: str, start: int, known: Seen) -> Iterator[Reply]:
     yield Reply(start, seen, _parts(address, start, seen))
 
 
-def listed(bucket: str, prefix: str) -> Iterator[tuple[str, Seen]]:
-    """Keys below a prefix of a bucket (s3://name), and what they are."""
-    obstore = _obstore()
+def listed(bucket: str, prefix: str, depth: int | None) -> Iterator[tuple[str, Seen]]:
+    """Keys of a bucket (s3://name) at most `depth` folders below a prefix, and what they are; None: all below it."""
+    obstore, store = _obstore(), _store(bucket, load_settings().remote_timeout_s)
+    below: list[str] = []
     try:
-        for some in obstore.list(_store(bucket, load_settings().remote_timeout_s), prefix=prefix or None):
-            for meta in some:
-                yield meta["path"], _seen(meta)
+        if depth is None:
+            found = [meta for some in obstore.list(store, prefix=prefix or None) for meta in some]
+        else:
+            page = obstore.list_with_delimiter(store, prefix or None)
+            found, below = list(page["objects"]), list(page["common_prefixes"]) if depth else []
     except SourceError:
         raise
     except Exception as error:
         _told(f"{bucket}/{prefix}", error)
+    yield from ((meta["path"], _seen(meta)) for meta in found)
+    for folder in below:
+        yield from listed(bucket, folder, None if depth is None else depth - 1)
 
 
 def _parts(address: str, start: int, seen: Seen) -> Iterator[bytes]:

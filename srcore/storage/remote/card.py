@@ -21,6 +21,8 @@ from srcore.storage.remote.address import file_name, scheme_of
 
 FORMAT = 1
 SECOND_NS = 10**9
+LATEST_S = 2**32 - 1
+"""Of a file system's clock: the year 2106."""
 UPDATED = "updated "
 """Begins a mark that is the item's, and no ETag."""
 
@@ -143,7 +145,7 @@ def _moment_ns(updated: str, content: bytes) -> int:
     part = int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % SECOND_NS
     try:
         when = datetime.fromisoformat(updated)
-    except ValueError:
+        seconds = int((when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
         return part  # nobody knows: 1970
-    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return max(0, int(when.timestamp())) * SECOND_NS + part
+    return min(max(0, seconds), LATEST_S) * SECOND_NS + part

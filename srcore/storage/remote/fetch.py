@@ -157,6 +157,7 @@ def _download(file: CardFile, address: str, folder: Path) -> _Done:
                 out.write(chunk)
                 hashes.add(chunk)
                 if hashes.size > limit_bytes():
+                    part.unlink()  # one that does not end
                     make_room(folder, hashes.size, file.href)  # refuses
     if seen.size is not None and hashes.size != seen.size:
         if hashes.size > seen.size:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
@@ -55,7 +56,8 @@ def card_of(item: Mapping[str, Any], base: str, assets: Sequence[str] | None = N
 def _self(item: Mapping[str, Any], base: str) -> str:
     for link in _dicts(item.get("links")):
         if link.get("rel") == "self" and isinstance(link.get("href"), str):
-            return joined(base, link["href"])
+            with suppress(ValueError):
+                return joined(base, link["href"])
     return f"{base}#{item.get('id')}" if not base.endswith(".json") else base
 
 
@@ -86,9 +88,12 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
 
 
 def _file(key: str, asset: Mapping[str, Any], item: Mapping[str, Any], base: str, mark: str) -> CardFile:
-    href = joined(_self(item, base), asset["href"])
-    if is_signed(href):
-        remember_signed(shown(href), href)
+    try:
+        href = joined(_self(item, base), asset["href"])
+        if is_signed(href):
+            remember_signed(shown(href), href)
+    except ValueError:  # no address: reading it says that nothing is there
+        href = ""
     size, checksum = asset.get("file:size"), str(asset.get("file:checksum") or "")
     return CardFile(
         href=_path_or_address(href),
@@ -180,16 +185,17 @@ def moment(text: str) -> datetime | None:
     """A time of RFC 3339, without a zone in UTC; None for anything else."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
         return None
-    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
 
 
 def _kept(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Plain words and numbers that an item of the product may repeat."""
     found: dict[str, Any] = {}
     for name, value in properties.items():
-        if name.startswith(PREFIXES) and (_number(value) is not None or isinstance(value, str)):
+        words = isinstance(value, str) and name.startswith(("grid:", "sat:"))
+        if name.startswith(PREFIXES) and (_number(value) is not None or words):
             found[name[:LONGEST]] = _text(value) if isinstance(value, str) else value
         elif name in PLAIN and isinstance(value, str) and value:
             found[name] = _text(value)

@@ -69,7 +69,11 @@ def card_at(address: str, asset: str | None = None) -> Path:
 
     SourceError where it is neither, or `asset` is asked of a file.
     """
-    path = urlsplit(address).path.lower()
+    try:
+        path = urlsplit(address).path.lower()
+    except ValueError as error:
+        do = "write it as https://host/path or s3://bucket/key"
+        raise SourceError("no address of a file", repr(address.partition("?")[0][:80]), do, code="BAD_ITEM") from error
     if asset is not None or path.endswith((".json", ".geojson")) or "/items/" in path:
         document, base = read_document(address)
         if document.get("type") != "Feature":
@@ -146,7 +150,9 @@ def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card,
     regex, suffix = regex_of(pattern, bands or ()), suffix_of(pattern)
     start = pattern[: match.start()] if (match := WILD.search(pattern)) else pattern[: len(pattern) - len(suffix)]
     groups: dict[tuple[str, str], dict[str, tuple[str, str, Seen]]] = {}
-    for key, seen in tried(source, lambda: list(objects(f"{scheme}://{name}", start.rpartition("/")[0]))):
+    folder = start.rpartition("/")[0]
+    depth = None if "**/" in pattern else pattern.count("/") - (folder.count("/") + 1 if folder else 0)
+    for key, seen in tried(source, lambda: list(objects(f"{scheme}://{name}", folder, depth))):
         found = regex.fullmatch(key)
         if found is None or key.lower().endswith(UNFINISHED) or any(part[:1] == "." for part in key.split("/")):
             continue

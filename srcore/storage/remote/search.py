@@ -30,10 +30,13 @@ Found = tuple[Mapping[str, Any], str]
 def items_of(source: Stac) -> Iterator[Found]:
     """The items that a search gives, in its order. SourceError."""
     document, base = read_document(source.stac)
-    if _is_api(document):
-        yield from (one for one in _pages(source, document, base) if _has_properties(one[0], source.query))
-    else:
-        yield from (one for one in _below(document, base) if _is_meant(one[0], source))
+    try:
+        if _is_api(document):
+            yield from (one for one in _pages(source, document, base) if _has_properties(one[0], source.query))
+        else:
+            yield from (one for one in _below(document, base) if _is_meant(one[0], source))
+    except ValueError as error:  # of urllib: a link that is no address
+        raise bad_item(base, "a link that is no address") from error
 
 
 def _is_api(document: Mapping[str, Any]) -> bool:
@@ -148,6 +151,8 @@ def _is_meant(item: Mapping[str, Any], source: Stac) -> bool:
 def _meets(found: Any, wanted: tuple[float, float, float, float]) -> bool:
     """Whether two boxes have a point in common; without one of its own an item is nowhere."""
     if not isinstance(found, (list, tuple)) or len(found) not in (4, 6):
+        return False
+    if not all(isinstance(one, (int, float)) for one in found):
         return False
     half = len(found) // 2
     west, south, east, north = (float(found[i]) for i in (0, 1, half, half + 1))

@@ -47,7 +47,8 @@ def opened(address: str, start: int, known: Seen) -> Iterator[Reply]:
         _check(address, response)
         begins = _begins(response) if response.status_code == 206 else 0
         size = _whole_size(response)
-        yield Reply(begins, _seen(response, size), _chunks(response))
+        packed = response.headers.get("Content-Encoding", "identity") != "identity"  # although we asked for none
+        yield Reply(begins, _seen(response, size), _chunks(response, decoded=packed))
 
 
 def read_text(address: str, most: int, body: bytes | None = None) -> tuple[bytes, str]:
