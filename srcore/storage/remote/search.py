@@ -50,7 +50,9 @@ def _links(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _pages(source: Stac, api: Mapping[str, Any], base: str) -> Iterator[Found]:
-    search = next((link for link in _links(api) if link.get("rel") == "search"), {"href": f"{base.rstrip('/')}/search"})
+    offered = [link for link in _links(api) if link.get("rel") == "search"]
+    posts = [link for link in offered if str(link.get("method")).upper() == "POST"]  # first, as every client does it
+    search = next(iter((*posts, *offered)), {"href": f"{base.rstrip('/')}/search"})
     asked = _asked(source, query=any(str(one).endswith(QUERY) for one in api.get("conformsTo") or ()))
     address = joined(f"{base.rstrip('/')}/", str(search["href"]))
     body: dict[str, Any] | None = asked

@@ -3,8 +3,13 @@ being gone."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ import pytest
 import rasterio
 
 from srcore.catalog import load_catalog
+from srcore.catalog.elsewhere import Stac
 from srcore.dispatch import Workers
 from srcore.errors import CatalogError, SourceError
 from srcore.run.dataset import run_dataset
@@ -21,6 +27,7 @@ from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.remote.listing import forget_lists
+from srcore.storage.remote.search import items_of
 from tests.elsewhere import Elsewhere, item
 
 Write = Callable[..., Path]
@@ -290,3 +297,56 @@ def test_excluded_scenes_and_too_many(world: Elsewhere, tmp_path: Path, write_ra
     assert set(states(catalog_of(tmp_path, search, '    exclude: ["*-1"]\n'))) == {"scene-0", "scene-2"}
     with pytest.raises(CatalogError, match="gives too many scenes; found more than 2 items"):
         states(catalog_of(tmp_path, f"{{stac: {world.address}/api, most: 2}}"))
+
+
+@pytest.fixture
+def rustac(tmp_path: Path) -> Iterator[Callable[[list[dict[str, Any]]], str]]:
+    """A STAC API of somebody else's, on loopback; the test is skipped, and says why, where it is not installed."""
+    program = shutil.which("rustac")
+    if program is None:
+        pytest.skip("rustac is not on the PATH (pip install rustac)")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(items: list[dict[str, Any]]) -> str:
+        path = tmp_path / "items.json"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            at = f"127.0.0.1:{free.getsockname()[1]}"
+        running.append(subprocess.Popen([program, "serve", "--create-collections", "--addr", at, str(path)]))
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", int(at.partition(":")[2])), 1).close()
+                break
+            time.sleep(0.1)
+        return f"http://{at}"
+
+    yield start
+    for one in running:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.nightly
+def test_an_api_of_somebody_else_is_searched_page_by_page(
+    world: Elsewhere, tmp_path: Path, write_raster: Write, rustac: Callable[[list[dict[str, Any]]], str]
+) -> None:
+    place = {"type": "Polygon", "coordinates": [[[10.3, 46.9], [10.4, 46.9], [10.4, 47.0], [10.3, 47.0], [10.3, 46.9]]]}
+    asset = {"a": {"href": write_raster(picture(), "in/a.tif").as_uri(), "roles": ["data"]}}
+    items = [
+        {**item(f"s{i:03}", asset, datetime=f"2024-06-{i % 28 + 1:02}T10:00:00Z", cloud=i % 100), "geometry": place}
+        for i in range(250)
+    ]
+    address = rustac(items)
+
+    def ids(**keys: Any) -> list[str]:
+        return sorted(str(one["id"]) for one, _ in items_of(Stac(stac=address, **keys)))
+
+    assert ids() == ids(collections=("c",)) == ids(bbox=(10.0, 46.0, 11.0, 48.0)) == [one["id"] for one in items]
+    assert ids(collections=("x",)) == ids(bbox=(0.0, 0.0, 1.0, 1.0)) == []
+    assert ids(datetime="2024-06-03") == [f"s{i:03}" for i in range(2, 250, 28)]
+    assert ids(query={"cloud": {"lt": 1}}) == ["s000", "s100", "s200"]
+    search = f"{{stac: '{address}', collections: [c], query: {{cloud: {{lt: 1}}}}}}"
+    assert {code for _, _, code in told(night(catalog_of(tmp_path, search)))} == {"OUTSIDE"}
+    catalog = catalog_of(tmp_path, search, "    roots: [./in]\n")
+    assert told(night(catalog)) == [(f"s{i}00", "published", "") for i in range(3)]
