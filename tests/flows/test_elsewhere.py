@@ -63,12 +63,22 @@ def test_one_scene_by_its_address(
     assert not any(b"SECRET" in content for content in kept)
 
 
+def test_a_cache_that_cannot_be_written_is_told_in_one_line(
+    srcore: Srcore, world: Elsewhere, tmp_path: Path, scene: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("no folder")
+    code, _, errors = srcore("upscale", world.put("/a.tif", scene), tmp_path / "sr.tif", *OPTIONS)
+    assert (code, errors.strip().count("\n")) == (1, 0)
+    assert "a.remote cannot be written" in errors
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
         ("{at}/gone.tif?sig=SECRET", "/gone.tif: not there; found status 404"),
         ("{at}/text.json", "no STAC document"),
-        ("{at}/text.tif", "text.tif"),
+        ("{at}/text.tif", "error: {at}/text.tif: "),
         ("{at}/api/collections/c/items/two", "several assets; found a, b; name `bands`"),
         ("s3://bucket/gone.tif", "s3://bucket/gone.tif: not there"),
         ("ftp://host/scene.tif", "ftp"),
@@ -84,7 +94,7 @@ def test_what_is_no_scene_is_told_in_one_line(
     world.items = [item("two", {key: {"href": href, "roles": ["data"]} for key in "ab"}, world.address)]
     code, _, errors = srcore("upscale", source.format(at=world.address), tmp_path / "sr.tif", *OPTIONS)
     assert code == 2
-    assert told in errors
+    assert told.format(at=world.address) in errors
     assert errors.strip().count("\n") == 0
     assert "SECRET" not in errors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from srcore.errors import SourceError
@@ -12,16 +13,25 @@ from srcore.settings import load_settings
 CARD = ".remote"
 
 
+DECIDING = ("SRCORE_CACHE", "XDG_CACHE_HOME", "HOME")
+
+
 def cards_folder() -> Path:
-    """Where cards lie; nothing else there, and no card anywhere else."""
-    return load_settings().cache_folder / "remote" / "cards"
+    """Where cards lie, without links; nothing else there, and no card anywhere else."""
+    return _folder(tuple(map(os.environ.get, DECIDING)))
+
+
+@lru_cache(maxsize=8)  # asked of every scene several times
+def _folder(_environment: tuple[str | None, ...]) -> Path:
+    return Path(os.path.realpath(load_settings().cache_folder / "remote" / "cards"))
 
 
 def is_card(path: Path) -> bool:
     """Whether a path is that of a card, be it there or not."""
     if not path.name.endswith(CARD):
         return False
-    return os.path.realpath(path.parent.parent) == os.path.realpath(cards_folder())
+    place, folder = path.parent.parent, cards_folder()
+    return place == folder or Path(os.path.realpath(place)) == folder
 
 
 def told_of(path: Path) -> str:

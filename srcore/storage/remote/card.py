@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from srcore.storage.disk.card import CARD, card_bytes, cards_folder
-from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.files import store_error, write_atomic
 from srcore.storage.remote.address import file_name, scheme_of
 
 FORMAT = 1
@@ -101,20 +101,23 @@ class Card:
     """When it changed last, as far as that is told."""
 
     def save(self, source: str) -> Path:
-        """Write it where cards of `source` lie, unless it stands there; gives its path."""
+        """Write it where cards of `source` lie, unless it stands there; gives its path. StoreError."""
         group = hashlib.sha256(source.encode()).hexdigest()[:16]
         path = cards_folder() / group / f"{self.id}{CARD}"
-        content = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, ensure_ascii=True).encode()
+        content = json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True, default=vars).encode()
         try:
             same = path.read_bytes() == content
         except OSError:
             same = False
-        if not same:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, content)
         when = _moment_ns(self.updated, content)
-        if path.stat().st_mtime_ns != when:
-            os.utime(path, ns=(when, when))
+        try:
+            if not same:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, content)
+            if path.stat().st_mtime_ns != when:
+                os.utime(path, ns=(when, when))
+        except OSError as error:
+            raise store_error(path, error) from error
         return path
 
     @classmethod

@@ -77,7 +77,7 @@ def fetch(file: CardFile) -> Kept:
     except (SourceError, StoreError):
         raise
     except OSError as error:
-        raise store_error(folder, error, enough_bytes=file.size or 0) from error
+        raise store_error(folder / file.name, error, enough_bytes=file.size or 0) from error
 
 
 def _there(folder: Path, handle: int | None) -> Kept | None:

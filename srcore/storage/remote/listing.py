@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from srcore.catalog.elsewhere import WEB, Stac
 from srcore.catalog.keys import WILD
 from srcore.catalog.pattern import regex_of, scene_name, suffix_of
-from srcore.errors import CatalogError, SourceError, StoreError
+from srcore.errors import CatalogError, SourceError
 from srcore.layout import safe_id
-from srcore.storage.disk.files import store_error
 from srcore.storage.remote.address import scheme_of, shown
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import read_document, tried
@@ -43,18 +42,14 @@ _LISTS: dict[str, tuple[float, tuple[Listed, ...]]] = {}
 def listed(source: str | Stac, bands: Sequence[str] | None) -> tuple[Listed, ...]:
     """The scenes of a source elsewhere, and their cards, in its order.
 
-    SourceError REMOTE_DENIED, REMOTE_GONE, REMOTE_FAILED, BAD_ITEM; CatalogError for a search that gives too many.
+    SourceError REMOTE_DENIED, REMOTE_GONE, REMOTE_FAILED, BAD_ITEM; CatalogError for a search that gives too many;
+    StoreError when a card cannot be written.
     """
     key = f"{described(source) if isinstance(source, Stac) else source} {bands}"
     when, known = _LISTS.get(key, (float("-inf"), ()))
     if time.monotonic() - when < FRESH_S:
         return known
-    try:
-        found = tuple(_saved(card, name, key) for card, name in _cards(source, bands))
-    except (SourceError, StoreError):
-        raise
-    except OSError as error:
-        raise store_error(Path("cards"), error) from error
+    found = tuple(_saved(card, name, key) for card, name in _cards(source, bands))
     _LISTS[key] = (time.monotonic(), found)
     return found
 

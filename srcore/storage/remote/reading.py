@@ -15,11 +15,11 @@ from typing import Any, Unpack
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from srcore.errors import SourceError
+from srcore.errors import SourceError, SRError
 from srcore.storage.header import Band, Header, Origin, Taken, Wish, Wishes
 from srcore.storage.providers.granule import BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.header import granule_header
-from srcore.storage.remote.cache import Kept
+from srcore.storage.remote.cache import Kept, files_folder
 from srcore.storage.remote.card import Card, CardBand, CardFile
 from srcore.storage.remote.fetch import fetch
 
@@ -33,13 +33,23 @@ Read = Callable[..., Header]
 def read_card_header(path: Path, read: Read, **wishes: Unpack[Wishes]) -> Header:
     """The header of the scene that a card stands for. SourceError NO_ASSETS, MISSING_BAND, BAD_SETTING, BAD_METADATA
     where the item and its file contradict each other; those of fetching, and of `read`."""
-    card, bands = Card.load(path), wishes.get("bands")
+    card = Card.load(path)
     _refuse_unusable(card)
+    try:
+        return _read_card(card, path, read, wishes)
+    except SRError as error:  # people know the file by its address, not by its place in the cache
+        for file in card.files:
+            place = str(files_folder() / file.digest / file.name)
+            error.what, error.found = (text.replace(place, file.href) for text in (error.what, error.found))
+        raise
+
+
+def _read_card(card: Card, path: Path, read: Read, wishes: Wishes) -> Header:
     if card.joined:
         fetched = [fetch(file) for file in card.files]
         found = read([one.path for one in fetched], **_inside(wishes))
         return _told(found, card, path, card.files, fetched)
-    files = _chosen(card, bands)
+    files = _chosen(card, wishes.get("bands"))
     if len(files) == 1:
         return _of_one(card, path, files[0], read, wishes)
     return _of_several(card, path, files, Wish.of(**wishes))
