@@ -113,7 +113,7 @@ def _obstore() -> Any:
     try:
         import obstore
     except ImportError as error:
-        what, do = "buckets need obstore", "pip install 'srcore[remote]'"
+        what, do = "buckets need obstore", "pip install 'srcore[s3]'"
         raise SourceError(what, "it is not installed", do, code="NOT_INSTALLED") from error
     return obstore
 
