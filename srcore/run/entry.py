@@ -17,6 +17,7 @@ from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
 from srcore.registry.references import resolve
 from srcore.storage.archive.sources import Scene, find_scenes
+from srcore.storage.disk.card import told_of
 from srcore.storage.disk.files import hidden_beside, write_atomic
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
@@ -128,7 +129,8 @@ def _assumed(
     size = " x ".join(map(str, reversed(header.grid.shape)))
     names = ", ".join(band.name for band in header.bands[:MAX_NAMED])
     more = f" and {len(header.bands) - MAX_NAMED} more" if len(header.bands) > MAX_NAMED else ""
-    told = f"by the first of {len(found)} scenes, {found[0].paths[0].name}: a {header.kind} of {size}"
+    first = Path(told_of(found[0].paths[0])).name
+    told = f"by the first of {len(found)} scenes, {first}: a {header.kind} of {size}"
     said = [f"{told}, {header.dtype}, bands {names}{more}"]
     if bands is None and header.kind == "raster":
         said.append("all bands of each file are done, in their order; name some with `bands: [...]`")

@@ -138,3 +138,19 @@ def test_every_source_that_the_page_shows_is_one() -> None:
     for block in blocks:
         for entry in yaml.safe_load(block).values():
             Dataset.model_validate(entry, strict=False)
+
+
+def test_a_catalog_is_begun_with_a_bucket_and_listed_without_it(
+    srcore: Srcore, world: Elsewhere, tmp_path: Path, scene: bytes
+) -> None:
+    world.put("/bucket/scene.tif", scene)
+    at = ("--catalog", tmp_path / "data_catalog.yaml")
+    assert srcore("init", tmp_path)[0] == 0
+    code, said, errors = srcore("catalog", "add", "far", "s3://bucket/*.tif", *at)
+    assert code == 0, errors
+    assert "by the first of 1 scenes, scene.tif: a raster of 40 x 30" in said
+    world.files.clear()
+    forget_lists()
+    code, said, errors = srcore("catalog", "list", *at)
+    assert (code, "?" in said) == (0, True)
+    assert "far: s3://bucket/: not there" in errors

@@ -31,7 +31,7 @@ ODD: Any = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["id", "properties", "assets", "links", "a", "href", "bands", "nodata", "datetime", "proj:code"]),
     ODD,
