@@ -118,7 +118,13 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
 
 
 def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[Scene]:
-    """Scenes that are fetched: a card stands for each."""
+    """Scenes that are fetched: a card stands for each. CatalogError for volumes that nobody calls public."""
+    if dataset.kind == "volume" and not (dataset.privacy == "public" and "privacy" in dataset.model_fields_set):
+        what, do = (
+            "an address may tell of a patient, and stands in receipts",
+            "say `privacy: public`, or copy the files",
+        )
+        raise CatalogError(what, f"volumes at {source}", do)
     from srcore.storage.remote.listing import listed
 
     place = () if isinstance(source, str) or is_remote(source.stac) else (Path(source.stac).parent,)

@@ -181,6 +181,9 @@ def _here(file: CardFile, roots: Sequence[Path] | None = None) -> Kept:
 
 def _told(header: Header, card: Card, path: Path, files: Sequence[CardFile], kept: Sequence[Kept]) -> Header:
     """The header with what the card says of the whole scene, which stands for its files from now on."""
+    if header.format == "dicom":  # its address would stand where no name of a patient may
+        what, do = f"{card.address}: DICOM is read from disks alone", "copy it to a folder of this machine"
+        raise SourceError(what, "a series elsewhere", do, code="NOT_SUPPORTED")
     origins = tuple(Origin(file.href, one.sha256, one.size, one.etag) for file, one in zip(files, kept, strict=True))
     real = os.path.realpath(path)
     here = all(file.is_local for file in files)  # then they are watched themselves

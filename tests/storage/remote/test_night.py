@@ -350,3 +350,32 @@ def test_an_api_of_somebody_else_is_searched_page_by_page(
     assert {code for _, _, code in told(night(catalog_of(tmp_path, search)))} == {"OUTSIDE"}
     catalog = catalog_of(tmp_path, search, "    roots: [./in]\n")
     assert told(night(catalog)) == [(f"s{i}00", "published", "") for i in range(3)]
+
+
+def test_volumes_elsewhere_are_public_or_are_none(world: Elsewhere, tmp_path: Path) -> None:
+    import nibabel
+
+    values = np.random.default_rng(0).integers(0, 900, (12, 14, 10)).astype("int16")
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "head.nii.gz")
+    world.put("/bucket/head.nii.gz", (tmp_path / "head.nii.gz").read_bytes())
+    path = catalog_of(tmp_path, "s3://bucket/*.nii.gz")
+    text = path.read_text().replace("raster", "volume").replace("    products: [cog, stac]\n", "")
+    path.write_text(text)
+    with pytest.raises(CatalogError, match="an address may tell of a patient"):
+        night(path)
+    path.write_text(text + "    privacy: public\n")
+    assert told(night(path)) == [("head", "published", "")]
+
+
+def test_dicom_elsewhere_is_not_read(world: Elsewhere, tmp_path: Path) -> None:
+    import zipfile
+
+    from tests.storage.dicom.series import write_series
+
+    write_series(tmp_path / "ct")
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        for one in sorted((tmp_path / "ct").iterdir()):
+            archive.write(one, one.name)
+    world.put("/bucket/ct.zip", (tmp_path / "ct.zip").read_bytes())
+    path = catalog_of(tmp_path, "s3://bucket/*.zip")
+    assert [code for _, _, code in told(night(path))] == ["NOT_SUPPORTED"]
