@@ -163,6 +163,46 @@ CODES: dict[str, Code] = {
         "Mount it, or correct `source` in the catalog.",
         "next run",
     ),
+    # scenes elsewhere
+    "REMOTE_DENIED": Code(
+        "A server, bucket or signing service does not give us a file: no key, a wrong one, or a link that ran out.",
+        "Give the key or token by the environment (docs/sources.md), or ask who publishes it.",
+        "next run",
+    ),
+    "REMOTE_GONE": Code(
+        "A file, bucket or catalog elsewhere is not where it should be.",
+        "Look whether it was moved or removed, and correct `source`.",
+        "next run",
+    ),
+    "REMOTE_FAILED": Code(
+        "A server did not answer, or not to the end, however often it was asked.",
+        "Wait for it, or for the network.",
+        "next run",
+    ),
+    "REMOTE_DAMAGED": Code(
+        "A file that was fetched has other bytes than its item says, or the cache's copy of it is rotten.",
+        "Ask who publishes it; remove the cache if its disk is bad.",
+        "next run",
+    ),
+    "NO_ASSETS": Code(
+        "An item of STAC has no raster among its assets, several of which none is named, or not those that are.",
+        "Name `bands` or `assets` (--bands, --asset).",
+    ),
+    "BAD_ITEM": Code(
+        "What a catalog elsewhere sent is no STAC document, or none that can be followed.",
+        "Give the address of an API, a catalog, a collection or an item.",
+        "next run",
+    ),
+    "CACHE_FULL": Code(
+        "A file does not fit into the cache of sources, beside those that running scenes use.",
+        "Give it more room (SRCORE_REMOTE_CACHE_GB), or do fewer scenes at once.",
+        "next run",
+    ),
+    "NOT_FETCHED": Code(
+        "A forecast would need a file that is not in the cache of sources yet; it fetches none.",
+        "Run it: the file is fetched then.",
+        "next run",
+    ),
     "NO_SCENES": Code(
         "The source of a dataset gives no scene, and never did.",
         "Check `source` in the catalog, or wait for the files.",

@@ -26,6 +26,8 @@ MAX_NODES = 50_000
 """Values and keys of a document: more would take the parser seconds, and nobody writes them."""
 
 Key = tuple[str | int, ...]
+INVENTED = ("[key]", "[files]", "[search]")
+"""Parts of a place that stand in no file: pydantic's, and names of forms that a value may have."""
 Model = TypeVar("Model", bound=BaseModel)
 
 _YAML = "tag:yaml.org,2002:"
@@ -205,7 +207,7 @@ def _properties(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _key(loc: tuple[str | int, ...]) -> Key:
-    return tuple(part for part in loc if part != "[key]")
+    return tuple(part for part in loc if part not in INVENTED)
 
 
 def _dotted(key: Key) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from srcore.choices import BACKENDS
 from srcore.errors import CatalogError
@@ -28,6 +28,16 @@ class Settings(BaseModel):
     """What computes the generator; auto: the fastest that is installed and exact enough."""
     cache: Path | None = None
     """Where measured backends and copies of registered models are kept; None: srcore's folder in the user's cache."""
+    remote_cache_gb: float = Field(default=64.0, gt=0, le=1e6)
+    """Space below `cache` that fetched sources may take, in GB; what was not used for longest goes first."""
+    remote_timeout_s: float = Field(default=60.0, ge=0.1, le=3600)
+    """Seconds without a byte from a server after which a request counts as cut."""
+    remote_tries: int = Field(default=5, ge=1, le=100)
+    """How often a file elsewhere is asked for, with longer and longer pauses, before its scene fails."""
+    remote_tokens: SecretStr = SecretStr("")
+    """HOST=TOKEN, for each host that wants a bearer token; sent to that host and those below it alone."""
+    remote_sign: str = ""
+    """HOST=ADDRESS: links to that host are signed first, by ADDRESS?href=LINK, which answers {"href": ...}."""
     private_key: Path | None = None
     """File with the key of private ids, made where it is not there; None: in srcore's folder of the user's data. It
     must lie outside every store."""

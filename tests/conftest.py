@@ -18,6 +18,8 @@ import rasterio
 from hypothesis import settings
 from rasterio.transform import Affine
 
+from tests.elsewhere import Elsewhere, serve
+
 # Time says nothing on a busy machine; the same examples at every run say whether a change broke something.
 settings.register_profile("srcore", deadline=None, derandomize=True)
 settings.load_profile("srcore")
@@ -135,6 +137,27 @@ def write_raster(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
+    """A server on loopback that files are fetched from, and a cache of its own; buckets of s3:// are its folders."""
+    from srcore.storage.remote.listing import forget_lists
+
+    found, end = serve()
+    for name, value in {
+        "SRCORE_CACHE": str(tmp_path / "cache"),
+        "SRCORE_REMOTE_TRIES": "3",
+        "AWS_ENDPOINT_URL": found.address,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "SECRET",
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget_lists()
+    yield found
+    end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

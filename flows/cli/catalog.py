@@ -61,16 +61,31 @@ def catalog_list(catalog: CatalogOption = None, as_json: JsonOption = False) -> 
     from rich.table import Table
 
     from srcore.catalog import load_catalog
+    from srcore.errors import SourceError
     from srcore.storage.archive.sources import find_scenes
 
     loaded = load_catalog(chosen_catalog(catalog))
-    rows = [(name, entry, len(find_scenes(entry, loaded.base))) for name, entry in loaded.datasets.items()]
+    counts: dict[str, int | None] = {}
+    for name, entry in loaded.datasets.items():
+        try:
+            counts[name] = len(find_scenes(entry, loaded.base))
+        except SourceError as error:  # elsewhere, and cannot be asked now: the others are told all the same
+            typer.echo(f"{name}: {error}", err=True)
+            counts[name] = None
+    rows = [(name, entry, counts[name]) for name, entry in loaded.datasets.items()]
     if as_json:
         print_json([{"dataset": name, "scenes": count, **entry.model_dump(mode="json")} for name, entry, count in rows])
         return
     table = Table("dataset", "kind", "scenes", "model", "schedule", "source")
     for name, entry, scenes in rows:
-        table.add_row(name, entry.kind, str(scenes), entry.model, entry.schedule or "on demand", entry.source)
+        table.add_row(
+            name,
+            entry.kind,
+            "?" if scenes is None else str(scenes),
+            entry.model,
+            entry.schedule or "on demand",
+            str(entry.source),
+        )
     out.print(table)
 
 

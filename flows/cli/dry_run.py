@@ -14,6 +14,9 @@ from flows.cli.options import out, print_json
 if TYPE_CHECKING:
     from srcore.run.forecast import Forecast, Refused
 
+NOT_FETCHED = "NOT_FETCHED"
+"""Code of a scene elsewhere, of which nothing more is known until a run fetches it."""
+
 
 def print_forecast(one: Forecast, *, as_json: bool) -> None:
     """A scene that would be done."""
@@ -43,11 +46,13 @@ def print_forecasts(dataset: str, states: Sequence[tuple[str, str]], found: Iter
 
     from srcore.run.forecast import Refused
 
-    table, done, refused = Table("scene", "state", "why", "tiles", "time", "product", "scratch"), [], 0
+    table, done, refused, unseen = Table("scene", "state", "why", "tiles", "time", "product", "scratch"), [], 0, 0
     for (state, why), one in zip(states, found, strict=True):
         if isinstance(one, Refused):
-            refused += 1
-            table.add_row(one.scene, "refused", f"{one.message} [{one.code}]", "", "", "", "")
+            away = one.code == NOT_FETCHED
+            refused, unseen = refused + (not away), unseen + away
+            told = "to be fetched first" if away else f"{one.message} [{one.code}]"
+            table.add_row(one.scene, state if away else "refused", told, "", "", "", "")
             continue
         done.append(one)
         cells = (str(one.tiles), span(one.seconds), size(one.product_bytes), size(one.scratch_bytes))
@@ -55,6 +60,8 @@ def print_forecasts(dataset: str, states: Sequence[tuple[str, str]], found: Iter
     if table.row_count:
         out.print(table)
     typer.echo(_total(dataset, done, refused))
+    if unseen:
+        typer.echo(f"{unseen} more would be fetched first: what they cost is known then")
     typer.echo("nothing was written")
 
 
@@ -63,7 +70,8 @@ def forecasts_json(states: Sequence[tuple[str, str]], found: Iterable[Forecast |
     from srcore.run.forecast import Refused
 
     return [
-        {"state": "refused" if isinstance(one, Refused) else state, "reason": why, **asdict(one)}
+        {"state": "refused" if isinstance(one, Refused) and one.code != NOT_FETCHED else state, "reason": why}
+        | asdict(one)
         for (state, why), one in zip(states, found, strict=True)
     ]
 

@@ -133,23 +133,24 @@ def _read_again(catalog: Catalog, name: str) -> str:
 
 
 def _standing(catalog: Catalog, name: str) -> Standing:
-    from srcore.errors import SRError
+    from srcore.errors import SourceError, SRError
     from srcore.run.attention import Standing, nights_of
     from srcore.run.missing import gone_products, nothing_found
     from srcore.run.states import scene_states
 
     try:
         states = scene_states(catalog, name)
-    except SRError as error:
-        if error.code != "PRIVACY_UNSAID":
+    except SRError as error:  # a source elsewhere that cannot be asked, or a question: the others are told all the same
+        if not isinstance(error, SourceError) and error.code != "PRIVACY_UNSAID":
             raise
-        return Standing(name, [], [], error, *nights_of(catalog, name))  # the other datasets are told all the same
+        return Standing(name, [], [], error, *nights_of(catalog, name))
     empty = None if states else nothing_found(catalog, name)
     return Standing(name, states, gone_products(catalog, name), empty, *nights_of(catalog, name))
 
 
 def _rows(catalog: Catalog, standing: Standing, *, outdated: bool) -> list[dict[str, Any]]:
     """A row a scene of the catalog, a row a product whose source is gone, a row a scene that is excluded."""
+    from srcore.errors import SourceError
     from srcore.storage.archive.sources import find_excluded
 
     name, states = standing.dataset, standing.states
@@ -157,7 +158,8 @@ def _rows(catalog: Catalog, standing: Standing, *, outdated: bool) -> list[dict[
         (one.scene, one.state, one.reason) for one in states if one.outdated or not outdated
     ]
     if not outdated:
-        excluded = [scene.id for scene in find_excluded(catalog.dataset(name), catalog.base)]
+        asked = not isinstance(standing.empty, SourceError)
+        excluded = [one.id for one in find_excluded(catalog.dataset(name), catalog.base)] if asked else []
         rows += [(scene, "excluded", "by the key `exclude` of its dataset") for scene in excluded]
         rows += [(one.scene, "gone", f"{one.reason}, which is gone") for one in standing.gone]
         if standing.empty is not None:

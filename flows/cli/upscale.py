@@ -58,7 +58,8 @@ def upscale(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="A raster, a NIfTI volume, a Sentinel-2, Landsat or HLS folder; '{band}' joins one file a band.",
+            help="A raster, a NIfTI volume, a Sentinel-2, Landsat or HLS folder; '{band}' joins one file a band; "
+            "https://, s3://, gs:// or az:// of one, or of a STAC item.",
         ),
     ],
     output: Annotated[
@@ -70,6 +71,7 @@ def upscale(
     model: ModelOption = "srcore-x2",
     scale: Annotated[str | None, typer.Option(help="N or z,y,x: refuse a model of another scale.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands by name or number, comma-separated.")] = None,
+    asset: Annotated[str | None, typer.Option(help="Of a STAC item: which asset, by its key.")] = None,
     nodata: Annotated[float | None, typer.Option(help="The DN for 'nothing here', where the file has none.")] = None,
     alpha: Annotated[
         AlphaRule, typer.Option(help="A band called alpha: mask, data, or auto: its values tell.")
@@ -165,6 +167,7 @@ def upscale(
         model=model,
         scale=_scale(scale),
         bands=tuple(bands.split(",")) if bands else None,
+        asset=asset,
         nodata=nodata,
         alpha=alpha,
         values=values_rule(values),

@@ -7,8 +7,19 @@ from math import isfinite
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from srcore.catalog.elsewhere import Stac, is_remote, source_text
 from srcore.catalog.keys import (
     BAND,
     BAND_IN_NAME,
@@ -55,6 +66,12 @@ MIN_TILE, MAX_TILE = 32, 4096
 UNSAID: Any = object()
 """Of a key whose default depends on others; no document can hold it."""
 NO_QUICKLOOK = "a restricted dataset has no quicklook; take it out"
+TEXT, SEARCH = "[files]", "[search]"
+"""The two forms of a source."""
+
+
+def _form_of_source(value: Any) -> str:
+    return TEXT if isinstance(value, str) else SEARCH
 
 
 class Concurrency(BaseModel):
@@ -76,8 +93,13 @@ class Dataset(BaseModel):
     """What people call it, in the archive's STAC catalog; None: its name."""
     licence: str = Field(default="other", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$")
     """Of its products: an SPDX identifier, as CC-BY-4.0, or other."""
-    source: Annotated[str, AfterValidator(template)]
-    """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`."""
+    source: Annotated[
+        Annotated[str, AfterValidator(source_text), Tag(TEXT)] | Annotated[Stac, Tag(SEARCH)],
+        Discriminator(_form_of_source),
+    ]
+    """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`. Or where they
+    lie elsewhere: s3://bucket/folder/*.tif, gs://, az://, https://host/scene.tif, {stac: ADDRESS, collections, bbox,
+    datetime, query}."""
     exclude: tuple[Annotated[str, AfterValidator(file_glob)], ...] = ()
     """Scenes to leave out: globs of file names, or with a / of paths that start where `source` does."""
     bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
@@ -178,6 +200,11 @@ class Dataset(BaseModel):
         return self.hr is not None or (self.pairs is not None and self.pairs.hr is not None)
 
     @property
+    def is_remote(self) -> bool:
+        """True where its scenes are fetched, or described by a STAC catalog."""
+        return isinstance(self.source, Stac) or is_remote(self.source)
+
+    @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
         own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
@@ -250,7 +277,7 @@ class Dataset(BaseModel):
     @field_validator("bands")
     @classmethod
     def _check_bands(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        grouped = "{band}" in info.data.get("source", "")
+        grouped = "{band}" in str(info.data.get("source", ""))
         if value is None:
             if grouped:
                 raise ValueError("a source with {band} needs the list of bands")

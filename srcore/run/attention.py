@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
-from srcore.errors import CatalogError, SRError
+from srcore.errors import SourceError, SRError
 from srcore.layout import DatasetPaths
 from srcore.run.missing import Published
 from srcore.run.states import SceneState
@@ -63,7 +63,7 @@ def _needed(standing: Standing) -> Iterator[tuple[str, str]]:
     for state in standing.states:
         yield from ((state.scene, why) for why in _of_scene(state))
     yield from ((one.scene, f"gone: {one.reason}, which is gone") for one in standing.gone)
-    if isinstance(standing.empty, CatalogError) and standing.empty.code in NEEDING:
+    if standing.empty is not None and (isinstance(standing.empty, SourceError) or standing.empty.code in NEEDING):
         yield "", f"{standing.empty.code}: {standing.empty}"
     yield from _of_nights(standing)
 

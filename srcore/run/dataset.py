@@ -31,6 +31,7 @@ from srcore.run.renamed import erase_former
 from srcore.run.states import SceneState, look, look_again
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
+from srcore.storage.disk.card import told_of
 from srcore.storage.disk.store import store_at
 from srcore.storage.disk.veil import without_paths
 
@@ -94,8 +95,8 @@ def not_due(catalog: Catalog, state: SceneState) -> Outcome:
 
 
 def _told_source(job: Job) -> str:
-    """The first file of a scene, for people; of a private one nobody is told it."""
-    return "" if job.private else str(job.paths[0])
+    """The first file of a scene, or its address, for people; of a private one nobody is told it."""
+    return "" if job.private else told_of(job.paths[0])
 
 
 def _record(catalog: Catalog, state: SceneState) -> Path:

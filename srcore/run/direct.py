@@ -8,13 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.elsewhere import is_remote
 from srcore.choices import Privacy
-from srcore.errors import PlanError
+from srcore.errors import PlanError, SourceError
 from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
 from srcore.storage.dicom.files import is_dicom
-from srcore.storage.nifti.door import is_nifti
+from srcore.storage.disk.card import is_card, told_of
+from srcore.storage.nifti.door import ENDINGS, is_nifti
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 
@@ -40,7 +42,7 @@ def direct_job(
     """
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     treatment = _treatment(options)
-    paths = tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
+    paths = _paths(source, bands, options.pop("asset", None))
     private = _is_private(paths[0], privacy)
     if private:  # nothing beside the product shows or names what may tell of a patient
         options["outputs"] = tuple(one for one in options.get("outputs", OUTPUTS) if one not in TELLING)
@@ -64,10 +66,25 @@ def _is_private(path: Path, privacy: Privacy | None) -> bool:
     volume = False
     with suppress(OSError):  # what cannot be read is told by whoever reads it
         volume = path.exists() and (is_dicom(path) or (path.is_file() and is_nifti(path)))
+    if is_card(path) and told_of(path).lower().endswith(ENDINGS):
+        do = "copy the file, or say --privacy public of what is nobody's"
+        raise PlanError("an address may tell of a patient, and stands in the receipt", "a volume elsewhere", do)
     if privacy == "restricted" and not volume:
         do = "leave it out, or give the scene a dataset with `privacy: restricted`"
         raise PlanError("only a volume is hidden by hand", str(path), do, code="BAD_SETTING")
     return volume
+
+
+def _paths(source: str, bands: tuple[str, ...] | None, asset: str | None) -> tuple[Path, ...]:
+    """The files of the scene; of one elsewhere its card."""
+    if is_remote(source):
+        from srcore.storage.remote.listing import card_at
+
+        return (card_at(source, asset),)
+    if asset is not None:
+        found, do = source, "leave --asset out"
+        raise SourceError("an asset is of a STAC item on the web or in a bucket", found, do, code="BAD_SETTING")
+    return tuple(with_its_neighbours(Path(os.path.abspath(path))) for path in band_files(Path(source), bands))
 
 
 def array_job(model: str, **options: Any) -> Job:

@@ -12,10 +12,12 @@ from pathlib import Path
 from srcore.catalog import load_catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.edit import NEW_CATALOG, entry_lines, with_entry
+from srcore.catalog.elsewhere import is_remote
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
 from srcore.registry.references import resolve
 from srcore.storage.archive.sources import Scene, find_scenes
+from srcore.storage.disk.card import told_of
 from srcore.storage.disk.files import hidden_beside, write_atomic
 from srcore.storage.header import Header
 from srcore.storage.scene import read_header
@@ -77,6 +79,8 @@ def add_entry(path: Path, name: str, pattern: str, model: str = "srcore-x2", sch
 
 def _from(base: Path, pattern: str) -> str:
     """The source as the catalog's folder sees it: below it './...', else absolute."""
+    if is_remote(pattern):
+        return pattern
     whole = os.path.abspath(pattern)
     below = os.path.relpath(whole, base)
     return whole if below.startswith("..") else f"./{below}"
@@ -86,6 +90,8 @@ def _bands(base: Path, source: str) -> tuple[str, ...] | None:
     """What stands for {band} in the names of the files, in the order of names; None without {band}."""
     if "{band}" not in source:
         return None
+    if is_remote(source):
+        raise CatalogError("{band} of files elsewhere stands for no names that are known", source, "write the entry")
     start, _, rest = str(base / source).rpartition("{band}")
     if "{band}" in start:
         raise CatalogError("the source has {band} twice", source, "name it once, and write * for the other")
@@ -124,7 +130,7 @@ def _assumed(
     names = ", ".join(band.name for band in header.bands[:MAX_NAMED])
     more = f" and {len(header.bands) - MAX_NAMED} more" if len(header.bands) > MAX_NAMED else ""
     # of a volume no name: it may be a patient's, and the line stands in the catalog
-    name = f", {found[0].paths[0].name}" if header.kind == "raster" else ""
+    name = f", {Path(told_of(found[0].paths[0])).name}" if header.kind == "raster" else ""
     told = f"by the first of {len(found)} scenes{name}: a {header.kind} of {size}"
     said = [f"{told}, {header.dtype}, bands {names}{more}"]
     if bands is None and header.kind == "raster":

@@ -24,6 +24,7 @@ from srcore.settings import load_settings
 from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.records import read_sealed
+from srcore.storage.remote.fetch import nothing_fetched
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import makespan
 
@@ -75,8 +76,12 @@ class Refused:
 
 
 def forecast(job: Job, where: Workers) -> Forecast:
-    """What the job would do there, by itself; the SRError of PLAN where it would be refused."""
-    plan = plan_scene(job, where.resolved)
+    """What the job would do there, by itself; the SRError of PLAN where it would be refused.
+
+    NOT_FETCHED for a scene elsewhere whose files are not in the cache.
+    """
+    with nothing_fetched():
+        plan = plan_scene(job, where.resolved)
     workers, spec = where.worth(plan.values * plan.passes).resolved, read_spec(plan.model)
     seconds, by = _seconds(plan, spec, workers)
     kept = product_bytes(plan)

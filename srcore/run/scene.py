@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import prod
@@ -36,6 +37,7 @@ from srcore.storage.disk.leases import Lease, held
 from srcore.storage.disk.veil import veiled
 from srcore.storage.disk.watch import changed, hidden_sources, same_sources
 from srcore.storage.disk.whose import remember
+from srcore.storage.remote.cache import kept_for
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.version import __version__
 
@@ -122,7 +124,8 @@ def begin(job: Job, workers: int, holding: ExitStack) -> tuple[ScenePlan, Lease]
     if job.private and job.dataset:
         remember(job.scene, job.dataset, job.home, job.paths)
     try:
-        plan = plan_scene(job, workers)  # before the lease: what is refused leaves no trace
+        with kept_for(holding):
+            plan = plan_scene(job, workers)  # before the lease: what is refused leaves no trace
     except PlanError as error:
         if error.code == "OUTPUT_EXISTS":
             sweep_ended(job.scratch, job.product)
@@ -292,6 +295,11 @@ def _guided(plan: ScenePlan) -> dict[str, Any]:
     return {**names, "zoom": header.zoom}
 
 
+def _origins(plan: ScenePlan) -> dict[str, Any]:
+    """Which files elsewhere the scene was made of, as they came."""
+    return {"origins": [asdict(one) for one in plan.header.origins]} if plan.header.origins else {}
+
+
 def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
@@ -323,6 +331,7 @@ def _receipt(
             "rms_dn_of_10000": upscaled.rms_dn,
             **({"window": _window(plan)} if plan.of else {}),
             **_guided(plan),
+            **_origins(plan),
             **_treated(plan, ingested),
             **_named(plan),
         },

@@ -141,7 +141,7 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
     return stac.ProductFacts(
         id=plan.scene,
         dataset=plan.dataset,
-        sources=tuple(printable(path.name) for path in plan.header.paths),
+        sources=_derived_from(plan.header),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,
         properties={
@@ -154,6 +154,13 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
             **({"srcore:valid_range": ends} if (ends := plan.treatment.valid_range) else {}),
         },
     )
+
+
+def _derived_from(header: Header) -> tuple[str, ...]:
+    """Names of the source files; addresses of what lies elsewhere."""
+    if header.origins:
+        return tuple(one.href if "://" in one.href else printable(Path(one.href).name) for one in header.origins)
+    return tuple(printable(path.name) for path in header.paths)
 
 
 def _window(header: Header) -> list[int]:

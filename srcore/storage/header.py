@@ -180,6 +180,17 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A file that was fetched, and where it lies."""
+
+    href: str
+    """Without secrets."""
+    sha256: str
+    size_bytes: int
+    etag: str = ""
+
+
+@dataclass(frozen=True)
 class Part:
     """Of which scene a header describes a window."""
 
@@ -223,7 +234,9 @@ class Header:
     quality: Quality | None = None
     """The provider's or the user's layer of clouds, where one was asked for."""
     packed: str = ""
-    """The archive that its files were unpacked from, which stands for all of them."""
+    """The archive that its files were unpacked from, or the card of a scene elsewhere: it stands for all of them."""
+    origins: tuple[Origin, ...] = ()
+    """Of a scene elsewhere: its files there."""
     properties: dict[str, Any] = field(default_factory=dict)
     """What a provider's metadata say of the scene, as STAC names it: eo:cloud_cover, view:sun_azimuth, platform ..."""
     part: Part | None = None
@@ -341,6 +354,7 @@ class Header:
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
                 "part": _part(value.get("part")),
+                "origins": tuple(Origin(**one) for one in value.get("origins", ())),
             }
         )
 

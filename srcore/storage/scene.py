@@ -15,11 +15,12 @@ from srcore.choices import AlphaRule
 from srcore.errors import GridError, SourceError
 from srcore.storage.dicom.door import open_series, read_series
 from srcore.storage.dicom.files import dicom_files, is_dicom
+from srcore.storage.disk.card import is_card
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
 from srcore.storage.header import Header, Kind, Wish, Wishes
 from srcore.storage.nifti.door import is_nifti, open_volume, read_volume
-from srcore.storage.providers.find import find_document
+from srcore.storage.providers.find import find_document, members
 from srcore.storage.providers.header import files_of, read_product_header
 from srcore.storage.providers.heed import heeded, layer_files
 from srcore.storage.raster.beside import neighbours
@@ -88,7 +89,11 @@ def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpac
 
 
 def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
-    """By the provider's metadata where they describe it, else by the format of the first file."""
+    """By its card, by the provider's metadata where they describe it, else by the format of the first file."""
+    if is_card(paths[0]):
+        from srcore.storage.remote.reading import read_card_header
+
+        return read_card_header(paths[0], _read, **wishes)
     if find_document(paths[0]) is not None:
         return read_product_header(paths, **wishes)
     if is_dicom(paths[0]):
@@ -99,7 +104,11 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
 
 
 def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, ...]:
-    """The files that `read_header` would read; of a provider's product without opening a raster."""
+    """The files that `read_header` would read; of a provider's product without opening a raster, and of a scene
+    elsewhere without fetching one."""
+    if is_card(paths[0]):
+        here = members(paths[0])
+        return here if len(here) == 1 else read_header(paths, **wishes).paths
     if find_document(paths[0]) is None:
         if is_dicom(paths[0]):
             return dicom_files(paths)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from srcore.job import Job
 from srcore.progress import Progress
 from srcore.run.states import SceneState
+from srcore.storage.remote.card import bytes_told
+from srcore.storage.remote.fetch import nothing_fetched
 from srcore.storage.scene import read_header
 
 if TYPE_CHECKING:
@@ -215,13 +217,17 @@ def in_order(turns: list[Turn], order: str | None) -> deque[Turn]:
 
 
 def size_of(state: SceneState) -> int:
-    """LR pixels times bands, from the header; 0 where that cannot be read: PLAN says why."""
+    """LR pixels times bands, from the header; 0 where that cannot be read: PLAN says why.
+
+    Of a scene elsewhere whose files are not in the cache, what is known of it: about its bytes.
+    """
     job = state.job
     try:
-        header = read_header(job.paths, job.kind, **job.wishes)
+        with nothing_fetched():
+            header = read_header(job.paths, job.kind, **job.wishes)
     except Exception as error:  # whatever a file does, PLAN meets it again and has a code for it
         log.debug("%s: no size: %s", job.scene, error)
-        return 0
+        return bytes_told(job.paths[0]) if getattr(error, "code", "") == "NOT_FETCHED" else 0
     pixels = len(header.bands)
     for side in header.grid.shape:
         pixels *= side

@@ -5,6 +5,8 @@
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
     ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it; or its .zip, .tar
+    s3://bucket/in/*.tif         the same in a bucket (gs://, az://): a card stands for each scene (`storage.remote`)
+    {stac: ADDRESS, ...}         the items of a search
     ./in/{patient}/{series}/    one folder a scene: a DICOM series, of a dataset of volumes; its id is a keyed hash
 
 Wildcards are * ? [abc] inside a name, and ** for any folders. Upper and lower case of the last suffix do not count:
@@ -24,10 +26,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from srcore.catalog.dataset import Dataset
+from srcore.catalog.elsewhere import Stac, is_remote
 from srcore.catalog.keys import WILD
+from srcore.catalog.pattern import regex_of, scene_name, suffix_of
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
 from srcore.storage.dicom.files import is_dicom
+from srcore.storage.disk.card import told_of
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
 from srcore.storage.disk.veil import veiled
 from srcore.storage.providers.find import find_document
@@ -36,12 +41,9 @@ from srcore.storage.raster.beside import with_its_neighbours
 log = logging.getLogger(__name__)
 
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
-_TOKEN = re.compile(r"\{scene\}|\{band\}|\{patient\}|\{series\}|\*\*/|\*+|\?|\[!?[^\]]+\]")
 BESIDE = (".msk", ".aux.xml", ".ovr")
 """Behind the whole name of a raster: GDAL's files beside it."""
-_SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$", re.IGNORECASE)
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_EDGES = "-_. "
 HIDDEN_ID = re.compile(r"s-[0-9a-f]{16}")
 """How the id of a private scene looks."""
 
@@ -113,6 +115,8 @@ def find_excluded(dataset: Dataset, base: Path) -> list[Scene]:
 
 
 def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
+    if isinstance(dataset.source, Stac) or is_remote(dataset.source):
+        return _elsewhere(dataset, dataset.source, excluded=excluded)
     root, pattern = _split(dataset.source, base)
     found = _found_by(root, pattern, dataset, dataset.bands, dataset.source)
     if dataset.source.endswith("/"):
@@ -128,6 +132,27 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     roots = (root, *map(Path, dataset.roots))
     scenes = [_scene(group, dataset, root, roots) for group in groups.values()]
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
+
+
+def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[Scene]:
+    """Scenes that are fetched: a card stands for each. CatalogError for volumes that nobody calls public."""
+    if dataset.kind == "volume" and not (dataset.privacy == "public" and "privacy" in dataset.model_fields_set):
+        what, do = (
+            "an address may tell of a patient, and stands in receipts",
+            "say `privacy: public`, or copy the files",
+        )
+        raise CatalogError(what, f"volumes at {source}", do)
+    from srcore.storage.remote.listing import listed
+
+    place = () if isinstance(source, str) or is_remote(source.stac) else (Path(source.stac).parent,)
+    roots = (*place, *map(Path, dataset.roots))
+    out = [regex_of(pattern if "/" not in pattern else f"**/{pattern.lstrip('./')}", ()) for pattern in dataset.exclude]
+    scenes = [
+        Scene(one.id, (one.card,), dataset.bands, roots)
+        for one in listed(source, dataset.bands)
+        if any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
+    ]
+    return sorted(_unique(scenes, str(source)), key=lambda scene: scene.id)
 
 
 def _scene(group: Sequence[_Found], dataset: Dataset, root: Path, roots: tuple[Path, ...]) -> Scene:
@@ -176,7 +201,7 @@ def _tell_of_cases(source: str, count: int, example: str) -> None:
 
 def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
     """Raise CatalogError for a source that matches folders and no file, and say what they are."""
-    regex, depth = _regex(pattern, dataset.bands or ()), pattern.count("/")
+    regex, depth = regex_of(pattern, dataset.bands or ()), pattern.count("/")
     for folder in sorted(root.glob("/".join(["*"] * (depth + 1)))):
         if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(folder.relative_to(root).as_posix()):
             what, do = folder_kind(folder)
@@ -188,7 +213,7 @@ def _is_excluded(path: Path, patterns: Sequence[str], base: Path) -> bool:
     """True when a pattern is that of the file's name or, where it has folders, of its path."""
     for pattern in patterns:
         root, rest = _split(pattern, base) if "/" in pattern else (path.parent, pattern)
-        if path.is_relative_to(root) and _regex(rest, ()).fullmatch(path.relative_to(root).as_posix()):
+        if path.is_relative_to(root) and regex_of(rest, ()).fullmatch(path.relative_to(root).as_posix()):
             return True
     return False
 
@@ -213,7 +238,7 @@ def _unique(scenes: list[Scene], source: str) -> list[Scene]:
         if other is not scene:
             what, found = (
                 f"source {source!r} gives two scenes the id {scene.id!r}",
-                f"{other.paths[0]} and {scene.paths[0]}",
+                f"{told_of(other.paths[0])} and {told_of(scene.paths[0])}",
             )
             if scene.private:
                 what, found = f"source {source!r} gives two scenes one id", "two files of a private dataset"
@@ -238,7 +263,7 @@ def _split(source: str, base: Path) -> tuple[Path, str]:
 
 
 def _matches(root: Path, pattern: str, bands: Sequence[str] | None, *, named: bool) -> Iterator[_Found]:
-    regex, suffix = _regex(pattern, bands or ()), _suffix(pattern)
+    regex, suffix = regex_of(pattern, bands or ()), suffix_of(pattern)
     start = len(os.path.join(root, ""))
     depth = None if "**/" in pattern else pattern.count("/")
     for text, is_link in (*_files(str(root), depth, named=named), *_products(root, pattern, regex)):
@@ -248,7 +273,7 @@ def _matches(root: Path, pattern: str, bands: Sequence[str] | None, *, named: bo
         groups, path = match.groupdict(), Path(text)
         band = (start + match.start("band"), start + match.end("band")) if "band" in groups else None
         yield _Found(
-            path, groups.get("scene") or _name(path, band), band, text[: len(text) - len(suffix)] + suffix, is_link
+            path, groups.get("scene") or scene_name(path, band), band, text[: len(text) - len(suffix)] + suffix, is_link
         )
 
 
@@ -265,17 +290,6 @@ def _products(root: Path, pattern: str, regex: re.Pattern[str]) -> Iterator[tupl
 
 def _is_scene(folder: Path) -> bool:
     return find_document(folder) is not None or is_dicom(folder)
-
-
-def _name(path: Path, band: tuple[int, int] | None) -> str:
-    """The file's name without its suffix and its band; the folder's when nothing is left."""
-    start = len(str(path)) - len(path.name)
-    if band is None or band[0] < start:
-        return _SUFFIX.sub("", path.name) or path.name
-    before, after = path.name[: band[0] - start], _SUFFIX.sub("", path.name[band[1] - start :])
-    if after[:1] in _EDGES:
-        before = before.rstrip(_EDGES)
-    return (before + after).strip(_EDGES) or path.parent.name
 
 
 def _files(folder: str, depth: int | None, *, named: bool) -> Iterator[tuple[str, bool]]:
@@ -312,36 +326,3 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 def _is_beside(path: str) -> bool:
     ending = next((ending for ending in BESIDE if path.lower().endswith(ending)), "")
     return bool(ending) and os.path.isfile(path[: -len(ending)])
-
-
-def _suffix(pattern: str) -> str:
-    """The suffix that ends a pattern; '' where a wildcard does."""
-    found = _SUFFIX.search(pattern[max((token.end() for token in _TOKEN.finditer(pattern)), default=0) :])
-    return found[0] if found else ""
-
-
-def _regex(pattern: str, bands: Sequence[str]) -> re.Pattern[str]:
-    text, position = "", 0
-    for token in _TOKEN.finditer(pattern):
-        text += re.escape(pattern[position : token.start()])
-        # a second {scene} is the same text as the first
-        text += "(?P=scene)" if token[0] == "{scene}" and "(?P<scene>" in text else _part(token[0], bands)
-        position = token.end()
-    rest, suffix = pattern[position:], _suffix(pattern)
-    rest = re.escape(rest[: len(rest) - len(suffix)]) + f"(?i:{re.escape(suffix)})"
-    try:
-        return re.compile(text + rest, re.DOTALL)
-    except re.error as error:
-        raise CatalogError(f"source {pattern!r} is not a glob", str(error), "write [abc] or [a-c]") from error
-
-
-def _part(token: str, bands: Sequence[str]) -> str:
-    if token == "{scene}":
-        return "(?P<scene>[^/]+)"
-    if token == "{band}":
-        # the longest first: before a wildcard B1 would match the beginning of B12
-        return f"(?P<band>{'|'.join(re.escape(band) for band in sorted(bands, key=len, reverse=True))})"
-    if token.startswith("["):
-        inside = re.escape(token[1:-1].removeprefix("!")).replace(r"\-", "-")
-        return f"[^/{inside}]" if token.startswith("[!") else f"[{inside}]"
-    return {"**/": "(?:[^/]+/)*", "?": "[^/]"}.get(token, "[^/]*")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srcore.errors import SourceError, printable
+from srcore.storage.disk.card import told_of
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.veil import MARK, veiled_path
 
@@ -19,7 +20,7 @@ class Stamp:
     """An input file as its folder lists it."""
 
     path: str
-    """For people and for comparing: what of it is no UTF-8 is written out."""
+    """For people and for comparing: what of it is no UTF-8 is written out; of a scene elsewhere its address."""
     size_bytes: int
     mtime_ns: int
 
@@ -47,7 +48,7 @@ def stamp(path: Path) -> Stamp:
         raise SourceError(
             f"{path} cannot be read", error.strerror or str(error), "check the path", code="NOT_READABLE"
         ) from error
-    return Stamp(printable(str(path)), status.st_size, status.st_mtime_ns)
+    return Stamp(printable(told_of(path)), status.st_size, status.st_mtime_ns)
 
 
 def stamp_if_there(path: Path) -> Stamp | None:
@@ -73,7 +74,7 @@ def identify_if_there(path: Path) -> Source:
     """`identify` for the record of a failure: what cannot be read, or is very large, has no digest."""
     found = stamp_if_there(path)
     if found is None:
-        return Source(printable(str(path)), "", -1, -1)
+        return Source(printable(told_of(path)), "", -1, -1)
     if found.size_bytes <= DIGEST_LIMIT_BYTES and path.is_file():
         try:
             return identify(path)
@@ -97,7 +98,7 @@ def same_sources(sources: Sequence[Source], paths: Sequence[Path]) -> bool:
 
 
 def _other_path(source: Source, path: Path) -> bool:
-    text = printable(str(path))
+    text = printable(told_of(path))
     return source.path != (veiled_path(text) if source.path.startswith(MARK) else text)
 
 

@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from srcore.storage.disk.card import is_card
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.providers import hls, landsat, sentinel2
 from srcore.storage.providers.granule import Granule, metadata_error
 from srcore.storage.providers.packed import is_packed, unpacked
+from srcore.storage.remote.card import local_files
 
 PROVIDERS = (sentinel2, landsat, hls)
 
@@ -47,6 +49,8 @@ def _inside(archive: Path) -> Path:
 
 def members(path: Path) -> tuple[Path, ...]:
     """All files of the product at `path`, sorted, links to folders not followed: what a run may read of it."""
+    if is_card(path):
+        return tuple(Path(os.path.realpath(one)) for one in (*local_files(path), path))
     document = find_document(path)
     if document is None or is_packed(document):
         return () if document is None else (Path(os.path.realpath(document)),)

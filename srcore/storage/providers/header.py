@@ -40,11 +40,15 @@ def read_product_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Head
     granule, packed = read_granule(document, wish.roots), is_packed(document)
     if packed:
         wish = replace(wish, roots=None)  # the archive lies where it may; what was unpacked lies in the cache
-    bands = _wanted(granule, wish.bands, document.parent, wish.guided)
+    header = granule_header(granule, _wanted(granule, wish.bands, document.parent, wish.guided), wish)
+    return replace(header, packed=str(document.resolve())) if packed else header
+
+
+def granule_header(granule: Granule, bands: Sequence[BandFile], wish: Wish) -> Header:
+    """The header of some bands of a product, each a file; as `read_product_header`."""
     with gdal_env():
         headers = {band.path: _read_band(band, granule, wish) for band in bands}
     header = _on_one_grid(granule, bands, headers, wish.guided)
-    header = replace(header, packed=str(document.resolve())) if packed else header
     return header if wish.nodata is None else with_user_number(header, wish.nodata)
 
 

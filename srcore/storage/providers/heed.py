@@ -14,12 +14,14 @@ from rasterio.windows import Window
 from srcore.choices import QUALITY_USES, QualityWish
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.storage.disk.card import is_card
 from srcore.storage.header import Band, Header, Quality, Wish
 from srcore.storage.providers import quality
 from srcore.storage.providers.find import find_document, read_granule
 from srcore.storage.providers.packed import is_packed
 from srcore.storage.providers.quality import Rule, meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
+from srcore.storage.remote.layers import layer_of
 
 NEAR = 1e-3
 ROWS = 512
@@ -30,8 +32,8 @@ def layer_files(paths: Sequence[Path], wish: QualityWish | None) -> tuple[Path, 
     """The file of the layer that `wish` asks for, where it is found by its name; what a change of it makes due."""
     if wish is None:
         return ()
-    if is_packed(Path(paths[0])):
-        return ()  # a part of the archive
+    if is_packed(Path(paths[0])) or is_card(Path(paths[0])):
+        return ()  # a part of the archive, or of the card
     found = _find(Path(paths[0]), wish.get("layer", "auto"), None)
     return () if found is None else (Path(os.path.realpath(found[1])),)
 
@@ -64,6 +66,8 @@ def _find(path: Path, asked: str, spacing: float | None) -> tuple[str, Path] | N
     if asked != "auto" and asked not in quality.known_layers():
         own = Path(asked.replace("{scene}", path.stem))
         return ("mask", own) if own.is_file() else None
+    if is_card(path):
+        return layer_of(path, asked, quality.known_layers())
     document = find_document(path)
     if document is None:
         beside = quality.beside(path)

@@ -58,7 +58,7 @@ class ProductFacts:
 
     id: str
     sources: tuple[str, ...] = ()
-    """Names of the source files, without their folders."""
+    """Names of the source files, without their folders; or addresses."""
     quicklook: Path | None = None
     trust: Path | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +116,8 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
         for link in item_links(facts.dataset, None if when is None else when.strftime("%Y-%m")):
             item.add_link(pystac.Link(link["rel"], link["href"], link["type"], link.get("title")))
     for name in facts.sources:
-        item.add_link(pystac.Link(rel="derived_from", target=f"./{Path(name).name}", title="LR source"))
+        target = name if "://" in name else f"./{Path(name).name}"
+        item.add_link(pystac.Link(rel="derived_from", target=target, title="LR source"))
     return item
 
 

@@ -1,0 +1,212 @@
+"""From an item of STAC to a card: its files, its bands, its time. What an item says is a stranger's word."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from srcore.errors import SourceError, printable, shortened
+from srcore.layout import safe_id
+from srcore.storage.dates.moment import written
+from srcore.storage.remote.address import is_signed, joined, shown
+from srcore.storage.remote.card import UPDATED, Card, CardBand, CardFile
+from srcore.storage.remote.fetch import remember_signed
+
+RASTER = re.compile(r"image/(tiff|jp2|jpx)|application/(x-)?(tar|zip|gzip|nifti)", re.IGNORECASE)
+SUFFIX = re.compile(r".*\.(tiff?|jp2|nii|nii\.gz|zip|tar)", re.IGNORECASE)
+NO_DATA = frozenset({"thumbnail", "overview", "metadata", "visual", "date", "index"})
+"""Roles of assets that are no scene."""
+PREFIXES = ("eo:", "view:", "sat:", "grid:")
+PLAIN = ("platform", "constellation", "mission")
+LONGEST = 200
+CHECKSUM = re.compile(r"[0-9a-fA-F]{8,200}")
+_NOTHING: Mapping[str, Any] = {}
+EPSG = re.compile(r"EPSG:\d{1,6}", re.IGNORECASE)
+
+
+def card_of(item: Mapping[str, Any], base: str, assets: Sequence[str] | None = None) -> Card:
+    """The card of an item that lies at `base`; its scene is refused when it is read, if nothing of it can be."""
+    said = item.get("properties")
+    properties: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
+    address = shown(_self(item, base))
+    mark = str(properties.get("updated") or properties.get("created") or "")[:60]
+    files = tuple(_files(item, base, mark, assets))
+    first, last = _taken(properties)
+    return Card(
+        address=address,
+        id=safe_id(str(item.get("id") or "") or _last(address)),
+        files=files,
+        chosen=assets is not None,
+        first=first,
+        last=last,
+        crs=_crs(properties),
+        is_item=True,
+        properties=_kept(properties),
+        updated=mark,
+    )
+
+
+def _self(item: Mapping[str, Any], base: str) -> str:
+    for link in _dicts(item.get("links")):
+        if link.get("rel") == "self" and isinstance(link.get("href"), str):
+            with suppress(ValueError):
+                return joined(base, link["href"])
+    return f"{base}#{item.get('id')}" if not base.endswith(".json") else base
+
+
+def _last(address: str) -> str:
+    return unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2].removesuffix(".json")
+
+
+def _files(item: Mapping[str, Any], base: str, mark: str, wanted: Sequence[str] | None) -> Iterable[CardFile]:
+    assets = item.get("assets")
+    assets = assets if isinstance(assets, Mapping) else {}
+    keys = wanted if wanted is not None else list(assets)
+    for key in keys:
+        asset = assets.get(key)
+        if isinstance(asset, Mapping) and (wanted is not None or _is_data(asset)):
+            if isinstance(asset.get("href"), str) and asset["href"]:
+                yield _file(str(key), asset, item, base, mark)
+        elif wanted is not None:
+            yield CardFile("", str(key))  # reading it says that it is not there
+
+
+def _is_data(asset: Mapping[str, Any]) -> bool:
+    roles = asset.get("roles")
+    roles = {str(role).lower() for role in roles} if isinstance(roles, (list, tuple)) else set()
+    if roles & NO_DATA:
+        return False
+    form, path = str(asset.get("type") or ""), urlsplit(str(asset.get("href"))).path
+    return bool(RASTER.match(form) if form else SUFFIX.fullmatch(path))
+
+
+def _file(key: str, asset: Mapping[str, Any], item: Mapping[str, Any], base: str, mark: str) -> CardFile:
+    try:
+        href = joined(_self(item, base), asset["href"])
+        if is_signed(href):
+            remember_signed(shown(href), href)
+    except ValueError:  # no address: reading it says that nothing is there
+        href = ""
+    size, checksum = asset.get("file:size"), str(asset.get("file:checksum") or "")
+    return CardFile(
+        href=_path_or_address(href),
+        key=shortened(key, LONGEST),
+        size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+        mark=f"{UPDATED}{mark}" if mark else "",
+        checksum=checksum if CHECKSUM.fullmatch(checksum) else "",
+        bands=_bands(asset, key),
+        gsd_m=_number(asset.get("gsd")) or _resolution(asset),
+    )
+
+
+def _path_or_address(href: str) -> str:
+    if not href.startswith("file://"):
+        return shown(href) if "://" in href else href
+    return unquote(urlsplit(href).path)
+
+
+def _bands(asset: Mapping[str, Any], key: str) -> tuple[CardBand, ...]:
+    """By `bands` of STAC 1.1, else by the extensions eo and raster; at least one that has the asset's key."""
+    new, eo, raster = (_dicts(asset.get(name)) for name in ("bands", "eo:bands", "raster:bands"))
+    count = max(len(new), len(eo), len(raster))
+    if not count:
+        return (_band({}, {}, {}, asset, key),)
+    last = key if count == 1 else ""
+    each = zip_longest(new, eo, raster, fillvalue=_NOTHING)
+    return tuple(_band(one, of_eo, of_raster, asset, last) for one, of_eo, of_raster in each)
+
+
+def _band(
+    new: Mapping[str, Any], eo: Mapping[str, Any], raster: Mapping[str, Any], asset: Mapping[str, Any], key: str
+) -> CardBand:
+    def first(*names: str) -> Any:
+        return next(
+            (one[name] for one in (new, raster, eo, asset) for name in names if one.get(name) is not None), None
+        )
+
+    unit = first("unit")
+    return CardBand(
+        name=_text(new.get("name") or eo.get("name") or key),
+        common=_text(new.get("eo:common_name") or eo.get("common_name") or asset.get("eo:common_name") or ""),
+        nodata=_nodata(first("nodata")),
+        scale=_number(first("raster:scale", "scale")),
+        offset=_number(first("raster:offset", "offset")),
+        unit=_text(unit) if isinstance(unit, str) else None,
+    )
+
+
+def _dicts(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def _text(value: Any) -> str:
+    return "".join(sign for sign in printable(str(value))[:LONGEST] if sign.isprintable())
+
+
+def _number(value: Any) -> float | None:
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if fine else None
+
+
+def _nodata(value: Any) -> float | None:
+    return math.nan if value == "nan" else _number(value)
+
+
+def _resolution(asset: Mapping[str, Any]) -> float | None:
+    found = [*_dicts(asset.get("bands")), *_dicts(asset.get("raster:bands"))]
+    told = (one.get("raster:spatial_resolution", one.get("spatial_resolution")) for one in found)
+    return next((number for one in told if (number := _number(one))), None)
+
+
+def _crs(properties: Mapping[str, Any]) -> str:
+    code, epsg = properties.get("proj:code"), properties.get("proj:epsg")
+    told = code if isinstance(code, str) else f"EPSG:{epsg}" if isinstance(epsg, int) else ""
+    return told.upper() if EPSG.fullmatch(told) else ""
+
+
+def _taken(properties: Mapping[str, Any]) -> tuple[str, str]:
+    """First and last second; '' where the item does not say them, or so that nobody can read it."""
+    times = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
+    found = [moment(one) if isinstance(one, str) else None for one in times]
+    first, last = found[1] or found[0], found[2] or found[0]
+    if first is None or last is None or first > last:
+        return "", ""
+    return written(first), written(last)
+
+
+def moment(text: str) -> datetime | None:
+    """A time of RFC 3339, without a zone in UTC; None for anything else."""
+    try:
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _kept(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain words and numbers that an item of the product may repeat."""
+    found: dict[str, Any] = {}
+    for name, value in properties.items():
+        words = isinstance(value, str) and name.startswith(("grid:", "sat:"))
+        if name.startswith(PREFIXES) and (_number(value) is not None or words):
+            found[name[:LONGEST]] = _text(value) if isinstance(value, str) else value
+        elif name in PLAIN and isinstance(value, str) and value:
+            found[name] = _text(value)
+    told = properties.get("instruments")
+    if isinstance(told, (list, tuple)) and told and all(isinstance(one, str) for one in told):
+        found["instruments"] = [_text(one) for one in told]
+    return json.loads(json.dumps(found, allow_nan=False))  # type: ignore[no-any-return]
+
+
+def bad_item(address: str, found: str) -> SourceError:
+    """The error for a document that is no item of STAC."""
+    return SourceError(
+        f"{shown(address)}: no item of STAC", printable(found)[:LONGEST], "give another", code="BAD_ITEM"
+    )

@@ -1,0 +1,20 @@
+"""A quality layer among the files of a scene elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from srcore.storage.remote.card import Card
+from srcore.storage.remote.fetch import fetch
+
+
+def layer_of(path: Path, asked: str, known: Sequence[str]) -> tuple[str, Path] | None:
+    """The name of the layer and its file, fetched, by the key of its asset; of `auto` the first that is there."""
+    wanted = known if asked == "auto" else [asked]
+    keys = {file.key.casefold(): file for file in Card.load(path).files if file.href}
+    name = next((one for one in wanted if one.casefold() in keys), None)
+    if name is None:
+        return None
+    file = keys[name.casefold()]
+    return name, Path(file.href) if file.is_local else fetch(file).path
