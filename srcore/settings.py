@@ -28,6 +28,9 @@ class Settings(BaseModel):
     """What computes the generator; auto: the fastest that is installed and exact enough."""
     cache: Path | None = None
     """Where measured backends and copies of registered models are kept; None: srcore's folder in the user's cache."""
+    scratch: Path | None = None
+    """Where the work on scenes lies whose store is an object store; with workers on other machines a folder that all of
+    them share. None: `stores` in srcore's cache."""
     private_key: Path | None = None
     """File with the key of private ids, made where it is not there; None: in srcore's folder of the user's data. It
     must lie outside every store."""
@@ -49,6 +52,11 @@ class Settings(BaseModel):
     def cache_folder(self) -> Path:
         """The folder that `cache` says or stands for."""
         return self.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcore"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """The folder that `scratch` says or stands for."""
+        return self.scratch or self.cache_folder / "stores"
 
     @property
     def registry_uri(self) -> str:

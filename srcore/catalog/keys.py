@@ -10,6 +10,7 @@ from pathlib import Path
 from cronsim import CronSim, CronSimError
 from pydantic import ValidationInfo
 
+from srcore.catalog.remote import checked_address, is_address, place_of
 from srcore.layout import check_date
 
 WILD = re.compile(r"[*?\[{]")
@@ -25,6 +26,11 @@ def local(value: str) -> str:
     if _URL.match(value):
         raise ValueError("only local files and folders are read at present; give a path")
     return value
+
+
+def store_place(value: str, info: ValidationInfo) -> str:
+    """The folder of a store; of an object store the one that stands for it here."""
+    return str(place_of(checked_address(value))) if is_address(value) else absolute(value, info)
 
 
 def absolute(value: str, info: ValidationInfo) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from srcore.regular import read_regular
+from srcore.errors import StoreError
 from srcore.report.totals import INDEX, Totals, find_totals
 from srcore.storage.disk.store import store_at
 
@@ -31,11 +31,10 @@ def write_store_page(store: Path) -> Path | None:
 def _is_ours(path: Path) -> bool:
     """True of a page of srcore's, and where nothing stands: a store may lie in a folder that has a page already."""
     try:
-        return MADE in read_regular(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
+        data = store_at(path.parent).get(path.name)
+    except StoreError:
         return False
+    return data is None or MADE in data
 
 
 def store_page(datasets: Sequence[Totals], untold: Sequence[str] = ()) -> str:

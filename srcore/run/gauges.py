@@ -24,6 +24,7 @@ from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.report.totals import Totals, find_totals
 from srcore.storage.archive.sources import find_scenes
+from srcore.storage.disk.store import store_at
 from srcore.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -108,7 +109,8 @@ def _waiting(catalog: Catalog) -> Iterator[Family]:
     scheduled = _gauge("srcore_dataset_scheduled", "1 where the dataset has a schedule")
     for name, entry in catalog.datasets.items():
         places = DatasetPaths(Path(catalog.store) / name)
-        done = _names(places.products) | {one.removesuffix(".json") for one in _names(places.quarantined)}
+        held = {one.name.removesuffix(".json") for one in store_at(places.quarantined).list()}
+        done = held | set(store_at(places.products).folders())
         with suppress(SRError):  # a source that is away is told by the run; here it is a metric that is missing
             ids = {one.id for one in find_scenes(entry, catalog.base)}
             scenes.add_metric([name], len(ids))

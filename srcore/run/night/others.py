@@ -10,7 +10,7 @@ from srcore.catalog import Catalog
 from srcore.layout import lease_path
 from srcore.run.outcome import Do, Outcome
 from srcore.run.states import SceneState, look_again
-from srcore.storage.disk.leases import holder, is_alive
+from srcore.storage.disk.leases import holder, is_alive, is_there
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, do: Do, 
     while outcome.code == "LEASED" and time.monotonic() < deadline:
         log.warning("%s; waiting for it", outcome.message)
         lease = lease_path(state.job.scratch)
-        while lease.exists() and is_alive(lease, holder(lease)) and time.monotonic() < deadline:
+        while is_there(lease) and is_alive(lease, holder(lease)) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         now = look_again(catalog, state)
         if now.state == "published":

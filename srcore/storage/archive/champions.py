@@ -14,6 +14,7 @@ from pathlib import Path
 
 from srcore.errors import StoreError
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Champions:
 
 def read_champions(path: Path) -> Champions:
     """What was counted of a dataset; nothing where the record is damaged, which is told."""
-    if not path.exists():
+    if not exists(path):
         return Champions()
     try:
         found = read_sealed(path)

@@ -9,10 +9,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from srcore.catalog.remote import is_remote
 from srcore.errors import LeaseError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import forget_publishing, remove_ours
 from srcore.storage.archive.removal import begun_removal, end_removal
+from srcore.storage.archive.runs import sweep_runs
 from srcore.storage.disk.leases import held, holder, is_alive
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
             entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry))
         ):
             _unlink(entry)
+    if is_remote(product.folder):
+        sweep_runs(product)
     # Temporaries of this product alone: beside the output of `srcore upscale` lie the user's own files.
     names = {path.name for path in (*product.files, product.receipt)}
     for entry in _entries(product.folder):
