@@ -3,7 +3,7 @@
 totals.json of each dataset          products, tiles, pixels, bytes, failures by code, last success, the last night
 names in sources and in products     scenes that wait
 .scratch                             scenes that are begun
-the disk                             free and in all
+the disk                             free and in all; an object store has none
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from srcore.catalog import Catalog, load_catalog
+from srcore.catalog.remote import is_remote
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.report.totals import Totals, find_totals
@@ -68,7 +69,8 @@ class StoreCollector(Collector):
         yield InfoMetricFamily("srcore", "The version that answers", {"version": __version__})
         yield from _counted(catalog)
         yield from _waiting(catalog)
-        yield from _disk(Path(catalog.store))
+        if not is_remote(Path(catalog.store)):
+            yield from _disk(Path(catalog.store))
 
 
 def _gauge(name: str, told: str, labels: tuple[str, ...] = ("dataset",)) -> GaugeMetricFamily:

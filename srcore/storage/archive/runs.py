@@ -130,15 +130,14 @@ def _of_item(output: Output, item: bytes) -> Output:
 
 
 def _at_top(item: bytes, run: str) -> bytes:
-    """The item of a run as it stands beside the receipt: links a folder less deep, assets in the run's folder."""
+    """The item of a run as it stands beside the receipt: what leads up a folder less deep, the rest into the run's."""
     value = parse_json(item, "STAC item")
-    for link in value.get("links", []):
-        if str(link.get("href", "")).startswith("../../"):
-            link["href"] = link["href"].removeprefix("../")
-    for asset in value.get("assets", {}).values():
-        href = str(asset.get("href", ""))
-        if "://" not in href and not href.startswith(("/", "../")):
-            asset["href"] = f"./{run}/{href.removeprefix('./')}"
+    for one in [*value.get("links", []), *value.get("assets", {}).values()]:
+        href = str(one.get("href", ""))
+        if href.startswith("../"):
+            one["href"] = href.removeprefix("../")
+        elif "://" not in href and not href.startswith("/"):
+            one["href"] = f"./{run}/{href.removeprefix('./')}"
     return _json(value)
 
 

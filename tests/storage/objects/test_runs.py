@@ -1,0 +1,311 @@
+"""Publishing on an object store, broken at every request: a reader finds the old product or the new one, whole."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srcore.errors import LeaseError
+from srcore.layout import DatasetPaths, ProductPaths, Scratch, lease_path
+from srcore.storage.archive import runs
+from srcore.storage.archive.publish import Receipt, find_receipts, is_whole, publish
+from srcore.storage.archive.runs import sweep_runs
+from srcore.storage.disk.leases import acquire, held
+from srcore.storage.objects import client, store
+from srcore.storage.objects.store import ObjectStore
+
+RECEIPT = Receipt("fields", "scene", (), "m", "d", "c", {}, (), "published", (), "2026-01-01T00:00:00+00:00")
+ITEM = b'{"links": [{"rel": "root", "href": "../../../catalog.json"}], "assets": {"data": {"href": "./scene.tif"}}}'
+Publish = Callable[..., Receipt]
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that follows happens."""
+
+
+@pytest.fixture
+def places(place: Path) -> DatasetPaths:
+    return DatasetPaths(place / "fields")
+
+
+def stage(places: DatasetPaths, content: str, key: str = "key") -> tuple[ProductPaths, Scratch, dict[str, str]]:
+    """A product whose every file says `content`."""
+    product, scratch = places.product("scene", ".tif"), Scratch(places.scratch("scene") / key)
+    staged = ProductPaths(scratch.staged, product.name)
+    staged.folder.mkdir(parents=True, exist_ok=True)
+    for path in (staged.data, staged.report):
+        path.write_text(f"{content} {path.name}")
+    staged.stac.write_bytes(ITEM)
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in staged.folder.iterdir()}
+    return product, scratch, sums
+
+
+def put(places: DatasetPaths, content: str, publish: Publish = publish, key: str = "key") -> Receipt:
+    product, scratch, sums = stage(places, content, key)
+    with held(lease_path(places.scratch("scene"))):
+        return publish(product, scratch, RECEIPT, sums)
+
+
+def read(places: DatasetPaths) -> str | None:
+    """What a reader that begins with the receipt gets: the content; None without one, 'wrong' for a mixture."""
+    product = places.product("scene", ".tif")
+    receipt = Receipt.load(product.receipt)
+    if receipt is None:
+        return None
+    objects = store.ObjectStore(*_place(places))
+    data = {one.name.split("/")[-1]: objects.get(one.name) for one in receipt.outputs}
+    said = {(value or b"?").decode().split()[0] for name, value in data.items() if name != "scene.json"}
+    return said.pop() if len(said) == 1 and is_whole(product, receipt, thorough=True) else "wrong"
+
+
+def _place(places: DatasetPaths) -> tuple[str, str]:
+    from srcore.catalog.remote import remote_of
+
+    found = remote_of(places.products / "scene")
+    assert found is not None
+    return found
+
+
+class _Breaking:
+    """A client that calls `before` and `after` around each request that changes something."""
+
+    def __init__(self, opened: Any, before: Callable[[], None], after: Callable[[], None]) -> None:
+        self._opened, self._before, self._after = opened, before, after
+
+    def put(self, *args: Any, **options: Any) -> Any:
+        self._before()
+        found = self._opened.put(*args, **options)
+        self._after()
+        return found
+
+    def delete(self, *args: Any) -> Any:
+        self._before()
+        found = self._opened.delete(*args)
+        self._after()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+
+@contextmanager
+def around(before: Callable[[], None], after: Callable[[], None]) -> Iterator[None]:
+    """All requests of this thread that change something."""
+    me = threading.get_ident()
+
+    def breaking(address: str) -> Any:
+        opened = client.client(address)
+        return _Breaking(opened, before, after) if threading.get_ident() == me else opened
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "client", breaking)
+        yield
+
+
+def broken(work: Callable[[], Any], at: int, *, applied: bool) -> bool:
+    """Kill the work at its `at`-th request, before it or with it done and unanswered; False when there are fewer."""
+    requests = 0
+
+    def before() -> None:
+        nonlocal requests
+        requests += 1
+        if requests == at and not applied:
+            raise Killed
+
+    def after() -> None:
+        if requests == at and applied:
+            raise Killed
+
+    try:
+        with around(before, after):
+            work()
+    except Killed:
+        return True
+    return False
+
+
+def sweep(places: DatasetPaths, publish: Publish, *, to_the_end: bool = True) -> tuple[int, list[str]]:
+    """Kill a publication over an old product at every request; points, and what a reader saw that it must not."""
+    wrong, points, at = [], 0, 0
+    put(places, old := "0")
+    while True:
+        at += 1
+        for applied in (False, True):
+            new = f"{at}{applied}"
+            product, scratch, sums = stage(places, new)
+            acquire(lease_path(places.scratch("scene")))
+            killed = broken(lambda: publish(product, scratch, RECEIPT, sums), at, applied=applied)  # noqa: B023
+            seen = read(places)
+            if seen not in (old, new) or (not killed and seen != new):
+                wrong.append(f"request {at}, applied {applied}: {seen}")
+            points += killed
+            acquire_again(places).release()
+            put(places, new)
+            if read(places) != new or leftovers(places):
+                wrong.append(f"request {at}, applied {applied}: afterwards {read(places)}, {leftovers(places)}")
+            old = new
+        if not killed or (wrong and not to_the_end):
+            return points, wrong
+
+
+def acquire_again(places: DatasetPaths) -> Any:
+    """The lease of a process that is gone: this one's, given back and taken."""
+    from srcore.storage.objects import leases
+
+    leases.remove(lease_path(places.scratch("scene")))
+    return acquire(lease_path(places.scratch("scene")))
+
+
+def leftovers(places: DatasetPaths) -> list[str]:
+    """Objects of the scene that neither the receipt nor its item is."""
+    receipt = Receipt.load(places.product("scene", ".tif").receipt)
+    named = {one.name for one in receipt.outputs} if receipt else set()
+    there = {one.name for one in ObjectStore(*_place(places)).list(deep=True)}
+    return sorted(there ^ (named | {"scene.receipt.json", "scene.json"}))
+
+
+def test_killed_at_any_request_a_reader_finds_the_old_product_or_the_new_one(places: DatasetPaths) -> None:
+    points, wrong = sweep(places, publish)
+    assert not wrong, "\n".join(wrong)
+    assert points == 12  # before and behind each of three files, the receipt, the item, and the end of the old run
+
+
+def receipt_first(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: dict[str, str]) -> Receipt:
+    """What srcore must not do: say that it is there before it is."""
+    from dataclasses import replace
+
+    from srcore.storage.archive.publish import verified_outputs
+    from srcore.storage.disk.records import json_bytes
+    from srcore.storage.disk.store import store_at
+
+    staged, where = ProductPaths(scratch.staged, product.name), store_at(product.folder)
+    outputs = [replace(one, name=f"run2/{one.name}") for one in verified_outputs(staged, verified)]
+    complete = replace(receipt, outputs=tuple(outputs))
+    where.put(product.receipt.name, json_bytes(complete.to_json()))
+    where.take({one.name: staged.folder / one.name.split("/")[1] for one in outputs})
+    return complete
+
+
+def sweep_first(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: dict[str, str]) -> Receipt:
+    """The other one: what is replaced goes before the receipt does."""
+    where = ObjectStore(*_place(DatasetPaths(product.folder.parents[1])))
+    where.delete(*[one.name for one in where.list(deep=True) if "/" in one.name])
+    return publish(product, scratch, receipt, verified)
+
+
+@pytest.mark.parametrize("planted", [receipt_first, sweep_first])
+def test_a_wrong_protocol_is_found(places: DatasetPaths, planted: Publish) -> None:
+    _, wrong = sweep(places, planted, to_the_end=False)
+    assert any(line.endswith(": wrong") for line in wrong), wrong
+
+
+def test_a_first_publication_that_ends_on_its_way_publishes_nothing(places: DatasetPaths) -> None:
+    product, scratch, sums = stage(places, "new")
+    acquire(lease_path(places.scratch("scene")))
+    assert broken(lambda: publish(product, scratch, RECEIPT, sums), 3, applied=True)
+    assert read(places) is None
+    assert find_receipts(places.products) == []
+    acquire_again(places).release()
+    put(places, "new")
+    assert (read(places), leftovers(places)) == ("new", [])
+
+
+def paused(places: DatasetPaths, at: int, meanwhile: Callable[[], None]) -> tuple[bool, str]:
+    """A publication that sleeps before its `at`-th request, while something else happens; whether it slept, its end."""
+    product, scratch, sums = stage(places, "asleep", "asleep")
+    acquire(lease_path(places.scratch("scene")))
+    requests = 0
+
+    def before() -> None:
+        nonlocal requests
+        requests += 1
+        if requests == at:
+            thread = threading.Thread(target=meanwhile)
+            thread.start()
+            thread.join()
+
+    try:
+        with around(before, lambda: None):
+            publish(product, scratch, RECEIPT, sums)
+    except LeaseError as error:
+        return requests >= at, error.code
+    finally:
+        acquire_again(places).release()
+    return requests >= at, ""
+
+
+@pytest.mark.parametrize(
+    ("what", "first"),
+    [
+        ("publish", False),
+        pytest.param("publish", True, marks=pytest.mark.nightly),
+        ("sweep", False),
+        pytest.param("sweep", True, marks=pytest.mark.nightly),
+    ],
+)
+def test_who_slept_through_a_takeover_leaves_no_wrong_product(places: DatasetPaths, what: str, *, first: bool) -> None:
+    """At whatever request it slept, and whether the other one published or only swept."""
+
+    def meanwhile() -> None:
+        if what == "sweep":
+            sweep_runs(places.product("scene", ".tif"))
+            return
+        product, scratch, sums = stage(places, "heir", "heir")
+        publish(product, scratch, RECEIPT, sums)
+
+    at, ends = 0, []
+    before = None if first else "0"
+    if not first:
+        put(places, "0")
+    while True:
+        at += 1
+        slept, end = paused(places, at, meanwhile)
+        if not slept:
+            break
+        ends.append(end)
+        assert read(places) in (("heir", "asleep") if what == "publish" else (before, "asleep")), (
+            at,
+            end,
+            read(places),
+        )
+        if first:
+            ObjectStore(*_place(places)).delete(*[one.name for one in ObjectStore(*_place(places)).list(deep=True)])
+            continue
+        put(places, before := str(at))
+        assert (read(places), leftovers(places)) == (before, [])
+    assert len(ends) >= 5
+    assert "LEASED" in ends or (what == "sweep" and first)  # nothing is published: there is nothing to sweep
+
+
+def test_a_reader_of_an_old_receipt_finds_its_files_or_another_receipt(places: DatasetPaths) -> None:
+    old = put(places, "old")
+    product = places.product("scene", ".tif")
+    assert is_whole(product, old, thorough=True)
+    put(places, "new")
+    assert not is_whole(product, old)
+    assert Receipt.load(product.receipt) != old
+    assert read(places) == "new"
+
+
+def test_the_item_leads_into_the_run_and_both_copies_to_the_catalog(places: DatasetPaths) -> None:
+    import json
+
+    receipt = put(places, "new")
+    run = runs.run_of(receipt)
+    objects = ObjectStore(*_place(places))
+    top, inside = (json.loads(objects.get(name) or b"") for name in ("scene.json", f"{run}/scene.json"))
+    assert (top["links"][0]["href"], top["assets"]["data"]["href"]) == ("../../../catalog.json", f"./{run}/scene.tif")
+    assert (inside["links"][0]["href"], inside["assets"]["data"]["href"]) == ("../../../../catalog.json", "./scene.tif")
+
+
+def test_who_has_no_lease_publishes_nothing(places: DatasetPaths) -> None:
+    product, scratch, sums = stage(places, "new")
+    with pytest.raises(LeaseError, match="another run took this scene over"):
+        publish(product, scratch, RECEIPT, sums)
+    assert ObjectStore(*_place(places)).list(deep=True) == []
