@@ -150,7 +150,7 @@ def test_schema_agrees_with_the_loader(tmp_path: Path) -> None:
         (changed("[cog, stac, report]", "[cog, quicklook]"), "a restricted dataset has no quicklook"),
         (changed("./incoming/s2/*.tif", "s3://bucket/*.tif"), "6: source in datasets.s2-alps: only local files"),
         (changed("./incoming/s2/*.tif", "/vsicurl/x/*.tif"), "only local files"),
-        (changed("store: ./archive", "store: https://a/b"), "data_catalog.yaml:2: store: only local files"),
+        (changed("store: ./archive", "store: https://a/b"), "data_catalog.yaml:2: store: a folder is needed"),
         (changed("store: ./archive", "store: ''"), "a path is needed"),
         (changed("./incoming/s2/*.tif", "./a/*/../*.tif"), ".. can only stand before the first wildcard"),
         (changed("./incoming/s2/*.tif", '"./a/{tile}.tif"'), "only {scene} and {band} are known"),

@@ -30,7 +30,11 @@ def local(value: str) -> str:
 
 def store_place(value: str, info: ValidationInfo) -> str:
     """The folder of a store; of an object store the one that stands for it here."""
-    return str(place_of(checked_address(value))) if is_address(value) else absolute(value, info)
+    if is_address(value):
+        return str(place_of(checked_address(value)))
+    if _URL.match(value):
+        raise ValueError("a folder is needed, or the address of an object store: s3://, gs:// or az://")
+    return absolute(value, info)
 
 
 def absolute(value: str, info: ValidationInfo) -> str:

@@ -1,6 +1,6 @@
 """Object stores: their addresses, and the folder of this machine that stands for each. Nothing here connects.
 
-    s3://bucket/prefix   <->   SCRATCH/s3%3A%2F%2Fbucket%2Fprefix
+    s3://bucket/prefix   <->   SCRATCH/s3=3A=2F=2Fbucket=2Fprefix
 
 A place in such a store is a path below that folder, as in a local one. What lies there under a hidden name is this
 machine's own (the work on a scene); all else, and every lease but those of `.waiting`, lies on the store under the same
@@ -17,7 +17,7 @@ from srcore.errors import CatalogError
 from srcore.settings import load_settings
 
 _ADDRESS = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[\w=@+-][\w.=@+ -]*)*")
-_FOLDER = re.compile(r"(?:s3|gs|az)%3A%2F%2F")
+_FOLDER = re.compile(r"(?:s3|gs|az)=3A=2F=2F")
 _SCHEME = re.compile(r"(?:s3|gs|az):/")
 MAX_FOLDER_BYTES = 255
 """Of a name on a local disk."""
@@ -48,17 +48,17 @@ def place_of(address: str) -> Path:
 
 
 def _folder(address: str) -> str:
-    return quote(address, safe="")
+    return quote(address, safe="").replace("%", "=")  # programs that take a path for a URL would undo a %
 
 
 def remote_of(path: Path) -> tuple[str, str] | None:
     """The address of the object store that a path lies in, and its name there ('' for the store); None for a local
     one."""
-    if "%3A%2F%2F" not in str(path):
+    if "=3A=2F=2F" not in str(path):
         return None
     parts = path.parts
     at = next((index for index, part in enumerate(parts) if _FOLDER.match(part)), None)
-    return None if at is None else (unquote(parts[at]), "/".join(parts[at + 1 :]))
+    return None if at is None else (unquote(parts[at].replace("=", "%")), "/".join(parts[at + 1 :]))
 
 
 def is_remote(path: Path) -> bool:

@@ -18,14 +18,20 @@ REQUEST, CONNECT = "120s", "10s"
 RETRIES, RETRY_SECONDS = 4, 60
 """Of a request that was answered by 5xx or not at all."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+ALLOWED = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 DENIED = re.compile(
-    r"\b40[13]\b|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|Unauthorized|Forbidden"
+    r"status code: 40[13]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|Unauthorized|Forbidden"
     r"|AuthenticationFailed|InvalidToken",
     re.IGNORECASE,
 )
-STATUS = re.compile(r"\b(4\d\d|5\d\d)\b")
+STATUS = re.compile(r"status code: (\d\d\d)")
+LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
 _OPENED_IN: list[int] = []
 """The process that opened the first one."""
 
@@ -63,9 +69,19 @@ def _opened(address: str) -> Any:
 
 def _plain_http(address: str) -> dict[str, bool]:
     """Without TLS to this machine only; elsewhere who wants that says so (AWS_ALLOW_HTTP)."""
-    endpoint = os.environ.get(ENDPOINTS[address.partition(":")[0]], "")
-    parts = urlsplit(endpoint)
-    return {"allow_http": True} if parts.scheme == "http" and parts.hostname in LOOPBACK else {}
+    scheme = address.partition(":")[0]
+    name = next((one for one in ENDPOINTS[scheme] if os.environ.get(one)), "")
+    if not name:
+        return {}
+    parts, what = urlsplit(os.environ[name]), f"the store {address} cannot be used"
+    if parts.scheme not in ("http", "https") or not parts.hostname:  # obstore ends the process for less
+        raise AwayError(what, f"{name} is no address", "set it to https://HOST, or unset it", code="STORE_REFUSED")
+    if parts.scheme == "http" and parts.hostname in LOOPBACK:
+        return {"allow_http": True}
+    if parts.scheme == "http" and os.environ.get(ALLOWED[scheme], "").lower() not in ("1", "true", "yes"):
+        do = f"use https, or set {ALLOWED[scheme]}=true where nobody can listen"
+        raise AwayError(what, f"{name} without TLS", do, code="STORE_REFUSED")
+    return {}
 
 
 @contextmanager
@@ -86,21 +102,13 @@ def told(address: str) -> Iterator[None]:
 
 def away(address: str, error: BaseException) -> AwayError:
     """Why an object store gives nothing, in one line."""
-    text, what = str(error), f"the store {address} cannot be used"
+    # what follows is obstore's own settings, the time-outs among them
+    text, what = str(error).partition("Debug source")[0], f"the store {address} cannot be used"
     if MISSING.search(text) or isinstance(error, FileNotFoundError):
         return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
     if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
         do = "set the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
         return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
     status = STATUS.search(text)
-    found = f"answer {status[1]}" if status else _kind(text)
+    found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")
-
-
-def _kind(text: str) -> str:
-    words = text.lower()
-    if "timed out" in words or "timeout" in words:
-        return "no answer in time"
-    if "connect" in words or "dns" in words or "resolve" in words:
-        return "no connection"
-    return "no answer that can be understood"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_an_address_has_one_folder_and_back() -> None:
 FAULTS = {
     "403": ("STORE_REFUSED", "it refuses the credentials"),
     "503": ("STORE_AWAY", "answer 503"),
-    "cut": ("STORE_AWAY", "no "),
+    "cut": ("STORE_AWAY", "no connection"),
     "slow": ("STORE_AWAY", "no answer in time"),
 }
 
@@ -184,6 +185,41 @@ def test_what_is_stored_as_something_else_is_found(
             ObjectStore(address).take({"file": tmp_path / "file"})
     assert found.value.code == "VERIFY_FAILED"
     assert (tmp_path / "file").exists()
+
+
+ENDPOINTS = {
+    "nonsense": ("AWS_ENDPOINT_URL is no address", "STORE_REFUSED"),
+    "http://": ("AWS_ENDPOINT_URL is no address", "STORE_REFUSED"),
+    "http://192.0.2.1:9": ("AWS_ENDPOINT_URL without TLS", "STORE_REFUSED"),
+    "http://127.0.0.1:1": ("no connection", "STORE_AWAY"),
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_endpoint_that_is_none_is_said(endpoint: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "RETRIES", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    reopened()
+    with pytest.raises(AwayError) as found:
+        ObjectStore(address).get("x")
+    assert (found.value.found, found.value.code) == ENDPOINTS[endpoint]
+
+
+def test_a_fork_of_who_used_a_store_is_refused_and_does_not_hang(address: str) -> None:
+    ObjectStore(address).put("x", b"1")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            ObjectStore(address).get("x")
+        except AwayError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert b"start the process by spawn" in pipe.read()
 
 
 def test_a_missing_bucket_is_no_empty_store(server: str, address: str) -> None:
