@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from srcore.storage.objects import client
 
@@ -58,6 +61,23 @@ def new_bucket(endpoint: str) -> str:
 def reopened() -> None:
     """Forget all connections, as a new process would."""
     client._opened.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A server of this process."""
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty store on it."""
+    for name, value in {**environment(server), "SRCORE_SCRATCH": str(tmp_path / "stores")}.items():
+        monkeypatch.setenv(name, value)
+    reopened()
+    yield f"{new_bucket(server)}/archive"
+    reopened()
 
 
 @dataclass

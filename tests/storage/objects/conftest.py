@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from srcore.catalog.remote import place_of
-from tests.s3 import environment, new_bucket, reopened, s3_server
+from tests.s3 import address, server
 
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an empty store."""
-    for name, value in {**environment(server), "SRCORE_SCRATCH": str(tmp_path / "stores")}.items():
-        monkeypatch.setenv(name, value)
-    reopened()
-    yield f"{new_bucket(server)}/archive"
-    reopened()
+__all__ = ["address", "server"]
 
 
 @pytest.fixture
