@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from srcore.catalog.remote import shown
 from srcore.errors import StoreError
 from srcore.report.totals import INDEX, Totals, find_totals
 from srcore.storage.disk.store import store_at
@@ -22,7 +23,7 @@ def write_store_page(store: Path) -> Path | None:
     StoreError of a disk.
     """
     if not _is_ours(store / INDEX):
-        log.warning("%s is left as it is: srcore did not make it", store / INDEX)
+        log.warning("%s is left as it is: srcore did not make it", shown(store / INDEX))
         return None
     store_at(store).put(INDEX, store_page(*find_totals(store)).encode("utf-8", "backslashreplace"))
     return store / INDEX

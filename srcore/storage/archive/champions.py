@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from math import comb
 from pathlib import Path
 
+from srcore.catalog.remote import shown
 from srcore.errors import StoreError
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.store import exists
@@ -92,7 +93,7 @@ def read_champions(path: Path) -> Champions:
         found = read_sealed(path)
         return Champions(found["name"], found["now"], tuple(Tally(**one) for one in found["tallies"]))
     except (StoreError, KeyError, TypeError) as error:
-        log.warning("%s is begun anew: %s", path, error)
+        log.warning("%s is begun anew: %s", shown(path), error)
         return Champions()
 
 

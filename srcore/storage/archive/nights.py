@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from srcore.catalog.remote import shown
 from srcore.errors import SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.disk.leases import holder, is_alive
@@ -193,7 +194,7 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
     try:
         return parse(read_sealed(path))
     except (StoreError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s is begun anew: %s", path, error)
+        log.warning("%s is begun anew: %s", shown(path), error)
         return None
 
 
@@ -201,6 +202,6 @@ def _saved(path: Path, value: dict[str, Any]) -> bool:
     try:
         write_sealed(path, value)
     except (SRError, OSError) as error:
-        log.warning("%s was not written: %s", path, error)
+        log.warning("%s was not written: %s", shown(path), error)
         return False
     return True

@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ from srcore.storage.objects.client import client, told
 
 AT_ONCE = 1000
 """Objects that one request deletes."""
+PIECE_BYTES = 32 << 20
+"""That one request reads of a large object."""
+PART_BYTES, MOST_PARTS, PARTS_AT_ONCE = 8 << 20, 9000, 4
+"""Of a large upload; S3 takes 10,000 parts."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,9 @@ class ObjectStore:
         """See Store; StoreError VERIFY_FAILED for what reads back as something else. Not all at once: who names the
         objects does so later."""
         for name, file in _flat(files).items():
+            part = max(PART_BYTES, -(-file.stat().st_size // MOST_PARTS))
             with told(self.address):
-                client(self.address).put(self._key(name), file)
+                client(self.address).put(self._key(name), file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
             sha256 = sha256_file(file)
             if (found := self.sha256(name)) != sha256:
                 what, do = f"{name} was not stored as it was sent", "run again; look at the store"
@@ -88,9 +93,8 @@ class ObjectStore:
         """Of an object's content, read in pieces, as 64 hex digits; None when there is none."""
         digest = hashlib.sha256()
         try:
-            with told(self.address):
-                for piece in client(self.address).get(self._key(name)).stream():
-                    digest.update(piece)
+            for piece in self._pieces(name):
+                digest.update(piece)
         except FileNotFoundError:
             return None
         return digest.hexdigest()
@@ -99,8 +103,8 @@ class ObjectStore:
         """Write an object's content to a file; gives its sha256, None when there is none."""
         digest = hashlib.sha256()
         try:
-            with told(self.address), open(file, "wb") as target:
-                for piece in client(self.address).get(self._key(name)).stream():
+            with open(file, "wb") as target:
+                for piece in self._pieces(name):
                     digest.update(piece)
                     target.write(piece)
         except FileNotFoundError:
@@ -141,6 +145,20 @@ class ObjectStore:
         keys = [self._key(name) for name in names]
         for start in range(0, len(keys), AT_ONCE):
             self._delete(keys[start : start + AT_ONCE])
+
+    def _pieces(self, name: str) -> Iterator[memoryview]:
+        """The content of an object, a request a piece: a request ends after a time, and an object has any size.
+
+        FileNotFoundError when there is none; AwayError also where it is replaced meanwhile.
+        """
+        key = self._key(name)
+        with told(self.address):
+            meta = client(self.address).head(key)
+        for start in range(0, meta["size"], PIECE_BYTES):
+            end = min(start + PIECE_BYTES, meta["size"])
+            with told(self.address):
+                found = client(self.address).get(key, options={"range": (start, end), "if_match": meta["e_tag"]})
+                yield memoryview(found.bytes())
 
     def _delete(self, keys: Sequence[str]) -> None:
         try:

@@ -22,6 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.remote import shown
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.publish import products_in
@@ -230,7 +231,7 @@ def _refuse_stranger(path: Path) -> None:
         ours = False
     if not ours:
         do = "move it, or choose another folder as the store"
-        raise StoreError(f"{path} is left as it is", "srcore did not make it", do)
+        raise StoreError(f"{shown(path)} is left as it is", "srcore did not make it", do)
 
 
 def _part(places: DatasetPaths, part: str) -> Path:

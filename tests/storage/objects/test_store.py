@@ -12,6 +12,7 @@ from srcore.catalog.remote import checked_address, place_of, remote_of, shown
 from srcore.errors import AwayError, StoreError
 from srcore.storage.disk.store import LocalStore, Store, exists, store_at
 from srcore.storage.objects import client
+from srcore.storage.objects import store as objects
 from srcore.storage.objects.store import ObjectStore
 from tests.s3 import KEY, Proxy, environment, proxied, reopened
 
@@ -64,6 +65,22 @@ def test_files_become_objects_and_folders_come_with_what_is_in_them(store: Store
     assert list((tmp_path / "from").iterdir()) == []
     store.delete("f/1", "f/2")
     assert [one.name for one in store.list(deep=True)] == ["other", "x"]
+
+
+def test_a_large_file_goes_in_parts_and_comes_back_in_pieces(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PIECE_BYTES", 1 << 20)
+    data = bytes(range(256)) * ((9 << 20) // 256) + b"end"
+    (tmp_path / "large").write_bytes(data)
+    store.list()
+    if isinstance(store, LocalStore):
+        store.folder.mkdir()
+    store.take({"large": tmp_path / "large"})
+    assert store.sha256("large") == hashlib.sha256(data).hexdigest()
+    found = store.find("large")
+    assert found is not None
+    assert found.size_bytes == len(data)
 
 
 def test_hidden_names_are_on_their_way(store: Store) -> None:
