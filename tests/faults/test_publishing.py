@@ -274,7 +274,7 @@ def paused(places: DatasetPaths, at: int, meanwhile: Callable[[], None]) -> tupl
     [
         ("publish", False),
         pytest.param("publish", True, marks=pytest.mark.nightly),
-        pytest.param("sweep", False, marks=pytest.mark.nightly),
+        ("sweep", False),
         pytest.param("sweep", True, marks=pytest.mark.nightly),
     ],
 )
