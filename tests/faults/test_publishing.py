@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -310,6 +310,59 @@ def test_who_slept_through_a_takeover_leaves_no_wrong_product(places: DatasetPat
         assert (read(places), leftovers(places)) == (before, [])
     assert len(ends) >= 5
     assert "LEASED" in ends or (what == "sweep" and first)  # nothing is published: there is nothing to sweep
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_who_begins_behind_the_receipt_of_another_loses_nothing_to_its_sweep(places: DatasetPaths, at: int) -> None:
+    """The second reads the first one's receipt, and uploads while the first one deletes what it replaced."""
+    put(places, "0")
+    product, scratch, sums = stage(places, "first", "first")
+    lease = acquire(lease_path(places.scratch("scene")))
+    asleep, awake, ends = threading.Event(), threading.Event(), list[str]()
+
+    def second() -> None:
+        product, scratch, sums = stage(places, "second", "second")
+        count = 0
+
+        def sleep() -> None:
+            nonlocal count
+            count += 1
+            if count == at:
+                asleep.set()
+                awake.wait(30)
+
+        hooks[threading.get_ident()] = sleep
+        try:
+            publish(product, scratch, RECEIPT, sums)
+        except LeaseError as error:
+            ends.append(error.code)
+        asleep.set()
+
+    other, requests, hooks = threading.Thread(target=second), 0, dict[int, Callable[[], None]]()
+
+    def first() -> None:
+        nonlocal requests
+        requests += 1
+        if requests == 4:  # three files and the receipt are there; the item comes, and then the end of the old run
+            other.start()
+            asleep.wait(30)
+
+    def opened(address: str) -> Any:
+        hook = hooks.get(threading.get_ident())
+        return _Breaking(client.client(address), hook or (lambda: None), (lambda: None) if hook else first)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "client", opened)
+        with suppress(LeaseError):  # where the second one's receipt came before the first one looked at its own
+            publish(product, scratch, RECEIPT, sums)
+        awake.set()
+        other.join()
+    lease.release()
+    assert read(places) == "second", ends
+    item = json.loads(objects(places).get("scene.json") or b"")
+    assert objects(places).find(item["assets"]["data"]["href"].removeprefix("./")) is not None
+    put(places, "third")
+    assert (read(places), leftovers(places)) == ("third", [])
 
 
 def test_a_reader_of_an_old_receipt_finds_its_files_or_another_receipt(places: DatasetPaths) -> None:

@@ -23,6 +23,7 @@ from tests.mutants.mutant import (
     SLEPT,
     SWEEP,
     TILES,
+    TOGETHER,
     Change,
     Mutant,
     mutant,
@@ -127,7 +128,7 @@ ARCHIVE = (
         RUNS,
         "    _settle(store, product, complete, item, left)\n",
         "    _settle(store, product, complete, item, _beside(store, product, run))\n",
-        SLEPT,
+        TOGETHER,
     ),
     mutant(
         "runs are swept under the old condition",

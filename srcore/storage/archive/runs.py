@@ -109,6 +109,15 @@ def _settle(store: Store, product: ProductPaths, receipt: Receipt, item: bytes |
     else:
         left = [*left, product.stac.name]
     store.delete(*left)
+    _mend_item(store, product, run_of(receipt))
+
+
+def _mend_item(store: Store, product: ProductPaths, run: str) -> None:
+    """Who was slow may have put its item over that of its successor: put that one again."""
+    receipt = Receipt.load(product.receipt)
+    now = run_of(receipt) if receipt is not None else run
+    if now != run and (item := store.get(f"{now}/{product.stac.name}")) is not None:
+        store.put(product.stac.name, _at_top(item, now))
 
 
 def _in_run(item: Path) -> bytes:
