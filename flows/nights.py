@@ -16,6 +16,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.artifacts import address, artifact_key, show_markdown, tried
 from srcore.catalog import Catalog
+from srcore.catalog.remote import is_remote, shown
 from srcore.layout import BREAK, DatasetPaths
 from srcore.run.outcome import Outcome
 from srcore.storage.archive.nights import Night, Running, read_nights
@@ -72,7 +73,7 @@ def night_list(catalog: Catalog, night: Rows, summary: str) -> str:
     if told:
         lines += [_line(catalog, name, outcome, start) for name, outcome in shown]
         sources = f", sources in {cell_text(str(start))}" if start is not None else ""
-        lines += ["", f"Records and reports are in {cell_text(catalog.store)}{sources}."]
+        lines += ["", f"Records and reports are in {cell_text(catalog.shown_store)}{sources}."]
     more = Counter(outcome.result for _, outcome in told[MAX_ROWS:])
     quiet = len(night) - len(told)
     if more:
@@ -124,6 +125,8 @@ def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
     store = Path(catalog.store)
     places = DatasetPaths(store / dataset)
     product, record = places.product(outcome.scene, archive_ending(entry.form)), places.quarantine(outcome.scene)
+    if is_remote(store):  # no page of it is served here
+        return [] if outcome.ok else [f"quarantine {cell_text(shown(record))}"]
     files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")
     return [_link(name, files[name], store) for name in wanted if files[name].exists()]

@@ -21,6 +21,7 @@ from flows.service.runs import begin
 from flows.tagged import tagged, untagged
 from flows.tasks import call_as_task
 from srcore.catalog import Catalog, load_catalog
+from srcore.catalog.remote import is_remote, shown
 from srcore.dispatch import Workers
 from srcore.errors import SRError
 from srcore.job import Job
@@ -162,6 +163,9 @@ def _as_task(stage: str, function: Callable[[Progress], T]) -> T:
 def _run_and_show(run: Run, job: Job) -> Receipt | None:
     receipt, product = run(job), job.product
     if not _is_watched():
+        return receipt
+    if is_remote(product.folder):
+        logging.getLogger(__name__).info("%s: its quicklook and report lie at %s", job.scene, shown(product.folder))
         return receipt
     if "quicklook" in job.outputs and product.quicklook.exists():
         show_quicklook(product.quicklook, job.dataset, job.scene, product.data)

@@ -381,6 +381,16 @@ CODES: dict[str, Code] = {
     "BAD_STORE": Code(
         "Something in the store cannot be read or written.", "See the reason, the disk and the folder's rights.", "soon"
     ),
+    "STORE_AWAY": Code(
+        "The object store of the products does not answer.",
+        "Wait until it answers: nothing was changed, and the next run goes on.",
+        "soon",
+    ),
+    "STORE_REFUSED": Code(
+        "The object store refuses the credentials, or has no such bucket.",
+        "Set the credentials in the environment, and correct `store`.",
+        "soon",
+    ),
     "VERIFY_FAILED": Code(
         "The product, read back, is not what was written; it is not published.",
         "Look for a failing or full disk, and run again.",

@@ -215,5 +215,5 @@ def _dotted(key: Key) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = re.sub(r"//[^/\s]*@", "//...@", repr(value))  # a password in an address is repeated nowhere
     return text if len(text) <= 80 else f"{text[:77]}..."

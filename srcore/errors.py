@@ -112,6 +112,15 @@ class StoreError(SRError, OSError):
     code = "BAD_STORE"
 
 
+class AwayError(SRError, RuntimeError):
+    """The store that holds the products cannot be used now: nothing can be said of what lies there.
+
+    No OSError: who passes over a file that is not there must not pass over a store that is away.
+    """
+
+    code = "STORE_AWAY"
+
+
 class LeaseError(SRError, RuntimeError):
     """Another run works on this scene."""
 

@@ -38,6 +38,9 @@ class Settings(BaseModel):
     """HOST=TOKEN, for each host that wants a bearer token; sent to that host and those below it alone."""
     remote_sign: str = ""
     """HOST=ADDRESS: links to that host are signed first, by ADDRESS?href=LINK, which answers {"href": ...}."""
+    scratch: Path | None = None
+    """Where the work on scenes lies whose store is an object store; with workers on other machines a folder that all of
+    them share. None: `stores` in srcore's cache."""
     private_key: Path | None = None
     """File with the key of private ids, made where it is not there; None: in srcore's folder of the user's data. It
     must lie outside every store."""
@@ -59,6 +62,11 @@ class Settings(BaseModel):
     def cache_folder(self) -> Path:
         """The folder that `cache` says or stands for."""
         return self.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcore"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """The folder that `scratch` says or stands for."""
+        return self.scratch or self.cache_folder / "stores"
 
     @property
     def registry_uri(self) -> str:

@@ -160,7 +160,7 @@ def test_schema_agrees_with_the_loader(tmp_path: Path) -> None:
         (changed("./incoming/s2/*.tif", "{stac: https://host, box: 1}"), "6: unknown key 'box'"),
         (changed("./incoming/s2/*.tif", "[a.tif]"), "6: source"),
         (changed("./incoming/s2/*.tif", "/vsicurl/x/*.tif"), "only local files"),
-        (changed("store: ./archive", "store: https://a/b"), "data_catalog.yaml:2: store: only local files"),
+        (changed("store: ./archive", "store: https://a/b"), "data_catalog.yaml:2: store: a folder is needed"),
         (changed("store: ./archive", "store: ''"), "a path is needed"),
         (changed("./incoming/s2/*.tif", "./a/*/../*.tif"), ".. can only stand before the first wildcard"),
         (changed("./incoming/s2/*.tif", '"./a/{tile}.tif"'), "only {scene} and {band} are known"),

@@ -120,10 +120,11 @@ def _record(catalog: Catalog, dataset: str, scene: str) -> Path:
 def _load(path: Path) -> Quarantine:
     from srcore.errors import CatalogError
     from srcore.storage.archive.quarantine import Quarantine
+    from srcore.storage.disk.store import exists
 
     record = Quarantine.load(path)
     if record is None:
-        what = "its record cannot be read: the next run tries it again" if path.exists() else "no record"
+        what = "its record cannot be read: the next run tries it again" if exists(path) else "no record"
         raise CatalogError(f"{path.stem} is not in quarantine", what, "see `srcore quarantine list`")
     return record
 

@@ -199,17 +199,19 @@ def report(
 ) -> None:
     """Make the page of a dataset and its STAC collection again, from what lies in the store, and say where they are."""
     from srcore.catalog import load_catalog
+    from srcore.catalog.remote import shown
     from srcore.layout import DatasetPaths
     from srcore.report.index import write_index
     from srcore.run.listed import list_products
+    from srcore.storage.disk.store import exists
 
     loaded = load_catalog(chosen_catalog(catalog))
     loaded.dataset(dataset)  # refuses an unknown one
     places = DatasetPaths(Path(loaded.store) / dataset)
-    out.print(str(write_index(places)))
+    out.print(shown(write_index(places)))
     list_products(loaded, dataset, anew=True)
-    if places.collection.exists():
-        out.print(str(places.collection))
+    if exists(places.collection):
+        out.print(shown(places.collection))
 
 
 def demo(

@@ -36,7 +36,8 @@ def validate(
     product: Annotated[
         Path,
         typer.Argument(
-            metavar="SR", help="The product: a raster or NIfTI volume of any tool; '{band}' joins one file a band."
+            metavar="SR",
+            help="The product: a raster or NIfTI volume of any tool; '{band}' joins one file a band; or s3://...",
         ),
     ],
     lr: Annotated[Path, typer.Option("--lr", help="What it was made from; '{band}' joins one file a band.")],
@@ -55,6 +56,7 @@ def validate(
     from srcore.catalog import load_catalog
     from srcore.checks.pair import validate_pair
     from srcore.limits import with_changes
+    from srcore.storage.objects.copies import local_copy
     from srcore.treatment import Treatment
 
     changes, said = {}, Treatment()
@@ -68,7 +70,8 @@ def validate(
         said = replace(said, valid_range=number_range(valid_range))
     said.check()
     names = tuple(bands.split(",")) if bands else None
-    report = validate_pair(product, lr, with_changes(changes), hr, bands=names, **said.of_files)
+    with local_copy(product) as copy:
+        report = validate_pair(copy, lr, with_changes(changes), hr, bands=names, **said.of_files)
     if as_json:
         print_json(report.to_json())
     else:

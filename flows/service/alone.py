@@ -9,7 +9,8 @@ from pathlib import Path
 from srcore.errors import CatalogError, LeaseError
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic
-from srcore.storage.disk.leases import Owner, held, holder, is_alive
+from srcore.storage.disk.leases import held, holder, is_alive
+from srcore.storage.disk.owner import Owner
 
 FOLDER = ".serve"
 """In a store, or a PREFECT_HOME elsewhere: the lease of the service that works on it, and where it answers."""

@@ -50,7 +50,9 @@ def look(before: Followed) -> Followed:
     except SRError as error:
         return replace(before, read=stamp, problem=str(error))
     if catalog.store != before.catalog.store:  # another service may be on that one
-        problem = f"store is {catalog.store} now; found {before.catalog.store} served; start the service again"
+        problem = (
+            f"store is {catalog.shown_store} now; found {before.catalog.shown_store} served; start the service again"
+        )
         return replace(before, read=stamp, problem=problem)
     return Followed(before.path, catalog, stamp, stamp)
 

@@ -31,7 +31,7 @@ from prefect.states import Crashed
 
 from flows.guard import in_force, refuse_unserved
 from flows.tagged import TAG
-from srcore.storage.disk.leases import Owner, myself, still_runs
+from srcore.storage.disk.owner import Owner, myself, still_runs
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The catalog: WHAT data there is, one entry a dataset. Reads one YAML file; otherwise pure.
 
 version: 1
-store: ./archive                      # products, receipts and quarantine; relative to the catalog's folder
+store: ./archive                      # products, receipts and quarantine; relative to the catalog's folder, or s3://...
 datasets:
   s2-alps:
     kind: raster                      # raster | volume
@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from srcore.catalog.dataset import Dataset
-from srcore.catalog.keys import absolute
+from srcore.catalog.keys import store_place
+from srcore.catalog.remote import is_remote, shown
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
@@ -30,11 +31,16 @@ class Catalog(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     version: Literal[1]
-    store: Annotated[str, AfterValidator(absolute)]
-    """Folder of the products, absolute once loaded."""
+    store: Annotated[str, AfterValidator(store_place)]
+    """Folder of the products, absolute once loaded; of an object store the one that stands for it: `catalog.remote`."""
     datasets: dict[str, Dataset] = Field(min_length=1)
 
     _base: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def shown_store(self) -> str:
+        """The store as people know it: its folder, or its address."""
+        return shown(Path(self.store))
 
     @property
     def base(self) -> Path:
@@ -65,6 +71,22 @@ class Catalog(BaseModel):
                 raise ValueError(f"pairs of {name}: hr is {other!r}; another dataset is needed, of {known or 'none'}")
             if other is not None and self.datasets[other].kind != entry.kind:
                 raise ValueError(f"pairs of {name}: {other} is a {self.datasets[other].kind}, {name} a {entry.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_object_store(self) -> Catalog:
+        """What does not work on an object store is refused here, before anything lies there."""
+        if not is_remote(Path(self.store)):
+            return self
+        for name, entry in self.datasets.items():
+            wrong = {
+                "privacy: restricted": entry.privacy != "public",
+                f"form: {entry.form}": entry.form == "dicom",
+                "retrain": entry.retrain is not None,
+                "pairs": entry.pairs is not None,
+            }
+            if found := [key for key, there in wrong.items() if there]:
+                raise ValueError(f"dataset {name}: {found[0]!r} needs a store that is a folder, not an object store")
         return self
 
     def hr_of(self, name: str) -> Dataset | None:

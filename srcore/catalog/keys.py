@@ -10,6 +10,7 @@ from pathlib import Path
 from cronsim import CronSim, CronSimError
 from pydantic import ValidationInfo
 
+from srcore.catalog.remote import checked_address, is_address, place_of
 from srcore.layout import check_date
 
 WILD = re.compile(r"[*?\[{]")
@@ -25,6 +26,15 @@ def local(value: str) -> str:
     if _URL.match(value):
         raise ValueError("only local files and folders are read at present; give a path")
     return value
+
+
+def store_place(value: str, info: ValidationInfo) -> str:
+    """The folder of a store; of an object store the one that stands for it here."""
+    if is_address(value):
+        return str(place_of(checked_address(value)))
+    if _URL.match(value):
+        raise ValueError("a folder is needed, or the address of an object store: s3://, gs:// or az://")
+    return absolute(value, info)
 
 
 def absolute(value: str, info: ValidationInfo) -> str:

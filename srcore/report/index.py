@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from srcore.catalog.remote import is_remote
 from srcore.codes import WHEN, look_up
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
@@ -211,8 +212,10 @@ def page_name(page: int) -> str:
 def is_stale(places: DatasetPaths) -> bool:
     """True when a product, a record of the quarantine or of a shadow came or went after the page was written.
 
-    Each of them comes by a new name in its folder, so the folders' times tell.
+    Each of them comes by a new name in its folder, so the folders' times tell. An object store has no folders.
     """
+    if is_remote(places.root):
+        return True
     told = [places.quarantined, places.shadows, places.champions]
     changed = max((time_ns for path in told if (time_ns := _changed_ns(path)) is not None), default=0)
     if places.products.is_dir():

@@ -11,12 +11,14 @@ from urllib.parse import quote
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from srcore.catalog.remote import is_remote
 from srcore.layout import ProductPaths
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
 from srcore.report.place import bounds
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.store import store_at
 from srcore.storage.header import Header, Taken
 from srcore.storage.stac.footprint import Footprint, fitted, footprint
 from srcore.storage.work.scene_plan import ScenePlan
@@ -46,7 +48,7 @@ def keep_page(scratch: Path, name: str, place: Path) -> None:
     """
     pages = sorted(scratch.glob(f"*/staged/{name}"), key=lambda path: path.stat().st_mtime_ns)
     if pages:
-        write_atomic(place, pages[-1].read_bytes())
+        store_at(place.parent).put(place.name, pages[-1].read_bytes())
 
 
 def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
@@ -124,7 +126,10 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
         beside = [("Product", product.data.name), ("Receipt", product.receipt.name)]
         beside += [("STAC item", product.stac.name)] if "stac" in plan.outputs else []
         beside += [("Trust map", product.trust.name)] if plan.treatment.trust else []
-    up = [("All products of the dataset", "../index.html" if stopped else "../../index.html")] if plan.dataset else []
+    deeper = "../" if is_remote(product.folder) and not stopped else ""  # there a run has a folder
+    beside = [(name, deeper + file if name == "Receipt" else file) for name, file in beside]
+    above = "../index.html" if stopped else f"{deeper}../../index.html"
+    up = [("All products of the dataset", above)] if plan.dataset else []
     return [*((name, quote(file)) for name, file in beside), *up]
 
 

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from srcore.regular import read_regular
+from srcore.catalog.remote import shown
+from srcore.errors import StoreError
 from srcore.report.totals import INDEX, Totals, find_totals
 from srcore.storage.disk.store import store_at
 
@@ -22,7 +23,7 @@ def write_store_page(store: Path) -> Path | None:
     StoreError of a disk.
     """
     if not _is_ours(store / INDEX):
-        log.warning("%s is left as it is: srcore did not make it", store / INDEX)
+        log.warning("%s is left as it is: srcore did not make it", shown(store / INDEX))
         return None
     store_at(store).put(INDEX, store_page(*find_totals(store)).encode("utf-8", "backslashreplace"))
     return store / INDEX
@@ -31,11 +32,10 @@ def write_store_page(store: Path) -> Path | None:
 def _is_ours(path: Path) -> bool:
     """True of a page of srcore's, and where nothing stands: a store may lie in a folder that has a page already."""
     try:
-        return MADE in read_regular(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
+        data = store_at(path.parent).get(path.name)
+    except StoreError:
         return False
+    return data is None or MADE in data
 
 
 def store_page(datasets: Sequence[Totals], untold: Sequence[str] = ()) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from srcore.errors import StoreError
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import store_at
 
 NAME = "totals.json"
 INDEX = "index.html"
@@ -91,16 +91,12 @@ def find_totals(store: Path) -> tuple[list[Totals], list[str]]:
         try:
             value = read_sealed(folder / NAME)
             found.append(Totals(**{**value, "name": folder.name}))
-        except (StoreError, TypeError, FileNotFoundError):
+        except (StoreError, TypeError):
             untold.append(folder.name)  # of another version, or damaged: the next page writes it anew
     return sorted(found, key=lambda one: one.order), sorted(untold)
 
 
 def _datasets(store: Path) -> Iterator[Path]:
-    if not store.is_dir():
-        return
-    with os.scandir(store) as entries:
-        for entry in entries:
-            folder = Path(entry.path)
-            if not entry.name.startswith(".") and any((folder / name).is_file() for name in (NAME, INDEX)):
-                yield folder
+    for name in store_at(store).folders():
+        if any(store_at(store / name).find(one) is not None for one in (NAME, INDEX)):
+            yield store / name

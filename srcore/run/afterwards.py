@@ -59,8 +59,11 @@ def _champion(catalog: Catalog, dataset: str) -> Model | None:
 
 def _stopped(places: DatasetPaths) -> set[str]:
     """Scenes that a gate stopped before this night."""
-    records = find_quarantined(places.quarantined) if places.quarantined.is_dir() else []
-    return {scene for scene, record in records if record is not None and record.code == GateError.code}
+    return {
+        scene
+        for scene, record in find_quarantined(places.quarantined)
+        if record is not None and record.code == GateError.code
+    }
 
 
 def _news(outcomes: Sequence[Outcome], champion: Model, before: set[str]) -> tuple[int, int]:

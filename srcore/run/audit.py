@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
+from srcore.catalog.remote import is_remote
 from srcore.errors import SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.publish import Receipt, find_receipts
 from srcore.storage.archive.quarantine import quarantine
-from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.records import json_bytes, parse_json
-from srcore.storage.disk.store import store_at
+from srcore.storage.disk.store import sha256_of, store_at
 from srcore.storage.disk.watch import stamp_if_there
 
 DAY_SECONDS = 86_400.0
@@ -155,8 +155,9 @@ def _wrong(files: Mapping[Path, str]) -> str:
 
 def _other(path: Path, sha256: str) -> str:
     try:
-        _forget_cached(path)
-        return "" if sha256_file(path) == sha256 else "other bytes"
+        if not is_remote(path):
+            _forget_cached(path)
+        return "" if sha256_of(path) == sha256 else "other bytes"
     except OSError as error:
         return error.strerror or str(error)
 

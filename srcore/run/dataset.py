@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.dataset import Dataset
-from srcore.errors import CatalogError, GateError, LeaseError, SRError
+from srcore.errors import AwayError, CatalogError, GateError, LeaseError, SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths
 from srcore.run.audit import Audit, audit
@@ -32,7 +31,7 @@ from srcore.run.states import SceneState, look, look_again
 from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.card import told_of
-from srcore.storage.disk.store import store_at
+from srcore.storage.disk.store import exists, store_at
 from srcore.storage.disk.veil import without_paths
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
     with listening() as log:
         try:
             receipt = run(replace(state.job, fresh=force))  # what an earlier run left may be why somebody forces it
+        except AwayError:  # nothing can be said of any scene: the run ends
+            raise
         except Exception as error:  # whatever a scene does, the rest of the night goes on
             told, old = _without_names(_in_words(error), state.job), False
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
@@ -106,7 +107,7 @@ def _record(catalog: Catalog, state: SceneState) -> Path:
 def _forget(record: Path) -> None:
     """A scene has a product now: what was held against it goes."""
     store = store_at(record.parent)
-    if os.path.lexists(record):  # whatever stands there: a delete costs a sync
+    if exists(record):  # whatever stands there: a delete costs a sync
         store.delete(record.name, record.with_suffix(".html").name)
 
 

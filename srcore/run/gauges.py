@@ -3,7 +3,7 @@
 totals.json of each dataset          products, tiles, pixels, bytes, failures by code, last success, the last night
 names in sources and in products     scenes that wait
 .scratch                             scenes that are begun
-the disk                             free and in all
+the disk                             free and in all; an object store has none
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from srcore.catalog import Catalog, load_catalog
+from srcore.catalog.remote import is_remote
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.report.totals import Totals, find_totals
 from srcore.storage.archive.sources import find_scenes
+from srcore.storage.disk.store import store_at
 from srcore.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,7 +69,8 @@ class StoreCollector(Collector):
         yield InfoMetricFamily("srcore", "The version that answers", {"version": __version__})
         yield from _counted(catalog)
         yield from _waiting(catalog)
-        yield from _disk(Path(catalog.store))
+        if not is_remote(Path(catalog.store)):
+            yield from _disk(Path(catalog.store))
 
 
 def _gauge(name: str, told: str, labels: tuple[str, ...] = ("dataset",)) -> GaugeMetricFamily:
@@ -108,7 +111,8 @@ def _waiting(catalog: Catalog) -> Iterator[Family]:
     scheduled = _gauge("srcore_dataset_scheduled", "1 where the dataset has a schedule")
     for name, entry in catalog.datasets.items():
         places = DatasetPaths(Path(catalog.store) / name)
-        done = _names(places.products) | {one.removesuffix(".json") for one in _names(places.quarantined)}
+        held = {one.name.removesuffix(".json") for one in store_at(places.quarantined).list()}
+        done = held | set(store_at(places.products).folders())
         with suppress(SRError):  # a source that is away is told by the run; here it is a metric that is missing
             ids = {one.id for one in find_scenes(entry, catalog.base)}
             scenes.add_metric([name], len(ids))

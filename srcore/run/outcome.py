@@ -14,7 +14,7 @@ Result = Literal[
 ]
 AROUND = frozenset(
     {
-        *("DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "REGISTRY_AWAY"),
+        *("DISK_FULL", "NO_MEMORY", "NOT_WRITABLE", "BAD_STORE", "STORE_AWAY", "STORE_REFUSED", "REGISTRY_AWAY"),
         *("NO_SCHEDULER", "NO_TLS", "NO_WORKERS", "OPEN_SCHEDULER", "WORKERS_REFUSED"),
     }
 )

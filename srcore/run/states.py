@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from srcore.storage.archive.history import History
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine
 from srcore.storage.archive.sources import HIDDEN_ID, Scene, find_hr, find_scenes
-from srcore.storage.disk.leases import holder, is_alive
+from srcore.storage.disk.leases import holder, is_alive, leased
 from srcore.storage.disk.watch import same_sources
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import scene_files
@@ -132,18 +131,9 @@ def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Onc
         treatment=entry.treatment,
         backend=load_settings().backend,
         reads=load_reads(places),
-        begun=_begun(places),
+        begun=leased(places.scratch("scene").parent),
         ids=ids_of_volumes(places) if entry.kind == "volume" else frozenset(),
     )
-
-
-def _begun(places: DatasetPaths) -> frozenset[str] | None:
-    try:
-        return frozenset(os.listdir(places.scratch("scene").parent))
-    except FileNotFoundError:
-        return frozenset()
-    except OSError:
-        return None  # then every scene's lease is looked at
 
 
 def look_again(catalog: Catalog, state: SceneState) -> SceneState:

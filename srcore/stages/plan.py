@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from srcore.catalog.remote import is_remote
 from srcore.checkpoints import Spec, builtin_names, locate, read_spec
 from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
@@ -267,6 +268,9 @@ def _check_output(job: Job, inputs: Sequence[Path]) -> None:
             f"{job.product.data}: an output's name must be UTF-8", "", "give another name", code="BAD_OUTPUT"
         )
     folder = job.product.folder
+    if job.private and is_remote(folder):
+        found, do = "a private scene", "use a store that is a folder, where `srcore privacy erase` works"
+        raise PlanError("no private scene goes to an object store", found, do, code="NOT_SUPPORTED")
     refuse_links(job.home, folder, job.scratch)
     written = written_files(job.product, job.outputs)
     refuse_strangers(job.product, written, (*job.paths, *inputs), job.scratch, overwrite=job.overwrite)

@@ -13,6 +13,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.faults import archive
+from tests.s3 import address, server
+
+__all__ = ["address", "server"]
 
 Injected = Callable[..., None]
 

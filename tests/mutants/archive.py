@@ -7,6 +7,9 @@ from tests.mutants.mutant import (
     LEASE,
     LEASES,
     MARKERS,
+    OBJECTS,
+    OF_OBJECTS,
+    ON_OBJECTS,
     OWNED,
     OWNERSHIP,
     POWER,
@@ -14,10 +17,13 @@ from tests.mutants.mutant import (
     REMOVAL,
     RESUME,
     RESUMED,
+    RUNS,
     SCENE,
     SCRATCH,
+    SLEPT,
     SWEEP,
     TILES,
+    TOGETHER,
     Change,
     Mutant,
     mutant,
@@ -89,8 +95,8 @@ ARCHIVE = (
     mutant(
         "whoever ends gives back what is another's",
         LEASE,
-        "        if self.is_held():  # and stays ours",
-        "        if True:  # and stays ours",
+        "            if not self.is_held():\n",
+        "            if False:\n",
         LEASES,
     ),
     mutant(
@@ -104,10 +110,45 @@ ARCHIVE = (
     mutant("nobody beats", LEASE, "            lease.beat()\n", "            pass\n", LEASES),
     mutant(
         "a pid that is used again is its owner",
-        LEASE,
+        "storage/disk/owner.py",
         "return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0",
         "return psutil.pid_exists(owner.pid)",
         LEASES,
+    ),
+    # an object store
+    mutant(
+        "the receipt of a run is put whatever stands there",
+        RUNS,
+        "    if not store.put_if(product.receipt.name, json_bytes(complete.to_json()), before):\n",
+        "    store.put(product.receipt.name, json_bytes(complete.to_json()))\n    if False:\n",
+        SLEPT,
+    ),
+    mutant(
+        "what is swept is listed behind the receipt",
+        RUNS,
+        "    _settle(store, product, complete, item, left)\n",
+        "    _settle(store, product, complete, item, _beside(store, product, run))\n",
+        TOGETHER,
+    ),
+    mutant(
+        "runs are swept under the old condition",
+        RUNS,
+        'store.put_if(product.receipt.name, before + b"\\n", before):',
+        "before:",
+        SLEPT,
+    ),
+    mutant(
+        "an upload is not read back", OBJECTS, "if (found := self.sha256(name)) != sha256:", "if False:", OF_OBJECTS
+    ),
+    mutant(
+        "a beat is the same content", ON_OBJECTS, '["beat"]) + 1', '["beat"]) + 0', "storage/objects/test_leases.py"
+    ),
+    mutant(
+        "a store that is away is empty",
+        "storage/objects/client.py",
+        "        next(iter(opened.list(chunk_size=1)), None)\n",
+        "        pass\n",
+        OF_OBJECTS,
     ),
     # what is swept, and what is the user's
     mutant(

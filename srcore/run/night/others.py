@@ -10,12 +10,14 @@ from srcore.catalog import Catalog
 from srcore.layout import lease_path
 from srcore.run.outcome import Do, Outcome
 from srcore.run.states import SceneState, look_again
-from srcore.storage.disk.leases import holder, is_alive
+from srcore.storage.disk.leases import holder, is_alive, is_there, on_store
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """Between two looks at a lease that is waited for."""
+STORE_SECONDS = 5.0
+"""The same where a look is three requests."""
 WAIT_SECONDS = 3600.0
 """A night waits so long for what another run holds; behind it stands who that is."""
 
@@ -35,8 +37,8 @@ def _after_other(catalog: Catalog, state: SceneState, outcome: Outcome, do: Do, 
     while outcome.code == "LEASED" and time.monotonic() < deadline:
         log.warning("%s; waiting for it", outcome.message)
         lease = lease_path(state.job.scratch)
-        while lease.exists() and is_alive(lease, holder(lease)) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+        while is_there(lease) and is_alive(lease, holder(lease)) and time.monotonic() < deadline:
+            time.sleep(STORE_SECONDS if on_store(lease) else LOOK_SECONDS)
         now = look_again(catalog, state)
         if now.state == "published":
             return Outcome(state.scene, "up to date", message="another run published it meanwhile")

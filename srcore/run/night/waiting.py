@@ -15,7 +15,8 @@ from pathlib import Path
 
 from srcore.errors import SRError
 from srcore.layout import lease_path
-from srcore.storage.disk.leases import Owner, held, holder, is_alive
+from srcore.storage.disk.leases import held, holder, is_alive
+from srcore.storage.disk.owner import Owner
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from math import comb
 from pathlib import Path
 
+from srcore.catalog.remote import shown
 from srcore.errors import StoreError
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +87,13 @@ class Champions:
 
 def read_champions(path: Path) -> Champions:
     """What was counted of a dataset; nothing where the record is damaged, which is told."""
-    if not path.exists():
+    if not exists(path):
         return Champions()
     try:
         found = read_sealed(path)
         return Champions(found["name"], found["now"], tuple(Tally(**one) for one in found["tallies"]))
     except (StoreError, KeyError, TypeError) as error:
-        log.warning("%s is begun anew: %s", path, error)
+        log.warning("%s is begun anew: %s", shown(path), error)
         return Champions()
 
 

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from srcore.catalog.remote import is_remote
 from srcore.errors import StoreError
-from srcore.storage.archive.publish import RECEIPT, Receipt
+from srcore.storage.archive.publish import RECEIPT, Receipt, find_receipts
 from srcore.storage.disk.store import store_at
 from srcore.storage.work.scene_plan import ScenePlan
 
@@ -65,6 +66,9 @@ def figures_before(plan: ScenePlan) -> tuple[Figures, ...]:
 
 def _newest(products: Path) -> list[Path]:
     """Folders of products, the one that was published last first: that is when its names changed."""
+    if is_remote(products):
+        receipts = sorted(find_receipts(products), key=lambda one: one[1], reverse=True)
+        return [path.parent for path, _ in receipts]
     if not products.is_dir():
         return []
     with os.scandir(products) as entries:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from srcore.catalog.remote import shown
 from srcore.errors import SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.disk.leases import holder, is_alive
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists, store_at
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +174,7 @@ def save_running(places: DatasetPaths, night: Running) -> bool:
 def end_night(places: DatasetPaths, nights: Nights) -> None:
     """Write the nights down, and that none runs."""
     if _saved(places.nights, asdict(nights)):
-        places.night.unlink(missing_ok=True)
+        store_at(places.root).delete(places.night.name)
 
 
 def settled(places: DatasetPaths) -> Nights:
@@ -187,12 +189,12 @@ def _nights(found: dict[str, Any]) -> Nights:
 
 
 def _read(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
-    if not path.exists():
+    if not exists(path):
         return None
     try:
         return parse(read_sealed(path))
     except (StoreError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s is begun anew: %s", path, error)
+        log.warning("%s is begun anew: %s", shown(path), error)
         return None
 
 
@@ -200,6 +202,6 @@ def _saved(path: Path, value: dict[str, Any]) -> bool:
     try:
         write_sealed(path, value)
     except (SRError, OSError) as error:
-        log.warning("%s was not written: %s", path, error)
+        log.warning("%s was not written: %s", shown(path), error)
         return False
     return True

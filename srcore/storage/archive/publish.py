@@ -5,22 +5,22 @@
 
 Without a receipt nothing is published. While a product is replaced it has no receipt, so a reader who asks
 for the receipt never sees files of two runs as one product. All bytes are on the disk before the first visible
-name changes: from there on a full disk can stop nothing.
+name changes: from there on a full disk can stop nothing. An object store renames nothing: see `archive.runs`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.remote import is_remote
 from srcore.errors import SRError, StoreError
 from srcore.layout import PUBLISHING, ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, make_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
-from srcore.storage.disk.store import store_at
+from srcore.storage.disk.store import Store, Stored, sha256_of, store_at
 from srcore.storage.disk.veil import MARK
 from srcore.storage.disk.watch import Source
 
@@ -76,8 +76,12 @@ class Receipt:
 
     def save(self, path: Path) -> None:
         """Write the receipt, whole or not at all."""
+        write_json(path, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it is stored."""
         files = {"sources": [vars(one) for one in self.sources], "outputs": [vars(one) for one in self.outputs]}
-        write_json(path, {**vars(self), **files})
+        return {**vars(self), **files}
 
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
@@ -104,12 +108,16 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
 
     `verified` holds the sha256 that a file had when it was verified, by its name. Every point of failure leaves
     either the old product, or no receipt and the record that publishing began. StoreError when a file is another
-    one now (VERIFY_FAILED), or when the store cannot be written.
+    one now (VERIFY_FAILED), or when the store cannot be written; on an object store also LeaseError and AwayError.
     """
+    if is_remote(product.folder):
+        from srcore.storage.archive.runs import publish_run  # it stands on this module
+
+        return publish_run(product, scratch, receipt, verified)
     staged, store = ProductPaths(scratch.staged, product.name), store_at(product.folder)
     try:
-        outputs = tuple(_output(name, path, verified) for name, path in _there(staged, verified).items())
-        complete = Receipt(**{**receipt.__dict__, "outputs": outputs})
+        outputs = verified_outputs(staged, verified)
+        complete = replace(receipt, outputs=outputs)
         make_folder(product.folder)
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
@@ -180,6 +188,11 @@ def output_files(staged: ProductPaths) -> dict[str, Path]:
         elif path.exists():
             found[path.name] = path
     return found
+
+
+def verified_outputs(staged: ProductPaths, verified: Mapping[str, str]) -> tuple[Output, ...]:
+    """The staged files of a product as its receipt names them; StoreError VERIFY_FAILED where one has changed."""
+    return tuple(_output(name, path, verified) for name, path in _there(staged, verified).items())
 
 
 def _there(staged: ProductPaths, verified: Mapping[str, str]) -> dict[str, Path]:
@@ -265,18 +278,28 @@ def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False)
     store, folders = store_at(product.folder), {top_of(output.name) for output in receipt.outputs if "/" in output.name}
     listed = [*store.list(), *(stored for folder in folders for stored in store.list(folder))]
     sizes = {stored.name: stored.size_bytes for stored in listed}
-    if not receipt.outputs or any(sizes.get(output.name) != output.size_bytes for output in receipt.outputs):
+    doubtful = [output for output in receipt.outputs if sizes.get(output.name) != output.size_bytes]
+    if not receipt.outputs or any(_size(store, output.name) != output.size_bytes for output in doubtful):
         return False
     outputs = receipt.outputs if thorough else ()
-    return all(sha256_file(product.folder / output.name) == output.sha256 for output in outputs)
+    return all(sha256_of(product.folder / output.name) == output.sha256 for output in outputs)
+
+
+def _size(store: Store, name: str) -> int | None:
+    """Of one object, asked for by its name: the listing of an object store may be older than what it lists."""
+    found = store.find(name)
+    return found.size_bytes if found is not None else None
 
 
 def find_receipts(products: Path) -> list[tuple[Path, int]]:
     """Every receipt below a dataset's folder of products, and when it was written in ns since 1970, by scene."""
-    scenes = sorted(entry.name for entry in os.scandir(products) if entry.is_dir()) if products.is_dir() else []
-    return [
-        (products / scene / stored.name, stored.mtime_ns)
-        for scene in scenes
-        for stored in store_at(products / scene).list()
-        if stored.name.endswith(RECEIPT)
-    ]
+    found = products_in(products)
+    return [(products / one.name, one.mtime_ns) for one in found if one.name.endswith(RECEIPT)]
+
+
+def products_in(products: Path) -> list[Stored]:
+    """What lies in the folders of scenes, as SCENE/FILE, sorted; nothing of the folders in them."""
+    store = store_at(products)
+    if is_remote(products):  # a request for 1000 objects, not one a scene
+        return [one for one in store.list(deep=True) if one.name.count("/") == 1]
+    return [one for scene in store.folders() for one in store.list(scene)]

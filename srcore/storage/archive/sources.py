@@ -148,7 +148,7 @@ def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[
     roots = (*place, *map(Path, dataset.roots))
     out = [regex_of(pattern if "/" not in pattern else f"**/{pattern.lstrip('./')}", ()) for pattern in dataset.exclude]
     scenes = [
-        Scene(one.id, (one.card,), dataset.bands, roots)
+        Scene(one.id, (one.card,), dataset.bands, roots, name=one.id, place=one.address)
         for one in listed(source, dataset.bands)
         if any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
     ]

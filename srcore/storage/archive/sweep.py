@@ -9,11 +9,13 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from srcore.catalog.remote import is_remote
 from srcore.errors import LeaseError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import forget_publishing, remove_ours
 from srcore.storage.archive.removal import begun_removal, end_removal
-from srcore.storage.disk.leases import held, holder, is_alive
+from srcore.storage.archive.runs import sweep_runs
+from srcore.storage.disk.leases import held, holder, is_alive, leased
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
             entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry))
         ):
             _unlink(entry)
+    if is_remote(product.folder):
+        sweep_runs(product)
     # Temporaries of this product alone: beside the output of `srcore upscale` lie the user's own files.
     names = {path.name for path in (*product.files, product.receipt)}
     for entry in _entries(product.folder):
@@ -63,8 +67,10 @@ def sweep_ended(scratch: Path, product: ProductPaths) -> None:
 def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
     """Remove work on scenes that are not among `scenes`, and temporaries, LOST_SECONDS after their last change.
 
-    A removal that was interrupted is ended at once.
+    A removal that was interrupted is ended at once, and so are leases of dead runs on an object store, where no scratch
+    folder of this machine need be beside them.
     """
+    _end_leases(places)
     for folder in _entries(places.scratch("scene").parent):
         if not folder.is_dir() or folder.is_symlink() or folder.name in scenes:
             continue
@@ -76,6 +82,13 @@ def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
     for entry in _entries(places.quarantine("scene").parent):
         if TEMPORARY.fullmatch(entry.name) and _age(entry) > LOST_SECONDS:
             _unlink(entry)
+
+
+def _end_leases(places: DatasetPaths) -> None:
+    scenes = leased(places.scratch("scene").parent) if is_remote(places.root) else None
+    for scene in scenes or ():
+        with suppress(LeaseError), held(lease_path(places.scratch(scene))):
+            pass  # taken from a dead owner, and given back
 
 
 def _age(path: Path) -> float:

@@ -7,7 +7,7 @@
 
 Two operations need the file system to be atomic: put if absent (a hard link, which brings the content with it)
 and replace (a rename by the one run that holds the lease on replacing this very owner). An object store has both
-as conditional puts.
+as conditional puts: there a lease is an object (`storage.objects.leases`).
 """
 
 from __future__ import annotations
@@ -15,22 +15,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
-import psutil
-
-from srcore.errors import LeaseError
+from srcore.catalog.remote import remote_of
+from srcore.errors import AwayError, LeaseError, StoreError
+from srcore.layout import lease_path
 from srcore.regular import read_regular
 from srcore.storage.disk.files import hidden_beside, make_folder, store_error
+from srcore.storage.disk.owner import Owner, myself, still_runs
+from srcore.storage.objects import leases as objects
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 600.0
@@ -40,25 +38,6 @@ TORN_SECONDS = 10.0
 ROUNDS = 50
 """Attempts at a lease that others take and release meanwhile."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The content of a lease: who holds it."""
-
-    id: str
-    """Random, new for every lease."""
-    host: str
-    space: str
-    """Boot and pid namespace: only there does `pid` mean anything."""
-    pid: int
-    started: float
-    """When the process began, s since 1970: a pid is used again."""
-    since: str
-    """UTC, ISO 8601."""
-
-    def __str__(self) -> str:
-        return f"run {self.id} on {self.host} (pid {self.pid}) since {self.since}"
 
 
 @dataclass(frozen=True)
@@ -78,14 +57,23 @@ class Lease:
             raise LeaseError("another run took this scene over", str(holder(self.path)), "let it finish")
 
     def beat(self) -> None:
-        """Show other machines that this run lives."""
+        """Show other machines that this run lives; a beat that fails is followed by the next one."""
+        if on_store(self.path):
+            with suppress(AwayError, StoreError):
+                objects.beat(self.path, self.owner)
+            return
         with suppress(OSError):
             os.utime(self.path)
 
     def release(self) -> None:
         """Give it back; nothing happens when it is no longer ours."""
-        if self.is_held():  # and stays ours until it is removed: we are alive, so nobody takes it over
-            with suppress(OSError):  # the scene's work is done, and the lease ends with this process anyway
+        # the scene's work is done, and the lease ends with this process anyway
+        with suppress(OSError, AwayError):
+            if not self.is_held():
+                return
+            if on_store(self.path):  # and stays ours until it is removed: we are alive, so nobody takes it over
+                objects.remove(self.path)
+            else:
                 self.path.unlink(missing_ok=True)
 
 
@@ -96,7 +84,7 @@ def acquire(path: Path) -> Lease:
         if _put_if_absent(path, lease.owner):
             return lease
         found = holder(path)
-        if found is None and not path.exists():
+        if found is None and not is_there(path):
             continue  # released just now
         if is_alive(path, found):
             raise LeaseError(f"{path.parent.name} is in the hands of another run", str(found), "let it finish")
@@ -133,11 +121,39 @@ def held(path: Path) -> Iterator[Lease]:
 
 
 def holder(path: Path) -> Owner | None:
-    """Who holds the lease at `path`: None when nobody does, or when it cannot be read."""
+    """Who holds the lease at `path`: None when nobody does, or when it cannot be read.
+
+    AwayError where that is not known.
+    """
+    if on_store(path):
+        return objects.holder(path)
     try:
         return Owner(**json.loads(read_regular(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a lease at `path`, whoever holds it."""
+    return objects.is_there(path) if on_store(path) else path.exists()
+
+
+def leased(folder: Path) -> frozenset[str] | None:
+    """Names of what in `folder` may have a lease; None where that cannot be known."""
+    if on_store(lease_path(folder)):
+        return objects.leased(folder)
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        return None
+
+
+def on_store(path: Path) -> bool:
+    """Whether a lease is an object. One of who asks for a scene by hand is this machine's, as what looks for it is."""
+    found = remote_of(path)
+    return found is not None and not found[1].startswith(".waiting/")
 
 
 def is_alive(path: Path, owner: Owner | None) -> bool:
@@ -147,6 +163,9 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
     """
     if owner is not None and (runs := still_runs(owner)) is not None:
         return runs
+    if on_store(path):
+        silent = objects.silent_s(path)
+        return silent is not None and silent < STALE_SECONDS
     try:
         # abs: a time far ahead was never a beat, and would be none for ever
         age = abs(_now(path.parent) - path.stat().st_mtime)
@@ -155,25 +174,14 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
         return False
 
 
-def still_runs(owner: Owner) -> bool | None:
-    """True while the owner's process is there; None where only its beat can tell: in another pid namespace."""
-    if owner.space != _space():
-        return None
-    try:
-        # within a second: psutil counts from the time of boot, which moves a little when the clock is set
-        return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:  # there is such a process, and it is another user's
-        return True
-
-
 def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
     """Put `taker` in the place of `dead`; False when somebody else was first.
 
     Only who holds the lease on replacing this dead owner may replace it. Owners' ids never come back, so a taker
     that comes late finds another owner and leaves that one alone.
     """
+    if on_store(path):
+        return not is_alive(path, dead) and objects.replace(path, dead, taker)
     try:
         turn = acquire(path.with_name(f".{path.name}.{dead.id if dead else 'torn'}"))
     except LeaseError:
@@ -190,6 +198,8 @@ def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
 
 
 def _put_if_absent(path: Path, owner: Owner) -> bool:
+    if on_store(path):
+        return objects.put_if_absent(path, owner)
     hidden = hidden_beside(path)
     try:
         make_folder(path.parent)  # synced: the record of a publication will lie there
@@ -231,26 +241,3 @@ def _now(folder: Path) -> float:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
-
-
-def myself() -> Owner:
-    """This process, under a new random id."""
-    pid = os.getpid()
-    return Owner(
-        id=secrets.token_hex(8),
-        host=socket.gethostname(),
-        space=_space(),
-        pid=pid,
-        started=psutil.Process(pid).create_time(),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-@cache
-def _space() -> str:
-    """Names the set of pids that this process sees: of one boot, and of one container."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return f"{socket.gethostname()} {psutil.boot_time():.0f}"

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import StoreError
-from srcore.regular import read_regular
-from srcore.storage.disk.files import hidden_beside, make_folder, write_atomic
+from srcore.storage.disk.files import hidden_beside
+from srcore.storage.disk.store import store_at
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all; StoreError for NaN or an infinity in it."""
-    _write(path, json_bytes(value))
+    store_at(path.parent).put(path.name, json_bytes(value))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON document with the sha256 of its content, whole or not at all."""
     sealed = json.dumps({**value, "seal": _seal(value)}, sort_keys=True)  # on one line: with an indent Python writes it
-    _write(path, (sealed + "\n").encode())
+    store_at(path.parent).put(path.name, (sealed + "\n").encode())
 
 
 def write_sealed_once(path: Path, value: Mapping[str, Any]) -> bool:
@@ -60,9 +60,12 @@ def _seal(value: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; StoreError when the file is not one."""
     try:
-        return parse_json(read_regular(path), path.name)
-    except OSError as error:
-        raise StoreError(f"{path.name} cannot be read", str(error), "run again with --force") from error
+        data = store_at(path.parent).get(path.name)
+    except StoreError as error:
+        raise StoreError(f"{path.name} cannot be read", error.found, "run again with --force") from error
+    if data is None:
+        raise StoreError(f"{path.name} cannot be read", "it is not there", "run again with --force")
+    return parse_json(data, path.name)
 
 
 def parse_json(data: bytes, name: str) -> dict[str, Any]:
@@ -82,8 +85,3 @@ def json_bytes(value: Mapping[str, Any]) -> bytes:
         return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
     except ValueError as error:
         raise StoreError("a record holds a number that JSON does not know", str(error), "report it: a fault") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    make_folder(path.parent)
-    write_atomic(path, data)

@@ -1,6 +1,7 @@
-"""The store seam: all that the archive asks of whatever holds it. Here the local disk; another is another class.
+"""The store seam: all that the archive asks of whatever holds it. Here the local disk; `storage.objects` is another.
 
-    get  put  put_if  list  delete  one object by its name, whole or not at all
+    get  put  put_if  delete  find  one object by its name, whole or not at all
+    list  folders                   what is there
     take                            files of this machine, under their names; the old ones until then
 
 A product is many objects: it is published by taking them and by putting its receipt last.
@@ -8,16 +9,19 @@ A product is many objects: it is published by taking them and by putting its rec
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from srcore.catalog.remote import remote_of
 from srcore.errors import StoreError
 from srcore.regular import read_regular
-from srcore.storage.disk.files import fsync_folder, hidden_beside, make_folder, write_atomic
+from srcore.storage.disk.files import fsync_folder, hidden_beside, make_folder, sha256_file, write_atomic
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,20 @@ class Store(Protocol):
         A folder becomes the objects NAME/FILE, all at once, where none begins with NAME/.
         """
 
-    def list(self, below: str = "") -> list[Stored]:
-        """Every object, by name; with `below` those that are called BELOW/FILE.
+    def list(self, below: str = "", *, deep: bool = False) -> list[Stored]:
+        """Every object, by name; with `below` those that are called BELOW/FILE, and `deep` those in folders, too.
 
         A name that begins with a dot is none: it is on its way, or a stranger's.
         """
+
+    def find(self, name: str) -> Stored | None:
+        """What a listing would say of an object; None when there is none."""
+
+    def sha256(self, name: str) -> str | None:
+        """Of an object's content, of any size, as 64 hex digits; None when there is none."""
+
+    def folders(self) -> tuple[str, ...]:
+        """What comes before a slash in names of objects, sorted; nothing that begins with a dot."""
 
     def delete(self, *names: str) -> None:
         """Remove objects; those that are not there are none the less."""
@@ -107,7 +120,7 @@ class LocalStore:
             os.replace(file, self.folder / name)
         fsync_folder(self.folder)
 
-    def list(self, below: str = "") -> list[Stored]:
+    def list(self, below: str = "", *, deep: bool = False) -> list[Stored]:
         """See Store; nothing behind a link."""
         found: list[Stored] = []
         place, before = self.folder / below, f"{below}/" if below else ""
@@ -115,10 +128,38 @@ class LocalStore:
             return found
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     found.append(Stored(before + entry.name, status.st_size, status.st_mtime_ns))
+                elif deep and entry.is_dir(follow_symlinks=False):
+                    found += self.list(before + entry.name, deep=True)
         return sorted(found, key=lambda one: one.name)
+
+    def find(self, name: str) -> Stored | None:
+        """See Store."""
+        try:
+            status = (self.folder / name).stat(follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Stored(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def sha256(self, name: str) -> str | None:
+        """See Store."""
+        try:
+            return sha256_file(self.folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def folders(self) -> tuple[str, ...]:
+        """See Store; an empty one is one, too, and a link to one is."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(sorted(names))
 
     def delete(self, *names: str) -> None:
         """See Store; a folder goes with its last file, and nothing behind a link."""
@@ -140,5 +181,27 @@ class LocalStore:
 
 
 def store_at(folder: Path) -> Store:
-    """The store that holds `folder`: the one line that another backend changes."""
-    return LocalStore(folder)
+    """The store that holds `folder`: an object store for a place in one, but for what is this machine's own."""
+    found = remote_of(folder)
+    if found is None or any(part.startswith(".") for part in found[1].split("/")):
+        return LocalStore(folder)
+    from srcore.storage.objects.store import ObjectStore  # not above: it stands on this module
+
+    return ObjectStore(*found)
+
+
+def sha256_of(path: Path) -> str:
+    """Of the content of an object, read in pieces, as 64 hex digits; OSError when it is not there."""
+    store = store_at(path.parent)
+    if isinstance(store, LocalStore):
+        return sha256_file(path)
+    found = store.sha256(path.name)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path.name)
+    return found
+
+
+def exists(path: Path) -> bool:
+    """Whether an object stands there, or with a local store anything."""
+    store = store_at(path.parent)
+    return os.path.lexists(path) if isinstance(store, LocalStore) else store.find(path.name) is not None

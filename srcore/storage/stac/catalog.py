@@ -13,7 +13,6 @@ be made again at any time.
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,11 +22,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.remote import shown
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
-from srcore.regular import read_regular
-from srcore.storage.disk.files import write_atomic
+from srcore.storage.archive.publish import products_in
 from srcore.storage.disk.records import parse_json
+from srcore.storage.disk.store import exists, store_at
 
 VERSION = "1.1.0"
 UNDATED = "undated"
@@ -94,11 +94,11 @@ def write_collection(places: DatasetPaths, described: Described) -> bool:
     changed = {entry.part for scene, entry in now.items() if before.get(scene) != entry}
     changed |= {entry.part for scene, entry in before.items() if now.get(scene) != entry}
     whole = places.collection
-    if not now and not whole.exists():
+    if not now and not exists(whole):
         return False
     parts = {entry.part for entry in now.values()}
     with _anew_where_it_fails(whole):
-        for part in sorted(changed | {part for part in parts if not _part(places, part).exists()}):
+        for part in sorted(changed | {part for part in parts if not exists(_part(places, part))}):
             _write_part(places, part, [entry for entry in now.values() if entry.part == part])
         written = _write(whole, _collection(places, described, list(now.values())))
     _refuse_stranger(places.root.parent / ROOT)
@@ -113,7 +113,7 @@ def _anew_where_it_fails(whole: Path) -> Iterator[None]:
         yield
     except (StoreError, OSError):
         with suppress(OSError):
-            whole.unlink(missing_ok=True)
+            _remove(whole)
         raise
 
 
@@ -130,28 +130,29 @@ def _sweep(places: DatasetPaths) -> None:
 def withdraw(places: DatasetPaths) -> None:
     """Take a dataset's collection and months away, and its line in the catalog; its items stay where they are."""
     whole = places.collection
-    if not whole.is_file():
+    if store_at(places.root).find(whole.name) is None:
         return
-    whole.unlink()
+    _remove(whole)
     for part in _parts(places):
-        part.unlink()
+        _remove(part)
     write_root(places.root.parent)
 
 
 def is_listed(places: DatasetPaths) -> bool:
     """Whether a dataset has a collection that the catalog names: a disk that was full may have left one without."""
     try:
-        links = parse_json(read_regular(places.root.parent / ROOT), ROOT)["links"]
+        links = parse_json(_content(places.root.parent / ROOT), ROOT)["links"]
         named = any(link["href"] == f"./{places.root.name}/{COLLECTION}" for link in links)
     except (OSError, StoreError, KeyError, TypeError, ValueError):
         return False
-    return named and places.collection.is_file()
+    return named and store_at(places.root).find(COLLECTION) is not None
 
 
 def write_root(store: Path) -> bool:
     """Bring the catalog of the whole store up to date; True where it was written."""
     _refuse_stranger(store / ROOT)
-    children = [entry.name for entry in os.scandir(store) if (Path(entry.path) / COLLECTION).is_file()]
+    folders = store_at(store).folders()
+    children = [name for name in folders if store_at(store / name).find(COLLECTION) is not None]
     links = [
         {"rel": "root", "href": f"./{ROOT}", "type": "application/json"},
         *(
@@ -176,10 +177,10 @@ def _listed(places: DatasetPaths) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for path in _parts(places):
         try:
-            links = parse_json(read_regular(path), path.name)["links"]
+            links = parse_json(_content(path), path.name)["links"]
             entries = [_entry(link[FACTS]) for link in links if link.get("rel") == "item"]
         except (OSError, StoreError, KeyError, TypeError, ValueError):
-            path.unlink(missing_ok=True)
+            _remove(path)
             continue
         found |= {entry.scene: entry for entry in entries}
     return found
@@ -191,27 +192,21 @@ def _entry(value: Mapping[str, Any]) -> Entry:
 
 def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entry]:
     """What every item says; of those that were not written since they were listed, what the link says."""
-    try:
-        scenes = sorted(entry.name for entry in os.scandir(places.products) if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return
-    for scene in scenes:
-        path = places.products / scene / f"{scene}.json"
-        try:
-            written_ns = path.stat(follow_symlinks=False).st_mtime_ns
-        except OSError:
-            continue  # a product without an item
+    for stored in products_in(places.products):
+        scene, _, name = stored.name.partition("/")
+        if name != f"{scene}.json":
+            continue
         known = before.get(scene)
-        if known is not None and known.written_ns == written_ns:
+        if known is not None and known.written_ns == stored.mtime_ns:
             yield known
-        elif (found := _read(path, scene, written_ns)) is not None:
+        elif (found := _read(places.products / stored.name, scene, stored.mtime_ns)) is not None:
             yield found
 
 
 def _read(path: Path, scene: str, written_ns: int) -> Entry | None:
     """What an item says; None where it is none: an audit tells of that."""
     try:
-        item = parse_json(read_regular(path), path.name)
+        item = parse_json(_content(path), path.name)
         facts = item["properties"]
         bbox = None if item.get("bbox") is None else tuple(float(end) for end in item["bbox"])
         values = {name: facts[name] for name in SUMMED if name in facts}
@@ -222,20 +217,21 @@ def _read(path: Path, scene: str, written_ns: int) -> Entry | None:
 
 def _parts(places: DatasetPaths) -> list[Path]:
     """The months that are there, sorted; what has another name is not ours."""
-    return sorted(path for path in (places.root / PARTS).glob("*.json") if _PART.fullmatch(path.name))
+    names = [one.name for one in store_at(places.root).list(PARTS)]
+    return [places.root / name for name in names if _PART.fullmatch(name.removeprefix(f"{PARTS}/"))]
 
 
 def _refuse_stranger(path: Path) -> None:
     """StoreError for a file that srcore did not make: a store may lie in a folder that has a catalog already."""
-    if not os.path.lexists(path):
+    if not exists(path):
         return
     try:
-        ours = parse_json(read_regular(path), path.name).get(MADE) is True
+        ours = parse_json(_content(path), path.name).get(MADE) is True
     except (OSError, StoreError):
         ours = False
     if not ours:
         do = "move it, or choose another folder as the store"
-        raise StoreError(f"{path} is left as it is", "srcore did not make it", do)
+        raise StoreError(f"{shown(path)} is left as it is", "srcore did not make it", do)
 
 
 def _part(places: DatasetPaths, part: str) -> Path:
@@ -245,7 +241,7 @@ def _part(places: DatasetPaths, part: str) -> Path:
 def _write_part(places: DatasetPaths, part: str, entries: Sequence[Entry]) -> None:
     path = _part(places, part)
     if not entries:
-        path.unlink(missing_ok=True)
+        _remove(path)
         return
     links = [
         {"rel": "root", "href": f"../../{ROOT}", "type": "application/json"},
@@ -270,7 +266,6 @@ def _write_part(places: DatasetPaths, part: str, entries: Sequence[Entry]) -> No
         "description": f"Products of {places.root.name}, {title}.",
         "links": links,
     }
-    path.parent.mkdir(exist_ok=True)
     _write(path, document)
 
 
@@ -330,9 +325,21 @@ def _write(path: Path, document: Mapping[str, Any]) -> bool:
     """Write a document where it says something else than what stands there."""
     content = (json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
     try:
-        if read_regular(path) == content:
+        if _content(path) == content:
             return False
     except (OSError, StoreError):
         pass  # not there, or no document: written now
-    write_atomic(path, content)
+    store_at(path.parent).put(path.name, content)
     return True
+
+
+def _content(path: Path) -> bytes:
+    """Of a document; FileNotFoundError when there is none, StoreError when it cannot be read."""
+    data = store_at(path.parent).get(path.name)
+    if data is None:
+        raise FileNotFoundError(path.name)
+    return data
+
+
+def _remove(path: Path) -> None:
+    store_at(path.parent).delete(path.name)

@@ -13,7 +13,7 @@ import pytest
 
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
-from srcore.storage.stac import catalog
+from srcore.storage.disk import store
 from srcore.storage.stac.catalog import Described, is_listed, item_links, withdraw, write_collection, write_root
 
 DESCRIBED = Described("Fields", "Drawn fields.", "CC-BY-4.0")
@@ -81,13 +81,13 @@ def test_a_night_opens_what_is_new_and_writes_its_months(places: DatasetPaths, m
     write_collection(places, DESCRIBED)
     before = contents(places)
     opened: list[str] = []
-    real = catalog.read_regular
+    real = store.read_regular
 
     def counted(path: Path, *more: Any) -> bytes:
         opened.append(path.name)
         return real(path, *more)
 
-    monkeypatch.setattr(catalog, "read_regular", counted)
+    monkeypatch.setattr(store, "read_regular", counted)
     assert not write_collection(places, DESCRIBED)
     assert not {"a.json", "b.json", "c.json"} & set(opened)
     add(places, "new", "2024-06-15T00:00:00Z", west=20.0)
@@ -143,7 +143,7 @@ def test_what_could_not_be_synced_is_known_by_a_collection_that_is_missing(
     places: DatasetPaths, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """A page that is newer than all products says that nothing is to do: only the collection can say otherwise."""
-    calls, write = [], catalog.write_atomic
+    calls, write = [], store.write_atomic
 
     def full(path: Path, data: bytes) -> None:
         write(path, data)  # the rename was done
@@ -151,7 +151,7 @@ def test_what_could_not_be_synced_is_known_by_a_collection_that_is_missing(
         if len(calls) == number:
             raise StoreError("the disk is full", code="DISK_FULL")
 
-    monkeypatch.setattr(catalog, "write_atomic", full)
+    monkeypatch.setattr(store, "write_atomic", full)
     with pytest.raises(StoreError, match="the disk is full"):
         write_collection(places, DESCRIBED)
     assert not places.collection.exists()

@@ -1,0 +1,114 @@
+"""The connection to an object store, and what is said where it fails. Credentials come from the environment alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from srcore.errors import AwayError, SRError
+
+REQUEST, CONNECT = "120s", "10s"
+"""The longest that a request, and a connection, may take."""
+RETRIES, RETRY_SECONDS = 4, 60
+"""Of a request that was answered by 5xx or not at all."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+ALLOWED = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
+MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+DENIED = re.compile(
+    r"status code: 40[13]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|Unauthorized|Forbidden"
+    r"|AuthenticationFailed|InvalidToken",
+    re.IGNORECASE,
+)
+STATUS = re.compile(r"status code: (\d\d\d)")
+LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
+_OPENED_IN: list[int] = []
+"""The process that opened the first one."""
+
+
+def client(address: str) -> Any:
+    """The open store of obstore at an address, the same for all of a process.
+
+    AwayError where it cannot be reached, refuses the credentials, or has no such bucket, without obstore, and in a fork
+    of a process that used one: its threads did not come along, and a request would wait for ever.
+    """
+    if _OPENED_IN and _OPENED_IN[0] != os.getpid():
+        what, do = "an object store cannot be used in a fork of a process that used one", "start the process by spawn"
+        raise AwayError(what, address, do)
+    return _opened(address)
+
+
+@cache
+def _opened(address: str) -> Any:
+    try:
+        from obstore.store import from_url
+    except ImportError as error:
+        do = "pip install 'srcore[s3]'"
+        raise AwayError(f"store {address} needs obstore", "it is not installed", do, code="NOT_INSTALLED") from error
+    _OPENED_IN[:] = [os.getpid()]
+    options: dict[str, Any] = {
+        "client_options": {"timeout": REQUEST, "connect_timeout": CONNECT, **_plain_http(address)},
+        "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+    }
+    with told(address):
+        opened: Any = from_url(address, **options)
+        # a missing bucket looks like a missing object to a get, and would make every product a new one
+        next(iter(opened.list(chunk_size=1)), None)
+    return opened
+
+
+def _plain_http(address: str) -> dict[str, bool]:
+    """Without TLS to this machine only; elsewhere who wants that says so (AWS_ALLOW_HTTP)."""
+    scheme = address.partition(":")[0]
+    name = next((one for one in ENDPOINTS[scheme] if os.environ.get(one)), "")
+    if not name:
+        return {}
+    parts, what = urlsplit(os.environ[name]), f"the store {address} cannot be used"
+    if parts.scheme not in ("http", "https") or not parts.hostname:  # obstore ends the process for less
+        raise AwayError(what, f"{name} is no address", "set it to https://HOST, or unset it", code="STORE_REFUSED")
+    if parts.scheme == "http" and parts.hostname in LOOPBACK:
+        return {"allow_http": True}
+    if parts.scheme == "http" and os.environ.get(ALLOWED[scheme], "").lower() not in ("1", "true", "yes"):
+        do = f"use https, or set {ALLOWED[scheme]}=true where nobody can listen"
+        raise AwayError(what, f"{name} without TLS", do, code="STORE_REFUSED")
+    return {}
+
+
+@contextmanager
+def told(address: str) -> Iterator[None]:
+    """Errors of obstore and of the connection in one line each; what the server says is not repeated, for it may name a
+    key. FileNotFoundError of an object that is not there passes."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if MISSING.search(str(error)):
+            raise away(address, error) from None
+        raise
+    except SRError:
+        raise
+    except Exception as error:  # obstore has many kinds, and the next version others
+        raise away(address, error) from None
+
+
+def away(address: str, error: BaseException) -> AwayError:
+    """Why an object store gives nothing, in one line."""
+    # what follows is obstore's own settings, the time-outs among them
+    text, what = str(error).partition("Debug source")[0], f"the store {address} cannot be used"
+    if MISSING.search(text) or isinstance(error, FileNotFoundError):
+        return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
+    if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
+        do = "set the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+        return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
+    status = STATUS.search(text)
+    found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
+    return AwayError(what, found, "wait until it answers; the next run goes on")
