@@ -124,6 +124,7 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
         beside = [("Product", product.data.name), ("Receipt", product.receipt.name)]
         beside += [("STAC item", product.stac.name)] if "stac" in plan.outputs else []
         beside += [("Trust map", product.trust.name)] if plan.treatment.trust else []
+        beside += [("Zarr", product.cube.name)] if "zarr" in plan.outputs else []
     up = [("All products of the dataset", "../index.html" if stopped else "../../index.html")] if plan.dataset else []
     return [*((name, quote(file)) for name, file in beside), *up]
 
