@@ -109,7 +109,7 @@ def with_halo(facts: Facts, sides: Sequence[int], said: Said | None) -> Facts:
     grid = said.grid if said else _grid(facts, reach, sides)
     least = grown_to_grid(max(reach, facts.eaten), grid)
     halos = [*range(least, min(2 * reach + 8 * grid, MAX_HALO) + 1, grid)]
-    if said and said.halo >= max(reach, facts.eaten):
+    if said and said.halo >= max(reach - (grid - 1), facts.eaten):  # cores begin on the grid, spoiled pixels anywhere
         halos.insert(0, said.halo)
     for halo in halos:
         proved = replace(facts, halo=halo, grid=grid)
