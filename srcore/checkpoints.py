@@ -1,6 +1,7 @@
 """The spec of a generator: what a checkpoint folder says of itself, read without torch.
 
-A checkpoint is a folder of `config.json` (this spec), `model.safetensors` and `README.md` (the model card).
+A checkpoint is a folder of `config.json` (this spec), `model.safetensors` and `README.md` (the model card). One that
+came as an ONNX graph has `model.onnx` in place of the weights.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 REFERENCE = re.compile(rf"({NAME.pattern})@({CHAMPION}|{CHALLENGER}|[1-9][0-9]{{0,8}})")
 """A model of the registry: by alias, or by the number of a version."""
 BUILTIN = Path(__file__).parent / "pretrained"
-WEIGHTS = "model.safetensors"
+WEIGHTS, GRAPH = "model.safetensors", "model.onnx"
+ONNX = "onnx"
+"""The architecture of a generator that is a graph and no class of `srcore.models`."""
 SPEC = "config.json"
 MAX_PARAM = 4096
 """Of blocks, channels, heads: many times what any network here has."""
@@ -113,6 +116,11 @@ class Spec(BaseModel):
             },
         )
         return hashlib.sha256(json.dumps(facts | FORMER, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def weights_file(self) -> str:
+        """The file beside the spec whose digest is `weights_sha256`."""
+        return GRAPH if self.architecture.name == ONNX else WEIGHTS
 
     @property
     def trained_behind(self) -> int:

@@ -70,7 +70,7 @@ Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]
 PRECISIONS: tuple[PrecisionRule, ...] = get_args(PrecisionRule)
-BackendRule = Literal["auto", "eager", "fused", "compile", "openvino", "graphs"]
+BackendRule = Literal["auto", "eager", "fused", "compile", "openvino", "graphs", "onnxruntime"]
 BACKENDS: tuple[BackendRule, ...] = get_args(BackendRule)
 """What `srcore.engine.backends` knows, and auto."""
 Until = Literal["plan", "ingest", "upscale", "export", "validate", "publish"]

@@ -268,6 +268,45 @@ CODES: dict[str, Code] = {
         "next run",
         ends_scene=True,
     ),
+    "ONNX_OPERATOR": Code(
+        "An ONNX graph has an operator that is unknown, of a custom domain, or not the same each time.",
+        "Export the model again, for inference, with ONNX's own operators.",
+        ends_scene=True,
+    ),
+    "ONNX_EXTERNAL": Code(
+        "An ONNX graph has weights in a file that is missing, too short, or outside the graph's folder.",
+        "Put the file beside it, or export the model with its weights within.",
+        ends_scene=True,
+    ),
+    "ONNX_SCALE": Code(
+        "An ONNX graph has no fixed whole scale, or another one than was asked for.",
+        "Export the model for one scale, with the image as its only input and free sizes.",
+    ),
+    "NOT_AN_UPSCALER": Code(
+        "A network does not make an image of an image, or none that is like it.",
+        "Give a network for super-resolution, exported in float32 with free sizes; see --range and --bands.",
+        ends_scene=True,
+    ),
+    "NO_FINITE_HALO": Code(
+        "A network sees all of its input, so that no tile could equal the whole.",
+        "Use a network without global layers.",
+    ),
+    "GRID_SHIFT": Code(
+        "A network's SR does not lie where its LR lies, by a part of a pixel that cannot be moved back.",
+        "Use a model whose outer edges of LR and SR coincide.",
+    ),
+    "WEIGHTS_NONFINITE": Code(
+        "A model has weights that are no numbers.", "Use one that was trained to its end.", ends_scene=True
+    ),
+    "MODEL_TOO_LARGE": Code("A model has 2 GB or more.", "Use a smaller one.", ends_scene=True),
+    "PICKLE_WITH_CODE": Code(
+        "A file of weights holds more than numbers: a pickle that would run code.",
+        "Save its state_dict alone, or as safetensors.",
+    ),
+    "NO_LICENCE": Code("Nobody says under which licence a model comes.", "Say it by --licence."),
+    "EXPORT_FAILED": Code(
+        "A model has no ONNX form, or one that gives other numbers.", "Use a generator of plain layers.", "next run"
+    ),
     "WRONG_HALO": Code(
         "The spec names another halo than the layers need, so tiles would have seams.",
         "Import the model again.",

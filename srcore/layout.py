@@ -2,6 +2,7 @@
 
 STORE/DATASET/products/SCENE/SCENE.tif          the product (.nii.gz for a volume, .dicom/ for a series)
                             SCENE.trust.tif     how far each of its pixels may be off, where asked for
+                            SCENE.zarr.zip      the product once more, as Zarr 3, where asked for
                             SCENE.json          its STAC item
                             SCENE.png           its quicklook
                             SCENE.report.json   the checks
@@ -156,6 +157,11 @@ class ProductPaths:
         return self.folder / f"{self.stem}.trust{self.name.removeprefix(self.stem)}"
 
     @property
+    def cube(self) -> Path:
+        """The product as Zarr 3, in one file."""
+        return self.folder / f"{self.stem}.zarr.zip"
+
+    @property
     def stac(self) -> Path:
         """The STAC item."""
         return self.folder / f"{self.stem}.json"
@@ -178,7 +184,7 @@ class ProductPaths:
     @property
     def files(self) -> tuple[Path, ...]:
         """All but the receipt, in the order in which they are published: the data last."""
-        return (self.quicklook, self.report, self.page, self.trust, self.stac, self.data)
+        return (self.quicklook, self.report, self.page, self.trust, self.cube, self.stac, self.data)
 
     @property
     def names(self) -> frozenset[str]:

@@ -72,7 +72,19 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "catalog check": (("srcore catalog check",), (CATALOG, *REGISTRY)),
     "catalog schema": (("srcore catalog schema",), ()),
     "models list": (("srcore models list",), REGISTRY),
-    "models import": (("srcore models import ./my-checkpoint",), REGISTRY),
+    "models import": (
+        (
+            "srcore models import ./my-checkpoint",
+            "srcore models import their-x2.onnx --name their-x2 --licence MIT",
+            "srcore models import their-x4.pth --licence Apache-2.0 --range 0-255",
+            "srcore models import weights.safetensors --spec weights.yaml --to ./my-checkpoint",
+        ),
+        REGISTRY,
+    ),
+    "models export": (
+        ("srcore models export srcore-x2 --onnx", "srcore models export my-model@champion --onnx my-model.onnx"),
+        REGISTRY,
+    ),
     "models promote": (("srcore models promote my-model@2 --why 'better on forests'",), REGISTRY),
     "models rollback": (("srcore models rollback my-model --why 'too sharp'",), REGISTRY),
     "models history": (("srcore models history my-model",), (CATALOG, *REGISTRY)),

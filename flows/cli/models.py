@@ -1,4 +1,5 @@
-"""Commands for models: list, show, import, promote, rollback, verify, calibrate, retrain; `judging` has evaluate."""
+"""Commands for models: list, show, promote, rollback, verify, calibrate, retrain; `exchange` has import and export,
+`judging` evaluate."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli import complete
+from flows.cli.exchange import models_export, models_import, print_version
 from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, end_of_flow, out, print_json
 from flows.cli.registry import models_history, models_ui
 from srcore.choices import Device
@@ -33,6 +35,8 @@ VERIFY_CORE_PX = {2: 256, 3: 32}
 """Sides of the timed tiles, by the axes of the generator."""
 
 models_app = typer.Typer(help="Look at the models that are there.", no_args_is_help=True)
+models_app.command("import")(models_import)
+models_app.command("export")(models_export)
 models_app.command("history")(models_history)
 models_app.command("ui")(models_ui)
 
@@ -103,20 +107,6 @@ def _registered() -> list[Version]:
         return []
 
 
-@models_app.command("import")
-def models_import(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder, as `srcore train` makes it.")],
-    name: Annotated[str | None, typer.Option(help="Under this name; default: its own.")] = None,
-) -> None:
-    """Register a checkpoint as a new version; the first of its name is its champion."""
-    from srcore.engine import prove
-    from srcore.registry.mlflow_store import open_registry
-    from srcore.weights import load_generator
-
-    prove(*load_generator(folder))
-    _print_version(open_registry(create=True).register(folder, name))
-
-
 @models_app.command("promote")
 def models_promote(
     name: str,
@@ -126,7 +116,7 @@ def models_promote(
     """Make the challenger, or another version, the champion: the next runs use it."""
     from srcore.registry.mlflow_store import open_registry
 
-    _print_version(open_registry().promote(name, version, who=getuser(), why=why))
+    print_version(open_registry().promote(name, version, who=getuser(), why=why))
 
 
 @models_app.command("rollback")
@@ -134,14 +124,7 @@ def models_rollback(name: str, why: WhyOption = "") -> None:
     """Make the champion before this one the champion again."""
     from srcore.registry.mlflow_store import open_registry
 
-    _print_version(open_registry().rollback(name, who=getuser(), why=why))
-
-
-def _print_version(version: Version) -> None:
-    out.print(
-        f"{version.name} version {version.version}: {' '.join(version.aliases) or 'no alias'}, "
-        f"digest {version.digest[:12]}"
-    )
+    print_version(open_registry().rollback(name, who=getuser(), why=why))
 
 
 def retrain(

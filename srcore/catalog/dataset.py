@@ -51,17 +51,17 @@ from srcore.choices import (
 from srcore.limits import LIMITS, Changes, LimitChange
 from srcore.treatment import Treatment
 
-Output = Literal["cog", "nifti", "dicom", "stac", "report", "quicklook", "trust"]
+Output = Literal["cog", "nifti", "dicom", "stac", "report", "quicklook", "trust", "zarr"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
-    "raster": ("cog", "stac", "report", "quicklook", "trust"),
+    "raster": ("cog", "stac", "report", "quicklook", "trust", "zarr"),
     "volume": ("nifti", "dicom", "report", "quicklook", "trust"),
 }
 """What can be published of a scene of each kind."""
 DATA: dict[str, tuple[Output, ...]] = {"raster": ("cog",), "volume": ("nifti", "dicom")}
 """What the data can be written as: one of them always is, the first where nothing is said."""
 Reprocess = Literal["never", "new", "all"]
-ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom"})
-"""What is published only where a dataset names it: a trust map is eight times the work."""
+ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom", "zarr"})
+"""What is published only where a dataset names it: a trust map is eight times the work, a Zarr the pixels once more."""
 MIN_TILE, MAX_TILE = 32, 4096
 UNSAID: Any = object()
 """Of a key whose default depends on others; no document can hold it."""
@@ -167,7 +167,7 @@ class Dataset(BaseModel):
     """restricted, as volumes are where nothing is said: no picture of the scene is made or shown, nothing is learned
     from it, and of a volume the id is a keyed hash, and no file or folder is named; public: none of that."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
-    """What is published; everything that the kind has when None, but for the trust map."""
+    """What is published; everything that the kind has when None, but for the trust map and the Zarr beside a COG."""
     roots: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
     """Further folders that links below the source may lead to; without them a link that leaves the source's folder, the
     part before its first wildcard, is refused."""

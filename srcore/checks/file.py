@@ -9,6 +9,8 @@ from srcore.checks import Check, abstain, judge
 from srcore.errors import SRError, StoreError
 from srcore.layout import ProductPaths
 from srcore.limits import Limit
+from srcore.storage.cube import verify_cube
+from srcore.storage.header import Header
 from srcore.storage.stac.any_product import layout_of, overview_difference, stac_error
 
 BLOCKS = "every block of the file"
@@ -47,6 +49,20 @@ def file_checks(product: ProductPaths, limits: Mapping[str, Limit], *, cog: bool
             )
         )
     return checks
+
+
+def cube_checks(product: ProductPaths, header: Header) -> list[Check]:
+    """Whether the Zarr beside a product has its pixels, at every level; nothing where there is none."""
+    if not product.cube.exists():
+        return []
+    try:
+        verify_cube(product.cube, product.data, header)
+        wrong = ""
+    except StoreError as error:
+        wrong = str(error)[:200]
+    basis = "every pixel of the Zarr, all levels, against the COG"
+    likely = "the Zarr is damaged, or of another product"
+    return [Check("file.zarr", "GATE", not wrong, wrong or "equal", "", "equal", basis, likely)]
 
 
 def overview_checks(path: Path, overviews: Sequence[int], limits: Mapping[str, Limit]) -> list[Check]:

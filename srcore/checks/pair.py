@@ -11,13 +11,13 @@ import numpy as np
 
 from srcore.checks import Check, Report
 from srcore.checks.blocks import MARGIN_PX, Block
-from srcore.checks.file import overview_checks, unreadable
+from srcore.checks.file import cube_checks, overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.tissue import hounsfield_of
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
-from srcore.layout import band_files
+from srcore.layout import ProductPaths, band_files
 from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent
@@ -72,7 +72,13 @@ def validate_pair(
             raise
         return Report((unreadable(error),))
     overviews = [check for path in sr_files if sr.format == "raster" for check in _overviews(path, limits)]
-    return Report((*overviews, *suite.checks()))
+    beside = [check for path in sr_files if sr.format == "raster" for check in _beside(path, sr)]
+    return Report((*overviews, *beside, *suite.checks()))
+
+
+def _beside(path: Path, header: Header) -> list[Check]:
+    """What stands beside the product as one more form of it."""
+    return cube_checks(ProductPaths(path.parent, path.name), header)
 
 
 def _overviews(path: Path, limits: Mapping[str, Limit]) -> list[Check]:

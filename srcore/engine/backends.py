@@ -5,6 +5,7 @@ fused      the same with ReLU and sum inside oneDNN's convolutions (CPU)
 compile    torch.compile at static shapes, weights frozen
 openvino   OpenVINO at static shapes, one stream (CPU; the extra `openvino`)
 graphs     CUDA graphs at static shapes, channels filled up to what cuDNN is fastest with
+onnxruntime  ONNX Runtime with what it fuses, of a model that is an ONNX graph; its eager is the graph as written (CPU)
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from srcore.engine.cuda import Aligned, Graphed
 from srcore.errors import CheckpointError
 from srcore.models import Generator
 from srcore.models.mixed import Deep, Mixed, is_mixable
+from srcore.weights.onnx_graph import OnnxGraph
 
 Precision = Literal["float32", "bfloat16", "int8"]
-Backend = Literal["eager", "fused", "compile", "openvino", "graphs"]
-BACKENDS: tuple[Backend, ...] = ("eager", "fused", "compile", "openvino", "graphs")
+Backend = Literal["eager", "fused", "compile", "openvino", "graphs", "onnxruntime"]
+BACKENDS: tuple[Backend, ...] = ("eager", "fused", "compile", "openvino", "graphs", "onnxruntime")
 
 
 def installed(generator: Generator, device: torch.device, precision: Precision) -> list[Backend]:
@@ -34,6 +36,8 @@ def installed(generator: Generator, device: torch.device, precision: Precision) 
     Only an EDSR of one band has a form for other backends than eager, and `fused` and int8 are for planes alone.
     torch.compile is not counted: it compiles for half a minute in every worker; it is there for whoever asks for it.
     """
+    if isinstance(generator, OnnxGraph):
+        return ["onnxruntime", "eager"] if precision == "float32" else []
     if not is_mixable(generator):
         return [] if precision == "int8" else ["eager"]
     if precision == "int8":
@@ -67,6 +71,10 @@ def build(
     values (1, 1, Y, X) of one shape. CheckpointError NO_BACKEND when the backend is not there.
     """
     refuse_missing(backend, generator, device, precision)
+    if isinstance(generator, OnnxGraph):
+        graph = deepcopy(generator)
+        graph.plain = backend == "eager"
+        return graph
     if not is_mixable(generator):
         return _residual_in(_dtype(precision), _reference(generator)).to(device)
     if backend == "eager" and precision == "float32":

@@ -38,7 +38,7 @@ ASSUMED_FLOPS = 1e11
 """A second's work of a core, for that estimate only."""
 ROUNDS = 2
 """Timed passes of each candidate, alternated, after one that prepares it."""
-PACKAGES = ("torch", "openvino", "nncf")
+PACKAGES = ("torch", "openvino", "nncf", "onnxruntime")
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srcore.models.backprojection import back_project
+from srcore.models.blocks import grown_to_grid
 
 if TYPE_CHECKING:
     from srcore.models import Generator
 
 SPAN_DN = 10_000
 CORE_PX, VOLUME_CORE_PX = 128, 32
-"""LR pixels along the core that is compared: multiples of every generator's grid."""
+"""LR pixels along the core that is compared, grown to the generator's grid."""
 LIMITS: dict[str, tuple[float, float]] = {"float32": (0.05, 0.05), "bfloat16": (1.5, 100.0), "int8": (15.0, 1000.0)}
 """Precision to the largest rms and the largest single difference, in DN of 10,000.
 
@@ -64,7 +65,8 @@ def texture(side: int, axes: int = 2) -> NDArray[np.float64]:
 
 def _input(generator: Generator) -> tuple[NDArray[np.float64], float]:
     """The texture as network values (B, ...), each band another part of it; and DN of a network value."""
-    side = (CORE_PX if generator.axes == 2 else VOLUME_CORE_PX) + 2 * generator.halo
+    core = grown_to_grid(CORE_PX if generator.axes == 2 else VOLUME_CORE_PX, generator.core_multiple)
+    side = core + 2 * generator.halo
     dn = np.stack([np.roll(texture(side, generator.axes), 3 * band, axis=0) for band in range(generator.bands)])
     low, high = np.percentile(dn, (2, 98))
     return (dn - low) / (high - low), float(high - low)

@@ -21,7 +21,6 @@ from srcore.checkpoints import (
     CHAMPION,
     NAME,
     SPEC,
-    WEIGHTS,
     Spec,
     read_spec,
 )
@@ -97,7 +96,7 @@ def check_folder(folder: Path, digest: str | None = None) -> Spec:
     """
     spec = read_spec(folder)
     try:
-        weights = None if spec.weights_sha256 is None else sha256_file(folder / WEIGHTS)
+        weights = None if spec.weights_sha256 is None else sha256_file(folder / spec.weights_file)
     except OSError as error:
         weights = error.strerror
     if weights != spec.weights_sha256 or digest not in (None, spec.digest):
@@ -237,7 +236,7 @@ class Registry:
         run = client.create_run(self._experiment(), run_name=name)
         facts = {"architecture": spec.architecture.name, "scale": "x".join(map(str, spec.scale)), **told.facts}
         log_run(client, run.info.run_id, replace(told, facts=facts))
-        for path in (folder / SPEC, folder / WEIGHTS, folder / "README.md"):
+        for path in (folder / SPEC, folder / spec.weights_file, folder / "README.md"):
             if path.exists():
                 client.log_artifact(run.info.run_id, str(path), FOLDER)
         client.set_terminated(run.info.run_id)

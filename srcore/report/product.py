@@ -126,6 +126,7 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
         beside = [("Product", product.data.name), ("Receipt", product.receipt.name)]
         beside += [("STAC item", product.stac.name)] if "stac" in plan.outputs else []
         beside += [("Trust map", product.trust.name)] if plan.treatment.trust else []
+        beside += [("Zarr", product.cube.name)] if "zarr" in plan.outputs else []
     deeper = "../" if is_remote(product.folder) and not stopped else ""  # there a run has a folder
     beside = [(name, deeper + file if name == "Receipt" else file) for name, file in beside]
     above = "../index.html" if stopped else f"{deeper}../../index.html"

@@ -9,6 +9,7 @@ WORDS = {
     "file.layout": "Is the file laid out so that maps can stream it?",
     "file.overviews": "Do the small previews inside the file show the same picture?",
     "file.stac": "Is the catalogue entry beside the product valid?",
+    "file.zarr": "Does the Zarr beside the product hold the same pixels?",
     "scene.empty": "Is there anything in the scene at all?",
     "grid.shape": "Is the product exactly as many times larger than the input as it should be?",
     "grid.crs": "Is the product in the same coordinate system as the input?",

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from srcore.checkpoints import WEIGHTS, Spec, read_spec
+from srcore.checkpoints import Spec, read_spec
 from srcore.dispatch import Workers
 from srcore.errors import SRError, StoreError
 from srcore.job import Job
@@ -138,7 +138,7 @@ def _speed(plan: ScenePlan, spec: Spec) -> tuple[float, str, str]:
     if found is not None:
         device, backend, speed = found
         return speed, device, f"from the measured speed of {spec.name} by {backend} on {device}, for an idle machine"
-    weights = plan.model / WEIGHTS
+    weights = plan.model / spec.weights_file
     if not weights.exists():
         return 0.0, "cpu", "the time of the other stages, an interpolation costs next to nothing"
     flops = 2 * weights.stat().st_size / 4

@@ -14,6 +14,7 @@ from srcore.report.pictures import paint_pictures
 from srcore.report.quicklook import look
 from srcore.storage import cog
 from srcore.storage.archive.publish import output_files
+from srcore.storage.cube import verify_cube, write_cube
 from srcore.storage.dicom.door import verify_series, write_series
 from srcore.storage.dicom.facts import Facts
 from srcore.storage.disk.files import sha256_file, write_atomic
@@ -43,6 +44,9 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     targets = {"sr": staged.data, "trust": staged.trust}
     for place, name in enumerate(store.images):
         WRITERS[plan.form.name](store, name, targets[name], _part(progress, place, len(store.images)))
+    if "zarr" in plan.outputs:
+        write_cube(staged.cube, staged.data, plan.header)
+        verify_cube(staged.cube, staged.data, plan.header)
     if "quicklook" in plan.outputs:
         _paint(plan, store, staged)
     if "stac" in plan.outputs:
@@ -144,6 +148,7 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
         sources=_derived_from(plan.header),
         quicklook=staged.quicklook if staged.quicklook.exists() else None,
         trust=staged.trust if staged.trust.exists() else None,
+        cube=staged.cube if staged.cube.exists() else None,
         properties={
             "srcore:model": plan.model.name,
             "srcore:model_digest": plan.model_digest,

@@ -341,13 +341,21 @@ def disk_bytes(plan: ScenePlan) -> int:
     if plan.treatment.trust is not None:
         native += 4
         scratch += bands * prod(tiles.shape_hr) * 4
+    if "zarr" in plan.outputs:  # as files, and then as the one that they become
+        scratch += 2 * _pyramid_bytes(plan)
     # the product with its overviews, and in the scratch folder, for a while, the overviews once more
     return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
 
 
 def product_bytes(plan: ScenePlan) -> int:
     """Projected bytes of the product with its overviews, as if nothing compressed: what stays of `disk_bytes`."""
-    native = np.dtype(plan.header.dtype).itemsize + (4 if plan.treatment.trust is not None else 0)
+    trust = int(4 / 3 * 4 * len(plan.header.bands) * prod(plan.tiles.shape_hr)) if plan.treatment.trust else 0
+    return _pyramid_bytes(plan) * (2 if "zarr" in plan.outputs else 1) + trust
+
+
+def _pyramid_bytes(plan: ScenePlan) -> int:
+    """Of the SR with its overviews."""
+    native = np.dtype(plan.header.dtype).itemsize
     return int(4 / 3 * len(plan.header.bands) * prod(plan.tiles.shape_hr) * native)
 
 

@@ -18,7 +18,7 @@ from srcore.checks import Check, Report
 from srcore.checks.blocks import MARGIN_PX, Block, average_down, by_profile, shrunk
 from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
-from srcore.checks.file import file_checks, unreadable
+from srcore.checks.file import cube_checks, file_checks, unreadable
 from srcore.checks.geometry import place_of
 from srcore.checks.guided import GuidedSuite, averaged, no_self_test
 from srcore.checks.suite import Scene, Suite
@@ -80,6 +80,7 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         return [unreadable(error)]
     checks = [
         *file_checks(staged, limits, cog=plan.form.name == "cog", stac="stac" in plan.outputs),
+        *(cube_checks(staged, plan.header) if "zarr" in plan.outputs else []),
         *suite.checks(_self_test(plan)),
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]

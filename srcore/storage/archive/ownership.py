@@ -133,6 +133,7 @@ def written_files(product: ProductPaths, outputs: Iterable[str]) -> list[Path]:
         "quicklook": [product.quicklook],
         "report": [product.report, product.page],
         "trust": [product.trust],
+        "zarr": [product.cube],
     }
     beside = [path for name, paths in optional.items() if name in wanted for path in paths]
     return [product.data, product.receipt, *beside]

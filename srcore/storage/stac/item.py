@@ -26,6 +26,7 @@ from pystac.validation.local_validator import get_local_schema_cache
 from srcore.errors import StoreError
 from srcore.grid import Grid
 from srcore.storage.cog import read_statistics
+from srcore.storage.cube.attributes import variable_names
 from srcore.storage.disk.files import sha256_file, write_atomic
 from srcore.storage.header import Band, Header
 from srcore.storage.product import product_format
@@ -61,6 +62,7 @@ class ProductFacts:
     """Names of the source files, without their folders; or addresses."""
     quicklook: Path | None = None
     trust: Path | None = None
+    cube: Path | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     """More properties, their names beginning with 'srcore:', such as srcore:model."""
     sha256: str | None = None
@@ -111,6 +113,8 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
         item.add_asset("quicklook", _quicklook_asset(facts.quicklook))
     if facts.trust is not None:
         item.add_asset("trust", _trust_asset(facts.trust, header))
+    if facts.cube is not None:
+        item.add_asset("zarr", _cube_asset(facts.cube, header))
     if facts.dataset:
         item.collection_id = facts.dataset
         for link in item_links(facts.dataset, None if when is None else when.strftime("%Y-%m")):
@@ -302,6 +306,17 @@ def _trust_asset(path: Path, header: Header) -> pystac.Asset:
     text = "For each pixel and band, the half width in DN of the interval that holds the true value"
     media_type = product_format(path.name, header.kind).media_type
     return pystac.Asset(f"./{path.name}", "Trust map", text, media_type, ["uncertainty"], fields)
+
+
+def _cube_asset(path: Path, header: Header) -> pystac.Asset:
+    fields = {"file:size": path.stat().st_size, "file:checksum": SHA2_256 + sha256_file(path)}
+    names = zip(variable_names([band.name for band in header.bands]), header.bands, strict=True)
+    bands = [{"name": name, "data_type": header.dtype, "description": band.name} for name, band in names]
+    text = "Zarr 3 in a ZIP: a variable a band, coordinates at pixel centres, CF grid mapping, GeoZarr levels"
+    kind = "application/vnd.zarr; version=3; profile=zip"
+    return pystac.Asset(
+        f"./{path.name}", "Super-resolved image (Zarr)", text, kind, ["data"], {**fields, "bands": bands}
+    )
 
 
 def _quicklook_asset(path: Path) -> pystac.Asset:

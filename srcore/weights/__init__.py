@@ -1,4 +1,4 @@
-"""The weights of a generator: safetensors only, their digest checked at every load."""
+"""The weights of a generator: safetensors, or an ONNX graph with its weights; their digest is checked at every load."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from srcore.checkpoints import SPEC, WEIGHTS, Architecture, Spec, read_spec
+from srcore.checkpoints import ONNX, SPEC, Architecture, Spec, read_spec
 from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 from srcore.models.halo import activation_bytes_px
 from srcore.regular import MAX_WEIGHTS_BYTES, read_regular
+from srcore.weights.onnx_graph import OnnxGraph
+
+KINDS: dict[str, type[Generator]] = {**GENERATORS, ONNX: OnnxGraph}
 
 MAX_SCALE = 8
 MAX_NUMBERS = 2**30
@@ -31,6 +34,26 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
 
     CheckpointError when the architecture is unknown, the digest differs or the tensors do not fit.
     """
+    refuse_unsafe_torch()
+    spec = read_spec(folder)
+    sketch = _sketch(spec)
+    path = folder / spec.weights_file
+    raw = b"" if spec.weights_sha256 is None else _read_named(path, spec)
+    if isinstance(sketch, OnnxGraph):
+        return spec, _graph(spec, raw, path)
+    tensors = _tensors_in(raw, path) if raw else {}
+    if tensors:
+        check_fit(path, tensors, sketch)  # before a byte of memory is taken for what the spec asks for
+    generator = build(spec)
+    if spec.weights_sha256 is not None:
+        generator.load_state_dict(tensors)
+    elif any(True for _ in generator.parameters()):
+        raise CheckpointError(f"{folder / SPEC} names no weights_sha256", "a generator with weights", "import it again")
+    return spec, generator.eval()
+
+
+def refuse_unsafe_torch() -> None:
+    """CheckpointError UNSAFE_TORCH where the environment lets torch run what a pickle holds."""
     if os.environ.get(UNSAFE):
         raise CheckpointError(
             f"{UNSAFE} is set",
@@ -38,17 +61,21 @@ def load_generator(folder: Path) -> tuple[Spec, Generator]:
             "unset it: with it torch runs what a pickle holds",
             code="UNSAFE_TORCH",
         )
-    spec = read_spec(folder)
-    sketch = _sketch(spec)
-    tensors = {} if spec.weights_sha256 is None else _read_tensors(folder / WEIGHTS, spec)
-    if tensors:
-        _check_fit(folder / WEIGHTS, tensors, sketch)  # before a byte of memory is taken for what the spec asks for
+
+
+def _graph(spec: Spec, raw: bytes, path: Path) -> Generator:
+    """The generator of a checkpoint that came as an ONNX graph, which goes through the same door again."""
+    from srcore.weights.onnx_door import sound_model  # an extra: only those who have such a model need it
+
+    if spec.architecture.params.get("scale") != list(spec.scale) or spec.zoom != spec.architecture.params.get(
+        "zoom", 1
+    ):
+        raise CheckpointError(f"{path.parent / SPEC} contradicts itself", "two scales", "import the model again")
+    sound_model(raw, path)
     generator = build(spec)
-    if spec.weights_sha256 is not None:
-        generator.load_state_dict(tensors)
-    elif any(True for _ in generator.parameters()):
-        raise CheckpointError(f"{folder / SPEC} names no weights_sha256", "a generator with weights", "import it again")
-    return spec, generator.eval()
+    assert isinstance(generator, OnnxGraph)
+    generator.model = raw
+    return generator.eval()
 
 
 def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
@@ -70,23 +97,23 @@ def describe(name: str, architecture: Architecture, **facts: Any) -> Spec:
 def build(spec: Spec) -> Generator:
     """A generator of the spec's architecture with fresh weights; CheckpointError when there is no such generator."""
     _sketch(spec)
-    return GENERATORS[spec.architecture.name](**spec.architecture.params)
+    return KINDS[spec.architecture.name](**spec.architecture.params)
 
 
 def _sketch(spec: Spec) -> Generator:
     """The generator without its numbers: names and shapes, which take no memory. CheckpointError as `build`."""
     _check_scale(spec)
     name, params = spec.architecture.name, spec.architecture.params
-    if name not in GENERATORS:
-        raise CheckpointError(f"unknown architecture in {spec.name}", name, f"use one of {', '.join(GENERATORS)}")
-    known = signature(GENERATORS[name]).parameters
+    if name not in KINDS:
+        raise CheckpointError(f"unknown architecture in {spec.name}", name, f"use one of {', '.join(KINDS)}")
+    known = signature(KINDS[name]).parameters
     if unknown := sorted(set(params) - set(known)):
         raise CheckpointError(
             f"architecture {name} of {spec.name} has no param {unknown[0]}", "", f"known are {', '.join(known)}"
         )
     try:
         with torch.device("meta"):
-            sketch = GENERATORS[name](**params)
+            sketch = KINDS[name](**params)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, AssertionError) as error:
         raise CheckpointError(
             f"architecture {name} does not take the params of {spec.name}",
@@ -98,7 +125,7 @@ def _sketch(spec: Spec) -> Generator:
     return sketch
 
 
-def _check_fit(path: Path, tensors: Mapping[str, Any], sketch: Generator) -> None:
+def check_fit(path: Path, tensors: Mapping[str, Any], sketch: Generator) -> None:
     """CheckpointError unless the tensors are those that the generator has, and of their shapes."""
     asked = {name: tuple(tensor.shape) for name, tensor in sketch.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -127,16 +154,17 @@ def _check_scale(spec: Spec) -> None:
 
 
 def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -> Spec:
-    """Write config.json, model.safetensors and README.md into `folder`; gives the spec with its digest filled in.
+    """Write config.json, the weights and README.md into `folder`; gives the spec with its digest filled in.
 
     What stood there stays until all of it is written: a full disk costs no checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {}
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in generator.state_dict().items()}
-    if tensors:
-        files[WEIGHTS] = save(tensors)
-        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(files[WEIGHTS]).hexdigest()})
+    weights = generator.model if isinstance(generator, OnnxGraph) else save(tensors) if tensors else b""
+    if weights:
+        files[spec.weights_file] = weights
+        spec = spec.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     files[SPEC] = (spec.model_dump_json(indent=2) + "\n").encode()
     files["README.md"] = card.encode()
     for name, content in files.items():
@@ -146,7 +174,8 @@ def save_checkpoint(folder: Path, spec: Spec, generator: Generator, card: str) -
     return spec
 
 
-def _read_tensors(path: Path, spec: Spec) -> dict[str, Any]:
+def _read_named(path: Path, spec: Spec) -> bytes:
+    """The content of the file of weights; CheckpointError CHECKPOINT_DIGEST when it is not what the spec names."""
     try:
         raw = read_regular(path, MAX_WEIGHTS_BYTES)
     except OSError as error:
@@ -161,6 +190,10 @@ def _read_tensors(path: Path, spec: Spec) -> dict[str, Any]:
             "restore the checkpoint",
             code="CHECKPOINT_DIGEST",
         )
+    return raw
+
+
+def _tensors_in(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         return dict(load(raw))
     except SafetensorError as error:

@@ -1,0 +1,1 @@
+"""Models that go out as ONNX, and models of others that come in."""
