@@ -23,6 +23,7 @@ from flows.tasks import call_as_task
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.remote import is_remote, shown
 from srcore.dispatch import Workers
+from srcore.dispatch.cluster import keep_memory
 from srcore.errors import SRError
 from srcore.job import Job
 from srcore.progress import Progress
@@ -175,7 +176,8 @@ def _run_and_show(run: Run, job: Job) -> Receipt | None:
 
 
 def local_workers() -> Workers:
-    """Where tiles run, from the settings of this machine."""
+    """Where tiles run, from the settings of this machine; where that is this process, it keeps their memory."""
+    keep_memory()
     settings = load_settings()
     return Workers(settings.workers, settings.scheduler)
 

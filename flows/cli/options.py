@@ -80,10 +80,12 @@ RangeOption = Annotated[
 
 
 def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
-    """Options before settings before defaults."""
+    """Options before settings before defaults; tiles may run in this process, so it keeps their memory."""
     from srcore.dispatch import Workers
+    from srcore.dispatch.cluster import keep_memory
     from srcore.settings import load_settings
 
+    keep_memory()
     settings = load_settings()
     if count is not None and scheduler is None:
         return Workers(count)

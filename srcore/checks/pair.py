@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -15,13 +16,15 @@ from srcore.checks.file import cube_checks, overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
 from srcore.checks.tissue import hounsfield_of
-from srcore.errors import GridError, SourceError
+from srcore.errors import GridError, SourceError, StoreError
 from srcore.grid import Grid
 from srcore.layout import ProductPaths, band_files
 from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent
+from srcore.storage.archive.publish import Receipt
 from srcore.storage.cut import cut
+from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header, Wishes
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
 from srcore.storage.stac.any_product import layout_of
@@ -60,7 +63,8 @@ def validate_pair(
         return Report((unreadable(error),))
     scale = comparable(lr, sr)
     hr = hr_header(band_files(hr_path, bands), lr, sr) if hr_path else None
-    suite = Suite(_scene(lr, sr, scale), limits)
+    contrast = _least_contrast(sr_files) if sr.kind == "raster" else None
+    suite = Suite(replace(_scene(lr, sr, scale), least_contrast=contrast), limits)
     try:
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
@@ -74,6 +78,19 @@ def validate_pair(
     overviews = [check for path in sr_files if sr.format == "raster" for check in _overviews(path, limits)]
     beside = [check for path in sr_files if sr.format == "raster" for check in _beside(path, sr)]
     return Report((*overviews, *beside, *suite.checks()))
+
+
+def _least_contrast(paths: Sequence[Path]) -> float | None:
+    """Of the sensors that a product's generator knows, as its receipt says; None where no receipt is of these bytes."""
+    product = ProductPaths(paths[0].parent, paths[0].name)
+    try:
+        receipt = Receipt.load(product.receipt) if len(paths) == 1 and product.receipt.exists() else None
+    except StoreError:  # whoever asks for the archive's state is told: this is about pixels
+        return None
+    if receipt is None or "least_contrast" not in receipt.parameters:
+        return None
+    mine = {one.name: one.sha256 for one in receipt.outputs}.get(product.name)
+    return float(receipt.parameters["least_contrast"]) if mine == sha256_file(paths[0]) else None
 
 
 def _beside(path: Path, header: Header) -> list[Check]:

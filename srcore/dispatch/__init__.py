@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from srcore.dispatch.cluster import Workers, client_of, cluster, keep_memory
+from srcore.dispatch.cluster import Workers, client_of, cluster
 from srcore.dispatch.crew import LOOK_SECONDS, Crew
 from srcore.errors import SRError, TileError
 from srcore.overlap import Done
@@ -73,7 +73,6 @@ def run_tiles(
         return
     ledger = _Ledger(tiles, batch, arrived)
     if workers.scheduler is None and workers.resolved == 0:
-        keep_memory()
         while (several := ledger.next()) is not None:
             ledger.settle(_attempt(work, several))
     else:

@@ -62,7 +62,8 @@ class Workers:
 def keep_memory() -> None:
     """Give this process the allocator of a worker, before tiles run in it; what its environment says of it stays.
 
-    Freed memory is kept for the next tile instead of being given back and faulted in again: a fifth of the CPU.
+    Freed memory is kept for the next tile instead of being given back and faulted in again: a fifth of the CPU. For
+    processes of srcore's own: a library leaves its caller's allocator alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # musl has none

@@ -304,7 +304,9 @@ def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     """What was done beside the generator, where anything was."""
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
     series = {"series": veiled(plan.treatment.series, 8)} if plan.treatment.series else {}  # a UID tells of a patient
-    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **series, **noise}
+    contrast = None if plan.header.guides else read_spec(plan.model).least_contrast
+    seen = {} if contrast is None else {"least_contrast": contrast}  # what its consistency was judged by
+    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **series, **noise, **seen}
 
 
 def _receipt(

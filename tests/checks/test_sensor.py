@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,11 @@ from scipy import ndimage
 
 from srcore.checks import Check
 from srcore.checks.blocks import average_down
+from srcore.checks.pair import validate_pair
+from srcore.dispatch import Workers
+from srcore.limits import LIMITS
+from srcore.run.direct import direct_job
+from srcore.run.scene import run_scene
 from tests.checks.products import HR, Case, judged, texture
 
 LEAST = 0.15
@@ -78,3 +86,24 @@ def test_nothing_that_is_invalid_has_a_say() -> None:
     sr = hidden.hr.copy()
     sr[:, 40:80, 60:100] = 0
     assert float(consistency(hidden, sr).value) < 0.01
+
+
+def test_a_product_is_judged_alike_by_its_run_and_afterwards(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    """Afterwards by its receipt; a copy without one is a stranger's, and so is another file in its place."""
+    lr = write_raster(Seen(ground()[:1], "uint16").lr, "lr.tif")
+    job = direct_job(str(lr), tmp_path / "sr.tif", model="srcore-x2-sensor-fast")
+    receipt = run_scene(job, Workers(0))
+    assert receipt is not None
+    of_run = next(check for check in receipt.checks if check["id"] == "consistency.ratio")
+    assert "sensor's view" in str(of_run["basis"])
+
+    def again(path: Path) -> Check:
+        found = validate_pair(path, lr, LIMITS).checks
+        return next(one for one in found if one.id == "consistency.ratio")
+
+    assert again(job.product.data).basis == of_run["basis"]
+    assert again(job.product.data).value == pytest.approx(of_run["value"], rel=0.1)  # in other blocks
+    assert "mean of" in again(Path(shutil.copy(job.product.data, tmp_path / "copy.tif"))).basis
+    with job.product.data.open("ab") as file:
+        file.write(b"\0")
+    assert "mean of" in again(job.product.data).basis

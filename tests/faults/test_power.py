@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.faults.conftest import Injected
 from tests.faults.lost import Disk, Step
 
-SCENARIOS = {"published": 3500, "replaced": 3500, "removed": 350, "direct": 3500, "volume": 2500, "series": 2000}
+SCENARIOS = {"published": 3500, "replaced": 3500, "removed": 350, "direct": 3500, "volume": 2000, "series": 2000}
 """And how many states of the disk there are at least."""
 NEEDED = {
     "published": {"fsync .", "fsync fields", "fsync fields/products", "fsync fields/products/scene"},
