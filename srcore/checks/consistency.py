@@ -17,7 +17,7 @@ from srcore.limits import Limit
 class ConsistencyCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    seen_as = "mean of"
+    seen_as = bicubic_as = "mean of"
     """What is compared with the LR."""
 
     def __init__(self, bands: int, compared: bool) -> None:
@@ -63,7 +63,7 @@ class ConsistencyCheck:
             "consistency.ratio",
             float((ours[known] / least[known]).max()),
             "x bicubic",
-            f"RMSE({self.seen_as} SR, LR) over RMSE({self.seen_as} bicubic, LR), worst band",
+            f"RMSE({self.seen_as} SR, LR) over RMSE({self.bicubic_as} bicubic, LR), worst band",
             "the model changes the radiometry",
         )
 

@@ -57,7 +57,7 @@ class OpticsCheck(ConsistencyCheck):
     more. Pixels within OPTICS_PX of a block's edge are left out.
     """
 
-    seen_as = "sensor's view of"
+    seen_as = bicubic_as = "sensor's view of"
 
     def __init__(self, bands: int, zoom: int) -> None:
         super().__init__(bands, compared=True)

@@ -51,7 +51,8 @@ def test_what_a_sensor_saw_is_consistent_and_the_contrast_is_found(blur: float, 
     found = consistency(case, case.hr)
     assert found.passed
     assert float(found.value) < 0.01
-    assert f"contrast {contrast:.2f} and more" in found.basis
+    assert f"contrast {contrast:.2f} and more, of SR" in found.basis
+    assert "mean of bicubic" in found.basis
 
 
 def test_without_a_sensor_the_same_product_is_stopped() -> None:
