@@ -76,7 +76,7 @@ class SensorCheck(ConsistencyCheck):
     which is the plain mean, up to that of the least contrast. Both are compared with bicubic's plain means.
 
     The contrast at the LR's Nyquist frequency is that of the mean of s pixels, 1 / (s sin(pi / 2s)), times 1 - 4 a.
-    Pixels at the edge of a block are left out.
+    Of volumes slice by slice. Pixels at the edge of a block are left out.
     """
 
     seen_as = "sensor's view of"
@@ -90,10 +90,11 @@ class SensorCheck(ConsistencyCheck):
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
-        if min(block.lr.shape[1:]) <= 2:
+        if min(block.lr.shape[-2:]) <= 2:
             return
-        inside = (slice(None), slice(1, -1), slice(1, -1))
-        known = ~ndimage.binary_dilation(~block.valid, CROSS)[inside]
+        inside = (..., slice(1, -1), slice(1, -1))
+        cross = CROSS.reshape((1,) * (block.valid.ndim - 2) + CROSS.shape)
+        known = ~ndimage.binary_dilation(~block.valid, cross)[inside]
         lr, means = block.lr.astype(np.float64), block.averaged.astype(np.float64)
         off = np.where(known, (lr - means)[inside], 0)
         rise = np.where(known, _laplacian(means), 0)
@@ -115,12 +116,12 @@ class SensorCheck(ConsistencyCheck):
             self.ours = plain
 
 
-CROSS = ndimage.generate_binary_structure(2, 1)[None]
-"""A pixel and its four neighbours, in each band by itself."""
+CROSS = ndimage.generate_binary_structure(2, 1)
+"""A pixel and its four neighbours."""
 
 
 def _laplacian(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The four neighbours less four times the pixel (C, Y - 2, X - 2), of (C, Y, X)."""
-    middle = values[:, 1:-1, 1:-1]
-    rows, columns = values[:, :-2, 1:-1] + values[:, 2:, 1:-1], values[:, 1:-1, :-2] + values[:, 1:-1, 2:]
-    return np.asarray(rows + columns - 4 * middle)
+    """The four neighbours less four times the pixel (..., Y - 2, X - 2), of (..., Y, X)."""
+    rows = values[..., :-2, 1:-1] + values[..., 2:, 1:-1]
+    columns = values[..., 1:-1, :-2] + values[..., 1:-1, 2:]
+    return np.asarray(rows + columns - 4 * values[..., 1:-1, 1:-1])

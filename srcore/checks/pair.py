@@ -63,8 +63,7 @@ def validate_pair(
         return Report((unreadable(error),))
     scale = comparable(lr, sr)
     hr = hr_header(band_files(hr_path, bands), lr, sr) if hr_path else None
-    contrast = _least_contrast(sr_files) if sr.kind == "raster" else None
-    suite = Suite(replace(_scene(lr, sr, scale), least_contrast=contrast), limits)
+    suite = Suite(replace(_scene(lr, sr, scale), least_contrast=_least_contrast(sr_files)), limits)
     try:
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]

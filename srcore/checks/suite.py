@@ -112,9 +112,9 @@ class Scene:
 
 
 def _consistency(scene: Scene, planar: bool) -> ConsistencyCheck:
-    if scene.least_contrast is None or not planar or len(scene.scale) > 2:
+    if scene.least_contrast is None or not planar:
         return ConsistencyCheck(scene.bands, planar)
-    return SensorCheck(scene.bands, scene.scale[0], scene.least_contrast)
+    return SensorCheck(scene.bands, max(scene.scale[-2:]), scene.least_contrast)
 
 
 class Suite:
