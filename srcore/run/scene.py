@@ -260,30 +260,26 @@ class _Stages:
         return result
 
     def _told(self, name: str, stage: Callable[[Progress], Any], progress: Progress) -> Any:
-        """Call the stage and take its time; of a private scene no error names a file.
-
-        Here, not around: Prefect keeps and shows what a stage raises.
-        """
+        """Call the stage and take its time; errors are put into words here, since Prefect keeps what a stage raises."""
         started = time.monotonic()  # here, not around: a stage may wait for its turn, or be tried again after a pause
         try:
-            return self._in_words(name, stage, progress)
+            return stage(progress)
         except Exception as error:
-            if not (telling := self.job.telling):
+            if (told := self._in_words(name, error)) is error:
                 raise
-            told = without_names(in_words(error), telling)
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
-        raise told  # out here: raised where it was caught, it would bring the other one along
+        raise told  # out here: raised where it was caught, it would bring along the one that names files
 
-    def _in_words(self, name: str, stage: Callable[[Progress], Any], progress: Progress) -> Any:
-        """Call the stage; a failing disk is told in words, too, wherever it failed."""
-        try:
-            return stage(progress)
-        except SRError as error:
+    def _in_words(self, name: str, error: Exception) -> Exception:
+        """The error of a stage: a failing disk in words, wherever it failed; of a private scene without any name."""
+        told, telling = error, self.job.telling
+        if isinstance(error, SRError):
             error.add_note(f"in stage {name}")
-            raise
-        except OSError as error:
-            raise store_error(self.job.product.data, error) from error
+        elif isinstance(error, OSError):
+            told = store_error(self.job.product.data, error)
+            told.__cause__ = error
+        return without_names(in_words(told), telling) if telling else told
 
 
 def _named(plan: ScenePlan) -> dict[str, str]:
