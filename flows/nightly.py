@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
@@ -127,6 +128,11 @@ def _night_of(catalog: Catalog, name: str, run: Run, tell: Sequence[Tell]) -> li
     except SRError as error:
         return [Outcome("", "failed", error.code, str(error))]
     except Exception as error:  # whatever is wrong with a dataset, the others go on
+        entry = catalog.datasets.get(name)
+        if entry is not None and entry.hides_names:  # its words, and those of a traceback, may be names of files
+            where = traceback.format_tb(error.__traceback__)[-1].strip()
+            log.error("dataset %s: %s", name, where)
+            return [Outcome("", "failed", "UNEXPECTED", type(error).__name__)]
         log.exception("dataset %s", name)
         return [Outcome("", "failed", "UNEXPECTED", f"{type(error).__name__}: {error}")]
 

@@ -57,6 +57,19 @@ def _rebuild(kind: type[SRError], what: str, found: str, do: str, code: str) -> 
     return kind(what, found, do, code=code)
 
 
+def in_words(error: Exception) -> SRError:
+    """An error as one of srcore's: itself, or that the memory is full, or that nobody expected it."""
+    if isinstance(error, SRError):
+        return error
+    if isinstance(error, MemoryError):
+        told = SRError("the memory is full", str(error), "wait for other work, or use fewer workers", code="NO_MEMORY")
+    else:
+        what = f"unexpected {type(error).__name__}"
+        told = SRError(what, str(error), "see the log; please report it", code="UNEXPECTED")
+    told.__cause__ = error
+    return told
+
+
 class CatalogError(SRError, ValueError):
     """The catalog, or a setting, is not what it should be."""
 

@@ -85,6 +85,17 @@ class Job:
         return self.product.folder.parents[2] if self.dataset else self.product.folder
 
     @property
+    def telling(self) -> tuple[Path, ...]:
+        """Paths that no message of a private scene of a catalog may hold: its files, and the folders that they lie in
+        below the source. None of any other: who names a file by hand is told of it by its name."""
+        if not self.private or self.roots is None:
+            return ()
+        files = (*self.paths, *self.files, *([self.hr] if self.hr else []))
+        roots, folders = {*self.roots, *(self.hr_roots or ())}, {up for one in files for up in one.parents}
+        below = (up for up in folders if any(up != root and up.is_relative_to(root) for root in roots))
+        return tuple(dict.fromkeys((*files, *sorted(below))))
+
+    @property
     def wishes(self) -> Wishes:
         """What the user and the model ask of the files, for the readers of headers."""
         own = {"bands": self.bands, "roots": self.roots, "guided": self.model.zoom}

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from flows.cli import app, main
 from srcore.codes import CODES, UNKNOWN, look_up, page
 from srcore.dispatch import Workers, each, run_tiles
-from srcore.errors import GridError, PlanError, SourceError, SRError, StoreError, TileError
-from srcore.run.dataset import _in_words
+from srcore.errors import GridError, PlanError, SourceError, SRError, StoreError, TileError, in_words
 from srcore.storage.archive.quarantine import Quarantine
 
 ROOT = Path(__file__).parent.parent
@@ -102,7 +101,7 @@ def test_a_code_of_another_version_waits_for_a_change() -> None:
 
 
 def test_memory_that_ran_out_is_no_fault_of_the_scene() -> None:
-    assert (_in_words(MemoryError("x")).code, _in_words(KeyError("x")).code) == ("NO_MEMORY", "UNEXPECTED")
+    assert (in_words(MemoryError("x")).code, in_words(KeyError("x")).code) == ("NO_MEMORY", "UNEXPECTED")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.dataset import Dataset
-from srcore.errors import AwayError, CatalogError, GateError, LeaseError, SRError
+from srcore.errors import AwayError, CatalogError, GateError, LeaseError, SRError, in_words
 from srcore.job import Job
 from srcore.layout import DatasetPaths
 from srcore.run.audit import Audit, audit
@@ -32,7 +32,7 @@ from srcore.storage.archive.quarantine import Quarantine, listening, quarantine
 from srcore.storage.archive.sweep import sweep_dataset, sweep_done
 from srcore.storage.disk.card import told_of
 from srcore.storage.disk.store import exists, store_at
-from srcore.storage.disk.veil import without_paths
+from srcore.storage.disk.veil import without_names, without_paths
 
 if TYPE_CHECKING:
     from srcore.run.scene import Run
@@ -72,7 +72,7 @@ def run_due(catalog: Catalog, state: SceneState, run: Run, *, force: bool = Fals
         except AwayError:  # nothing can be said of any scene: the run ends
             raise
         except Exception as error:  # whatever a scene does, the rest of the night goes on
-            told, old = _without_names(_in_words(error), state.job), False
+            told, old = without_names(in_words(error), state.job.telling), False
             if not isinstance(told, LeaseError):  # the run that holds the scene says how that ends
                 old = _quarantine(record, state.job, told, log)
             result: Result = "skipped" if told.code in EXPECTED else "failed"
@@ -111,41 +111,13 @@ def _forget(record: Path) -> None:
         store.delete(record.name, record.with_suffix(".html").name)
 
 
-def _without_names(told: SRError, job: Job) -> SRError:
-    """The error of a private scene, without the names of its files, and without its cause, which may have them."""
-    if not job.private:
-        return told
-    paths = _files_of(job)
-    parts = [without_paths(part, paths) for part in (told.what, told.found, told.do)]
-    hidden = type(told)(*parts, code=told.code)
-    own = {name: value for name, value in told.__dict__.items() if name not in ("what", "found", "do", "__notes__")}
-    hidden.__dict__.update(own)
-    return hidden
-
-
-def _files_of(job: Job) -> tuple[Path, ...]:
-    """All whose names a message may hold."""
-    return (*job.paths, *job.files, *([job.hr] if job.hr else []))
-
-
-def _in_words(error: Exception) -> SRError:
-    if isinstance(error, SRError):
-        return error
-    if isinstance(error, MemoryError):
-        told = SRError("the memory is full", str(error), "wait for other work, or use fewer workers", code="NO_MEMORY")
-    else:
-        what = f"unexpected {type(error).__name__}"
-        told = SRError(what, str(error), "see the log; please report it", code="UNEXPECTED")
-    told.__cause__ = error
-    return told
-
-
 def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> bool:
     """Write why the scene failed; True when that is no news."""
     before = Quarantine.load(record)
     with suppress(SRError, OSError):  # a store that cannot be written is the error already told
         if job.private:
-            log = [without_paths(line, _files_of(job)) for line in log]
+            telling = job.telling
+            log = [without_paths(line, telling) for line in log]
         quarantine(record, job.scene, error, job.files, job.configuration, log, private=job.private)
         store_at(record.parent).delete(record.with_suffix(".html").name)
         if isinstance(error, GateError):

@@ -13,13 +13,16 @@ from srcore.catalog import load_catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.edit import NEW_CATALOG, entry_lines, with_entry
 from srcore.catalog.elsewhere import is_remote
-from srcore.errors import CatalogError
+from srcore.errors import CatalogError, SRError
 from srcore.layout import SAFE_ID
 from srcore.registry.references import resolve
-from srcore.storage.archive.sources import Scene, find_scenes
+from srcore.storage.archive.sources import Scene, find_scenes, first_file
+from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.disk.card import told_of
 from srcore.storage.disk.files import hidden_beside, write_atomic
+from srcore.storage.disk.veil import without_names
 from srcore.storage.header import Header
+from srcore.storage.nifti.door import is_nifti
 from srcore.storage.scene import read_header
 
 MAX_NAMED = 12
@@ -111,15 +114,30 @@ def _regex(pattern: str) -> str:
 
 
 def _look(base: Path, source: str, bands: tuple[str, ...] | None, model: str) -> tuple[list[Scene], Header]:
-    """The scenes of a source, and the header of the first."""
-    entry = Dataset.model_validate(
-        {"kind": "raster", "source": source, "model": model, "bands": bands}, context={"base": base}
-    )
+    """The scenes of a source, and the header of the first; of volumes no error says what it is called."""
+    keys = {"kind": _kind(base, source, bands), "source": source, "model": model, "bands": bands}
+    entry = Dataset.model_validate(keys, context={"base": base})
     found = find_scenes(entry, base)
     if not found:
         raise CatalogError("no file matches the source", source, "give a glob in quotes, as './incoming/*.tif'")
     first = found[0]
-    return found, read_header(first.paths, bands=first.bands, roots=first.roots)
+    try:
+        return found, read_header(first.paths, bands=first.bands, roots=first.roots)
+    except SRError as error:
+        if not first.private:
+            raise
+        told = without_names(error, (*first.paths, *dicom_files(first.paths)))
+    raise told
+
+
+def _kind(base: Path, source: str, bands: tuple[str, ...] | None) -> str:
+    """What the files of a source are, by one of them: volumes are looked at as private from the start."""
+    if bands is not None or is_remote(source):
+        return "raster"
+    first = first_file(source, base)
+    if first is None:
+        return "raster"
+    return "volume" if is_dicom(first) or (first.is_file() and is_nifti(first)) else "raster"
 
 
 def _assumed(

@@ -24,6 +24,7 @@ from srcore.settings import load_settings
 from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.records import read_sealed
+from srcore.storage.disk.veil import without_names
 from srcore.storage.remote.fetch import nothing_fetched
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import makespan
@@ -80,8 +81,7 @@ def forecast(job: Job, where: Workers) -> Forecast:
 
     NOT_FETCHED for a scene elsewhere whose files are not in the cache.
     """
-    with nothing_fetched():
-        plan = plan_scene(job, where.resolved)
+    plan = _planned(job, where.resolved)
     workers, spec = where.worth(plan.values * plan.passes).resolved, read_spec(plan.model)
     seconds, by = _seconds(plan, spec, workers)
     kept = product_bytes(plan)
@@ -106,6 +106,17 @@ def forecast(job: Job, where: Workers) -> Forecast:
         workers=workers,
         flags=plan.header.flags,
     )
+
+
+def _planned(job: Job, workers: int) -> ScenePlan:
+    try:
+        with nothing_fetched():
+            return plan_scene(job, workers)
+    except SRError as error:
+        if not (telling := job.telling):
+            raise
+        told = without_names(error, telling)
+    raise told  # out here, without the one that names files
 
 
 def forecasts(jobs: Iterator[Job], workers: int) -> Iterator[Forecast | Refused]:

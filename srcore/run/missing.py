@@ -10,7 +10,7 @@ from srcore.errors import CatalogError, SRError, StoreError
 from srcore.layout import DatasetPaths, ProductPaths
 from srcore.run.renamed import ids_of_volumes, refuse_undecided
 from srcore.storage.archive.publish import Receipt, find_receipts
-from srcore.storage.archive.sources import find_excluded, find_scenes
+from srcore.storage.archive.sources import HIDDEN_ID, find_excluded, find_scenes
 from srcore.storage.product import archive_ending
 
 
@@ -43,9 +43,11 @@ def _products(catalog: Catalog, dataset: str) -> list[tuple[ProductPaths, bool]]
     entry = catalog.dataset(dataset)
     places = DatasetPaths(Path(catalog.store) / dataset)
     there = (*find_scenes(entry, catalog.base), *find_excluded(entry, catalog.base))
-    # of volumes also by the id from before `privacy` changed: the next run brings it to the one of today
-    known = {scene.id for scene in there} | {scene.name for scene in there if scene.private}
     scenes = dict.fromkeys(path.parent.name for path, _ in find_receipts(places.products))
+    known = {scene.id for scene in there}
+    if entry.kind == "volume" and (entry.hides_names or any(map(HIDDEN_ID.fullmatch, scenes))):
+        # also by the id from before `privacy` changed: the next run brings it to the one of today
+        known |= {scene.other_id for scene in there}
     ending = archive_ending(entry.form)
     return [(places.product(scene, ending), scene not in known) for scene in scenes]
 

@@ -10,8 +10,9 @@ from srcore.catalog.remote import refuse_remote
 from srcore.errors import CatalogError, SRError
 from srcore.layout import DatasetPaths, safe_id
 from srcore.run.listed import list_products
+from srcore.run.renamed import ids_of_volumes
 from srcore.storage.archive.erasure import erase_scene, has_traces
-from srcore.storage.archive.sources import find_scenes
+from srcore.storage.archive.sources import HIDDEN_ID, find_scenes
 from srcore.storage.disk.whose import Whose, forget, whose
 from srcore.storage.product import archive_ending
 
@@ -78,9 +79,23 @@ def erase(catalog: Catalog, scene: str) -> list[Erased]:
     done = []
     for name in names:
         places, entry = DatasetPaths(Path(catalog.store) / name), catalog.dataset(name)
-        left = erase_scene(places, places.product(scene, archive_ending(entry.form)))
+        left = []
+        for one in _ids(catalog, name, scene):
+            left += erase_scene(places, places.product(one, archive_ending(entry.form)))
+            forget(one, name, Path(catalog.store))
         write_index(places)
         list_products(catalog, name, anew=True)
-        forget(scene, name, Path(catalog.store))
         done.append(Erased(name, tuple(left), name in here))
     return done
+
+
+def _ids(catalog: Catalog, dataset: str, scene: str) -> list[str]:
+    """The id of a scene, and that under which the store has it from before its dataset became private, or public."""
+    entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
+    if entry.kind != "volume" or not (entry.hides_names or any(map(HIDDEN_ID.fullmatch, ids_of_volumes(places)))):
+        return [scene]
+    try:
+        others = {one.other_id for one in find_scenes(entry, catalog.base) if one.id == scene}
+    except SRError:  # a source that is not mounted: `status` lists what is left under a name
+        return [scene]
+    return [scene, *sorted(one for one in others if one and has_traces(places, one))]

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def ids_of_volumes(places: DatasetPaths) -> frozenset[str]:
     """The scenes that a dataset has a product or a record in quarantine of; not what others put there."""
-    made = {name for name in _names(places.products) if HIDDEN_ID.fullmatch(name) or _has_receipt(places, name)}
+    made = {name for name in _names(places.products) if HIDDEN_ID.fullmatch(name) or _is_product(places, name)}
     failed = {name.removesuffix(".json") for name in _names(places.quarantined) if name.endswith(".json")}
     return frozenset(made | failed)
 
@@ -37,8 +37,10 @@ def _names(folder: Path) -> list[str]:
     return []
 
 
-def _has_receipt(places: DatasetPaths, scene: str) -> bool:
-    return places.product(scene, "").receipt.exists()
+def _is_product(places: DatasetPaths, scene: str) -> bool:
+    """Whether a folder has a product, or what an erasure that was killed left of one: the receipt went first."""
+    product = places.product(scene, "")
+    return product.receipt.exists() or not product.names.isdisjoint(_names(product.folder))
 
 
 def refuse_undecided(entry: Dataset, dataset: str, ids: Collection[str]) -> None:

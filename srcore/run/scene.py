@@ -16,12 +16,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from srcore.checkpoints import read_spec
 from srcore.dispatch import Workers, cluster
-from srcore.errors import GateError, PlanError, SRError
+from srcore.errors import GateError, PlanError, SRError, in_words
 from srcore.job import FORMAT, Job
 from srcore.layout import ProductPaths, lease_path
 from srcore.progress import Progress, silent
@@ -34,7 +33,7 @@ from srcore.storage.archive.publish import Receipt, check_verified, publish
 from srcore.storage.archive.sweep import sweep_ended, sweep_scene
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.leases import Lease, held
-from srcore.storage.disk.veil import veiled
+from srcore.storage.disk.veil import veiled, without_names
 from srcore.storage.disk.watch import changed, hidden_sources, same_sources
 from srcore.storage.disk.whose import remember
 from srcore.storage.remote.cache import kept_for
@@ -73,7 +72,7 @@ def run_scene(
     behind it, its files stay in the scratch folder, and None is given; a later run goes on from there. GateError when
     a gate stops the product, LeaseError when another run works on the scene; any SRError of a stage.
     """
-    stage = _Stages(call, until, job.product.data)
+    stage = _Stages(call, until, job)
     with ExitStack() as holding, suppress(_Reached):
         plan, lease = stage("plan", lambda progress: begin(job, workers.resolved, holding))
         where = workers if start else workers.worth(plan.values * plan.passes)
@@ -250,8 +249,8 @@ class _Reached(Exception):  # noqa: N818  an end, not an error
 class _Stages:
     """Calls the stages in turn, keeps their wall time, and stops behind the one that was asked for."""
 
-    def __init__(self, call: StageCall[Any], until: str, product: Path) -> None:
-        self.call, self.until, self.product = call, until, product
+    def __init__(self, call: StageCall[Any], until: str, job: Job) -> None:
+        self.call, self.until, self.job = call, until, job
         self.seconds: dict[str, float] = {}
 
     def __call__(self, name: str, stage: Callable[[Progress], Any]) -> Any:
@@ -261,17 +260,26 @@ class _Stages:
         return result
 
     def _told(self, name: str, stage: Callable[[Progress], Any], progress: Progress) -> Any:
-        """Call the stage; a failing disk is told in words, too, wherever it failed."""
+        """Call the stage and take its time; errors are put into words here, since Prefect keeps what a stage raises."""
         started = time.monotonic()  # here, not around: a stage may wait for its turn, or be tried again after a pause
         try:
             return stage(progress)
-        except SRError as error:
-            error.add_note(f"in stage {name}")
-            raise
-        except OSError as error:
-            raise store_error(self.product, error) from error
+        except Exception as error:
+            if (told := self._in_words(name, error)) is error:
+                raise
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
+        raise told  # out here: raised where it was caught, it would bring along the one that names files
+
+    def _in_words(self, name: str, error: Exception) -> Exception:
+        """The error of a stage: a failing disk in words, wherever it failed; of a private scene without any name."""
+        told, telling = error, self.job.telling
+        if isinstance(error, SRError):
+            error.add_note(f"in stage {name}")
+        elif isinstance(error, OSError):
+            told = store_error(self.job.product.data, error)
+            told.__cause__ = error
+        return without_names(in_words(told), telling) if telling else told
 
 
 def _named(plan: ScenePlan) -> dict[str, str]:

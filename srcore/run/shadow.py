@@ -21,7 +21,7 @@ from statistics import fmean
 from srcore.catalog import Catalog
 from srcore.checkpoints import CHALLENGER
 from srcore.checks import Report
-from srcore.errors import SRError
+from srcore.errors import SRError, in_words
 from srcore.job import Job
 from srcore.layout import DatasetPaths, ProductPaths
 from srcore.registry.references import Model, resolve
@@ -31,6 +31,7 @@ from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.shadows import Shadowed
 from srcore.storage.archive.sources import Scene, find_scenes
 from srcore.storage.archive.sweep import sweep_done
+from srcore.storage.disk.veil import without_names
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +74,16 @@ def _all(
     notes: list[Outcome] = []
     once = read_once(catalog, dataset, model)
     for scene, receipt in drawn:
+        job = _job(once, scene)
         try:
-            one = _one(_job(once, scene), receipt, model, rehearse)
+            one = _one(job, receipt, model, rehearse)
             one.save(places.shadows)
             found.append(one)
         except Exception as error:  # whatever a challenger does, the night is over and well
-            log.warning("shadow of version %s on %s", model.version, scene.id, exc_info=not isinstance(error, SRError))
-            notes.append(_note(f"no shadow of version {model.version} on {scene.id}", error))
+            traced = not isinstance(error, SRError) and not job.private  # a traceback names files
+            log.warning("shadow of version %s on %s", model.version, scene.id, exc_info=traced)
+            what = f"no shadow of version {model.version} on {scene.id}"
+            notes.append(_note(what, without_names(in_words(error), telling) if (telling := job.telling) else error))
     with suppress(OSError):  # another run's shadow is at it
         places.shadowing.rmdir()
     return [*([_summary(found, model)] if found else []), *notes]

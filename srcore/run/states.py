@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -80,9 +81,19 @@ class Once:
 
     def former(self, scene: Scene) -> str:
         """The id under which the store has a scene from before its dataset became private, or public; '' for none."""
-        if not any((HIDDEN_ID.fullmatch(one) is None) == scene.private for one in self.ids):
-            return ""  # asked first: a public dataset makes no key
-        return scene.other_id if scene.other_id in self.ids else ""
+        there = self._open if scene.private else self._hidden
+        return scene.other_id if there and scene.other_id in there else ""  # asked first: a public dataset makes no key
+
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """Ids that are hashes; work that a killed run left under one is a trace, too."""
+        volumes = self.ids | (self.begun or frozenset()) if self.entry.kind == "volume" else frozenset()
+        return frozenset(one for one in volumes if HIDDEN_ID.fullmatch(one))
+
+    @cached_property
+    def _open(self) -> frozenset[str]:
+        """Ids that are names."""
+        return (self.ids | (self.begun or frozenset())) - self._hidden
 
     def is_configuration(self, job: Job, receipt: Receipt) -> bool:
         """Whether a receipt has the job's configuration, worked out once for all that have the same."""

@@ -226,7 +226,7 @@ def size_of(state: SceneState) -> int:
         with nothing_fetched():
             header = read_header(job.paths, job.kind, **job.wishes)
     except Exception as error:  # whatever a file does, PLAN meets it again and has a code for it
-        log.debug("%s: no size: %s", job.scene, error)
+        log.debug("%s: no size: %s", job.scene, type(error).__name__ if job.private else error)
         return bytes_told(job.paths[0]) if getattr(error, "code", "") == "NOT_FETCHED" else 0
     pixels = len(header.bands)
     for side in header.grid.shape:

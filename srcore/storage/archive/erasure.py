@@ -1,8 +1,8 @@
 """Erasing a scene: all that a dataset's folder has of it, its name included; what is not srcore's stays and is told.
 
-    receipt --> files of the product --> scratch, quarantine, retired, shadow, pair --> lines of audit and nights
+    lines of audit and nights --> pair --> quarantine, retired, shadow --> receipt --> files of the product --> scratch
 
-A kill in between leaves less; the same call goes on.
+A kill in between leaves less; the same call goes on: what says that there is such a scene goes last.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
     scene = product.folder.name
     scratch = places.scratch(scene)
     with held(lease_path(scratch)):
+        _erase_lines(places, scene)
+        remove_pair(places.pairs / scene)
+        _erase_records(places, scene)
         _erase_product(product, scratch)
         for entry in list(scratch.iterdir()):
             if entry.is_dir():
                 remove_ours(entry)
         store_at(scratch).delete("publishing.json")
-        _erase_records(places, scene)
-        remove_pair(places.pairs / scene)
-        _erase_lines(places, scene)
     kept = [product.folder, scratch, places.pairs / scene]
     return [path for folder in kept if folder.is_dir() for path in sorted(folder.rglob("*")) if not path.is_dir()]
 

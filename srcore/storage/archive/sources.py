@@ -20,8 +20,9 @@ import logging
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     root, pattern = _split(dataset.source, base)
     found = _found_by(root, pattern, dataset, dataset.bands, dataset.source)
     if dataset.source.endswith("/"):
-        found = [one for one in found if one.path.is_dir()]
+        found = [one for one in found if os.path.isdir(one.path)]
     if not found:
         _refuse_folders(root, pattern, dataset)
     # a scene of many files is left out as a whole when one of them is
@@ -130,7 +131,7 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
         if (one.without_band in out) is excluded:
             groups.setdefault(one.without_band, []).append(one)
     roots = (root, *map(Path, dataset.roots))
-    scenes = [_scene(group, dataset, root, roots) for group in groups.values()]
+    scenes = _told_apart([_scene(group, dataset, root, roots) for group in groups.values()])
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
 
 
@@ -161,6 +162,13 @@ def _scene(group: Sequence[_Found], dataset: Dataset, root: Path, roots: tuple[P
     name, place = safe_id(first.name), first.path.relative_to(root).as_posix()
     own = hidden_id(place) if private else name
     return Scene(own, _paths(group, dataset.bands), dataset.bands, roots, private, name, place)
+
+
+def _told_apart(scenes: list[Scene]) -> list[Scene]:
+    """Private scenes whose names are not those of others; of one name, as series-1 of two patients, none keeps it: it
+    finds no HR, and no product from before."""
+    count = Counter(scene.name for scene in scenes)
+    return [replace(one, name="") if one.private and count[one.name] > 1 else one for one in scenes]
 
 
 def _found_by(root: Path, pattern: str, dataset: Dataset, bands: Sequence[str] | None, source: str) -> list[_Found]:
@@ -203,7 +211,8 @@ def _refuse_folders(root: Path, pattern: str, dataset: Dataset) -> None:
     """Raise CatalogError for a source that matches folders and no file, and say what they are."""
     regex, depth = regex_of(pattern, dataset.bands or ()), pattern.count("/")
     for folder in sorted(root.glob("/".join(["*"] * (depth + 1)))):
-        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(folder.relative_to(root).as_posix()):
+        inside = folder.relative_to(root).as_posix()
+        if os.path.isdir(folder) and not folder.is_symlink() and regex.fullmatch(inside):
             what, do = folder_kind(folder)
             found = what if dataset.hides_names else f"{folder.name}: {what}"
             raise CatalogError(f"source {dataset.source!r} matches folders", found, do)
@@ -216,6 +225,12 @@ def _is_excluded(path: Path, patterns: Sequence[str], base: Path) -> bool:
         if path.is_relative_to(root) and regex_of(rest, ()).fullmatch(path.relative_to(root).as_posix()):
             return True
     return False
+
+
+def first_file(source: str, base: Path) -> Path | None:
+    """One of the files that a source without {band} gives, for a look at what they are: nothing is told of any."""
+    root, pattern = _split(source, base)
+    return next((one.path for one in _matches(root, pattern, None, named=False)), None)
 
 
 def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
@@ -284,7 +299,8 @@ def _products(root: Path, pattern: str, regex: re.Pattern[str]) -> Iterator[tupl
     form = "/".join("**" if part == "**" else "*" for part in pattern.split("/"))
     for folder in sorted(root.glob(form)):
         inside = folder.relative_to(root).as_posix()
-        if folder.is_dir() and not folder.is_symlink() and regex.fullmatch(inside) and _is_scene(folder):
+        # isdir: Path.is_dir raises, with the folder's name, where one above it may not be looked into
+        if os.path.isdir(folder) and not folder.is_symlink() and regex.fullmatch(inside) and _is_scene(folder):
             yield str(folder), False
 
 

@@ -107,9 +107,12 @@ class EvenReader:
     def read(self, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Values (1, Z, Y, X) as they would be stored and validity of a window inside the volume."""
         slices, rows, columns = window
-        made = [self._slice(place) for place in range(slices.start, slices.stop)]
-        values = np.stack([one[rows, columns] for one, _ in made])[None]
-        return values, np.stack([valid[rows, columns] for _, valid in made])[None]
+        shape = (1, *(one.stop - one.start for one in window))
+        values, valid = np.empty(shape, self._header.dtype), np.empty(shape, np.bool_)
+        for i, place in enumerate(range(slices.start, slices.stop)):  # copied: a view would keep each whole slice
+            one, seen = self._slice(place)
+            values[0, i], valid[0, i] = one[rows, columns], seen[rows, columns]
+        return values, valid
 
     def read_alpha(self, window: tuple[slice, ...]) -> NDArray[np.generic]:
         """Volumes have no alpha band: raises SourceError."""

@@ -10,13 +10,13 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from srcore.errors import StoreError, printable
+from srcore.errors import SRError, StoreError, printable
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_beside, store_error
 
@@ -42,12 +42,31 @@ def veiled_path(text: str) -> str:
 
 def without_paths(text: str, paths: Iterable[Path]) -> str:
     """A text in which hashes stand for paths, and for their last parts, as messages have them."""
-    shown = {printable(str(path)) for path in paths}
-    for one in sorted((each for each in shown if len(each) > 1), key=len, reverse=True):
+    named = {str(path) for path in paths}
+    for one in sorted((form for each in named if len(each) > 1 for form in _forms(each)), key=len, reverse=True):
         text = text.replace(one, veiled_path(one))
-    for name in sorted((n for n in {Path(one).name for one in shown} if len(n) >= NAME_LETTERS), key=len, reverse=True):
-        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", veiled_path(name), text)
+    names = {name for each in named if len(name := Path(each).name) >= NAME_LETTERS}
+    for one in sorted((form for name in names for form in _forms(name)), key=len, reverse=True):
+        if one in text:  # asked first: a series has thousands of names, and each is a pattern of its own
+            text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", veiled_path(one), text)
     return text
+
+
+def _forms(name: str) -> set[str]:
+    """A name as messages have it: as it is, in quotes of Python's, or with one blank for each run of them."""
+    shown = printable(name)
+    return {shown, repr(name)[1:-1], " ".join(shown.split())}
+
+
+def without_names(told: SRError, paths: Collection[Path]) -> SRError:
+    """An error with hashes for paths, and without its cause, which may have them; itself where there is none."""
+    if not paths:
+        return told
+    parts = [without_paths(part, paths) for part in (told.what, told.found, told.do)]
+    hidden = type(told)(*parts, code=told.code)
+    own = {name: value for name, value in told.__dict__.items() if name not in ("what", "found", "do", "__notes__")}
+    hidden.__dict__.update(own)
+    return hidden
 
 
 @lru_cache(maxsize=8)

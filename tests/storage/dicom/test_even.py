@@ -118,6 +118,41 @@ def test_both_at_once(tmp_path: Path) -> None:
     assert np.array_equal(values[-1][valid[-1]].reshape(-1, 12), body()[-1]) or valid[-1].sum() >= 13 * 12
 
 
+@pytest.mark.parametrize("angle", [0.0, 35.0])
+@pytest.mark.parametrize("lean", [(0.0, 0.4), (0.0, -0.4), (0.3, -0.2), (-0.3, 0.0)])
+@pytest.mark.parametrize("step", [2.5, -2.5])
+def test_a_plane_of_numbers_stays_one_however_the_slices_lie(
+    tmp_path: Path, angle: float, lean: tuple[float, float], step: float
+) -> None:
+    """What is linear in the room is so after linear resampling: place, direction and HU, oblique or reversed."""
+    turn = np.radians(angle)
+    right = np.array([np.cos(turn), np.sin(turn) * 0.8, np.sin(turn) * 0.6])
+    front = np.cross([0.0, -0.6, 0.8], right)
+    up, at = np.cross(right, front), [0.0, 2.5, 5.0, 8.0, 11.0, 13.5, 16.0]
+    slope = np.array([3.0, -2.0, 5.0])
+
+    def start(place: int) -> NDArray[np.float64]:
+        mm = at[place] * np.sign(step)
+        return np.array([-20.0, 30.0, 100.0]) + mm * up + at[place] * (lean[0] * right + lean[1] * front)
+
+    rows, columns = np.indices((14, 12))
+    room = [start(i) + rows[..., None] * 0.75 * front + columns[..., None] * 0.5 * right for i in range(7)]
+    numbers = np.asarray(np.rint([plane @ slope + 1000 for plane in room]), np.int16)
+    where = {
+        "ImagePositionPatient": lambda i: [float(f"{one:.10g}") for one in start(i)],
+        "ImageOrientationPatient": [float(f"{one:.10g}") for one in (*right, *front)],
+    }
+    header = read_header([write_series(tmp_path, numbers, **where)], resample="untilt")
+    values, valid = whole(header)
+    index = np.indices(values.shape).reshape(3, -1).T + 0.5
+    x, y, z = np.array([header.grid.to_world(one) for one in index]).T  # RAS
+    theirs = (np.stack([-x, -y, z], axis=1) @ slope + 1000).reshape(values.shape)
+    assert np.abs(values - theirs)[valid].max() <= 1.0 + 1e-3
+    assert valid.sum() > 0.6 * numbers.size
+    directions = header.grid.matrix[:, :3] / header.grid.spacing()
+    assert np.abs(directions.T @ directions - np.eye(3)).max() < 1e-6
+
+
 def test_windows_are_parts_of_the_whole_and_even_series_stay_as_they_are(tmp_path: Path) -> None:
     header = read_header([tilted(tmp_path / "tilted")], resample="untilt")
     values, valid = whole(header)
