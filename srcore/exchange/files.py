@@ -7,8 +7,10 @@ from pathlib import Path
 
 from srcore.checkpoints import Spec
 from srcore.errors import CheckpointError, StoreError
+from srcore.exchange.bounds import bounded_memory
 from srcore.exchange.wishes import Wishes
 from srcore.storage.disk.files import fsync_folder, hidden_folder, store_error
+from srcore.weights.onnx_graph import need_onnx
 
 GRAPHS = (".onnx",)
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")
@@ -18,26 +20,20 @@ def checkpoint_of(path: Path, wishes: Wishes, folder: Path) -> Spec:
     """Write the checkpoint of a file into `folder`; gives its spec. CheckpointError for what cannot be used."""
     kind = path.suffix.lower()
     if kind in GRAPHS:
-        _need_onnx()
+        need_onnx()
         from srcore.exchange.incoming import import_onnx
 
-        return import_onnx(path, wishes, folder)
+        with bounded_memory(path):
+            return import_onnx(path, wishes, folder)
     if kind in WEIGHTS:
+        if wishes.architecture is None:  # its network is to become a graph
+            need_onnx()
         from srcore.exchange.bare import import_bare
 
-        return import_bare(path, wishes, folder)
+        with bounded_memory(path):
+            return import_bare(path, wishes, folder)
     known = ", ".join((*GRAPHS, *WEIGHTS))
     raise CheckpointError(f"{path} is no file of a model", kind or "no ending", f"give a checkpoint folder, or {known}")
-
-
-def _need_onnx() -> None:
-    try:
-        import onnx  # noqa: F401  # an extra
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise CheckpointError(
-            "ONNX is not installed", str(error), "install srcore[onnx]", code="NOT_INSTALLED"
-        ) from error
 
 
 def import_to(path: Path, wishes: Wishes, folder: Path) -> Spec:
