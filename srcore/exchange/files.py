@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from srcore.checkpoints import Spec
-from srcore.errors import CheckpointError, StoreError
+from srcore.errors import CheckpointError, SRError, StoreError
 from srcore.exchange.bounds import bounded_memory
 from srcore.exchange.wishes import Wishes
 from srcore.storage.disk.files import fsync_folder, hidden_folder, store_error
@@ -17,23 +18,34 @@ WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def checkpoint_of(path: Path, wishes: Wishes, folder: Path) -> Spec:
-    """Write the checkpoint of a file into `folder`; gives its spec. CheckpointError for what cannot be used."""
+    """Write the checkpoint of a file into `folder`; gives its spec.
+
+    CheckpointError for what cannot be used, StoreError where the folder cannot be written.
+    """
     kind = path.suffix.lower()
-    if kind in GRAPHS:
+    if kind not in (*GRAPHS, *WEIGHTS):
+        known = ", ".join((*GRAPHS, *WEIGHTS))
+        do = f"give a checkpoint folder, or {known}"
+        raise CheckpointError(f"{path} is no file of a model", kind or "no ending", do)
+    if kind in GRAPHS or wishes.architecture is None:  # bare weights of others become a graph, too
         need_onnx()
-        from srcore.exchange.incoming import import_onnx
+    with bounded_memory(path):
+        try:
+            return _import_of(kind)(path, wishes, folder)
+        except SRError:
+            raise
+        except OSError as error:
+            raise store_error(folder, error) from error
 
-        with bounded_memory(path):
-            return import_onnx(path, wishes, folder)
-    if kind in WEIGHTS:
-        if wishes.architecture is None:  # its network is to become a graph
-            need_onnx()
-        from srcore.exchange.bare import import_bare
 
-        with bounded_memory(path):
-            return import_bare(path, wishes, folder)
-    known = ", ".join((*GRAPHS, *WEIGHTS))
-    raise CheckpointError(f"{path} is no file of a model", kind or "no ending", f"give a checkpoint folder, or {known}")
+def _import_of(kind: str) -> Callable[[Path, Wishes, Path], Spec]:
+    if kind in GRAPHS:
+        from srcore.exchange.incoming import import_onnx  # with an extra
+
+        return import_onnx
+    from srcore.exchange.bare import import_bare
+
+    return import_bare
 
 
 def import_to(path: Path, wishes: Wishes, folder: Path) -> Spec:

@@ -134,7 +134,8 @@ def _freed(model: ModelProto, origin: Origin, wishes: Wishes) -> tuple[bytes, in
     kind = inputs[0].type.tensor_type
     sizes = [dim.dim_value for dim in kind.shape.dim]
     if kind.elem_type != TensorProto.FLOAT or model.graph.output[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise _no_image(origin, f"numbers of type {TensorProto.DataType.Name(kind.elem_type)}, not FLOAT")
+        types = {number: name for name, number in TensorProto.DataType.items()}
+        raise _no_image(origin, f"numbers of type {types.get(kind.elem_type, kind.elem_type)}, not FLOAT")
     if len(sizes) not in (4, 5):
         raise _no_image(origin, f"an input of {len(sizes)} axes, not N x bands x height x width")
     bands = _bands(sizes[1], origin, wishes)

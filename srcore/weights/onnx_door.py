@@ -54,6 +54,15 @@ def sound_model(raw: bytes, path: Path, beside: Path | None = None) -> ModelProt
     Weights in files of their own are read from the folder `beside`, None: not at all. CheckpointError BAD_CHECKPOINT
     for what is no ONNX, ONNX_OPERATOR, ONNX_EXTERNAL, WEIGHTS_NONFINITE, MODEL_TOO_LARGE.
     """
+    try:
+        return _sound(raw, path, beside)
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # as of names that are no text
+        raise _refused(path, "is not an ONNX file", first_line(error), "export it again") from error
+
+
+def _sound(raw: bytes, path: Path, beside: Path | None) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(raw)

@@ -114,6 +114,7 @@ def open_session(model: bytes, *, plain: bool) -> Any:
         raise CheckpointError(
             "ONNX Runtime is not installed", str(error), "install srcore[onnx]", code="NO_BACKEND"
         ) from error
+    onnxruntime.set_default_logger_severity(4)  # what it has to say is in its errors
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
     options.log_severity_level = 4
@@ -122,7 +123,8 @@ def open_session(model: bytes, *, plain: bool) -> Any:
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)  # which it prints
     except Exception as error:  # as in `run`
         raise CheckpointError(
             "ONNX Runtime does not take the graph",

@@ -198,6 +198,10 @@ def with_sparse_outside(location: str) -> ModelProto:
     return model_of(nodes, weights)
 
 
+def with_a_name_of_no_text() -> bytes:
+    return upscaler().SerializeToString().replace(b"Conv", b"C\xffnv", 1)
+
+
 def with_offset(offset: str) -> ModelProto:
     model = with_outside(upscaler(), "here.bin")
     model.graph.initializer[0].external_data[1].value = offset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,28 @@ def test_a_graph_of_one_image_takes_many(tmp_path: Path) -> None:
     brought(graphs.of_one_image(), tmp_path)
     x = torch.rand(3, 1, 30, 25)
     torch.testing.assert_close(load_generator(tmp_path / "theirs")[1](x), Bicubic(2)(x), rtol=0, atol=1e-6)
+
+
+def test_a_name_that_is_no_text_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(graphs.with_a_name_of_no_text())
+    refused(path, "BAD_CHECKPOINT", monkeypatch, capsys)
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = graphs.saved(graphs.upscaler(), tmp_path / "theirs.onnx")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # as a disk that has no more room
+    try:
+        assert called(monkeypatch, "models", "import", str(path), "--licence", "MIT", "--to", f"{tmp_path}/out") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_functions_are_written_out(tmp_path: Path) -> None:

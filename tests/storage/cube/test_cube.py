@@ -206,6 +206,7 @@ def test_floats_with_nan_stay_nan(tmp_path: Path) -> None:
             ["band_1", "B1", "band_3", "band_4", "band_5", "band_6", "band_7"],
         ),
         (["../../etc", "band_1"], ["band_1", "band_2"]),
+        (["band_3", "level_1", "a/b", "level_up"], ["band_1", "band_2", "band_3", "level_up"]),
     ],
 )
 def test_names_of_bands_are_names_of_variables(bands: list[str], names: list[str]) -> None:
