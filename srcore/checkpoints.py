@@ -52,8 +52,9 @@ class Architecture(BaseModel):
         """A checkpoint is a stranger's: what it asks for is judged before anything is made of it."""
         for name, value in params.items():
             parts = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(part, (int, float)) and not 0 <= part <= MAX_PARAM for part in parts):
-                raise ValueError(f"{name} is {value}, and no number beyond 0 to {MAX_PARAM} makes sense")
+            least = -MAX_PARAM if name == "moved" else 0  # up and left is a way, too
+            if any(isinstance(part, (int, float)) and not least <= part <= MAX_PARAM for part in parts):
+                raise ValueError(f"{name} is {value}, and no number beyond {least} to {MAX_PARAM} makes sense")
         return params
 
 

@@ -26,8 +26,11 @@ def models_export(
     if not onnx:
         raise typer.BadParameter("say the format: --onnx", param_hint="--onnx")
     from srcore.checkpoints import read_spec
-    from srcore.exchange.export import export_onnx
     from srcore.registry.references import resolve
+    from srcore.weights.onnx_graph import need_onnx
+
+    need_onnx()
+    from srcore.exchange.export import export_onnx
 
     folder = resolve(model).folder
     done = export_onnx(folder, path or Path(f"{read_spec(folder).name}.onnx"), overwrite=overwrite)

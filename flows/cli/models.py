@@ -68,7 +68,7 @@ def models_list(as_json: JsonOption = False) -> None:
     table.caption = "gain: as published over bicubic (volumes: trilinear), validation scenes"
     out.print(table)
     if versions:
-        table = Table("registered", "version", "alias", "PSNR", "digest")
+        table = Table("registered", "version", "alias", "PSNR", "licence", "digest")
         for version in versions:
             psnr = version.metrics.get("psnr")
             table.add_row(
@@ -76,6 +76,7 @@ def models_list(as_json: JsonOption = False) -> None:
                 version.version,
                 " ".join(version.aliases),
                 "" if psnr is None else f"{psnr:.2f}",
+                version.licence,
                 version.digest[:12],
             )
         out.print(table)

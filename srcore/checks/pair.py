@@ -75,7 +75,7 @@ def validate_pair(
             raise
         return Report((unreadable(error),))
     overviews = [check for path in sr_files if sr.format == "raster" for check in _overviews(path, limits)]
-    beside = [check for path in sr_files if sr.format == "raster" for check in _beside(path, sr)]
+    beside = _beside(sr_files[0], sr) if sr.format == "raster" and len(sr_files) == 1 else []
     return Report((*overviews, *beside, *suite.checks()))
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from srcore.checkpoints import Architecture, Spec
+from srcore.checkpoints import MAX_PARAM, Architecture, Spec
 from srcore.engine import prove
 from srcore.errors import CheckpointError, shortened
 from srcore.exchange.place import refuse_moved
@@ -44,8 +44,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = _safe(raw, path) if path.suffix.lower() == SAFETENSORS else dict(_flat(_unpickled(raw, path)))
     if not tensors:
         raise CheckpointError(f"{path} holds no weights", "", "give the state_dict of a network")
+    _refuse_odd(tensors, path)
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
             raise CheckpointError(
                 f"{path} has weights that are no numbers",
                 shortened(name),
@@ -53,6 +54,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 code="WEIGHTS_NONFINITE",
             )
     return tensors
+
+
+def _refuse_odd(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """A few bytes can call themselves a tensor of any shape, and a name can count to any number of layers."""
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > MAX_BYTES:
+        raise CheckpointError(f"{path} unpacks to 2 GB or more", "", "use a smaller model", code="MODEL_TOO_LARGE")
+    for name, tensor in tensors.items():
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or tensor.is_complex():
+            found = f"{shortened(name)}: {tensor.layout}, {tensor.dtype}, {tensor.device}"
+            raise CheckpointError(f"{path} has weights of a kind that no network takes", found, "save plain tensors")
+        if any(part.isdecimal() and (len(part) > 4 or int(part) > MAX_PARAM) for part in name.split(".")):
+            found, do = shortened(name), f"{MAX_PARAM} layers at most"
+            raise CheckpointError(f"{path} names more layers than a network has", found, do)
 
 
 def _read(path: Path) -> bytes:
@@ -152,7 +167,7 @@ def _ours(path: Path, tensors: dict[str, Tensor], architecture: Architecture, wi
 def _refuse_other(spec: Spec, wishes: Wishes) -> None:
     if wishes.scale is not None and {*spec.scale} != {wishes.scale}:
         found = f"{'x'.join(map(str, spec.scale))} of its layers, {wishes.scale} wished"
-        raise CheckpointError(f"{spec.name} has another scale", found, "leave --scale out")
+        raise CheckpointError(f"{spec.name} has another scale", found, "correct or leave out `scale`")
 
 
 def _card(spec: Spec, tensors: Mapping[str, Tensor]) -> str:

@@ -5,6 +5,7 @@ The file's metadata hold the spec, so that whoever imports it gets back what the
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor
 
 from srcore.checkpoints import Spec
@@ -30,7 +32,7 @@ from srcore.weights.onnx_graph import OnnxGraph, first_line, open_session
 
 OPSET = 18
 NAMES = {2: ("height", "width"), 3: ("depth", "height", "width")}
-SPEC_KEY, DIGEST_KEY = "srcore.spec", "srcore.digest"
+SPEC_KEY, DIGEST_KEY, GRAPH_KEY = "srcore.spec", "srcore.digest", "srcore.graph"
 LIMIT = 1e-6
 """Largest difference from the model, relative to the largest number of its output."""
 CORES = {2: ((1, 16, 16), (2, 24, 40), (1, 65, 33)), 3: ((1, 4, 6, 8), (2, 5, 4, 7))}
@@ -121,12 +123,18 @@ def _tidied(model: Any, free: dict[int, str]) -> bytes:
 def with_spec(raw: bytes, spec: Spec) -> bytes:
     """The file with the spec and its digest in its metadata, in place of what is there of them."""
     model = sound_model(raw, Path(spec.name))
-    kept = {one.key: one.value for one in model.metadata_props if one.key not in (SPEC_KEY, DIGEST_KEY)}
+    ours = {SPEC_KEY: spec.model_dump_json(), DIGEST_KEY: spec.digest, GRAPH_KEY: graph_digest(model)}
+    kept = {one.key: one.value for one in model.metadata_props}
     del model.metadata_props[:]
     model.producer_name, model.producer_version = "srcore", ""
-    for key, value in sorted({**kept, SPEC_KEY: spec.model_dump_json(), DIGEST_KEY: spec.digest}.items()):
+    for key, value in sorted({**kept, **ours}.items()):
         model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def graph_digest(model: ModelProto) -> str:
+    """sha256 of the graph without what is said of it: whoever edits it afterwards makes another one."""
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _compared(generator: Generator, raw: bytes, spec: Spec) -> tuple[float, tuple[str, ...]]:

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from srcore.checkpoints import Spec
-from srcore.errors import CheckpointError, StoreError
+from srcore.errors import CheckpointError, SRError, StoreError
+from srcore.exchange.bounds import bounded_memory
 from srcore.exchange.wishes import Wishes
 from srcore.storage.disk.files import fsync_folder, hidden_folder, store_error
+from srcore.weights.onnx_graph import need_onnx
 
 GRAPHS = (".onnx",)
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def checkpoint_of(path: Path, wishes: Wishes, folder: Path) -> Spec:
-    """Write the checkpoint of a file into `folder`; gives its spec. CheckpointError for what cannot be used."""
+    """Write the checkpoint of a file into `folder`; gives its spec.
+
+    CheckpointError for what cannot be used, StoreError where the folder cannot be written.
+    """
     kind = path.suffix.lower()
+    if kind not in (*GRAPHS, *WEIGHTS):
+        known = ", ".join((*GRAPHS, *WEIGHTS))
+        do = f"give a checkpoint folder, or {known}"
+        raise CheckpointError(f"{path} is no file of a model", kind or "no ending", do)
+    if kind in GRAPHS or wishes.architecture is None:  # bare weights of others become a graph, too
+        need_onnx()
+    with bounded_memory(path):
+        try:
+            return _import_of(kind)(path, wishes, folder)
+        except SRError:
+            raise
+        except OSError as error:
+            raise store_error(folder, error) from error
+
+
+def _import_of(kind: str) -> Callable[[Path, Wishes, Path], Spec]:
     if kind in GRAPHS:
-        _need_onnx()
-        from srcore.exchange.incoming import import_onnx
+        from srcore.exchange.incoming import import_onnx  # with an extra
 
-        return import_onnx(path, wishes, folder)
-    if kind in WEIGHTS:
-        from srcore.exchange.bare import import_bare
+        return import_onnx
+    from srcore.exchange.bare import import_bare
 
-        return import_bare(path, wishes, folder)
-    known = ", ".join((*GRAPHS, *WEIGHTS))
-    raise CheckpointError(f"{path} is no file of a model", kind or "no ending", f"give a checkpoint folder, or {known}")
-
-
-def _need_onnx() -> None:
-    try:
-        import onnx  # noqa: F401  # an extra
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise CheckpointError(
-            "ONNX is not installed", str(error), "install srcore[onnx]", code="NOT_INSTALLED"
-        ) from error
+    return import_bare
 
 
 def import_to(path: Path, wishes: Wishes, folder: Path) -> Spec:

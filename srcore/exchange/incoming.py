@@ -16,7 +16,7 @@ from srcore.checkpoints import ONNX, Architecture, Spec
 from srcore.engine import gate, prove
 from srcore.engine.backends import build
 from srcore.errors import CheckpointError, shortened
-from srcore.exchange.export import SPEC_KEY, traced, with_spec
+from srcore.exchange.export import GRAPH_KEY, SPEC_KEY, graph_digest, traced, with_spec
 from srcore.exchange.facts import Facts
 from srcore.exchange.measure import Said, activation_bytes_px, measured
 from srcore.exchange.wishes import Wishes
@@ -103,12 +103,19 @@ def refuse_off(spec: Spec, generator: Generator) -> None:
 
 
 def _said(model: ModelProto, path: Path) -> Spec | None:
-    """The spec in the metadata of a file that srcore exported; None where there is none."""
-    text = next((one.value for one in model.metadata_props if one.key == SPEC_KEY), None)
-    if text is None:
+    """The spec in the metadata of a file that srcore exported; None where there is none.
+
+    Figures are of the graph that was exported: one that was edited since has none.
+    """
+    said = {one.key: one.value for one in model.metadata_props}
+    if SPEC_KEY not in said:
         return None
     try:
-        return Spec.model_validate_json(text)
+        spec = Spec.model_validate_json(said[SPEC_KEY])
+        if said.get(GRAPH_KEY) == graph_digest(model):
+            return spec
+        training = {**spec.training, "edited": True}
+        return spec.model_copy(update={"training": training, "metrics": {}, "trust": None})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -127,7 +134,8 @@ def _freed(model: ModelProto, origin: Origin, wishes: Wishes) -> tuple[bytes, in
     kind = inputs[0].type.tensor_type
     sizes = [dim.dim_value for dim in kind.shape.dim]
     if kind.elem_type != TensorProto.FLOAT or model.graph.output[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise _no_image(origin, f"numbers of type {TensorProto.DataType.Name(kind.elem_type)}, not FLOAT")
+        types = {number: name for name, number in TensorProto.DataType.items()}
+        raise _no_image(origin, f"numbers of type {types.get(kind.elem_type, kind.elem_type)}, not FLOAT")
     if len(sizes) not in (4, 5):
         raise _no_image(origin, f"an input of {len(sizes)} axes, not N x bands x height x width")
     bands = _bands(sizes[1], origin, wishes)
@@ -158,14 +166,14 @@ def _bands(own: int, origin: Origin, wishes: Wishes) -> int:
     wished = 1 if wishes.bands == "any" else wishes.bands
     if own and wished and own != wished:
         found = f"{own} of it, {wishes.bands} wished"
-        raise CheckpointError(f"{origin.path} has another number of bands", found, "leave --bands out")
+        raise CheckpointError(f"{origin.path} has another number of bands", found, "leave `bands` out")
     return own or wished or 1
 
 
 def _check_wishes(facts: Facts, wishes: Wishes) -> None:
     if wishes.scale is not None and {*facts.scale} != {wishes.scale}:
         found = f"{'x'.join(map(str, facts.scale))} measured, {wishes.scale} wished"
-        raise CheckpointError("the graph has another scale", found, "leave --scale out", code="ONNX_SCALE")
+        raise CheckpointError("the graph has another scale", found, "correct or leave out `scale`", code="ONNX_SCALE")
 
 
 def _spec(facts: Facts, origin: Origin, wishes: Wishes) -> Spec:

@@ -184,6 +184,13 @@ def _grid(facts: Facts, reach: int, sides: Sequence[int]) -> int:
     raise _no_halo("no shift of the input moves the output along")
 
 
+def _sizes(values: Sequence[Any]) -> dict[str, int]:
+    """Numbers in each value whose shape is known, by name."""
+    shaped = [one for one in values if one.type.tensor_type.HasField("shape")]
+    known = [one for one in shaped if all(dim.HasField("dim_value") for dim in one.type.tensor_type.shape.dim)]
+    return {one.name: prod(dim.dim_value for dim in one.type.tensor_type.shape.dim) for one in known}
+
+
 def activation_bytes_px(facts: Facts) -> int:
     """Projected peak of a pass in bytes an LR pixel, as `srcore.models.halo` does it, from the shapes of the graph."""
     import onnx
@@ -198,9 +205,10 @@ def activation_bytes_px(facts: Facts) -> int:
         value.type.tensor_type.ClearField("shape")  # it says nothing of these sizes
     del model.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    values = [*inferred.input, *inferred.value_info, *inferred.output]
-    shapes = {one.name: [dim.dim_value for dim in one.type.tensor_type.shape.dim] for one in values}
-    sizes = {name: prod(shape) for name, shape in shapes.items() if shape}
+    sizes = _sizes([*inferred.input, *inferred.value_info, *inferred.output])
+    made = {name for node in inferred.node for name in node.output if name}
+    largest = max(sizes.values())  # what nothing is known of counts as this
+    sizes = {**dict.fromkeys(made, largest), **sizes}
     widest = max(sum(sizes.get(name, 0) for name in (*node.input, *node.output)) for node in inferred.node)
     pixels = side ** len(facts.scale)
     return int(min(max(64, -(-3 * 4 * widest // pixels)), 2**30))

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
-DIGEST, REPLACED, CONTRACT = "srcore.digest", "srcore.replaced", "srcore.contract"
+DIGEST, REPLACED, CONTRACT, LICENCE = "srcore.digest", "srcore.replaced", "srcore.contract", "srcore.licence"
 """Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
 CHANGED = "srcore.changed."
 """Beginning of a name's tags that tell its changes of champion."""
@@ -71,6 +71,8 @@ class Version:
     """The champion before it; '' where it was the first, or never champion."""
     contract: str = ""
     """Kind, scale and bands: the same for all versions of a name, or a promotion would change what products are."""
+    licence: str = ""
+    """Of the weights; '' of a version that was registered before it was kept."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class Registry:
             metrics,
             found.tags.get(REPLACED, ""),
             found.tags.get(CONTRACT, ""),
+            found.tags.get(LICENCE, ""),
         )
 
     def register(
@@ -246,7 +249,7 @@ class Registry:
             name,
             f"{run.info.artifact_uri}/{FOLDER}",
             run.info.run_id,
-            tags={DIGEST: spec.digest, CONTRACT: _contract(spec)},
+            tags={DIGEST: spec.digest, CONTRACT: _contract(spec), LICENCE: spec.licence},
         )
         return str(made.version)
 

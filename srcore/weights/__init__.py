@@ -18,7 +18,7 @@ from srcore.errors import CheckpointError
 from srcore.models import GENERATORS, Generator
 from srcore.models.halo import activation_bytes_px
 from srcore.regular import MAX_WEIGHTS_BYTES, read_regular
-from srcore.weights.onnx_graph import OnnxGraph
+from srcore.weights.onnx_graph import OnnxGraph, need_onnx
 
 KINDS: dict[str, type[Generator]] = {**GENERATORS, ONNX: OnnxGraph}
 
@@ -64,17 +64,17 @@ def refuse_unsafe_torch() -> None:
 
 
 def _graph(spec: Spec, raw: bytes, path: Path) -> Generator:
-    """The generator of a checkpoint that came as an ONNX graph, which goes through the same door again."""
+    """The generator of a checkpoint that came as an ONNX graph: what comes through the door again is what runs."""
+    need_onnx()
     from srcore.weights.onnx_door import sound_model  # an extra: only those who have such a model need it
 
     if spec.architecture.params.get("scale") != list(spec.scale) or spec.zoom != spec.architecture.params.get(
         "zoom", 1
     ):
         raise CheckpointError(f"{path.parent / SPEC} contradicts itself", "two scales", "import the model again")
-    sound_model(raw, path)
     generator = build(spec)
     assert isinstance(generator, OnnxGraph)
-    generator.model = raw
+    generator.model = bytes(sound_model(raw, path).SerializeToString(deterministic=True))
     return generator.eval()
 
 

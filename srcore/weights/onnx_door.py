@@ -7,17 +7,17 @@ have its weights in files beside it, which are read here and put into it; one of
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, checker, inliner, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, checker, inliner, numpy_helper
 
 from srcore.errors import CheckpointError, shortened
-from srcore.regular import read_regular
+from srcore.regular import read_part, read_regular
 from srcore.weights.onnx_graph import first_line
 
 MAX_ONNX_BYTES = 2**31 - 1
@@ -26,6 +26,12 @@ DOMAINS = ("", "ai.onnx")
 UNSTEADY = {"Loop", "Scan", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
 UNSTEADY |= {"Multinomial", "SequenceMap"}
 """Operators by which the same input gives other numbers, or other work, each time."""
+NODE_BYTES = 256
+"""Of an operator in memory, beside what it holds."""
+LARGEST_OFFSET = 2**62
+MAX_CALLS = 64
+"""Functions within each other."""
+Key = tuple[str, str, str]
 
 
 def read_onnx(path: Path) -> bytes:
@@ -48,6 +54,15 @@ def sound_model(raw: bytes, path: Path, beside: Path | None = None) -> ModelProt
     Weights in files of their own are read from the folder `beside`, None: not at all. CheckpointError BAD_CHECKPOINT
     for what is no ONNX, ONNX_OPERATOR, ONNX_EXTERNAL, WEIGHTS_NONFINITE, MODEL_TOO_LARGE.
     """
+    try:
+        return _sound(raw, path, beside)
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # as of names that are no text
+        raise _refused(path, "is not an ONNX file", first_line(error), "export it again") from error
+
+
+def _sound(raw: bytes, path: Path, beside: Path | None) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(raw)
@@ -56,7 +71,9 @@ def sound_model(raw: bytes, path: Path, beside: Path | None = None) -> ModelProt
     if not model.graph.node:
         raise _refused(path, "is not an ONNX file", "no graph in it", "export it again")
     if model.functions:
+        _refuse_growth(model, path)
         model = _inlined(model, path)
+    del model.functions[:], model.training_info[:]  # nobody looks at them below, and nothing needs them
     _check_operators(model, path)
     _embed(model, path, beside)
     _check_numbers(model, path)
@@ -75,6 +92,40 @@ def _refused(path: Path, what: str, found: str, do: str, *, code: str = "BAD_CHE
     return CheckpointError(f"{path} {what}", shortened(found), do, code=code)
 
 
+def _refuse_growth(model: ModelProto, path: Path) -> None:
+    """Functions that call functions grow by powers: what they come to is counted before they are written out."""
+    bodies = {(_domain(one.domain), one.name, one.overload): one for one in model.functions}
+    try:
+        total = model.ByteSize() + _written_out_bytes(nodes_of(model.graph), bodies, {})
+    except RecursionError as error:
+        do = "export it again, without them"
+        raise _refused(path, "has functions within each other", f"{MAX_CALLS} and more", do) from error
+    if total > MAX_ONNX_BYTES:
+        do = "use a smaller model"
+        raise _refused(path, "is too large", "2 GB of functions or more", do, code="MODEL_TOO_LARGE")
+
+
+def _written_out_bytes(
+    nodes: Iterable[NodeProto], bodies: Mapping[Key, FunctionProto], known: dict[Key, int], depth: int = 0
+) -> int:
+    """Of nodes with the functions that they call, each as often as it is called; RecursionError for endless ones."""
+    if depth > MAX_CALLS:
+        raise RecursionError
+    total = 0
+    for node in nodes:
+        total += NODE_BYTES
+        key = (_domain(node.domain), node.op_type, node.overload)
+        if key in bodies and key not in known:
+            own = bodies[key]
+            known[key] = own.ByteSize() + _written_out_bytes(nodes_of(own), bodies, known, depth + 1)
+        total += known.get(key, 0)
+    return total
+
+
+def _domain(name: str) -> str:
+    return "" if name in DOMAINS else name
+
+
 def _inlined(model: ModelProto, path: Path) -> ModelProto:
     try:
         return inliner.inline_local_functions(model)
@@ -84,7 +135,7 @@ def _inlined(model: ModelProto, path: Path) -> ModelProto:
         ) from error
 
 
-def nodes_of(graph: GraphProto) -> Iterator[NodeProto]:
+def nodes_of(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
     """All nodes, also those of graphs within."""
     for node in graph.node:
         yield node
@@ -94,7 +145,7 @@ def nodes_of(graph: GraphProto) -> Iterator[NodeProto]:
 
 def _graphs_in(node: NodeProto) -> Iterator[GraphProto]:
     for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
+        if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
 
@@ -129,9 +180,11 @@ def _tensors_in(graph: GraphProto) -> Iterator[TensorProto]:
         yield from (sparse.values, sparse.indices)
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                yield attribute.t
+            yield from [attribute.t] if attribute.HasField("t") else []
             yield from attribute.tensors
+            alone = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*attribute.sparse_tensors, *alone):
+                yield from (sparse.values, sparse.indices)
         for inner in _graphs_in(node):
             yield from _tensors_in(inner)
 
@@ -164,17 +217,18 @@ def _external(facts: dict[str, str], path: Path, beside: Path | None) -> bytes:
         raise _refused(path, "has weights in a file outside its folder", repr(name), do, code="ONNX_EXTERNAL")
     try:
         start, length = int(facts.get("offset", "0")), int(facts.get("length", "-1"))
-        raw = read_regular(file, MAX_ONNX_BYTES)
+        if not 0 <= start < LARGEST_OFFSET:
+            raise ValueError(f"offset {start:.6g}")
+        raw = read_part(file, start, None if length < 0 else length, MAX_ONNX_BYTES)
     except (OSError, ValueError) as error:
         found = f"{name}: {getattr(error, 'strerror', None) or first_line(error)}"
         raise _refused(
             path, "has weights in a file that cannot be read", found, "put it beside", code="ONNX_EXTERNAL"
         ) from error
-    end = len(raw) if length < 0 else start + length
-    if not 0 <= start <= end <= len(raw):
-        found = f"{name} has {len(raw)} bytes, {end} are named"
+    if len(raw) < length:
+        found = f"{name} has {len(raw)} bytes from {start} on, {length} are named"
         raise _refused(path, "has weights in a file that is too short", found, "put it beside", code="ONNX_EXTERNAL")
-    return raw[start:end]
+    return raw
 
 
 def _check_numbers(model: ModelProto, path: Path) -> None:

@@ -9,6 +9,7 @@ cut away with the halo:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ class OnnxGraph(Generator):
             )
         factor, offset = RANGES[self.values]
         given = x.detach().cpu().float().numpy()
-        out = self.run(given if factor == 1 else given * np.float32(factor) + np.float32(offset))
+        given = given if factor == 1 else given * np.float32(factor) + np.float32(offset)
+        out = np.concatenate([self.run(one[None]) for one in given])  # many graphs are written for one image at a time
         cut = self._core(out, x.shape[2:])
         return torch.from_numpy(cut if factor == 1 else (cut - np.float32(offset)) / np.float32(factor)).to(x.device)
 
@@ -112,6 +114,7 @@ def open_session(model: bytes, *, plain: bool) -> Any:
         raise CheckpointError(
             "ONNX Runtime is not installed", str(error), "install srcore[onnx]", code="NO_BACKEND"
         ) from error
+    onnxruntime.set_default_logger_severity(4)  # what it has to say is in its errors
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
     options.log_severity_level = 4
@@ -120,7 +123,8 @@ def open_session(model: bytes, *, plain: bool) -> Any:
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)  # which it prints
     except Exception as error:  # as in `run`
         raise CheckpointError(
             "ONNX Runtime does not take the graph",
@@ -128,6 +132,13 @@ def open_session(model: bytes, *, plain: bool) -> Any:
             "export it with operators that it has",
             code="ONNX_OPERATOR",
         ) from error
+
+
+def need_onnx() -> None:
+    """CheckpointError NOT_INSTALLED where the extra is missing."""
+    if missing := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
+        found = f"no {' and no '.join(missing)}"
+        raise CheckpointError("ONNX is not installed", found, "install srcore[onnx]", code="NOT_INSTALLED")
 
 
 def first_line(error: BaseException) -> str:

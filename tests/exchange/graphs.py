@@ -49,10 +49,11 @@ def eight_bits() -> ModelProto:
 
 
 def moved(rows: int, columns: int) -> ModelProto:
-    """Its SR lies so many SR pixels too far down and right."""
+    """Its SR lies so many SR pixels too far down and right; up and left below 0."""
     nodes, weights = cubic(out="fine")
-    weights |= {"begin": np.array([0, 0, rows, columns, 0, 0, 0, 0], np.int64)}
-    weights |= {"starts": np.array([0, 0], np.int64), "ends": np.array([-rows or 2**40, -columns or 2**40], np.int64)}
+    down, up = (np.maximum([sign * rows, sign * columns], 0) for sign in (1, -1))
+    weights |= {"begin": np.array([0, 0, *down, 0, 0, *up], np.int64), "starts": up}
+    weights |= {"ends": np.where(down, -down, 2**40)}
     weights |= {"axes": np.array([2, 3], np.int64)}
     nodes += [
         helper.make_node("Pad", ["fine", "begin"], ["wide"]),
@@ -151,6 +152,60 @@ def with_numbers(value: float) -> ModelProto:
     weights["w"] = weights["w"].copy()
     weights["w"][0, 0, 0, 0] = value
     return model_of(nodes, weights)
+
+
+def of_one_image() -> ModelProto:
+    """Of any height and width, and of one image alone, as programs write it that traced one."""
+    nodes, weights = cubic(out="fine")
+    weights |= {"one": np.array([1, 1], np.int64), "twice": np.array([2, 2], np.int64)}
+    nodes += [
+        helper.make_node("Shape", ["lr"], ["sides"], start=2),
+        helper.make_node("Mul", ["sides", "twice"], ["larger"]),
+        helper.make_node("Concat", ["one", "larger"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["fine", "shape"], ["sr"]),
+    ]
+    return model_of(nodes, weights)
+
+
+def with_functions(depth: int, *, endless: bool = False) -> ModelProto:
+    """Functions that call the next one twice each: 2 ** depth operators of a few bytes."""
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("own", 1)]
+    model = model_of([helper.make_node("f0", ["lr"], ["sr"], domain="own")], {}, opsets=opsets[1:])
+    for level in range(depth):
+        name, domain = f"f{level + 1}", "own"
+        if level == depth - 1:
+            name, domain = ("f0", "own") if endless else ("Identity", "")
+        ways = (("x", "m"), ("m", "y"))
+        nodes = [helper.make_node(name, [given], [out], domain=domain) for given, out in ways]
+        model.functions.append(helper.make_function("own", f"f{level}", ["x"], ["y"], nodes, opsets))
+    return model
+
+
+def with_sparse_outside(location: str) -> ModelProto:
+    """A constant of two numbers, which lie in the file `location`."""
+    numbers = helper.make_tensor("v", TensorProto.FLOAT, [2], np.ones(2, np.float32).tobytes(), raw=True)
+    numbers.ClearField("raw_data")
+    numbers.data_location = TensorProto.EXTERNAL
+    numbers.external_data.add(key="location", value=location)
+    places = helper.make_tensor("i", TensorProto.INT64, [2], [0, 1])
+    nodes, weights = cubic(out="fine")
+    constant = helper.make_node("Constant", [], ["c"], sparse_value=helper.make_sparse_tensor(numbers, places, [2]))
+    nodes += [
+        constant,
+        helper.make_node("ReduceSum", ["c"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["fine", "sum"], ["sr"]),
+    ]
+    return model_of(nodes, weights)
+
+
+def with_a_name_of_no_text() -> bytes:
+    return upscaler().SerializeToString().replace(b"Conv", b"C\xffnv", 1)
+
+
+def with_offset(offset: str) -> ModelProto:
+    model = with_outside(upscaler(), "here.bin")
+    model.graph.initializer[0].external_data[1].value = offset
+    return model
 
 
 def with_outside(model: ModelProto, location: str, length: int | None = None) -> ModelProto:

@@ -85,6 +85,26 @@ def test_nan_weights_are_refused(
     refused(tmp_path / "theirs.pth", "WEIGHTS_NONFINITE", monkeypatch, capsys)
 
 
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({"a": torch.ones(1).expand(2**20, 2**20)}, "MODEL_TOO_LARGE"),
+        ({"a": torch.sparse_coo_tensor([[0], [1]], [1.0], (2**20, 2**20))}, "MODEL_TOO_LARGE"),
+        ({"a": torch.ones(2, 2).to_sparse()}, "BAD_CHECKPOINT"),
+        ({"a": torch.ones(2, 2, device="meta")}, "BAD_CHECKPOINT"),
+        ({"a": torch.ones(2, 2, dtype=torch.complex64)}, "BAD_CHECKPOINT"),
+        ({"a": torch.full((2,), float("nan")).to(torch.float8_e5m2)}, "WEIGHTS_NONFINITE"),
+        ({"body.0.weight": torch.ones(2), "body.1000000000.weight": torch.ones(2)}, "BAD_CHECKPOINT"),
+    ],
+)
+def test_a_few_bytes_that_call_themselves_much_are_one_line(
+    tensors: Any, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(tensors, tmp_path / "theirs.pth")
+    assert (tmp_path / "theirs.pth").stat().st_size < 10_000
+    refused(tmp_path / "theirs.pth", code, monkeypatch, capsys)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x80\x02 no pickle", b"text"])
 def test_what_is_no_file_of_weights_is_one_line(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

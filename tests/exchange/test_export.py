@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from srcore.checkpoints import BUILTIN, Architecture, builtin_names, read_spec
+from srcore.checkpoints import BUILTIN, Architecture, builtin_names, read_spec, write_spec
 from srcore.engine import open_engine
 from srcore.errors import CheckpointError, StoreError
 from srcore.exchange.export import DIGEST_KEY, SPEC_KEY, Exported, export_onnx
@@ -97,6 +97,18 @@ def test_a_graph_of_others_goes_out_with_what_was_measured(graph: Path, tmp_path
     spec = read_spec(graph)
     assert exported.difference <= 1e-6
     assert back.model_copy(update={"weights_sha256": ""}) == spec.model_copy(update={"weights_sha256": ""})
+
+
+def test_figures_are_of_the_graph_that_was_exported(graph: Path, tmp_path: Path) -> None:
+    """Whoever edits a graph keeps none of them."""
+    figures = {"mean": {"psnr": 40.0, "psnr_bicubic": 30.0}}
+    write_spec(graph, read_spec(graph).model_copy(update={"metrics": figures, "training": {"back_projection": 2}}))
+    model = onnx.load(export_onnx(graph, tmp_path / "out/again.onnx").path)
+    assert import_to(tmp_path / "out/again.onnx", Wishes(), tmp_path / "same").metrics == figures
+    weight = model.graph.initializer[0]
+    weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) * np.float32(1.001)).tobytes()
+    edited = import_to(graphs.saved(model, tmp_path / "edited.onnx"), Wishes(), tmp_path / "edited")
+    assert (edited.metrics, edited.training) == ({}, {"back_projection": 2, "edited": True})
 
 
 def test_an_export_replaces_nothing_unless_it_is_told_to(graph: Path, tmp_path: Path) -> None:

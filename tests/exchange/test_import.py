@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 import torch
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import srcore
 from flows.cli import main
@@ -20,6 +23,7 @@ from srcore.checkpoints import Spec
 from srcore.engine import gate, open_engine
 from srcore.engine.backends import build, installed, refuse_missing
 from srcore.errors import CheckpointError
+from srcore.exchange.bounds import bounded_memory
 from srcore.exchange.files import import_to
 from srcore.exchange.wishes import Wishes
 from srcore.models import Bicubic
@@ -67,7 +71,7 @@ def test_black_and_white_are_found(tmp_path: Path) -> None:
     assert (found - Bicubic(2)(x)).abs().max() <= 0.5 / 255 + 1e-6
 
 
-@pytest.mark.parametrize("by", [(1, 0), (3, 2)])
+@pytest.mark.parametrize("by", [(1, 0), (3, 2), (-1, 2), (-2, -3)])
 def test_whole_pixels_are_moved_back(by: tuple[int, int], tmp_path: Path) -> None:
     spec = brought(graphs.moved(*by), tmp_path)
     assert tuple(spec.architecture.params["moved"]) == by
@@ -108,6 +112,11 @@ REFUSED: list[tuple[str, Callable[[], ModelProto], str]] = [
     ("weights elsewhere", lambda: graphs.with_outside(graphs.upscaler(), "/etc/hostname"), "ONNX_EXTERNAL"),
     ("weights by a link", lambda: graphs.with_outside(graphs.upscaler(), "link.bin"), "ONNX_EXTERNAL"),
     ("weights that are gone", lambda: graphs.with_outside(graphs.upscaler(), "gone.bin"), "ONNX_EXTERNAL"),
+    ("sparse weights elsewhere", lambda: graphs.with_sparse_outside("/etc/hostname"), "ONNX_EXTERNAL"),
+    ("weights from far on", lambda: graphs.with_offset("9" * 30), "ONNX_EXTERNAL"),
+    ("weights from before on", lambda: graphs.with_offset("-5"), "ONNX_EXTERNAL"),
+    ("functions of functions", lambda: graphs.with_functions(40), "MODEL_TOO_LARGE"),
+    ("functions without end", lambda: graphs.with_functions(3, endless=True), "BAD_CHECKPOINT"),
     ("a reshape to one size", graphs.reshaped, "NOT_AN_UPSCALER"),
     ("more memory than there is", graphs.tiled, "NOT_AN_UPSCALER"),
     ("two outputs", graphs.with_two_outputs, "NOT_AN_UPSCALER"),
@@ -145,8 +154,69 @@ def test_what_cannot_be_used_is_one_line(
     place = tmp_path / "in"
     place.mkdir()
     (tmp_path / "secret").write_bytes(b"\0" * 400)
+    (place / "here.bin").write_bytes(bytes(4000))
     (place / "link.bin").symlink_to(tmp_path / "secret")
     refused(graphs.saved(make(), place / "theirs.onnx"), code, monkeypatch, capsys)
+
+
+def test_a_graph_of_one_image_takes_many(tmp_path: Path) -> None:
+    """Bands are the images of a batch: each goes through alone."""
+    brought(graphs.of_one_image(), tmp_path)
+    x = torch.rand(3, 1, 30, 25)
+    torch.testing.assert_close(load_generator(tmp_path / "theirs")[1](x), Bicubic(2)(x), rtol=0, atol=1e-6)
+
+
+def test_a_name_that_is_no_text_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(graphs.with_a_name_of_no_text())
+    refused(path, "BAD_CHECKPOINT", monkeypatch, capsys)
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = graphs.saved(graphs.upscaler(), tmp_path / "theirs.onnx")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # as a disk that has no more room
+    try:
+        assert called(monkeypatch, "models", "import", str(path), "--licence", "MIT", "--to", f"{tmp_path}/out") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_functions_are_written_out(tmp_path: Path) -> None:
+    model = graphs.with_functions(3)
+    del model.graph.node[:]
+    nodes, weights = graphs.cubic(out="fine")
+    model.graph.node.extend([*nodes, helper.make_node("f0", ["fine"], ["sr"], domain="own")])
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    assert brought(model, tmp_path).halo == (2, 2)
+    kept = ModelProto.FromString((tmp_path / "theirs/model.onnx").read_bytes())
+    assert (len(kept.graph.node), len(kept.functions)) == (2 + 8, 0)
+
+
+def test_more_memory_than_is_free_is_refused_before_it_is_taken(tmp_path: Path) -> None:
+    free = psutil.virtual_memory().available
+    with pytest.raises(CheckpointError) as caught, bounded_memory(tmp_path):
+        np.empty(free + 2**32, np.uint8)
+    assert caught.value.code == "MODEL_TOO_LARGE"
+    np.empty(2**30, np.uint8)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    path = graphs.saved(graphs.upscaler(), tmp_path / "theirs.onnx")
+    out = str(tmp_path / "out")
+    for words in (["import", str(path), "--licence", "MIT", "--to", out], ["export", "bicubic-x2", out, "--onnx"]):
+        told = f"import sys; sys.modules['onnx'] = None; sys.argv = ['srcore', 'models', *{words}]"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{told}; from flows.cli import main; main()"], capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.rstrip().endswith("install srcore[onnx] [NOT_INSTALLED]")
 
 
 def test_two_gigabytes_are_not_read(

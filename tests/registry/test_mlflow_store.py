@@ -68,6 +68,7 @@ def test_versions_aliases_promotion_and_rollback(tmp_path: Path) -> None:
     registry = open_registry(create=True)
     one = registry.register(checkpoint(tmp_path / "one", 1), told=Told(metrics={"psnr": 30.5}))
     assert (one.version, one.aliases, one.metrics) == ("1", ("champion",), {"psnr": 30.5})
+    assert one.licence == "Apache-2.0"
     assert registry.register(tmp_path / "one").version == "1"  # known already
     two = registry.register(checkpoint(tmp_path / "two", 2))
     registry.name_challenger(two)

@@ -17,19 +17,27 @@ CONVENTIONS = (
     ("multiscales", "d35379db-88df-4056-af3a-620245f8e347", "multiscales", "Levels of resolution"),
 )
 """GeoZarr's parts: name, identity, repository, words."""
-GRID_MAPPING = "spatial_ref"
+GRID_MAPPING, VALID = "spatial_ref", "valid"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+NUMBERED = re.compile(r"(band|level)_[0-9]+")
+"""Names of bands without one, and of the levels' groups."""
 
 
 def variable_names(bands: Sequence[str]) -> list[str]:
-    """A name a band that any program takes: its own, or band_1 where that is none, or is taken."""
-    taken = {GRID_MAPPING, "x", "y", "valid"}
+    """A name a band that any program takes: its own, or band_1 where that is none, is taken, or may be another's."""
+    taken = {GRID_MAPPING, "x", "y", VALID}
     names: list[str] = []
     for place, band in enumerate(bands, 1):
-        name = band if NAME.fullmatch(band) and band not in taken else f"band_{place}"
+        own = NAME.fullmatch(band) and not NUMBERED.fullmatch(band) and band not in taken
+        name = band if own else f"band_{place}"
         names.append(name)
         taken.add(name)
     return names
+
+
+def has_valid(nodata: str) -> bool:
+    """Whether a variable says which pixels are valid, as no number does."""
+    return nodata in ("mask", "alpha")
 
 
 def fill(value: float, dtype: str) -> int | str:

@@ -1,4 +1,4 @@
-"""The COG as it is read for its Zarr: the whole, then its overviews, in rows."""
+"""The COG as it is read for its Zarr: the whole, then its overviews, in pieces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from srcore.storage.raster.gdal import gdal_env, open_raster
 
 CHUNK_PX = 512
 """Sides of a chunk: a tile of the COG, or what is there."""
+PIECE_BYTES = 32 << 20
+"""Of all bands that are held at once, where a chunk of them takes no more."""
+Piece = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Level:
     """Of the data bands, from 1; alpha is none."""
 
     @property
+    def told(self) -> str:
+        """In messages."""
+        return self.group or "the whole"
+
+    @property
     def shape(self) -> tuple[int, int]:
         return int(self.dataset.height), int(self.dataset.width)
 
@@ -38,14 +46,21 @@ class Level:
         """a, b, c, d, e, f of the pixel corner."""
         return tuple(map(float, self.dataset.transform[:6]))
 
-    def rows(self) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.uint8]]]:
-        """Rows, their values (C, rows, X) and validity (rows, X), 1 = valid."""
+    def pieces(self) -> Iterator[tuple[Piece, NDArray[Any]]]:
+        """Whole chunks one beside the other, (rows, columns), and their values (C, rows, columns): never a scene's
+        width at once."""
         height, width = self.shape
-        for start in range(0, height, CHUNK_PX):
-            window = Window(0, start, width, min(CHUNK_PX, height - start))
-            values = self.dataset.read(self.indexes, window=window)
-            valid = (self.dataset.dataset_mask(window=window) > 0).astype(np.uint8)
-            yield slice(start, start + values.shape[1]), values, valid
+        chunk_bytes = CHUNK_PX * CHUNK_PX * len(self.indexes) * np.dtype(self.dataset.dtypes[0]).itemsize
+        step = CHUNK_PX * max(1, PIECE_BYTES // chunk_bytes)
+        for row in range(0, height, CHUNK_PX):
+            for column in range(0, width, step):
+                rows, columns = slice(row, min(row + CHUNK_PX, height)), slice(column, min(column + step, width))
+                yield (rows, columns), self.dataset.read(self.indexes, window=Window.from_slices(rows, columns))
+
+    def valid(self, piece: Piece) -> NDArray[np.uint8]:
+        """Validity (rows, columns) of a piece, 1 = valid."""
+        mask = self.dataset.dataset_mask(window=Window.from_slices(*piece))
+        return np.asarray(mask > 0, np.uint8)
 
 
 @contextmanager

@@ -64,12 +64,12 @@ def _write_level(root: Path, one: Level, header: Header) -> None:
         _write_place(group, one, crs)
     names = told.variable_names([band.name for band in header.bands])
     arrays = {name: _made(group, name, one, _of_band(header, place, placed)) for place, name in enumerate(names)}
-    valid = _made(group, "valid", one, _of_valid(placed), "uint8") if header.nodata in ("mask", "alpha") else None
-    for rows, values, mask in one.rows():
+    valid = _made(group, told.VALID, one, _of_valid(placed), "uint8") if told.has_valid(header.nodata) else None
+    for piece, values in one.pieces():
         for array, plane in zip(arrays.values(), values, strict=True):
-            array[rows] = plane
+            array[piece] = plane
         if valid is not None:
-            valid[rows] = mask
+            valid[piece] = one.valid(piece)
 
 
 def _made(group: Any, name: str, one: Level, attributes: dict[str, Any], dtype: str | None = None) -> Any:
@@ -100,8 +100,8 @@ def _of_band(header: Header, place: int, placed: bool) -> dict[str, Any]:
         found["units"] = band.unit
     if band.common:
         found["common_name"] = band.common
-    if header.nodata in ("mask", "alpha"):
-        found["ancillary_variables"] = "valid"
+    if told.has_valid(header.nodata):
+        found["ancillary_variables"] = told.VALID
     return found
 
 

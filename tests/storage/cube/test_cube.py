@@ -19,7 +19,7 @@ from srcore.dispatch import Workers
 from srcore.errors import CatalogError, StoreError
 from srcore.run.dataset import run_dataset
 from srcore.run.scene import run_scene
-from srcore.storage.cube import attributes, verify_cube, write_cube
+from srcore.storage.cube import attributes, levels, verify_cube, write_cube
 from srcore.storage.scene import read_header
 
 xarray = pytest.importorskip("xarray", reason="needs the extra xarray: pip install srcore[xarray]")
@@ -158,6 +158,37 @@ def test_a_mask_is_a_variable(tmp_path: Path) -> None:
         assert np.array_equal(found.valid.values, mask // 255)
 
 
+def test_a_mask_is_compared_too(tmp_path: Path) -> None:
+    path = scene_in(tmp_path, None)
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(np.full((210, 170), 255, np.uint8))
+    header = read_header([path])
+    write_cube(tmp_path / "a.zarr.zip", path, header)
+    verify_cube(tmp_path / "a.zarr.zip", path, header)
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(np.pad(np.full((209, 170), 255, np.uint8), [(1, 0), (0, 0)]))
+    with pytest.raises(StoreError, match="valid of the whole, row 0"):
+        verify_cube(tmp_path / "a.zarr.zip", path, header)
+
+
+def test_no_width_is_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srcore.storage.cube.levels.PIECE_BYTES", 2 * 512 * 512 * 3 * 2)
+    values = np.arange(3 * 600 * 2300, dtype=np.uint16).reshape(3, 600, 2300)
+    with rasterio.open(
+        tmp_path / "wide.tif", "w", driver="GTiff", count=3, height=600, width=2300, dtype="uint16"
+    ) as file:
+        file.write(values)
+    seen = np.zeros_like(values)
+    with levels.level(tmp_path / "wide.tif", 0, 3) as whole:
+        for piece, found in whole.pieces():
+            assert found.nbytes <= levels.PIECE_BYTES
+            seen[(slice(None), *piece)] += found
+    assert np.array_equal(seen, values)
+    header = read_header([tmp_path / "wide.tif"])
+    write_cube(tmp_path / "a.zarr.zip", tmp_path / "wide.tif", header)
+    verify_cube(tmp_path / "a.zarr.zip", tmp_path / "wide.tif", header)
+
+
 def test_floats_with_nan_stay_nan(tmp_path: Path) -> None:
     path = scene_in(tmp_path, float("nan"), "float32")
     write_cube(tmp_path / "a.zarr.zip", path, header := read_header([path]))
@@ -175,6 +206,7 @@ def test_floats_with_nan_stay_nan(tmp_path: Path) -> None:
             ["band_1", "B1", "band_3", "band_4", "band_5", "band_6", "band_7"],
         ),
         (["../../etc", "band_1"], ["band_1", "band_2"]),
+        (["band_3", "level_1", "a/b", "level_up"], ["band_1", "band_2", "band_3", "level_up"]),
     ],
 )
 def test_names_of_bands_are_names_of_variables(bands: list[str], names: list[str]) -> None:
