@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,9 @@ from srcore.layout import DatasetPaths, ProductPaths, Scratch, lease_path
 from srcore.storage.archive import runs
 from srcore.storage.archive.publish import Receipt, find_receipts, is_whole, publish, verified_outputs
 from srcore.storage.archive.runs import sweep_runs
+from srcore.storage.archive.sweep import sweep_dataset
 from srcore.storage.disk.leases import acquire, held
+from srcore.storage.disk.owner import myself
 from srcore.storage.disk.records import json_bytes
 from srcore.storage.disk.store import Store, store_at
 from srcore.storage.objects import client, leases, store
@@ -213,7 +216,7 @@ def test_killed_at_any_step_a_reader_finds_the_old_product_or_the_new_one(
 def receipt_first(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: dict[str, str]) -> Receipt:
     """What srcore must not do: say that it is there before it is."""
     staged, where = ProductPaths(scratch.staged, product.name), store_at(product.folder)
-    run = f"{receipt.created[:4]}-{secrets.token_hex(4)}/" if is_remote(product.folder) else ""
+    run = f"20260101T000000-{secrets.token_hex(4)}/" if is_remote(product.folder) else ""
     outputs = [replace(one, name=f"{run}{one.name}") for one in verified_outputs(staged, verified)]
     complete = replace(receipt, outputs=tuple(outputs))
     where.put(product.receipt.name, json_bytes(complete.to_json()))
@@ -388,3 +391,66 @@ def test_who_has_no_lease_publishes_nothing(places: DatasetPaths) -> None:
     with pytest.raises(LeaseError, match="another run took this scene over"):
         publish(product, scratch, RECEIPT, sums)
     assert objects(places).list(deep=True) == []
+
+
+DEAD = "20260101T000000-00000000"
+"""A run that nobody finished."""
+
+
+def test_what_was_brought_from_a_folder_is_swept_when_it_is_replaced_and_a_strangers_file_never(
+    places: DatasetPaths,
+) -> None:
+    product, scratch, sums = stage(places, "brought")
+    outputs = verified_outputs(ProductPaths(scratch.staged, product.name), sums)
+    for one in outputs:
+        objects(places).put(one.name, (scratch.staged / one.name).read_bytes())
+    objects(places).put(product.receipt.name, json_bytes(replace(RECEIPT, outputs=outputs).to_json()))
+    for name in ("notes.txt", "photos/1.jpg", f"{DEAD}/scene.tif"):
+        objects(places).put(name, b"x")
+    sweep_runs(product)  # as each run of the scene does when it begins
+    assert read(places) == "brought"
+    put(places, "new")
+    assert (read(places), leftovers(places)) == ("new", ["notes.txt", "photos/1.jpg"])
+    sweep_runs(product)
+    assert leftovers(places) == ["notes.txt", "photos/1.jpg"]
+
+
+def test_an_item_that_is_mended_late_is_mended_again(places: DatasetPaths) -> None:
+    first = runs.run_of(put(places, "first"))
+    put(places, "second")
+    objects(places).put("scene.json", ITEM)  # of who slept behind its receipt, and goes on to mend it
+
+    def meanwhile() -> None:
+        if read(places) == "second":
+            thread = threading.Thread(target=put, args=(places, "third"))
+            thread.start()
+            thread.join()
+
+    with around(meanwhile, lambda: None):
+        runs._mend_item(objects(places), places.product("scene", ".tif"), first)
+    assert read(places) == "third"
+    item = json.loads(objects(places).get("scene.json") or b"")
+    assert objects(places).find(item["assets"]["data"]["href"].removeprefix("./")) is not None
+
+
+def test_an_item_that_comes_late_goes_where_the_product_has_none(places: DatasetPaths) -> None:
+    old = put(places, "old")
+    product, scratch, sums = stage(places, "new")
+    ProductPaths(scratch.staged, product.name).stac.unlink()
+    del sums["scene.json"]
+    with held(lease_path(places.scratch("scene"))):
+        publish(product, scratch, RECEIPT, sums)
+    objects(places).put("scene.json", ITEM)
+    runs._mend_item(objects(places), product, runs.run_of(old))
+    assert read(places) == "new"
+    assert objects(places).get("scene.json") is None
+
+
+def test_what_a_machine_that_is_gone_uploaded_goes_with_its_lease(places: DatasetPaths) -> None:
+    put(places, "0")
+    shutil.rmtree(places.scratch("scene"), ignore_errors=True)  # its work is on its own disk
+    objects(places).put(f"{DEAD}/scene.tif", b"half")
+    assert leases.put_if_absent(lease_path(places.scratch("scene")), replace(myself(), pid=2**22 + 1))
+    sweep_dataset(places, {"scene"})
+    assert (read(places), leftovers(places)) == ("0", [])
+    assert not leases.is_there(lease_path(places.scratch("scene")))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,9 @@ from srcore.storage.disk.leases import holder
 from srcore.storage.disk.owner import myself
 from srcore.storage.disk.records import json_bytes, parse_json
 from srcore.storage.disk.store import Store, store_at
+
+RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+"""How the folder of a run is called."""
 
 
 def publish_run(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: Mapping[str, str]) -> Receipt:
@@ -71,11 +75,11 @@ def sweep_runs(product: ProductPaths) -> None:
         receipt = Receipt.load(product.receipt)
     except StoreError:
         return  # the scene is due, and so again
-    run = run_of(receipt) if receipt is not None else ""
-    left = _beside(store, product, run)
-    item = store.get(f"{run}/{product.stac.name}")
+    if receipt is None or not (run := run_of(receipt)):
+        return  # its files lie beside it, as somebody brought them from a folder: the next publication sweeps
+    left, item = _beside(store, product, run), store.get(f"{run}/{product.stac.name}")
     stale = item is not None and store.get(product.stac.name) != _at_top(item, run)
-    if receipt is not None and (left or stale) and store.put_if(product.receipt.name, before + b"\n", before):
+    if (left or stale) and store.put_if(product.receipt.name, before + b"\n", before):
         _settle(store, product, receipt, item, left)
 
 
@@ -97,9 +101,13 @@ def _refuse_lost(lease: Path) -> None:
 
 
 def _beside(store: Store, product: ProductPaths, run: str) -> list[str]:
-    """What lies in the product's place but its receipt, its item and the run's own files."""
-    kept = {product.receipt.name, product.stac.name}
-    return [one.name for one in store.list(deep=True) if one.name not in kept and top_of(one.name) != run]
+    """What is srcore's in the product's place but its receipt, its item and the run's own files.
+
+    That are other runs, and a product that was brought from a folder; what has another name is a stranger's, and stays.
+    """
+    brought = product.names - {product.receipt.name, product.stac.name}
+    found = [(top_of(one.name), one.name) for one in store.list(deep=True)]
+    return [name for top, name in found if top != run and (top in brought or RUN.fullmatch(top))]
 
 
 def _settle(store: Store, product: ProductPaths, receipt: Receipt, item: bytes | None, left: list[str]) -> None:
@@ -113,11 +121,14 @@ def _settle(store: Store, product: ProductPaths, receipt: Receipt, item: bytes |
 
 
 def _mend_item(store: Store, product: ProductPaths, run: str) -> None:
-    """Who was slow may have put its item over that of its successor: put that one again."""
-    receipt = Receipt.load(product.receipt)
-    now = run_of(receipt) if receipt is not None else run
-    if now != run and (item := store.get(f"{now}/{product.stac.name}")) is not None:
-        store.put(product.stac.name, _at_top(item, now))
+    """Who was slow may have put its item over that of its successor: put that one again, until none came meanwhile."""
+    while (receipt := Receipt.load(product.receipt)) is not None and run_of(receipt) != run:
+        run = run_of(receipt)
+        item = store.get(f"{run}/{product.stac.name}")
+        if item is None:  # made without one; or replaced just now, and the next look at the receipt says so
+            store.delete(product.stac.name)
+        else:
+            store.put(product.stac.name, _at_top(item, run))
 
 
 def _in_run(item: Path) -> bytes:

@@ -88,7 +88,7 @@ def _end_leases(places: DatasetPaths) -> None:
     scenes = leased(places.scratch("scene").parent) if is_remote(places.root) else None
     for scene in scenes or ():
         with suppress(LeaseError), held(lease_path(places.scratch(scene))):
-            pass  # taken from a dead owner, and given back
+            sweep_runs(places.product(scene, ""))  # what the dead owner uploaded; its machine may never come back
 
 
 def _age(path: Path) -> float:
