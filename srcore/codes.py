@@ -426,8 +426,8 @@ CODES: dict[str, Code] = {
         "soon",
     ),
     "STORE_REFUSED": Code(
-        "The object store refuses the credentials, or has no such bucket.",
-        "Set the credentials in the environment, and correct `store`.",
+        "The object store refuses the credentials, has no such bucket, or passes over conditions.",
+        "Set the credentials in the environment, and correct `store`; the message says which.",
         "soon",
     ),
     "VERIFY_FAILED": Code(

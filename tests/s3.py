@@ -82,7 +82,8 @@ def address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @dataclass
 class Proxy:
-    """Passes requests on, but for what `fault` says of one: 'cut', 'lose', 'spoil', 'slow', or a status."""
+    """Passes requests on, but for what `fault` says of one: 'cut', 'lose', 'spoil', 'slow', a status, or a header
+    to leave out."""
 
     behind: str
     fault: Callable[[str, str], str] = lambda method, path: ""
@@ -131,6 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("slow", "cut"):
             self.close_connection = True
             return
+        if fault in self.headers:
+            del self.headers[fault]
         status, headers, data = self._asked(bytes([*body[:-1], body[-1] ^ 1]) if fault == "spoil" else body)
         if fault == "stale":
             status, headers, data = self.proxy.lists.setdefault(self.path, (status, headers, data))

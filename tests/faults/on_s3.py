@@ -22,6 +22,7 @@ import boto3
 import torch
 
 from srcore.storage.objects import store
+from srcore.storage.objects.client import CONDITIONS
 from tests.faults import archive
 from tests.faults.crash import forked
 
@@ -138,7 +139,7 @@ class Sweep:
         there, products = self.objects(), "archive/fields/products/scene/"
         named = {products + one["name"] for one in json.loads(there[f"{products}scene.receipt.json"])["outputs"]}
         runs = [name for name in there if name.startswith(products) and name.count("/") == 5 and name not in named]
-        return runs + [name for name in there if "/." in name]
+        return runs + [name for name in there if "/." in name and not name.endswith(CONDITIONS)]
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
     that comes late finds another owner and leaves that one alone.
     """
     if on_store(path):
-        return not is_alive(path, dead) and objects.replace(path, dead, taker)
+        return objects.replace(path, dead, taker, lambda: not is_alive(path, dead))
     try:
         turn = acquire(path.with_name(f".{path.name}.{dead.id if dead else 'torn'}"))
     except LeaseError:

@@ -32,6 +32,8 @@ DENIED = re.compile(
 )
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
+CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
+"""An object of each store that nobody reads, and the tag of no object."""
 _OPENED_IN: list[int] = []
 """The process that opened the first one."""
 
@@ -65,6 +67,31 @@ def _opened(address: str) -> Any:
         # a missing bucket looks like a missing object to a get, and would make every product a new one
         next(iter(opened.list(chunk_size=1)), None)
     return opened
+
+
+@cache
+def refuse_careless(address: str) -> None:
+    """AwayError for a server of S3 that passes over the condition of a put: two runs would publish one scene at once.
+
+    Asked once a process, by the object CONDITIONS, which stays: whoever removed it would disturb who asks just now.
+    """
+    if not address.startswith("s3:"):  # the others always had conditions
+        return
+    if (_puts(address, "create") and _puts(address, "create")) or _puts(address, {"e_tag": NO_TAG}):
+        do = "use one that keeps If-None-Match and If-Match of a put"
+        raise AwayError(f"the store {address} cannot be used", "it passes over conditions", do, code="STORE_REFUSED")
+
+
+def _puts(address: str, mode: Any) -> bool:
+    """Whether a put under a condition is done."""
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    with told(address):
+        try:
+            client(address).put(CONDITIONS, b"", mode=mode, use_multipart=False)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+    return True
 
 
 def _plain_http(address: str) -> dict[str, bool]:

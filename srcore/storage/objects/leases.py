@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,11 +39,14 @@ def put_if_absent(path: Path, owner: Owner) -> bool:
     return store.put_if(name, _content(owner, 0), None)
 
 
-def replace(path: Path, dead: Owner | None, taker: Owner) -> bool:
-    """Put `taker` in the place of `dead`; False when it is another's by now, or has changed."""
+def replace(path: Path, dead: Owner | None, taker: Owner, is_dead: Callable[[], bool]) -> bool:
+    """Put `taker` in the place of `dead`; False when it is another's by now, or has changed.
+
+    `is_dead` looks once more, behind the look at the content that is replaced: whose beat comes between stays.
+    """
     store, name = _place(path)
     data = store.get(name)
-    return data is not None and _owner(data) == dead and store.put_if(name, _content(taker, 0), data)
+    return data is not None and _owner(data) == dead and is_dead() and store.put_if(name, _content(taker, 0), data)
 
 
 def beat(path: Path, owner: Owner) -> None:

@@ -22,7 +22,7 @@ from srcore.errors import AwayError, StoreError
 from srcore.regular import MAX_RECORD_BYTES
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.store import Stored
-from srcore.storage.objects.client import client, told
+from srcore.storage.objects.client import client, refuse_careless, told
 
 AT_ONCE = 1000
 """Objects that one request deletes."""
@@ -63,6 +63,7 @@ class ObjectStore:
         there = self._read(name)
         if (None if there is None else there[0]) != expected:
             return False
+        refuse_careless(self.address)
         mode: Any = "create" if there is None else there[1]
         try:
             with told(self.address):

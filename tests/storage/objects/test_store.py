@@ -143,7 +143,7 @@ def test_what_goes_wrong_is_one_line_with_a_code_and_without_a_key(
     fault: str, server: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "REQUEST", "1s")
-    monkeypatch.setattr(client, "RETRIES", 1)
+    monkeypatch.setattr(client, "RETRIES", 0)
     store, proxy = ObjectStore(address), Proxy(server)
     with proxied(proxy) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -185,9 +185,27 @@ def test_a_condition_whose_answer_was_lost_was_kept_all_the_same(
     with proxied(proxy) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         reopened()
-        proxy.fault = lambda method, path: next(lost, "") if method == "PUT" else ""
+        proxy.fault = lambda method, path: next(lost, "") if method == "PUT" and path.endswith("/lease") else ""
         assert ObjectStore(address).put_if("lease", b"mine", None)
-    assert sum(one.startswith("PUT") for one in proxy.seen) == 2
+    assert sum(one.startswith("PUT") and one.endswith("/lease") for one in proxy.seen) == 2
+
+
+@pytest.mark.parametrize("passed_over", ["If-None-Match", "If-Match"])
+def test_a_server_that_passes_over_conditions_is_refused(
+    passed_over: str, server: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(Proxy(server, lambda method, path: passed_over)) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        reopened()
+        for _ in range(2):
+            with pytest.raises(AwayError, match="it passes over conditions") as found:
+                ObjectStore(address).put_if("lease", b"mine", None)
+            assert found.value.code == "STORE_REFUSED"
+        assert ObjectStore(address).get("lease") is None
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    reopened()
+    assert ObjectStore(address).put_if("lease", b"mine", None)
+    assert ObjectStore(address).list(deep=True)[0].name == "lease"
 
 
 def test_what_is_stored_as_something_else_is_found(
