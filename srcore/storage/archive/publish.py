@@ -20,7 +20,7 @@ from srcore.errors import SRError, StoreError
 from srcore.layout import PUBLISHING, ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, make_folder, sha256_file, store_error
 from srcore.storage.disk.records import parse_json, write_json
-from srcore.storage.disk.store import Store, Stored, sha256_of, store_at
+from srcore.storage.disk.store import Store, sha256_of, store_at
 from srcore.storage.disk.veil import MARK
 from srcore.storage.disk.watch import Source
 
@@ -293,13 +293,12 @@ def _size(store: Store, name: str) -> int | None:
 
 def find_receipts(products: Path) -> list[tuple[Path, int]]:
     """Every receipt below a dataset's folder of products, and when it was written in ns since 1970, by scene."""
-    found = products_in(products)
-    return [(products / one.name, one.mtime_ns) for one in found if one.name.endswith(RECEIPT)]
-
-
-def products_in(products: Path) -> list[Stored]:
-    """What lies in the folders of scenes, as SCENE/FILE, sorted; nothing of the folders in them."""
-    store = store_at(products)
     if is_remote(products):  # a request for 1000 objects, not one a scene
-        return [one for one in store.list(deep=True) if one.name.count("/") == 1]
-    return [one for scene in store.folders() for one in store.list(scene)]
+        found = [one for one in store_at(products).list(deep=True) if one.name.count("/") == 1]
+        return [(products / one.name, one.mtime_ns) for one in found if one.name.endswith(RECEIPT)]
+    return [
+        (products / scene / stored.name, stored.mtime_ns)
+        for scene in store_at(products).folders()
+        for stored in store_at(products / scene).list()
+        if stored.name.endswith(RECEIPT)
+    ]

@@ -138,9 +138,12 @@ class LocalStore:
         return sorted(found, key=lambda one: one.name)
 
     def find(self, name: str) -> Stored | None:
-        """See Store."""
+        """See Store; nothing behind a link."""
+        path = self.folder / name
         try:
-            status = (self.folder / name).stat(follow_symlinks=False)
+            if "/" in name and path.parent.is_symlink():
+                return None
+            status = path.stat(follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Stored(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

@@ -22,12 +22,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srcore.catalog.remote import shown
+from srcore.catalog.remote import is_remote, shown
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
-from srcore.storage.archive.publish import products_in
 from srcore.storage.disk.records import parse_json
-from srcore.storage.disk.store import exists, store_at
+from srcore.storage.disk.store import Stored, exists, store_at
 
 VERSION = "1.1.0"
 UNDATED = "undated"
@@ -192,15 +191,22 @@ def _entry(value: Mapping[str, Any]) -> Entry:
 
 def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entry]:
     """What every item says; of those that were not written since they were listed, what the link says."""
-    for stored in products_in(places.products):
-        scene, _, name = stored.name.partition("/")
-        if name != f"{scene}.json":
-            continue
+    for stored in _items(places.products):
+        scene = stored.name.partition("/")[0]
         known = before.get(scene)
         if known is not None and known.written_ns == stored.mtime_ns:
             yield known
         elif (found := _read(places.products / stored.name, scene, stored.mtime_ns)) is not None:
             yield found
+
+
+def _items(products: Path) -> list[Stored]:
+    """The items of scenes, as SCENE/SCENE.json: on a disk one look a scene, on an object store one for 1000 objects."""
+    store = store_at(products)
+    if is_remote(products):
+        return [one for one in store.list(deep=True) if one.name == "{0}/{0}.json".format(one.name.partition("/")[0])]
+    found = (store.find(f"{scene}/{scene}.json") for scene in store.folders())
+    return [one for one in found if one is not None]
 
 
 def _read(path: Path, scene: str, written_ns: int) -> Entry | None:

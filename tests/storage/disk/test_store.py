@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from srcore.storage.archive.publish import find_receipts
 from srcore.storage.disk.store import Store, store_at
 
 
@@ -64,3 +65,22 @@ def test_what_is_deleted_is_gone_and_what_was_not_there_is_no_error(make: Callab
     store.put("b", b"2")
     store.delete("a", "never")
     assert [stored.name for stored in store.list()] == ["b"]
+
+
+def test_nothing_behind_a_link_is_found(make: Callable[[], Store], tmp_path: Path) -> None:
+    """As it is not listed: a folder of a product that somebody moved away is not whole."""
+    make().put("here.tif", b"1")
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "1.dcm").write_bytes(b"1")
+    (tmp_path / "archive" / "place" / "scene.dicom").symlink_to(tmp_path / "away")
+    assert make().list("scene.dicom") == []
+    assert make().find("scene.dicom/1.dcm") is None
+    assert make().find("here.tif") is not None
+
+
+def test_the_folder_of_a_scene_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "scene.receipt.json").write_bytes(b"{}")
+    (tmp_path / "products").mkdir()
+    (tmp_path / "products" / "scene").symlink_to(tmp_path / "away")
+    assert [path.name for path, _ in find_receipts(tmp_path / "products")] == ["scene.receipt.json"]
