@@ -215,5 +215,6 @@ def _dotted(key: Key) -> str:
 
 
 def _shown(value: object) -> str:
-    text = re.sub(r"//[^/\s]*@", "//...@", repr(value))  # a password in an address is repeated nowhere
+    # a password in an address, which may hold a /, or a signature is repeated nowhere
+    text = re.sub(r"(//[^\s'\"]*\?)[^\s'\"]*=[^\s'\"]*", r"\1...", re.sub(r"//\S*@", "//...@", repr(value)))
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from srcore.catalog.remote import shown
 from srcore.errors import CatalogError, LeaseError
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic
@@ -52,5 +53,8 @@ def _served(folder: Path, owner: Owner | None) -> CatalogError:
         url = "it does not answer yet"
     who = f"pid {owner.pid} on {owner.host} since {owner.since}" if owner else "a service that changes just now"
     return CatalogError(
-        f"{folder.parent} is served already", f"{who}: {url}", "use that one, or stop it first", code="SERVED_ALREADY"
+        f"{shown(folder.parent)} is served already",
+        f"{who}: {url}",
+        "use that one, or stop it first",
+        code="SERVED_ALREADY",
     )

@@ -79,6 +79,11 @@ class Catalog(BaseModel):
         if not is_remote(Path(self.store)):
             return self
         for name, entry in self.datasets.items():
+            if entry.kind == "volume" and not entry.says_privacy:
+                raise ValueError(
+                    f"dataset {name}: volumes are private where nothing is said, and need a store that is a folder, "
+                    "not an object store; write `privacy: public` for those that are nobody's"
+                )
             wrong = {
                 "privacy: restricted": entry.privacy != "public",
                 f"form: {entry.form}": entry.form == "dicom",

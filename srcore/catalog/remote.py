@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from srcore.errors import CatalogError
+from srcore.errors import CatalogError, PlanError
 from srcore.settings import load_settings
 
 _ADDRESS = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[\w=@+-][\w.=@+ -]*)*")
@@ -76,3 +76,10 @@ def refuse_remote(what: str, store: Path) -> None:
     """CatalogError where a store is an object store, and `what` works on folders alone."""
     if is_remote(store):
         raise CatalogError(f"{what} works on a store that is a folder", shown(store), "see docs/archive.md")
+
+
+def refuse_address(output: Path) -> None:
+    """PlanError BAD_OUTPUT where somebody gives an address for a file or folder of this machine. It is not repeated."""
+    if is_address(str(output)):
+        do = "give a path; a catalog may have `store: s3://...`"
+        raise PlanError("the output is a file of this machine", "the address of an object store", do, code="BAD_OUTPUT")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srcore.catalog.elsewhere import is_remote
+from srcore.catalog.remote import refuse_address
 from srcore.choices import Privacy
 from srcore.errors import PlanError, SourceError
 from srcore.job import OUTPUTS, Job
@@ -40,6 +41,7 @@ def direct_job(
     every name in `bands` is a file of one band; SourceError when no bands are named. A volume is private unless
     `privacy` says that it is public.
     """
+    refuse_address(output)
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     treatment = _treatment(options)
     paths = _paths(source, bands, options.pop("asset", None))

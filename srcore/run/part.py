@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from srcore.catalog import Catalog
+from srcore.catalog.remote import refuse_address
 from srcore.errors import CatalogError
 from srcore.job import Job
 from srcore.layout import ProductPaths
@@ -22,6 +23,7 @@ def part_job(catalog: Catalog, dataset: str, scene: str, window: WindowWish, fol
     The true HR is left out: it is as large as the whole. CatalogError for an unknown dataset or scene, and for a folder
     in the store.
     """
+    refuse_address(folder)
     once = read_once(catalog, dataset)
     found = [one for one in find_scenes(once.entry, catalog.base) if one.id == scene]
     if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from srcore.catalog import load_catalog
-from srcore.errors import AwayError, CatalogError
+from srcore.errors import AwayError, CatalogError, PlanError
 from srcore.run.audit import audit
 from srcore.run.listed import list_products
 from srcore.run.states import scene_states
@@ -111,6 +112,7 @@ def test_what_fails_is_in_quarantine_there_and_goes_when_it_is_good(
     assert not [name for name in names(address) if "/quarantine/" in name]
 
 
+@pytest.mark.nightly  # by sha256, as the store's own test reads one
 def test_a_product_that_rots_is_found_and_made_again(catalog: Path, address: str) -> None:
     archive.run(catalog)
     [data] = [name for name in names(address) if name.endswith(".tif")]
@@ -177,20 +179,60 @@ def test_what_does_not_work_there_is_refused_at_once(tmp_path: Path, address: st
         load_catalog(catalog_at(tmp_path, address, more))
 
 
-def test_no_address_shows_a_password(tmp_path: Path) -> None:
+def test_volumes_need_a_folder_unless_they_are_nobodys(tmp_path: Path, address: str) -> None:
+    catalog = catalog_at(tmp_path, address)
+    catalog.write_text(catalog.read_text().replace("kind: raster", "kind: volume").replace("*.tif", "*.nii.gz"))
+    with pytest.raises(
+        CatalogError, match=r"volumes are private where nothing is said.*write `privacy: public`"
+    ) as found:
+        load_catalog(catalog)
+    assert "\n" not in str(found.value)
+    catalog.write_text(catalog.read_text() + "    privacy: public\n")
+    assert load_catalog(catalog).shown_store == address
+
+
+@pytest.mark.parametrize(
+    "address", ["key:hunter2@bucket/x", "key:hunter2/x+y@bucket/x", "key:a@hunter2@bucket/x", "bucket/x?token=hunter2"]
+)
+def test_no_address_shows_a_password(tmp_path: Path, address: str) -> None:
     with pytest.raises(CatalogError) as found:
-        load_catalog(catalog_at(tmp_path, "s3://key:hunter2@bucket/x"))
+        load_catalog(catalog_at(tmp_path, f"s3://{address}"))
     assert "hunter2" not in str(found.value)
     assert "s3, gs or az" in str(found.value)
 
 
 def test_commands_for_folders_say_so(catalog: Path, address: str) -> None:
-    archive.run(catalog)
+    ObjectStore(address).put("fields/products/scene/scene.receipt.json", b"{}")
     for command in (["products", "remove", "fields", "scene", "--yes"], ["privacy", "erase", "scene", "--yes"]):
         result = CliRunner().invoke(app, [*command, "--catalog", str(catalog)])
         assert isinstance(result.exception, CatalogError)
         assert "works on a store that is a folder" in str(result.exception)
     assert "fields/products/scene/scene.receipt.json" in names(address)
+
+
+def test_an_output_by_hand_is_no_address(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    window = ["--window", "0,0,8,8", "--to", "s3://key:hunter2@bucket/x", "--catalog", str(catalog)]
+    for command in (
+        ["upscale", "in/scene.tif", "s3://key:hunter2@bucket/x.tif"],
+        ["run", "fields", "--scene", "scene", *window],
+    ):
+        result = CliRunner().invoke(app, command)
+        assert isinstance(result.exception, PlanError), result.output
+        assert (result.exception.code, "hunter2" in str(result.exception)) == ("BAD_OUTPUT", False)
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_without_obstore_one_line_says_what_to_install(
+    catalog: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    reopened()
+    for command in (["run", "fields"], ["status"]):
+        result = CliRunner().invoke(app, [*command, "--catalog", str(catalog)])
+        assert isinstance(result.exception, AwayError), result.output
+        told = f"store {address} needs obstore; found it is not installed; pip install 'srcore[s3]'"
+        assert (str(result.exception), result.exception.code) == (told, "NOT_INSTALLED")
 
 
 def test_what_a_restriction_withdraws_goes_from_the_store(catalog: Path, address: str) -> None:
