@@ -93,7 +93,7 @@ def _source(catalog: Catalog, dataset: str, outcome: Outcome) -> Path | None:
 
 def _start(sources: Sequence[Path | None]) -> Path | None:
     """The folder that all sources are in; None where there is none to show."""
-    folders = [source.parent for source in sources if source is not None]
+    folders = [source.parent for source in sources if source is not None and source.is_absolute()]
     return Path(os.path.commonpath(folders)) if folders else None
 
 
@@ -104,7 +104,9 @@ def _is_quiet(outcome: Outcome) -> bool:
 def _line(catalog: Catalog, dataset: str, outcome: Outcome, start: Path | None) -> str:
     what = "; ".join([outcome.message, *outcome.notes] if outcome.message else outcome.notes)
     see, source = _links(catalog, dataset, outcome), _source(catalog, dataset, outcome)
-    see += [f"source {_short(source, start)}"] if source is not None and start is not None else []
+    if source is not None:
+        here = start is not None and source.is_absolute()  # else an address
+        see.append(f"source {_short(source, start) if start is not None and here else cell_text(outcome.source)}")
     name = cell_text("/".join(filter(None, (dataset, outcome.scene))))
     told = f"- **{cell_text(f'{outcome.result} {outcome.code}'.strip())}** {name}"
     told += f", {outcome.seconds:.1f} s" if outcome.seconds else ""

@@ -10,14 +10,15 @@ No secret stands here: keys, tokens and what signs links come from the environme
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from srcore.catalog.keys import WILD, absolute, template
+from srcore.catalog.remote import BUCKETS
 
-BUCKETS = ("s3", "gs", "az")
 WEB = ("https", "http")
 _REMOTE = re.compile(rf"({'|'.join((*BUCKETS, *WEB))})://", re.IGNORECASE)
 MOST_ITEMS = 10_000
@@ -33,8 +34,10 @@ def is_remote(value: str) -> bool:
 def address(value: str) -> str:
     """An address without secrets in it."""
     parts = urlsplit(value)
-    if not parts.netloc or any(ord(sign) < 33 for sign in value):
-        raise ValueError("an address is needed, as in s3://bucket/folder/*.tif or https://host/scene.tif")
+    blank = "" if parts.scheme in WEB else " "  # in a key of a bucket it stands as it is
+    if not parts.netloc or any(ord(sign) < 33 and sign != blank for sign in value):
+        what = "an address is needed, as in s3://bucket/folder/*.tif or https://host/scene.tif"
+        raise ValueError(f"{what}; on the web a blank is %20")
     if parts.username is not None or parts.password is not None:
         raise ValueError("no name or password in an address: they come from the environment, see docs/sources.md")
     return value
@@ -70,6 +73,16 @@ def stac_address(value: str, info: ValidationInfo) -> str:
     if "?" in value or "#" in value:
         raise ValueError("give the plain address; what narrows the search are keys beside it")
     return address(value).rstrip("/")
+
+
+def _moment(text: str) -> datetime | None:
+    """A time, or the first one of a day, a month or a year; None where the calendar has none."""
+    whole = text if len(text) > len("2024-06") else f"{text}-01-01"[: len("2024-06-01")]
+    try:
+        found = datetime.fromisoformat(whole)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 class Stac(BaseModel):
@@ -108,7 +121,11 @@ class Stac(BaseModel):
     @classmethod
     def _check_datetime(cls, value: str | None) -> str | None:
         end = r"(\d{4}(-\d\d(-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?)?)?|\.\.)"
-        if value is not None and (not re.fullmatch(rf"{end}(/{end})?", value) or value in ("..", "../..")):
+        if value is None:
+            return value
+        fine = re.fullmatch(rf"{end}(/{end})?", value) and value not in ("..", "../..")
+        ends = [_moment(one) for one in value.split("/") if one != ".."] if fine else [None]
+        if None in ends or (len(ends) == 2 and ends[0] > ends[1]):  # type: ignore[operator]
             raise ValueError("a time or FROM/TO is needed, as in 2024-06-01/2024-06-30 or 2024-06-01/..")
         return value
 

@@ -16,9 +16,12 @@ from urllib.parse import quote, unquote
 from srcore.errors import CatalogError, PlanError
 from srcore.settings import load_settings
 
-_ADDRESS = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[\w=@+-][\w.=@+ -]*)*")
-_FOLDER = re.compile(r"(?:s3|gs|az)=3A=2F=2F")
-_SCHEME = re.compile(r"(?:s3|gs|az):/")
+BUCKETS = ("s3", "gs", "az")
+"""Schemes of object stores, for stores and for sources."""
+_ONE = "|".join(BUCKETS)
+_ADDRESS = re.compile(rf"(?:{_ONE})://[A-Za-z0-9][A-Za-z0-9._-]{{1,62}}(?:/[\w=@+-][\w.=@+ -]*)*")
+_FOLDER = re.compile(rf"(?:{_ONE})=3A=2F=2F")
+_SCHEME = re.compile(rf"(?:{_ONE}):/")
 MAX_FOLDER_BYTES = 255
 """Of a name on a local disk."""
 

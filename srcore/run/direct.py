@@ -16,7 +16,7 @@ from srcore.job import OUTPUTS, Job
 from srcore.layout import ProductPaths, band_files, safe_id
 from srcore.registry.references import resolve
 from srcore.storage.dicom.files import is_dicom
-from srcore.storage.disk.card import is_card, told_of
+from srcore.storage.disk.card import is_card
 from srcore.storage.nifti.door import ENDINGS, is_nifti
 from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
@@ -68,13 +68,20 @@ def _is_private(path: Path, privacy: Privacy | None) -> bool:
     volume = False
     with suppress(OSError):  # what cannot be read is told by whoever reads it
         volume = path.exists() and (is_dicom(path) or (path.is_file() and is_nifti(path)))
-    if is_card(path) and told_of(path).lower().endswith(ENDINGS):
+    if is_card(path) and _is_volume_elsewhere(path):
         do = "copy the file, or say --privacy public of what is nobody's"
         raise PlanError("an address may tell of a patient, and stands in the receipt", "a volume elsewhere", do)
     if privacy == "restricted" and not volume:
         do = "leave it out, or give the scene a dataset with `privacy: restricted`"
         raise PlanError("only a volume is hidden by hand", str(path), do, code="BAD_SETTING")
     return volume
+
+
+def _is_volume_elsewhere(card: Path) -> bool:
+    """Whether a file of the card is called a volume: nothing of it is fetched to know that."""
+    from srcore.storage.remote.card import Card
+
+    return any(file.name.lower().endswith(ENDINGS) for file in Card.load(card).files)
 
 
 def _paths(source: str, bands: tuple[str, ...] | None, asset: str | None) -> tuple[Path, ...]:

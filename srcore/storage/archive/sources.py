@@ -153,7 +153,8 @@ def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[
         for one in listed(source, dataset.bands)
         if any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
     ]
-    return sorted(_unique(scenes, str(source)), key=lambda scene: scene.id)
+    do = "put {scene} where their names differ" if isinstance(source, str) else "narrow the search, as to a collection"
+    return sorted(_unique(scenes, str(source), do), key=lambda scene: scene.id)
 
 
 def _scene(group: Sequence[_Found], dataset: Dataset, root: Path, roots: tuple[Path, ...]) -> Scene:
@@ -245,7 +246,7 @@ def find_hr(dataset: Dataset, base: Path) -> dict[str, Scene]:
     return {scene.id: scene for scene in _unique(scenes, dataset.hr)}
 
 
-def _unique(scenes: list[Scene], source: str) -> list[Scene]:
+def _unique(scenes: list[Scene], source: str, do: str = "put {scene} where their names differ") -> list[Scene]:
     seen: dict[str, Scene] = {}
     for scene in scenes:
         # on many a share two names that differ in case are one file
@@ -257,7 +258,7 @@ def _unique(scenes: list[Scene], source: str) -> list[Scene]:
             )
             if scene.private:
                 what, found = f"source {source!r} gives two scenes one id", "two files of a private dataset"
-            raise CatalogError(what, found, "put {scene} where their names differ")
+            raise CatalogError(what, found, do)
     return scenes
 
 

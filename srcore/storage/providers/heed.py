@@ -46,7 +46,7 @@ def heeded(header: Header, paths: Sequence[Path], wish: Wish) -> Header:
     if use not in QUALITY_USES:
         raise SourceError("what a quality layer is for is not known", repr(use), f"one of {', '.join(QUALITY_USES)}")
     asked = wish.quality.get("layer", "auto")
-    found = _find(Path(paths[0]), asked, min(header.grid.spacing()))
+    found = _find(Path(paths[0]), asked, wish.roots)
     if found is None:
         raise SourceError(
             f"{Path(paths[0]).name}: no quality layer {'' if asked == 'auto' else asked}".rstrip(),
@@ -61,13 +61,13 @@ def heeded(header: Header, paths: Sequence[Path], wish: Wish) -> Header:
     return _used(header, layer, use)
 
 
-def _find(path: Path, asked: str, spacing: float | None) -> tuple[str, Path] | None:
+def _find(path: Path, asked: str, roots: Sequence[Path] | None) -> tuple[str, Path] | None:
     """The name of the layer, and its file: of a product, beside a raster, or by a path of the user's."""
     if asked != "auto" and asked not in quality.known_layers():
         own = Path(asked.replace("{scene}", path.stem))
         return ("mask", own) if own.is_file() else None
     if is_card(path):
-        return layer_of(path, asked, quality.known_layers())
+        return layer_of(path, asked, quality.known_layers(), roots)
     document = find_document(path)
     if document is None:
         beside = quality.beside(path)

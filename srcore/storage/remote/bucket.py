@@ -86,7 +86,7 @@ def _seen(meta: Any) -> Seen:
 def _split(address: str) -> tuple[str, str]:
     scheme, _, rest = address.partition("://")
     bucket, _, key = rest.partition("/")
-    return f"{scheme}://{bucket}", key
+    return f"{scheme.lower()}://{bucket}", key
 
 
 def _store(bucket: str, timeout_s: float) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from srcore.errors import SourceError, StoreError
 from srcore.settings import load_settings
-from srcore.storage.disk.files import sha256_file
+from srcore.storage.disk.files import free_bytes, sha256_file
 from srcore.storage.disk.records import read_json
 
 WHOLE, WANTED = ".whole", ".wanted"
@@ -88,7 +88,8 @@ def alone(folder: Path, *, rotten: bool) -> int | None:
     """
     lock = folder.with_name(f"{folder.name}.lock")
     try:
-        return _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _room():  # not between the two kinds of lock of `keep`: each would wait for the other
+            return _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if rotten:
             what, do = "a file in the cache of sources is not what was fetched", "run again when no other run reads it"
@@ -118,19 +119,23 @@ def keep(handle: int) -> None:
 
 
 def make_room(folder: Path, size: int, what: str) -> None:
-    """Remove what was not used for longest until `size` bytes more fit; SourceError CACHE_FULL where they do not."""
+    """Remove what was not used for longest until a file of `size` bytes fits, into the limit and onto the disk;
+    SourceError CACHE_FULL where it does not."""
     limit = limit_bytes()
     if size > limit:
         _refuse(what, size, limit, "it alone is larger")
     with _room():
         sizes = {entry: _taken(entry) for entry in _entries() if entry != folder}
+        more = size - _there(folder)
         for entry in sorted(sizes, key=_used):
-            if sum(sizes.values()) + size <= limit:
+            if sum(sizes.values()) + size <= limit and free_bytes(folder) >= more:
                 break
             if _removed(entry):
                 del sizes[entry]
         if sum(sizes.values()) + size > limit:
             _refuse(what, size, limit, "all that is in it is in use")
+        if (free := free_bytes(folder)) < more:
+            _refuse(what, size, limit, f"{free / GB:.3g} GB are free on its disk")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / WANTED).write_text(str(size))
 
@@ -149,11 +154,16 @@ def _entries() -> list[Path]:
 
 def _taken(entry: Path) -> int:
     """Bytes of an entry, or those that it will have."""
-    there, wanted = 0, 0
+    wanted = 0
     with suppress(OSError, ValueError):
-        there = sum(one.stat().st_size for one in entry.iterdir())
         wanted = int((entry / WANTED).read_text())
-    return max(there, wanted)
+    return max(_there(entry), wanted)
+
+
+def _there(entry: Path) -> int:
+    with suppress(OSError):
+        return sum(one.stat().st_size for one in entry.iterdir())
+    return 0
 
 
 def _used(entry: Path) -> float:

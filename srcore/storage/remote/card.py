@@ -17,7 +17,7 @@ from typing import Any
 
 from srcore.storage.disk.card import CARD, card_bytes, cards_folder
 from srcore.storage.disk.files import store_error, write_atomic
-from srcore.storage.remote.address import file_name, scheme_of
+from srcore.storage.remote.address import file_name
 
 FORMAT = 1
 SECOND_NS = 10**9
@@ -59,11 +59,15 @@ class CardFile:
     """Multihash in hex (file:checksum)."""
     bands: tuple[CardBand, ...] = ()
     gsd_m: float | None = None
+    apart: str = ""
+    """Tells it from others with the same `href` (`told_apart`)."""
+    inward: bool = False
+    """Its link leads to this machine's own network, and is not followed."""
 
     @property
     def is_local(self) -> bool:
         """True of a file that need not be fetched."""
-        return not scheme_of(self.href)
+        return "://" not in self.href
 
     @property
     def name(self) -> str:
@@ -73,7 +77,7 @@ class CardFile:
     @property
     def digest(self) -> str:
         """Names its place in the cache: other bytes lie elsewhere."""
-        facts = [self.href, self.size, self.mark, self.modified, self.checksum]
+        facts = [self.href, self.size, self.mark, self.modified, self.checksum, self.apart]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

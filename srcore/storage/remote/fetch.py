@@ -19,7 +19,7 @@ from srcore.errors import SourceError, StoreError
 from srcore.settings import load_settings
 from srcore.storage.disk.files import fsync_file, fsync_folder, store_error
 from srcore.storage.disk.records import read_json, write_json
-from srcore.storage.remote.address import words_for
+from srcore.storage.remote.address import told_apart, words_for
 from srcore.storage.remote.cache import (
     WANTED,
     WHOLE,
@@ -33,22 +33,25 @@ from srcore.storage.remote.cache import (
     shared,
 )
 from srcore.storage.remote.card import UPDATED, CardFile
-from srcore.storage.remote.transport import Passing, Seen, failed, look, opened
+from srcore.storage.remote.transport import Passing, Reply, Seen, failed, look, opened
 
 log = logging.getLogger(__name__)
 
 PART, SEEN = ".part", ".seen"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0
+GROWTH = 256 << 20
+"""Bytes of a file without a told size that room is made for at a time."""
 HASHES = {"1220": "sha256", "1340": "sha512", "1114": "sha1", "d50110": "md5"}
 """Beginnings of a multihash in hex: the function and the length."""
-_SECRETS: dict[str, str] = {}
-"""Address without secrets to the whole of it, of links that came signed: in this process alone, never written."""
+_SECRETS: dict[tuple[str, str], str] = {}
+"""Address without secrets, and what tells it apart, to the whole of it, of links that came signed: in this process
+alone, never written."""
 _FETCHING: ContextVar[bool] = ContextVar("fetching", default=True)
 
 
 def remember_signed(plain: str, whole: str) -> None:
     """A link that came with its signature."""
-    _SECRETS[plain] = whole
+    _SECRETS[plain, told_apart(whole)] = whole
 
 
 @contextmanager
@@ -115,10 +118,12 @@ def _fetch(file: CardFile, folder: Path) -> Kept:
     log.info("fetching %s", file.href)
     for turn in range(1, tries + 1):
         try:
-            address = _signed(file.href)
+            address = _signed(file)
             done = _download(file, address, folder)
             return _named(file, folder, done)
         except Passing as reason:
+            if reason.anew:
+                (folder / PART).unlink(missing_ok=True)
             if turn == tries:
                 raise failed(address, reason.told, tries) from None
             pause = max(reason.wait_s, min(FIRST_PAUSE_S * 2 ** (turn - 1), LONGEST_PAUSE_S))
@@ -139,32 +144,49 @@ class _Done:
 def _download(file: CardFile, address: str, folder: Path) -> _Done:
     """Bytes into the .part, after those that are there of the same content; Passing where the server failed."""
     part, known = folder / PART, _seen_before(folder)
-    have = part.stat().st_size if part.exists() and known is not None else 0
-    with opened(address, have, known or Seen()) as reply:
+    have = part.stat().st_size if part.exists() and _can_go_on(known) else 0
+    if known is not None and 0 < have == known.size:  # cut behind its last byte: there is no rest to ask for
+        _refuse_changed(file, known)
+        _refuse_rewritten(address, known)
+        return _Hashes(file, part, have).done(known)
+    with opened(address, have, known if known is not None and have else Seen()) as reply:
         seen = reply.seen
         _refuse_changed(file, seen)
-        if reply.start != have or (known is not None and known.is_other(seen)):
+        if reply.start != have or (have and known is not None and known.is_other(seen)):
             have = 0
             if reply.start:
-                part.unlink(missing_ok=True)
-                raise Passing("it changed while it was read")
+                raise Passing("it changed while it was read", anew=True)
         make_room(folder, seen.size or have, file.href)
+        if not have:
+            part.unlink(missing_ok=True)  # first: never beside what is said of another content
         write_json(folder / SEEN, asdict(seen))
-        hashes = _Hashes(file, part, have)
-        with part.open("r+b" if have else "wb") as out:
-            out.seek(have)
-            for chunk in reply.chunks:
-                out.write(chunk)
-                hashes.add(chunk)
-                if hashes.size > limit_bytes():
-                    part.unlink()  # one that does not end
-                    make_room(folder, hashes.size, file.href)  # refuses
+        hashes = _written(file, folder, have, reply)
     if seen.size is not None and hashes.size != seen.size:
-        if hashes.size > seen.size:
-            part.unlink(missing_ok=True)
-        raise Passing(f"{hashes.size} of {seen.size} bytes came")
-    _refuse_rewritten(address, part, seen)
+        raise Passing(f"{hashes.size} of {seen.size} bytes came", anew=hashes.size > seen.size)
+    _refuse_rewritten(address, seen)
     return hashes.done(seen)
+
+
+def _can_go_on(known: Seen | None) -> bool:
+    """Whether the rest of a file can be told from the rest of another one."""
+    return known is not None and known.size is not None and bool(known.etag or known.modified)
+
+
+def _written(file: CardFile, folder: Path, have: int, reply: Reply) -> _Hashes:
+    """The bytes of an answer, behind the `have` that are there; room is made as they come where no size was told."""
+    part = folder / PART
+    hashes, room = _Hashes(file, part, have), reply.seen.size or have
+    with part.open("r+b" if have else "wb") as out:
+        out.seek(have)
+        for chunk in reply.chunks:
+            hashes.add(chunk)
+            if hashes.size > room:
+                room = max(hashes.size, min(hashes.size + GROWTH, limit_bytes()))
+                if room > limit_bytes():
+                    part.unlink()  # one that does not end
+                make_room(folder, room, file.href)
+            out.write(chunk)
+    return hashes
 
 
 class _Hashes:
@@ -207,15 +229,14 @@ def _refuse_changed(file: CardFile, seen: Seen) -> None:
         raise SourceError(what, found, do, code="SOURCE_CHANGED")
 
 
-def _refuse_rewritten(address: str, part: Path, seen: Seen) -> None:
+def _refuse_rewritten(address: str, seen: Seen) -> None:
     """Passing where the file was written anew while it was read: its bytes may be of both."""
     try:
         later = look(address)
     except SourceError:  # a link that is good for one GET
         return
     if seen.is_other(later):
-        part.unlink(missing_ok=True)
-        raise Passing("it changed while it was read")
+        raise Passing("it changed while it was read", anew=True)
 
 
 def _named(file: CardFile, folder: Path, done: _Done) -> Kept:
@@ -236,9 +257,10 @@ def _named(file: CardFile, folder: Path, done: _Done) -> Kept:
     return Kept(path, done.sha256, done.size, done.seen.etag)
 
 
-def _signed(href: str) -> str:
+def _signed(file: CardFile) -> str:
     """The address to ask by: as it came, or signed by the service that the environment names for its host."""
-    whole = _SECRETS.get(href, href)
+    href = file.href
+    whole = _SECRETS.get((href, file.apart), href)
     service = words_for(href, load_settings().remote_sign)
     if not service or whole != href:
         return whole

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from srcore.errors import SourceError, printable, shortened
 from srcore.layout import safe_id
 from srcore.storage.dates.moment import written
-from srcore.storage.remote.address import is_signed, joined, shown
+from srcore.storage.remote.address import is_signed, joined, leads_inward, shown, told_apart
 from srcore.storage.remote.card import UPDATED, Card, CardBand, CardFile
 from srcore.storage.remote.fetch import remember_signed
 
@@ -35,7 +35,7 @@ def card_of(item: Mapping[str, Any], base: str, assets: Sequence[str] | None = N
     """The card of an item that lies at `base`; its scene is refused when it is read, if nothing of it can be."""
     said = item.get("properties")
     properties: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-    address = shown(_self(item, base))
+    address = _address(item, base)
     mark = str(properties.get("updated") or properties.get("created") or "")[:60]
     files = tuple(_files(item, base, mark, assets))
     first, last = _taken(properties)
@@ -53,12 +53,20 @@ def card_of(item: Mapping[str, Any], base: str, assets: Sequence[str] | None = N
     )
 
 
+def _address(item: Mapping[str, Any], base: str) -> str:
+    """What the item is called: its own address, else that of the document that it stands in, and its id."""
+    place = _self(item, base)
+    name = str(item.get("id") or "")
+    return shown(place) if place != base or _last(base) == name else f"{shown(base)}#{printable(name)[:LONGEST]}"
+
+
 def _self(item: Mapping[str, Any], base: str) -> str:
+    """Where its relative links start."""
     for link in _dicts(item.get("links")):
         if link.get("rel") == "self" and isinstance(link.get("href"), str):
             with suppress(ValueError):
                 return joined(base, link["href"])
-    return f"{base}#{item.get('id')}" if not base.endswith(".json") else base
+    return base
 
 
 def _last(address: str) -> str:
@@ -90,26 +98,23 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
 def _file(key: str, asset: Mapping[str, Any], item: Mapping[str, Any], base: str, mark: str) -> CardFile:
     try:
         href = joined(_self(item, base), asset["href"])
+        inward, apart = leads_inward(base, href), told_apart(href)
         if is_signed(href):
             remember_signed(shown(href), href)
     except ValueError:  # no address: reading it says that nothing is there
-        href = ""
+        href, inward, apart = "", False, ""
     size, checksum = asset.get("file:size"), str(asset.get("file:checksum") or "")
     return CardFile(
-        href=_path_or_address(href),
+        href="" if inward else shown(href) if "://" in href else href,
         key=shortened(key, LONGEST),
         size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         mark=f"{UPDATED}{mark}" if mark else "",
         checksum=checksum if CHECKSUM.fullmatch(checksum) else "",
         bands=_bands(asset, key),
         gsd_m=_number(asset.get("gsd")) or _resolution(asset),
+        apart=apart,
+        inward=inward,
     )
-
-
-def _path_or_address(href: str) -> str:
-    if not href.startswith("file://"):
-        return shown(href) if "://" in href else href
-    return unquote(urlsplit(href).path)
 
 
 def _bands(asset: Mapping[str, Any], key: str) -> tuple[CardBand, ...]:
@@ -151,8 +156,11 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if fine else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    with suppress(OverflowError):  # 1 and 400 zeros
+        return float(value) if math.isfinite(value) else None
+    return None
 
 
 def _nodata(value: Any) -> float | None:

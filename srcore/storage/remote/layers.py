@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from srcore.storage.disk.real_file import real_file
 from srcore.storage.remote.card import Card
 from srcore.storage.remote.fetch import fetch
 
 
-def layer_of(path: Path, asked: str, known: Sequence[str]) -> tuple[str, Path] | None:
+def layer_of(path: Path, asked: str, known: Sequence[str], roots: Sequence[Path] | None) -> tuple[str, Path] | None:
     """The name of the layer and its file, fetched, by the key of its asset; of `auto` the first that is there."""
     wanted = known if asked == "auto" else [asked]
     keys = {file.key.casefold(): file for file in Card.load(path).files if file.href}
@@ -17,4 +18,4 @@ def layer_of(path: Path, asked: str, known: Sequence[str]) -> tuple[str, Path] |
     if name is None:
         return None
     file = keys[name.casefold()]
-    return name, Path(file.href) if file.is_local else fetch(file).path
+    return name, real_file(Path(file.href), roots or ()) if file.is_local else fetch(file).path

@@ -13,7 +13,7 @@ from srcore.catalog.keys import WILD
 from srcore.catalog.pattern import regex_of, scene_name, suffix_of
 from srcore.errors import CatalogError, SourceError
 from srcore.layout import safe_id
-from srcore.storage.remote.address import scheme_of, shown
+from srcore.storage.remote.address import scheme_of, shown, told_apart
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import read_document, tried
 from srcore.storage.remote.items import card_of
@@ -49,7 +49,7 @@ def listed(source: str | Stac, bands: Sequence[str] | None) -> tuple[Listed, ...
     when, known = _LISTS.get(key, (float("-inf"), ()))
     if time.monotonic() - when < FRESH_S:
         return known
-    found = tuple(_saved(card, name, key) for card, name in _cards(source, bands))
+    found = tuple(_saved(card, name, key) for card, name in _each_once(_cards(source, bands)))
     _LISTS[key] = (time.monotonic(), found)
     return found
 
@@ -77,11 +77,20 @@ def card_at(address: str, asset: str | None = None) -> Path:
         card = _stamped(card_of(document, base, None if asset is None else (asset,)))
     else:
         card = _of_file(address)
-    return card.save(f"{shown(address)} {asset}")
+    return card.save(f"{shown(address)}{told_apart(address)} {asset}")
 
 
 def _saved(card: Card, name: str, key: str) -> Listed:
     return Listed(card.id, name, card.address, card.save(key))
+
+
+def _each_once(cards: Iterator[tuple[Card, str]]) -> Iterator[tuple[Card, str]]:
+    """A list that grows while it is read gives an item of one page on the next one, too."""
+    seen: dict[str, Card] = {}
+    for card, name in cards:
+        before = seen.setdefault(card.id, card)
+        if before is card or before != card:
+            yield card, name
 
 
 def _cards(source: str | Stac, bands: Sequence[str] | None) -> Iterator[tuple[Card, str]]:
@@ -105,7 +114,7 @@ def _of_file(address: str) -> Card:
     plain = shown(address)
     if plain != address:
         remember_signed(plain, address)
-    file = _card_file(plain, tried(address, lambda: look(address)))
+    file = replace(_card_file(plain, tried(address, lambda: look(address))), apart=told_apart(address))
     return Card(plain, safe_id(scene_name(PurePosixPath(file.name), None)), (file,), updated=_when(file.modified))
 
 
@@ -141,7 +150,7 @@ def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card,
     from srcore.storage.remote.bucket import listed as objects
 
     scheme, _, rest = source.partition("://")
-    name, _, pattern = rest.partition("/")
+    scheme, (name, _, pattern) = scheme.lower(), rest.partition("/")
     regex, suffix = regex_of(pattern, bands or ()), suffix_of(pattern)
     start = pattern[: match.start()] if (match := WILD.search(pattern)) else pattern[: len(pattern) - len(suffix)]
     groups: dict[tuple[str, str], dict[str, tuple[str, str, Seen]]] = {}

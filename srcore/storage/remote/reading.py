@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from srcore.errors import SourceError, SRError
+from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Band, Header, Origin, Taken, Wish, Wishes
 from srcore.storage.providers.granule import BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.header import granule_header
@@ -52,15 +53,19 @@ def _read_card(card: Card, path: Path, read: Read, wishes: Wishes) -> Header:
     files = _chosen(card, wishes.get("bands"))
     if len(files) == 1:
         return _of_one(card, path, files[0], read, wishes)
-    return _of_several(card, path, files, Wish.of(**wishes))
+    return _of_several(card, path, files, Wish.of(**_inside(wishes)))
 
 
 def _inside(wishes: Wishes) -> dict[str, Any]:
-    """The same wishes for files of the cache, which lie where they may."""
-    return {**wishes, "roots": None}
+    """The same wishes for files of the cache, too; of this machine's others none is read that nobody named."""
+    return {**wishes, "roots": (*(wishes.get("roots") or ()), files_folder())}
 
 
 def _refuse_unusable(card: Card) -> None:
+    inward = [file.key for file in card.files if file.inward]
+    if inward:
+        what, do = f"{card.address}: links to this machine's own network", "fetch the files, and give their paths"
+        raise SourceError(what, ", ".join(inward[:SHOWN]), do, code="OUTSIDE")
     lost = [file.key for file in card.files if not file.href]
     if lost:
         do = "name assets that the items have"
@@ -104,8 +109,8 @@ def _is_called(file: CardFile, name: str) -> bool:
 
 def _of_one(card: Card, path: Path, file: CardFile, read: Read, wishes: Wishes) -> Header:
     """One file with all bands; names that the item alone knows become their numbers."""
-    kept = _here(file)
-    wished: dict[str, Any] = {**wishes} if file.is_local else _inside(wishes)
+    wished = _inside(wishes)
+    kept = _here(file, wished["roots"])
     plain = read([kept.path], **{**wished, "bands": None})
     names, order = wishes.get("bands"), list(range(len(file.bands)))
     if names is not None and plain.kind == "raster":
@@ -147,11 +152,11 @@ def _with_words(own: Band, said: CardBand) -> Band:
 
 def _of_several(card: Card, path: Path, files: Sequence[CardFile], wish: Wish) -> Header:
     """A file a band, of one resolution or nested ones, as a provider's product."""
-    kept = {file.href: _here(file, wish.roots) for file in files}
+    kept = {file: _here(file, wish.roots) for file in files}
     granule = Granule(
         product="STAC item",
         id=card.id,
-        bands=tuple(_band_file(file, kept[file.href].path) for file in files),
+        bands=tuple(_band_file(file, kept[file].path) for file in files),
         missing=(),
         layers={},
         documents=(),
@@ -159,8 +164,8 @@ def _of_several(card: Card, path: Path, files: Sequence[CardFile], wish: Wish) -
         crs=card.crs or None,
     )
     names = wish.bands if wish.bands is not None else [band.name for band in granule.bands]
-    header = granule_header(granule, chosen(granule, names, path), replace(wish, roots=None))
-    return _told(header, card, path, files, [kept[file.href] for file in files])
+    header = granule_header(granule, chosen(granule, names, path), wish)
+    return _told(header, card, path, files, [kept[file] for file in files])
 
 
 def _band_file(file: CardFile, path: Path) -> BandFile:
@@ -175,8 +180,11 @@ def _one_nodata(files: Sequence[CardFile]) -> float | None:
     return told.pop() if len(told) == 1 else None
 
 
-def _here(file: CardFile, roots: Sequence[Path] | None = None) -> Kept:
-    return Kept(Path(file.href), "", file.size or 0) if file.is_local else fetch(file)
+def _here(file: CardFile, roots: Sequence[Path] | None) -> Kept:
+    if not file.is_local:
+        return fetch(file)
+    real_file(Path(file.href), roots)
+    return Kept(Path(file.href), "", file.size or 0)
 
 
 def _told(header: Header, card: Card, path: Path, files: Sequence[CardFile], kept: Sequence[Kept]) -> Header:

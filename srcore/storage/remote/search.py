@@ -14,13 +14,15 @@ from urllib.parse import urlencode
 
 from srcore.catalog.elsewhere import WEB, Stac
 from srcore.errors import SourceError
-from srcore.storage.remote.address import joined, scheme_of, shown
+from srcore.storage.remote.address import joined, leads_inward, scheme_of, shown
 from srcore.storage.remote.documents import MOST_BYTES, parsed, read_document, tried
 from srcore.storage.remote.items import bad_item, moment
 
 PAGE = 100
 """Items of an answer; a server may give fewer."""
 MOST_PAGES, MOST_DOCUMENTS = 100_000, 100_000
+MOST_EMPTY = 100
+"""Pages without an item, one after the other, that are read."""
 QUERY = "item-search#query"
 
 Found = tuple[Mapping[str, Any], str]
@@ -53,23 +55,35 @@ def _pages(source: Stac, api: Mapping[str, Any], base: str) -> Iterator[Found]:
     offered = [link for link in _links(api) if link.get("rel") == "search"]
     posts = [link for link in offered if str(link.get("method")).upper() == "POST"]  # first, as every client does it
     search = next(iter((*posts, *offered)), {"href": f"{base.rstrip('/')}/search"})
-    asked = _asked(source, query=any(str(one).endswith(QUERY) for one in api.get("conformsTo") or ()))
-    address = joined(f"{base.rstrip('/')}/", str(search["href"]))
+    knows = api.get("conformsTo")
+    asked = _asked(source, query=isinstance(knows, list) and any(str(one).endswith(QUERY) for one in knows))
+    address = _led(base, f"{base.rstrip('/')}/", search)
     body: dict[str, Any] | None = asked
     if str(search.get("method", "POST")).upper() == "GET":
         address, body = _as_get(address, asked), None
-    seen = set()
-    for _ in range(MOST_PAGES):
+    seen, empty = set(), 0
+    while len(seen) < MOST_PAGES and empty <= MOST_EMPTY:
         key = (address, json.dumps(body, sort_keys=True))
         if key in seen:
             raise bad_item(address, "pages that lead back to one before")
         seen.add(key)
         page, came = _ask(address, body, asked if not seen - {key} else None)
-        yield from ((one, came) for one in _features(page, address))
+        found = _features(page, address)
+        empty = 0 if found else empty + 1
+        yield from ((one, came) for one in found)
         following = next((link for link in _links(page) if link.get("rel") == "next"), None)
         if following is None:
             return
-        address, body = _next(following, joined(came, str(following["href"])), body)
+        address, body = _next(following, _led(came, came, following), body)
+    raise bad_item(address, "a list that does not end")
+
+
+def _led(came: str, base: str, link: Mapping[str, Any]) -> str:
+    """Where a link of a document leads."""
+    place = joined(base, str(link["href"]))
+    if leads_inward(came, place):
+        raise bad_item(came, "a link to this machine's own network")
+    return place
 
 
 def _asked(source: Stac, *, query: bool) -> dict[str, Any]:
@@ -133,9 +147,9 @@ def _below(document: Mapping[str, Any], base: str) -> Iterator[Found]:
             yield one, where
         elif one.get("type") in ("Catalog", "Collection"):
             for link in _links(one):
-                if link.get("rel") in ("item", "child") and (place := joined(where, str(link["href"]))) not in seen:
+                if link.get("rel") in ("item", "child") and (place := _led(where, where, link)) not in seen:
                     seen.add(place)
-                    if len(seen) > MOST_DOCUMENTS or (scheme_of(base) and not scheme_of(place)):
+                    if len(seen) > MOST_DOCUMENTS or (scheme_of(where) and not scheme_of(place)):
                         raise bad_item(where, "a link to a file of this machine, or too many links")
                     todo.append(read_document(place))
         else:
@@ -154,7 +168,7 @@ def _meets(found: Any, wanted: tuple[float, float, float, float]) -> bool:
     """Whether two boxes have a point in common; without one of its own an item is nowhere."""
     if not isinstance(found, (list, tuple)) or len(found) not in (4, 6):
         return False
-    if not all(isinstance(one, (int, float)) for one in found):
+    if not all(isinstance(one, (int, float)) and abs(one) < 1e6 for one in found):
         return False
     half = len(found) // 2
     west, south, east, north = (float(found[i]) for i in (0, 1, half, half + 1))

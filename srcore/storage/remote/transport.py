@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from srcore.catalog.elsewhere import BUCKETS, WEB
+from srcore.catalog.elsewhere import WEB
+from srcore.catalog.remote import BUCKETS
 from srcore.errors import SourceError
 from srcore.storage.remote.address import scheme_of, shown
 
@@ -48,9 +49,11 @@ class Reply:
 class Passing(Exception):  # noqa: N818  a reason to try again, which nobody outside sees
     """What may be right in a moment: a server that is busy, a connection that was cut."""
 
-    def __init__(self, told: str, wait_s: float = 0.0) -> None:
+    def __init__(self, told: str, wait_s: float = 0.0, *, anew: bool = False) -> None:
         super().__init__(told)
         self.told, self.wait_s = told, wait_s
+        self.anew = anew
+        """What came so far is of no use."""
 
 
 def look(address: str) -> Seen:

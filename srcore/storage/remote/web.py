@@ -9,26 +9,27 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from srcore.errors import SourceError
 from srcore.settings import load_settings
-from srcore.storage.remote.address import shown, words_for
+from srcore.storage.remote.address import leads_inward, shown, words_for
 from srcore.storage.remote.transport import PASSING, Passing, Reply, Seen, refused
 
 MOST_WAIT_S = 60.0
 """What a server may ask us to wait (Retry-After)."""
+AS_IT_IS = {"Accept-Encoding": "identity"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def look(address: str) -> Seen:
     """Size and mark of a file, by HEAD; by the first byte where a server knows no HEAD."""
-    with _asked("HEAD", address, {}) as response:
+    with _asked("HEAD", address, AS_IT_IS) as response:  # a server may mark what it packs otherwise
         if response.status_code < 400:
             return _seen(response, _length(response))
-    with _asked("GET", address, {"Range": "bytes=0-0"}) as response:
+    with _asked("GET", address, {**AS_IT_IS, "Range": "bytes=0-0"}) as response:
         _check(address, response)
         return _seen(response, _whole_size(response))
 
@@ -36,14 +37,14 @@ def look(address: str) -> Seen:
 @contextmanager
 def opened(address: str, start: int, known: Seen) -> Iterator[Reply]:
     """A file's bytes from `start` on, where the server gives parts of a content that is still the same."""
-    headers = {"Accept-Encoding": "identity"}
+    headers = dict(AS_IT_IS)
     mark = known.etag if not known.etag.startswith("W/") else ""
     mark = mark or known.modified
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": mark} if mark else {})
     with _asked("GET", address, headers) as response:
         if response.status_code == 416 and start:  # what we have is longer than what there is
-            raise Passing("another size than before")
+            raise Passing("another size than before", anew=True)
         _check(address, response)
         begins = _begins(response) if response.status_code == 206 else 0
         size = _whole_size(response)
@@ -58,13 +59,16 @@ def read_text(address: str, most: int, body: bytes | None = None) -> tuple[bytes
         headers["Content-Type"] = "application/json"
     with _asked("GET" if body is None else "POST", address, headers, body) as response:
         _check(address, response)
-        found = b""
+        if body is not None and response.request.method != "POST":  # the search was lost on the way
+            what, do = f"{shown(address)}: its server leads a search elsewhere", "give the address that it leads to"
+            raise SourceError(what, shown(str(response.url)), do, code="BAD_ITEM")
+        found = bytearray()
         for chunk in _chunks(response, decoded=True):
             found += chunk
             if len(found) > most:
                 what, do = f"{shown(address)}: a document that is too large", "ask for fewer items"
                 raise SourceError(what, f"more than {most} bytes", do, code="BAD_ITEM")
-        return found, str(response.url)
+        return bytes(found), str(response.url)
 
 
 @contextmanager
@@ -74,15 +78,14 @@ def _asked(method: str, address: str, headers: dict[str, str], body: bytes | Non
     try:
         request = client.build_request(method, address, headers={**headers, **_token(address)}, content=body)
         response = client.send(request, stream=True, auth=_login(address), follow_redirects=True)
-    except (httpx.TransportError, httpx.TooManyRedirects) as error:
+    except httpx.RequestError as error:
         raise Passing(_words(error)) from None  # its text may hold the address with all that is secret
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         what = f"{shown(address)}: no address"
         raise SourceError(what, "", "write it as https://host/path", code="BAD_ITEM") from None
     try:
-        _refuse_plain(address, response)
         yield response
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise Passing(_words(error)) from None
     finally:
         response.close()
@@ -97,6 +100,7 @@ def _client(_process: int, timeout_s: float) -> httpx.Client:
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 15.0)),
         headers={"User-Agent": "srcore"},
         max_redirects=8,
+        event_hooks={"response": [_refuse_way]},
     )
 
 
@@ -117,16 +121,26 @@ def _login(address: str) -> httpx.BasicAuth | None:
         return None
     try:
         found = netrc.netrc(path).hosts.get(parts.hostname or "")
-    except (netrc.NetrcParseError, OSError):
+    except (netrc.NetrcParseError, OSError, UnicodeError):
         return None  # the server says what is missing
     return httpx.BasicAuth(found[0], found[2]) if found is not None else None
 
 
-def _refuse_plain(address: str, response: httpx.Response) -> None:
-    """SourceError where a server of https sends us to one without."""
-    if address.lower().startswith("https://") and response.url.scheme != "https":
-        what, do = f"{shown(address)}: its server leads to an address without https", "give that address itself"
-        raise SourceError(what, shown(str(response.url)), do, code="REMOTE_DENIED")
+def _refuse_way(response: httpx.Response) -> None:
+    """SourceError, before anything is asked there, where a server of https leads to one without, or any to one that
+    is this machine's own."""
+    if not response.has_redirect_location:
+        return
+    address = str(response.url)
+    try:
+        place = urljoin(address, response.headers["Location"])
+        inward, scheme = leads_inward(address, place), urlsplit(place).scheme
+    except ValueError:  # no address: httpx says so
+        return
+    if inward or (scheme != "https" and (response.url.scheme == "https" or scheme != "http")):
+        told = "to this machine's own network" if inward else "to an address without https"
+        what, do = f"{shown(address)}: its server leads {told}", "give that address itself, if it is meant"
+        raise SourceError(what, shown(place), do, code="REMOTE_DENIED")
 
 
 def _check(address: str, response: httpx.Response) -> None:
@@ -178,4 +192,6 @@ def _words(error: Exception) -> str:
         return told
     if isinstance(error, httpx.ConnectError):
         return "no connection"
+    if isinstance(error, httpx.DecodingError):
+        return "an answer that is packed wrongly"
     return "the connection was cut" if isinstance(error, httpx.TransportError) else "a circle of redirections"
