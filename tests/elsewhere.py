@@ -48,6 +48,8 @@ class Elsewhere:
     """Whether it tells ETags."""
     items: list[dict[str, Any]] = field(default_factory=list)
     """Of the STAC API at /api."""
+    more: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By path, headers more of the answer; of a redirection its Location."""
     token: str = ""
     """Without it every file is refused."""
     address: str = ""
@@ -128,12 +130,14 @@ class _Handler(BaseHTTPRequestHandler):
             fault = 401
         file = world.files.get(path)
         if isinstance(fault, int) or file is None:
-            self._send(fault if isinstance(fault, int) else 404, b"<Error><Code>no</Code></Error>", body)
+            status = fault if isinstance(fault, int) else 404
+            self._send(status, b"<Error><Code>no</Code></Error>", body, **world.more.get(path, {}))
             return
         content, told = file.content, self.headers.get("Range", "")
         headers = {"Last-Modified": format_datetime(file.when, usegmt=True)} | (
             {"ETag": file.etag} if world.marks else {}
         )
+        headers |= world.more.get(path, {})
         first, last, status = 0, len(content) - 1, 200
         same = self.headers.get("If-Range") in (None, file.etag, headers["Last-Modified"])
         if (wanted := self.headers.get("If-Match")) and wanted.strip('"') != file.etag.strip('"'):
@@ -142,6 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
         if told and world.parts and same:
             world.ranges.append(told)
             start, _, end = told.removeprefix("bytes=").partition("-")
+            if int(start) >= len(content):
+                self._send(416, b"", body, Content_Range=f"bytes */{len(content)}")
+                return
             first, last, status = int(start), min(int(end or last), last), 206
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         piece = content[first : last + 1]

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from srcore.catalog import load_catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.edit import NEW_CATALOG, entry_lines, with_entry
@@ -116,7 +118,12 @@ def _regex(pattern: str) -> str:
 def _look(base: Path, source: str, bands: tuple[str, ...] | None, model: str) -> tuple[list[Scene], Header]:
     """The scenes of a source, and the header of the first; of volumes no error says what it is called."""
     keys = {"kind": _kind(base, source, bands), "source": source, "model": model, "bands": bands}
-    entry = Dataset.model_validate(keys, context={"base": base})
+    try:
+        entry = Dataset.model_validate(keys, context={"base": base})
+    except ValidationError as error:  # its text repeats the source, with all that is secret in it
+        told = error.errors()[0]
+        text = str(told.get("ctx", {}).get("error") or told["msg"])
+        raise CatalogError(f"no entry can be made of this: {text}", "", "give another source") from None
     found = find_scenes(entry, base)
     if not found:
         raise CatalogError("no file matches the source", source, "give a glob in quotes, as './incoming/*.tif'")

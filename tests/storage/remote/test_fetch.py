@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -11,15 +12,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from srcore.errors import SourceError
 from srcore.storage.remote import fetch as fetching
-from srcore.storage.remote.address import file_name, joined, shown, words_for
+from srcore.storage.remote.address import file_name, joined, leads_inward, shown, told_apart, words_for
 from srcore.storage.remote.cache import files_folder, kept_for
 from srcore.storage.remote.card import CardFile
+from srcore.storage.remote.documents import read_document
 from srcore.storage.remote.fetch import fetch, nothing_fetched, remember_signed
-from tests.elsewhere import Elsewhere
+from srcore.storage.remote.items import card_of
+from srcore.storage.remote.web import _refuse_way
+from tests.elsewhere import Elsewhere, item
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -267,3 +272,102 @@ def test_addresses_are_shown_without_secrets_and_names_are_safe() -> None:
     assert file_name("https://host/%2e%2e/") == "file"
     assert words_for("https://a.data.host/x", "data.host=W") == "W"
     assert words_for("https://evildata.host/x", "data.host=W") == ""
+
+
+@pytest.mark.parametrize("place", ["web", "bucket"])
+def test_a_run_that_ended_behind_the_last_byte_is_gone_on_with(world: Elsewhere, place: str) -> None:
+    web = world.put("/b/file.tif", CONTENT)
+    file = CardFile(web if place == "web" else "s3://b/file.tif")
+    with ExitStack() as run, kept_for(run):
+        path = fetch(file).path
+    seen = {"size": len(CONTENT), "etag": world.files["/b/file.tif"].etag, "modified": ""}
+    (path.parent / ".seen").write_text(json.dumps(seen))
+    path.rename(path.parent / ".part")
+    (path.parent / ".whole").unlink()
+    asked = world.bytes_asked("/b/file.tif")
+    with ExitStack() as run, kept_for(run):
+        assert fetch(file).sha256 == sha256(CONTENT)
+    assert world.bytes_asked("/b/file.tif") == asked
+    (path.parent / ".whole").unlink()
+    path.rename(path.parent / ".part")
+    (path.parent / ".seen").write_text(json.dumps(seen))
+    world.put("/b/file.tif", CONTENT[:1000])  # shorter now: there is no rest
+    assert fetch(file).sha256 == sha256(CONTENT[:1000])
+
+
+def test_what_no_mark_tells_from_another_content_is_fetched_from_its_start(world: Elsewhere) -> None:
+    file = CardFile(world.put("/file.tif", CONTENT))
+    folder = files_folder() / file.digest
+    folder.mkdir(parents=True)
+    (folder / ".part").write_bytes(b"another content")
+    (folder / ".seen").write_text(json.dumps({"size": len(CONTENT), "etag": "", "modified": ""}))
+    assert fetch(file).sha256 == sha256(CONTENT)
+    assert world.ranges == []
+
+
+def test_a_full_disk_is_emptied_of_what_the_cache_does_not_need(
+    world: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from srcore.storage.remote import cache
+
+    old, new = (CardFile(world.put(f"/{name}.tif", CONTENT + name.encode())) for name in ("old", "new"))
+    monkeypatch.setattr(cache, "free_bytes", lambda _: 2_000_000 - len(list(files_folder().glob("*/*.tif"))) * 10**6)
+    with ExitStack() as run:
+        with kept_for(run):
+            fetch(old)
+        with kept_for(run), pytest.raises(SourceError, match=r"0\.001 GB are free on its disk") as caught:
+            fetch(new)
+        assert caught.value.code == "CACHE_FULL"
+    with ExitStack() as run, kept_for(run):
+        fetch(new)
+    assert [path.name for path in files_folder().glob("*/*.tif")] == ["new.tif"]
+
+
+def test_what_signs_a_link_makes_no_other_file_of_it_and_all_else_does() -> None:
+    plain = "https://host/get"
+    signed = ["?sig=1&se=2&sp=r", "?X-Amz-Signature=1&X-Amz-Date=2", "?Expires=1&Signature=2&Key-Pair-Id=3", "?token=4"]
+    assert {told_apart(plain + query) for query in signed} == {""} == {told_apart(plain)}
+    first, second, again = (told_apart(f"{plain}?{query}") for query in ("id=1&sig=1", "id=2&sig=1", "sig=2&id=1"))
+    assert first == again != second
+    assert CardFile(plain, apart=first).digest != CardFile(plain, apart=second).digest
+    assert told_apart("s3://bucket/a?b=c") == ""
+
+
+@pytest.mark.parametrize(
+    ("base", "place", "inward"),
+    [
+        ("https://host/item.json", "http://127.0.0.1/x.tif", True),
+        ("https://host/item.json", "http://localhost:8080/x.tif", True),
+        ("https://host/item.json", "http://169.254.169.254/latest/meta-data/", True),
+        ("https://host/item.json", "http://2130706433/", True),
+        ("https://host/item.json", "http://0x7f.1/", True),
+        ("https://host/item.json", "http://[::ffff:127.0.0.1]/", True),
+        ("https://host/item.json", "http://[::1]/", True),
+        ("s3://bucket/item.json", "http://0.0.0.0/", True),
+        ("https://host/item.json", "https://10.0.0.7/x.tif", False),
+        ("https://host/item.json", "s3://127.0.0.1/x.tif", False),
+        ("http://127.0.0.1/item.json", "http://localhost/x.tif", False),
+        ("/data/item.json", "http://127.0.0.1/x.tif", False),
+    ],
+)
+def test_a_stranger_sends_us_to_no_server_of_this_machine(base: str, place: str, inward: bool) -> None:
+    assert leads_inward(base, place) is inward
+    if inward and base.startswith("https"):
+        answer = httpx.Response(302, headers={"Location": place}, request=httpx.Request("GET", base))
+        with pytest.raises(SourceError, match="leads to this machine's own network") as caught:
+            _refuse_way(answer)
+        assert caught.value.code == "REMOTE_DENIED"
+        (file,) = card_of(item("one", {"a": {"href": place, "roles": ["data"], "type": "image/tiff"}}), base).files
+        assert (file.href, file.inward) == ("", True)
+
+
+def test_an_answer_that_leads_to_a_file_or_is_packed_wrongly_is_told(world: Elsewhere) -> None:
+    address = world.put("/a.json", b"no gzip")
+    world.more["/a.json"] = {"Content-Encoding": "gzip"}
+    with pytest.raises(SourceError, match="an answer that is packed wrongly"):
+        read_document(address)
+    world.more["/a.json"] = {"Location": "file:///etc/passwd"}
+    world.faults["/a.json"] = [302]
+    with pytest.raises(SourceError, match="to an address without https") as caught:
+        read_document(address)
+    assert caught.value.code == "REMOTE_DENIED"
