@@ -154,3 +154,29 @@ def test_a_catalog_is_begun_with_a_bucket_and_listed_without_it(
     code, said, errors = srcore("catalog", "list", *at)
     assert (code, "?" in said) == (0, True)
     assert "far: s3://bucket/: not there" in errors
+
+
+def test_an_item_of_the_web_gets_at_no_file_and_no_volume(
+    srcore: Srcore, world: Elsewhere, tmp_path: Path, write_raster: Callable[..., Path], values: np.ndarray
+) -> None:
+    own = write_raster(values, "own.tif").as_uri()
+    for name, href in (("own", own), ("head", f"{world.address}/head.nii.gz")):
+        world.items.append(item(name, {"a": {"href": href, "roles": ["data"]}}, world.address))
+        code, _, errors = srcore(
+            "upscale", f"{world.address}/api/collections/c/items/{name}", tmp_path / "o.tif", *OPTIONS
+        )
+        assert (code, errors.strip().count("\n")) == (2, 0)
+        assert ("lies outside" if name == "own" else "may tell of a patient") in errors
+
+
+def test_what_is_secret_in_a_source_is_repeated_by_no_refusal(srcore: Srcore, tmp_path: Path) -> None:
+    path = tmp_path / "data_catalog.yaml"
+    at = ("--catalog", path)
+    assert srcore("init", tmp_path)[0] == 0
+    for source in ("https://me:SECRET@host/x.tif", "https://host/x.tif?sig=SECRET"):
+        code, said, errors = srcore("catalog", "add", "far", source, *at)
+        assert (code, errors.strip().count("\n"), "SECRET" in said + errors) == (2, 0, False)
+    for source in ("https://host/x.tif?sig=SECRET", "{stac: 'https://host/v1?sig=SECRET'}"):
+        path.write_text(f"version: 1\nstore: ./s\ndatasets:\n  far: {{kind: raster, source: {source}}}\n")
+        code, said, errors = srcore("catalog", "check", *at)
+        assert (code, errors.strip().count("\n"), "SECRET" in said + errors) == (2, 0, False)

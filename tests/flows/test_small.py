@@ -236,6 +236,9 @@ def test_the_table_of_a_night_counts_what_it_does_not_show(tmp_path: Path, monke
     assert lines[2].endswith(f"{page}, quarantine d/quarantine/bad.json, source b\\|\\`ad.tif")
     assert f"Records and reports are in {cell_text(str(tmp_path / 's'))}, sources in /in." in lines
     assert sum(line.startswith("- **") for line in lines) == nights.MAX_ROWS
+    away = Outcome("far", "failed", "BAD_SOURCE", source="s3://bucket/in/far_1.tif")
+    lines_of_both = night_list(catalog, [*night[-1:], ("d", away)], "2 failed").splitlines()
+    assert any(line.endswith("source s3://bucket/in/far\\_1.tif") for line in lines_of_both)
     assert "**201 more are not shown here**: 201 published. The pages of the store have all." in lines
     assert lines[-1] == "7 scenes were up to date, and are not in the list."
     assert cell_text("a\nb") == "a b"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srcore.catalog.elsewhere import Stac
+from srcore.catalog.elsewhere import Stac, source_text
 from srcore.errors import SourceError, SRError
+from srcore.storage.remote import search
 from srcore.storage.remote.card import Card
 from srcore.storage.remote.items import card_of
 from srcore.storage.remote.listing import forget_lists, listed
@@ -165,3 +166,60 @@ def test_a_bucket_is_listed_no_deeper_than_the_pattern_goes(world: Elsewhere) ->
     assert ids("s3://bucket/in/**/*.TIF") == ["in/# ?.tif", "in/a.tif", "in/b/c.tif", "in/b/d/e.tif"]
     assert ids("s3://bucket/in/a.tif") == ["in/a.tif"]
     assert ids("s3://bucket/*/[ab].tif") == ["in/a.tif"]
+
+
+def test_a_list_that_does_not_end_is_refused_and_one_that_grows_gives_each_item_once(
+    world: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids(most: int = 100) -> list[str]:
+        forget_lists()
+        return [one.id for one in listed(Stac(stac=f"{world.address}/api", most=most), None)]
+
+    world.items = [item(name, {}, world.address) for name in ("a", "b", "b", "c")]
+    assert ids() == ["a", "b", "c"]
+    monkeypatch.setattr(search, "MOST_PAGES", 1)
+    with pytest.raises(SourceError, match="a list that does not end"):
+        ids()
+    monkeypatch.setattr(search, "MOST_PAGES", 10)
+    monkeypatch.setattr(search, "MOST_EMPTY", 2)
+    monkeypatch.setattr(search, "_features", lambda page, address: [])
+    world.items *= 5
+    with pytest.raises(SourceError, match="a list that does not end"):
+        ids()
+
+
+def test_numbers_and_lists_that_are_none_stop_no_catalog(tmp_path: Path, world: Elsewhere) -> None:
+    asset = {"href": "./a.tif", "roles": ["data"], "gsd": 10**400, "bands": [{"name": "B", "nodata": 10**400}]}
+    odd = {**item("odd", {"a": asset}), "bbox": [10**400, 0, 1, 1]}
+    (tmp_path / "odd.json").write_text(json.dumps(odd))
+    assert found_in(tmp_path / "odd.json", bbox=(0.0, 0.0, 1.0, 1.0)) == []
+    assert card_of(odd, BASE).files[0].gsd_m is None
+    page = json.dumps({"type": "FeatureCollection", "features": []}).encode()
+    start = {"conformsTo": 5, "links": [{"rel": "search", "href": "./page", "method": "GET"}]}
+    address = world.put("/stac", json.dumps(start).encode())
+    world.put("/stac/page", page)
+    assert list(items_of(Stac(stac=address))) == []
+
+
+def test_an_item_without_an_address_is_called_by_its_id(tmp_path: Path) -> None:
+    asset = {"a": {"href": "./a/b.tif", "roles": ["data"]}}
+    first, second = (card_of(item(name, asset), "https://host/items.json") for name in ("one", "a/b"))
+    assert (first.address, second.address) == ("https://host/items.json#one", "https://host/items.json#a/b")
+    assert {card.files[0].href for card in (first, second)} == {"https://host/a/b.tif"}
+    assert card_of(item("one", asset), BASE).address == BASE
+    local = {**item("one", asset), "links": [{"rel": "self", "href": "file:///data/a%20b/one.json"}]}
+    assert card_of(local, "/data/a b/one.json").files[0].href == "/data/a b/a/b.tif"
+
+
+@pytest.mark.parametrize("when", ["2024-13", "2024-02-30", "2024-06-01T25:00:00Z", "2024-06-02/2024-06-01"])
+def test_a_time_that_cannot_be_is_refused_by_the_catalog(when: str) -> None:
+    with pytest.raises(ValueError, match="a time or FROM/TO is needed"):
+        Stac(stac="https://host/v1", datetime=when)
+
+
+def test_a_bucket_has_folders_with_blanks_and_a_scheme_in_capitals(world: Elsewhere) -> None:
+    world.put("/bucket/my folder/a.tif", b"")
+    source = source_text("S3://bucket/my folder/*.tif")
+    assert [one.address for one in listed(source, None)] == ["s3://bucket/my folder/a.tif"]
+    with pytest.raises(ValueError, match="on the web a blank is %20"):
+        source_text("https://host/a b.tif")

@@ -379,3 +379,43 @@ def test_dicom_elsewhere_is_not_read(world: Elsewhere, tmp_path: Path) -> None:
     world.put("/bucket/ct.zip", (tmp_path / "ct.zip").read_bytes())
     path = catalog_of(tmp_path, "s3://bucket/*.zip")
     assert [code for _, _, code in told(night(path))] == ["NOT_SUPPORTED"]
+
+
+def test_an_item_of_the_web_gets_at_no_file_of_this_machine(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    own = {key: write_raster(picture(seed), f"own/{key}.tif").as_uri() for seed, key in enumerate(("a", "b", "SCL"))}
+    there = {
+        key: world.put(f"/{key}.tif", write_raster(picture(seed), f"{key}.tif").read_bytes())
+        for seed, key in enumerate(("a", "b", "SCL"))
+    }
+
+    def of(**hrefs: str) -> dict[str, Any]:
+        return {key: {"href": href, "roles": ["data"], "type": "image/tiff"} for key, href in hrefs.items()}
+
+    world.items = [
+        item("bands", of(**{**there, "b": own["b"].replace("file:", "FILE:")}), world.address),
+        item("layer", of(**{**there, "SCL": own["SCL"]}), world.address),
+        item("none", of(**{**there, "b": "ftp://host/b.tif"}), world.address),
+    ]
+    more = "    bands: [a, b]\n    quality: {layer: SCL, as: flag}\n"
+    catalog = catalog_of(tmp_path, f"{{stac: {world.address}/api}}", more)
+    assert told(night(catalog)) == [(name, "failed", "OUTSIDE") for name in ("bands", "layer", "none")]
+
+
+def test_two_files_whose_addresses_differ_behind_the_question_mark_are_two(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    href = world.put("/get", write_raster(picture(), "one.tif").read_bytes())
+    asset = {"roles": ["data"], "type": "image/tiff"}
+    world.items = [item("one", {key: {**asset, "href": f"{href}?id={key}&sig=SECRET"} for key in "ab"}, world.address)]
+    catalog = catalog_of(tmp_path, f"{{stac: {world.address}/api}}", "    bands: [a, b]\n")
+    assert told(night(catalog)) == [("one", "published", "")]
+    assert world.bytes_asked("/get") == 2
+    assert not any(b"SECRET" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_two_items_with_one_id_say_how_to_go_on(world: Elsewhere, tmp_path: Path) -> None:
+    world.items = [item("one", {}, world.address), item("one", {}, f"{world.address}/other")]
+    with pytest.raises(CatalogError, match=r"gives two scenes the id 'one'.*narrow the search"):
+        states(catalog_of(tmp_path, f"{{stac: {world.address}/api}}"))
