@@ -61,7 +61,8 @@ def _pages(source: Stac, api: Mapping[str, Any], base: str) -> Iterator[Found]:
     body: dict[str, Any] | None = asked
     if str(search.get("method", "POST")).upper() == "GET":
         address, body = _as_get(address, asked), None
-    seen, empty = set(), 0
+    seen: set[tuple[str, str]] = set()
+    empty = 0
     while len(seen) < MOST_PAGES and empty <= MOST_EMPTY:
         key = (address, json.dumps(body, sort_keys=True))
         if key in seen:
