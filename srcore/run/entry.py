@@ -121,8 +121,8 @@ def _look(base: Path, source: str, bands: tuple[str, ...] | None, model: str) ->
     try:
         entry = Dataset.model_validate(keys, context={"base": base})
     except ValidationError as error:  # its text repeats the source, with all that is secret in it
-        told = error.errors()[0]
-        text = str(told.get("ctx", {}).get("error") or told["msg"])
+        first_of = error.errors()[0]
+        text = str(first_of.get("ctx", {}).get("error") or first_of["msg"])
         raise CatalogError(f"no entry can be made of this: {text}", "", "give another source") from None
     found = find_scenes(entry, base)
     if not found:
