@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pystac
-from jsonschema_rs import Draft7Validator, Registry
+from jsonschema_rs import Draft7Validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from pystac.validation.local_validator import get_local_schema_cache
@@ -208,10 +208,11 @@ def _first_error(text: str) -> tuple[str, str] | None:
 @cache
 def _validators() -> tuple[Draft7Validator, ...]:
     schemas = get_local_schema_cache()
-    registry = Registry(list(schemas.items()))
     ours = json.loads(files("srcore.storage").joinpath("schemas/product.json").read_text(encoding="utf-8"))
     # formats are not looked at: file names in any alphabet are hrefs
-    return tuple(Draft7Validator(one, registry=registry, validate_formats=False) for one in (schemas[ITEM], ours))
+    return tuple(
+        Draft7Validator(one, retriever=schemas.__getitem__, validate_formats=False) for one in (schemas[ITEM], ours)
+    )
 
 
 def _plain(item: pystac.Item) -> dict[str, Any]:
