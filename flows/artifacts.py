@@ -34,7 +34,7 @@ from prefect.logging import get_run_logger
 from flows.guard import IN_FORCE, PAGES
 from srcore import dispatch
 from srcore.catalog import Catalog, load_catalog
-from srcore.catalog.remote import is_remote, shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.shadows import find_shadows
 
@@ -160,7 +160,7 @@ def _catalog(path: Path, changed: int) -> Catalog:
 
 def address(page: Path, environ: Mapping[str, str] = os.environ) -> str:
     """Of a page of the store: where `srcore serve` shows it, or the file, as of data that is restricted."""
-    if is_remote(page):
+    if on_object_store(page):
         return shown(page)
     base, copy = environ.get(PAGES), environ.get(IN_FORCE)
     if not base or not copy or not os.path.isfile(copy):

@@ -16,7 +16,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.artifacts import address, artifact_key, show_markdown, tried
 from srcore.catalog import Catalog
-from srcore.catalog.remote import is_remote, shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.layout import BREAK, DatasetPaths
 from srcore.run.outcome import Outcome
 from srcore.storage.archive.nights import Night, Running, read_nights
@@ -127,7 +127,7 @@ def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
     store = Path(catalog.store)
     places = DatasetPaths(store / dataset)
     product, record = places.product(outcome.scene, archive_ending(entry.form)), places.quarantine(outcome.scene)
-    if is_remote(store):  # no page of it is served here
+    if on_object_store(store):  # no page of it is served here
         return [] if outcome.ok else [f"quarantine {cell_text(shown(record))}"]
     files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")

@@ -21,7 +21,7 @@ from flows.service.runs import begin
 from flows.tagged import tagged, untagged
 from flows.tasks import call_as_task
 from srcore.catalog import Catalog, load_catalog
-from srcore.catalog.remote import is_remote, shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.dispatch import Workers
 from srcore.dispatch.cluster import keep_memory
 from srcore.errors import SRError
@@ -165,7 +165,7 @@ def _run_and_show(run: Run, job: Job) -> Receipt | None:
     receipt, product = run(job), job.product
     if not _is_watched():
         return receipt
-    if is_remote(product.folder):
+    if on_object_store(product.folder):
         logging.getLogger(__name__).info("%s: its quicklook and report lie at %s", job.scene, shown(product.folder))
         return receipt
     if "quicklook" in job.outputs and product.quicklook.exists():

@@ -199,7 +199,7 @@ def report(
 ) -> None:
     """Make the page of a dataset and its STAC collection again, from what lies in the store, and say where they are."""
     from srcore.catalog import load_catalog
-    from srcore.catalog.remote import shown
+    from srcore.catalog.object_stores import shown
     from srcore.layout import DatasetPaths
     from srcore.report.index import write_index
     from srcore.run.listed import list_products

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from srcore.catalog.remote import shown
+from srcore.catalog.object_stores import shown
 from srcore.errors import CatalogError, LeaseError
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic

@@ -29,7 +29,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from flows.guard import App, Receive, Scope, Send
 from srcore.catalog import Catalog, load_catalog
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
 from srcore.storage.archive.publish import Receipt
@@ -72,7 +72,7 @@ def answer(request: Request, catalog: Catalog | None, password: str = "") -> Res
         return PlainTextResponse("a password is needed\n", 401, {"WWW-Authenticate": 'Basic realm="srcore"'})
     if request.method not in ("GET", "HEAD"):
         return PlainTextResponse("these pages can only be read\n", 405, {"Allow": "GET, HEAD"})
-    if catalog is not None and is_remote(Path(catalog.store)):
+    if catalog is not None and on_object_store(Path(catalog.store)):
         return PlainTextResponse(f"these pages lie at {catalog.shown_store}: open them there\n", 404)
     path = None if catalog is None else find_page(catalog, request.scope["path"].removeprefix(PREFIX))
     file = None if catalog is None or path is None else _open(Path(catalog.store), path)

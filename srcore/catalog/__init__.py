@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.keys import store_place
-from srcore.catalog.remote import is_remote, shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.documents import read_document
 from srcore.errors import CatalogError
 from srcore.layout import SAFE_ID
@@ -32,7 +32,8 @@ class Catalog(BaseModel):
 
     version: Literal[1]
     store: Annotated[str, AfterValidator(store_place)]
-    """Folder of the products, absolute once loaded; of an object store the one that stands for it: `catalog.remote`."""
+    """Folder of the products, absolute once loaded; of an object store the one that stands for it,
+    see `catalog.object_stores`."""
     datasets: dict[str, Dataset] = Field(min_length=1)
 
     _base: Path = PrivateAttr(default_factory=Path)
@@ -76,7 +77,7 @@ class Catalog(BaseModel):
     @model_validator(mode="after")
     def _check_object_store(self) -> Catalog:
         """What does not work on an object store is refused here, before anything lies there."""
-        if not is_remote(Path(self.store)):
+        if not on_object_store(Path(self.store)):
             return self
         for name, entry in self.datasets.items():
             if entry.kind == "volume" and not entry.says_privacy:

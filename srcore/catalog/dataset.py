@@ -11,15 +11,13 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from srcore.catalog.elsewhere import Stac, is_remote, source_text
+from srcore.catalog.elsewhere import Source, Stac, is_remote
 from srcore.catalog.keys import (
     BAND,
     BAND_IN_NAME,
@@ -33,6 +31,7 @@ from srcore.catalog.keys import (
     template,
 )
 from srcore.catalog.learning import Pairs, Retrain
+from srcore.catalog.products import Output, in_order, usual
 from srcore.catalog.quality import Quality
 from srcore.catalog.watching import Watch
 from srcore.checkpoints import CHAMPION
@@ -51,27 +50,11 @@ from srcore.choices import (
 from srcore.limits import LIMITS, Changes, LimitChange
 from srcore.treatment import Treatment
 
-Output = Literal["cog", "nifti", "dicom", "stac", "report", "quicklook", "trust", "zarr"]
-OUTPUTS: dict[str, tuple[Output, ...]] = {
-    "raster": ("cog", "stac", "report", "quicklook", "trust", "zarr"),
-    "volume": ("nifti", "dicom", "report", "quicklook", "trust"),
-}
-"""What can be published of a scene of each kind."""
-DATA: dict[str, tuple[Output, ...]] = {"raster": ("cog",), "volume": ("nifti", "dicom")}
-"""What the data can be written as: one of them always is, the first where nothing is said."""
 Reprocess = Literal["never", "new", "all"]
-ON_DEMAND: frozenset[Output] = frozenset({"trust", "dicom", "zarr"})
-"""What is published only where a dataset names it: a trust map is eight times the work, a Zarr the pixels once more."""
 MIN_TILE, MAX_TILE = 32, 4096
 UNSAID: Any = object()
 """Of a key whose default depends on others; no document can hold it."""
 NO_QUICKLOOK = "a restricted dataset has no quicklook; take it out"
-TEXT, SEARCH = "[files]", "[search]"
-"""The two forms of a source."""
-
-
-def _form_of_source(value: Any) -> str:
-    return TEXT if isinstance(value, str) else SEARCH
 
 
 class Concurrency(BaseModel):
@@ -93,10 +76,7 @@ class Dataset(BaseModel):
     """What people call it, in the archive's STAC catalog; None: its name."""
     licence: str = Field(default="other", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$")
     """Of its products: an SPDX identifier, as CC-BY-4.0, or other."""
-    source: Annotated[
-        Annotated[str, AfterValidator(source_text), Tag(TEXT)] | Annotated[Stac, Tag(SEARCH)],
-        Discriminator(_form_of_source),
-    ]
+    source: Source
     """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`. Or where they
     lie elsewhere: s3://bucket/folder/*.tif, gs://, az://, https://host/scene.tif, {stac: ADDRESS, collections, bbox,
     datetime, query}."""
@@ -229,7 +209,7 @@ class Dataset(BaseModel):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """What a run publishes of each scene, the data first."""
-        wanted = self.products or tuple(one for one in OUTPUTS[self.kind] if one not in ON_DEMAND)
+        wanted = self.products or usual(self.kind)
         return tuple(one for one in wanted if self.privacy == "public" or one != "quicklook")
 
     @field_validator("privacy", mode="before")
@@ -364,14 +344,11 @@ class Dataset(BaseModel):
             raise ValueError("identity: keep is of a derived DICOM series; name dicom, or take identity out")
         if value is None or kind is None:
             return value
-        known, data = OUTPUTS[kind], DATA[kind]
-        if len(set(value) & set(data)) != 1 or len(set(value)) < len(value) or not set(value) <= set(known):
-            told = f"a {kind} has {', '.join(known)}, each once"
-            raise ValueError(f"{told}, and never goes without {' or '.join(data)}{', one of them' * (len(data) > 1)}")
+        value = in_order(kind, value)
         if "dicom" in value and "trust" in value:
             raise ValueError("a trust map is written beside a NIfTI: take trust out, or write nifti")
         if "trust" in value and (info.data.get("denoise") or info.data.get("sharpen")):
             raise ValueError("a trust map holds without filters; take denoise and sharpen out, or trust")
         if "quicklook" in value and info.data.get("privacy") == "restricted" and kind == "raster":
             raise ValueError(NO_QUICKLOOK)
-        return tuple(one for one in known if one in value)
+        return value

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from srcore.catalog.keys import WILD, absolute, template
-from srcore.catalog.remote import BUCKETS
+from srcore.catalog.object_stores import BUCKETS
 
 WEB = ("https", "http")
 _REMOTE = re.compile(rf"({'|'.join((*BUCKETS, *WEB))})://", re.IGNORECASE)
@@ -136,3 +136,17 @@ class Stac(BaseModel):
         if unknown:
             raise ValueError(f"no comparison is called {unknown[0]!r}; known are {', '.join(COMPARISONS)}")
         return value
+
+
+TEXT, SEARCH = "[files]", "[search]"
+"""The two forms of a source."""
+
+
+def _form_of(value: Any) -> str:
+    return TEXT if isinstance(value, str) else SEARCH
+
+
+Source = Annotated[
+    Annotated[str, AfterValidator(source_text), Tag(TEXT)] | Annotated[Stac, Tag(SEARCH)], Discriminator(_form_of)
+]
+"""The value of the key: a pattern of files, here or in a bucket, or a search."""

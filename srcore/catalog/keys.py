@@ -10,7 +10,7 @@ from pathlib import Path
 from cronsim import CronSim, CronSimError
 from pydantic import ValidationInfo
 
-from srcore.catalog.remote import checked_address, is_address, place_of
+from srcore.catalog.object_stores import checked_address, is_address, place_of
 from srcore.layout import check_date
 
 WILD = re.compile(r"[*?\[{]")

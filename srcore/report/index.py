@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.codes import WHEN, look_up
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
@@ -214,7 +214,7 @@ def is_stale(places: DatasetPaths) -> bool:
 
     Each of them comes by a new name in its folder, so the folders' times tell. An object store has no folders.
     """
-    if is_remote(places.root):
+    if on_object_store(places.root):
         return True
     told = [places.quarantined, places.shadows, places.champions]
     changed = max((time_ns for path in told if (time_ns := _changed_ns(path)) is not None), default=0)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.layout import ProductPaths
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
@@ -127,7 +127,7 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
         beside += [("STAC item", product.stac.name)] if "stac" in plan.outputs else []
         beside += [("Trust map", product.trust.name)] if plan.treatment.trust else []
         beside += [("Zarr", product.cube.name)] if "zarr" in plan.outputs else []
-    deeper = "../" if is_remote(product.folder) and not stopped else ""  # there a run has a folder
+    deeper = "../" if on_object_store(product.folder) and not stopped else ""  # there a run has a folder
     beside = [(name, deeper + file if name == "Receipt" else file) for name, file in beside]
     above = "../index.html" if stopped else f"{deeper}../../index.html"
     up = [("All products of the dataset", above)] if plan.dataset else []

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from srcore.catalog.remote import shown
+from srcore.catalog.object_stores import shown
 from srcore.errors import StoreError
 from srcore.report.totals import INDEX, Totals, find_totals
 from srcore.storage.disk.store import store_at

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.publish import Receipt, find_receipts
@@ -155,7 +155,7 @@ def _wrong(files: Mapping[Path, str]) -> str:
 
 def _other(path: Path, sha256: str) -> str:
     try:
-        if not is_remote(path):
+        if not on_object_store(path):
             _forget_cached(path)
         return "" if sha256_of(path) == sha256 else "other bytes"
     except OSError as error:

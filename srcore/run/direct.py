@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srcore.catalog.elsewhere import is_remote
-from srcore.catalog.remote import refuse_address
+from srcore.catalog.object_stores import refuse_address
 from srcore.choices import Privacy
 from srcore.errors import PlanError, SourceError
 from srcore.job import OUTPUTS, Job

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from srcore.catalog import Catalog, load_catalog
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
 from srcore.report.totals import Totals, find_totals
@@ -69,7 +69,7 @@ class StoreCollector(Collector):
         yield InfoMetricFamily("srcore", "The version that answers", {"version": __version__})
         yield from _counted(catalog)
         yield from _waiting(catalog)
-        if not is_remote(Path(catalog.store)):
+        if not on_object_store(Path(catalog.store)):
             yield from _disk(Path(catalog.store))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from srcore.catalog import Catalog
-from srcore.catalog.remote import refuse_address
+from srcore.catalog.object_stores import refuse_address
 from srcore.errors import CatalogError
 from srcore.job import Job
 from srcore.layout import ProductPaths

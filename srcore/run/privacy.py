@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
-from srcore.catalog.remote import refuse_remote
+from srcore.catalog.object_stores import refuse_object_store
 from srcore.errors import CatalogError, SRError
 from srcore.layout import DatasetPaths, safe_id
 from srcore.run.listed import list_products
@@ -57,7 +57,7 @@ def _in_sources(catalog: Catalog | None, scene: str) -> list[tuple[str, Whose]]:
 
 def holders(catalog: Catalog, scene: str) -> list[str]:
     """The datasets of a catalog that have something of a scene: products, scratch, records, or its source."""
-    refuse_remote("privacy erase", Path(catalog.store))
+    refuse_object_store("privacy erase", Path(catalog.store))
     if safe_id(scene) != scene:
         raise CatalogError(f"{scene!r} is no scene", "", "see `srcore status`")
     sources = {name for name, _ in _in_sources(catalog, scene)}

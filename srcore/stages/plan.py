@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.checkpoints import Spec, builtin_names, locate, read_spec
 from srcore.errors import PlanError, StoreError, printable
 from srcore.job import Job
@@ -268,7 +268,7 @@ def _check_output(job: Job, inputs: Sequence[Path]) -> None:
             f"{job.product.data}: an output's name must be UTF-8", "", "give another name", code="BAD_OUTPUT"
         )
     folder = job.product.folder
-    if job.private and is_remote(folder):
+    if job.private and on_object_store(folder):
         found, do = "a private scene", "use a store that is a folder, where `srcore privacy erase` works"
         raise PlanError("no private scene goes to an object store", found, do, code="NOT_SUPPORTED")
     refuse_links(job.home, folder, job.scratch)

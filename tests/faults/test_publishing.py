@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from srcore.catalog.remote import is_remote, place_of
+from srcore.catalog.object_stores import on_object_store, place_of
 from srcore.errors import LeaseError
 from srcore.layout import DatasetPaths, ProductPaths, Scratch, lease_path
 from srcore.storage.archive import runs
@@ -173,7 +173,7 @@ def sweep(places: DatasetPaths, publish: Publish, *, to_the_end: bool = True) ->
             acquire(lease_path(places.scratch("scene")))
             killed = broken(lambda: publish(product, scratch, RECEIPT, sums), at, applied=applied)  # noqa: B023
             seen = read(places)
-            allowed = (old, new) if is_remote(places.root) else (old, new, None)
+            allowed = (old, new) if on_object_store(places.root) else (old, new, None)
             if seen not in allowed or (not killed and seen != new):
                 wrong.append(f"request {at}, applied {applied}: {seen}")
             points += killed
@@ -189,7 +189,7 @@ def sweep(places: DatasetPaths, publish: Publish, *, to_the_end: bool = True) ->
 def acquire_again(places: DatasetPaths) -> Any:
     """The lease of a process that is gone: this one's, given back and taken."""
     lease = lease_path(places.scratch("scene"))
-    if is_remote(lease):
+    if on_object_store(lease):
         leases.remove(lease)
     else:
         lease.unlink(missing_ok=True)
@@ -209,14 +209,14 @@ def test_killed_at_any_step_a_reader_finds_the_old_product_or_the_new_one(
 ) -> None:
     points, wrong = sweep(either, publish)
     # before and behind: three files, receipt, item, end of the old run; in a folder: old receipt, three files, receipt
-    assert points == (12 if is_remote(either.root) else 10)
-    injected(f"publication killed at a step, {'s3' if is_remote(either.root) else 'folder'}", points, wrong)
+    assert points == (12 if on_object_store(either.root) else 10)
+    injected(f"publication killed at a step, {'s3' if on_object_store(either.root) else 'folder'}", points, wrong)
 
 
 def receipt_first(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: dict[str, str]) -> Receipt:
     """What srcore must not do: say that it is there before it is."""
     staged, where = ProductPaths(scratch.staged, product.name), store_at(product.folder)
-    run = f"20260101T000000-{secrets.token_hex(4)}/" if is_remote(product.folder) else ""
+    run = f"20260101T000000-{secrets.token_hex(4)}/" if on_object_store(product.folder) else ""
     outputs = [replace(one, name=f"{run}{one.name}") for one in verified_outputs(staged, verified)]
     complete = replace(receipt, outputs=tuple(outputs))
     where.put(product.receipt.name, json_bytes(complete.to_json()))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from math import comb
 from pathlib import Path
 
-from srcore.catalog.remote import shown
+from srcore.catalog.object_stores import shown
 from srcore.errors import StoreError
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.store import exists

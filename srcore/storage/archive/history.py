@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import StoreError
 from srcore.storage.archive.publish import RECEIPT, Receipt, find_receipts
 from srcore.storage.disk.store import store_at
@@ -66,7 +66,7 @@ def figures_before(plan: ScenePlan) -> tuple[Figures, ...]:
 
 def _newest(products: Path) -> list[Path]:
     """Folders of products, the one that was published last first: that is when its names changed."""
-    if is_remote(products):
+    if on_object_store(products):
         receipts = sorted(find_receipts(products), key=lambda one: one[1], reverse=True)
         return [path.parent for path, _ in receipts]
     if not products.is_dir():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from srcore.catalog.remote import shown
+from srcore.catalog.object_stores import shown
 from srcore.errors import SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.disk.leases import holder, is_alive

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError, StoreError
 from srcore.layout import PUBLISHING, ProductPaths, Scratch
 from srcore.storage.disk.files import fsync_file, fsync_folder, make_folder, sha256_file, store_error
@@ -110,7 +110,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     either the old product, or no receipt and the record that publishing began. StoreError when a file is another
     one now (VERIFY_FAILED), or when the store cannot be written; on an object store also LeaseError and AwayError.
     """
-    if is_remote(product.folder):
+    if on_object_store(product.folder):
         from srcore.storage.archive.runs import publish_run  # it stands on this module
 
         return publish_run(product, scratch, receipt, verified)
@@ -293,7 +293,7 @@ def _size(store: Store, name: str) -> int | None:
 
 def find_receipts(products: Path) -> list[tuple[Path, int]]:
     """Every receipt below a dataset's folder of products, and when it was written in ns since 1970, by scene."""
-    if is_remote(products):  # a request for 1000 objects, not one a scene
+    if on_object_store(products):  # a request for 1000 objects, not one a scene
         found = [one for one in store_at(products).list(deep=True) if one.name.count("/") == 1]
         return [(products / one.name, one.mtime_ns) for one in found if one.name.endswith(RECEIPT)]
     return [

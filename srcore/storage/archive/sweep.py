@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from srcore.catalog.remote import is_remote
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import LeaseError
 from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import forget_publishing, remove_ours
@@ -36,7 +36,7 @@ def sweep_scene(scratch: Path, product: ProductPaths, keep: str | None) -> None:
             entry.name.startswith(f".{lease.name}.") and not is_alive(entry, holder(entry))
         ):
             _unlink(entry)
-    if is_remote(product.folder):
+    if on_object_store(product.folder):
         sweep_runs(product)
     # Temporaries of this product alone: beside the output of `srcore upscale` lie the user's own files.
     names = {path.name for path in (*product.files, product.receipt)}
@@ -85,7 +85,7 @@ def sweep_dataset(places: DatasetPaths, scenes: Collection[str]) -> None:
 
 
 def _end_leases(places: DatasetPaths) -> None:
-    scenes = leased(places.scratch("scene").parent) if is_remote(places.root) else None
+    scenes = leased(places.scratch("scene").parent) if on_object_store(places.root) else None
     for scene in scenes or ():
         with suppress(LeaseError), held(lease_path(places.scratch(scene))):
             sweep_runs(places.product(scene, ""))  # what the dead owner uploaded; its machine may never come back

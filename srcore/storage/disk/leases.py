@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from srcore.catalog.remote import remote_of
+from srcore.catalog.object_stores import object_store_of
 from srcore.errors import AwayError, LeaseError, StoreError
 from srcore.layout import lease_path
 from srcore.regular import read_regular
@@ -152,7 +152,7 @@ def leased(folder: Path) -> frozenset[str] | None:
 
 def on_store(path: Path) -> bool:
     """Whether a lease is an object. One of who asks for a scene by hand is this machine's, as what looks for it is."""
-    found = remote_of(path)
+    found = object_store_of(path)
     return found is not None and not found[1].startswith(".waiting/")
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from srcore.catalog.remote import remote_of
+from srcore.catalog.object_stores import object_store_of
 from srcore.errors import StoreError
 from srcore.regular import read_regular
 from srcore.storage.disk.files import fsync_folder, hidden_beside, make_folder, sha256_file, write_atomic
@@ -185,7 +185,7 @@ class LocalStore:
 
 def store_at(folder: Path) -> Store:
     """The store that holds `folder`: an object store for a place in one, but for what is this machine's own."""
-    found = remote_of(folder)
+    found = object_store_of(folder)
     if found is None or any(part.startswith(".") for part in found[1].split("/")):
         return LocalStore(folder)
     from srcore.storage.objects.store import ObjectStore  # not above: it stands on this module

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from srcore.catalog.remote import checked_address, is_address
+from srcore.catalog.object_stores import checked_address, is_address
 from srcore.errors import SourceError, StoreError
 from srcore.storage.archive.publish import RECEIPT
 from srcore.storage.disk.records import parse_json

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from srcore.catalog.remote import remote_of
+from srcore.catalog.object_stores import object_store_of
 from srcore.errors import SRError
 from srcore.storage.disk.owner import Owner
 from srcore.storage.disk.records import read_sealed, write_sealed
@@ -93,7 +93,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _place(path: Path) -> tuple[ObjectStore, str]:
-    found = remote_of(path)
+    found = object_store_of(path)
     assert found is not None, "asked by the caller"
     return ObjectStore(found[0]), found[1]
 
@@ -111,7 +111,7 @@ def _owner(data: bytes) -> Owner | None:
 
 def _seen(path: Path) -> Path:
     """Where this machine notes when it saw a lease first."""
-    found = remote_of(path)
+    found = object_store_of(path)
     assert found is not None, "asked by the caller"
     root = path.parents[len(found[1].split("/")) - 1]
     return root / ".seen" / f"{hashlib.sha256(found[1].encode()).hexdigest()[:32]}.json"

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from srcore.catalog.elsewhere import WEB, is_remote
-from srcore.catalog.remote import BUCKETS
+from srcore.catalog.object_stores import BUCKETS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=-]+")
 LONGEST = 120

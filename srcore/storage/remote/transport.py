@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from srcore.catalog.elsewhere import WEB
-from srcore.catalog.remote import BUCKETS
+from srcore.catalog.object_stores import BUCKETS
 from srcore.errors import SourceError
 from srcore.storage.remote.address import scheme_of, shown
 

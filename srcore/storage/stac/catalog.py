@@ -22,7 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srcore.catalog.remote import is_remote, shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.storage.disk.records import parse_json
@@ -203,7 +203,7 @@ def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entr
 def _items(products: Path) -> list[Stored]:
     """The items of scenes, as SCENE/SCENE.json: on a disk one look a scene, on an object store one for 1000 objects."""
     store = store_at(products)
-    if is_remote(products):
+    if on_object_store(products):
         return [one for one in store.list(deep=True) if one.name == "{0}/{0}.json".format(one.name.partition("/")[0])]
     found = (store.find(f"{scene}/{scene}.json") for scene in store.folders())
     return [one for one in found if one is not None]

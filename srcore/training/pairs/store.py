@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
-from srcore.catalog.remote import refuse_remote
+from srcore.catalog.object_stores import refuse_object_store
 from srcore.checkpoints import read_spec
 from srcore.errors import GridError, SourceError, SRError
 from srcore.layout import DatasetPaths
@@ -57,7 +57,7 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
     by then is there.
     """
     places = DatasetPaths(Path(catalog.store) / dataset)
-    refuse_remote("pairs collect", places.root.parent)
+    refuse_object_store("pairs collect", places.root.parent)
     refuse_links(places.root.parent, places.pairs)
     with held(places.pairs / "lease.json"):
         before = Table(dataset, (), "") if force else read_table(places.pairs, dataset)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.catalog.remote import place_of
+from srcore.catalog.object_stores import place_of
 from tests.s3 import address, server
 
 __all__ = ["address", "server"]

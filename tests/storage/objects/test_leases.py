@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.catalog.remote import remote_of
+from srcore.catalog.object_stores import object_store_of
 from srcore.errors import LeaseError
 from srcore.layout import lease_path
 from srcore.storage.disk.leases import STALE_SECONDS, acquire, held, holder, is_alive, leased
@@ -140,7 +140,7 @@ def test_a_beat_while_somebody_looks_for_the_last_time_keeps_the_lease(lease: Pa
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff", json.dumps({"owner": 3}).encode()])
 def test_a_lease_that_cannot_be_read_ends_by_its_age(lease: Path, place: Path, address: str, content: bytes) -> None:
-    found = remote_of(lease)
+    found = object_store_of(lease)
     assert found is not None
     ObjectStore(address).put(found[1], content)
     assert holder(lease) is None

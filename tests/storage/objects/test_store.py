@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.catalog.remote import checked_address, place_of, remote_of, shown
+from srcore.catalog.object_stores import checked_address, object_store_of, place_of, shown
 from srcore.errors import AwayError, StoreError
 from srcore.storage.disk.store import LocalStore, Store, exists, store_at
 from srcore.storage.objects import client
@@ -90,7 +90,7 @@ def test_hidden_names_are_on_their_way(store: Store) -> None:
 
 
 def test_a_place_of_a_store_leads_to_it_and_what_is_hidden_is_this_machines(address: str, place: Path) -> None:
-    assert remote_of(place / "fields/products") == (address, "fields/products")
+    assert object_store_of(place / "fields/products") == (address, "fields/products")
     assert shown(place / "fields") == f"{address}/fields"
     assert isinstance(store_at(place / "fields/.scratch/a"), LocalStore)
     store_at(place / "fields").put("x", b"1")
@@ -127,7 +127,7 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(text: str) -> None:
 
 def test_an_address_has_one_folder_and_back() -> None:
     for text in ("s3://bucket", "gs://bucket/a b/ü", "az://container/x=1/y@z"):
-        assert remote_of(place_of(checked_address(f"{text}/"))) == (text, "")
+        assert object_store_of(place_of(checked_address(f"{text}/"))) == (text, "")
 
 
 FAULTS = {

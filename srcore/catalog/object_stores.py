@@ -54,7 +54,7 @@ def _folder(address: str) -> str:
     return quote(address, safe="").replace("%", "=")  # programs that take a path for a URL would undo a %
 
 
-def remote_of(path: Path) -> tuple[str, str] | None:
+def object_store_of(path: Path) -> tuple[str, str] | None:
     """The address of the object store that a path lies in, and its name there ('' for the store); None for a local
     one."""
     if "=3A=2F=2F" not in str(path):
@@ -64,20 +64,20 @@ def remote_of(path: Path) -> tuple[str, str] | None:
     return None if at is None else (unquote(parts[at].replace("=", "%")), "/".join(parts[at + 1 :]))
 
 
-def is_remote(path: Path) -> bool:
+def on_object_store(path: Path) -> bool:
     """Whether a path stands for something on an object store, or for this machine's work for it."""
-    return remote_of(path) is not None
+    return object_store_of(path) is not None
 
 
 def shown(path: Path) -> str:
     """A path as people know it: of an object store its address."""
-    found = remote_of(path)
+    found = object_store_of(path)
     return str(path) if found is None else "/".join(filter(None, found))
 
 
-def refuse_remote(what: str, store: Path) -> None:
+def refuse_object_store(what: str, store: Path) -> None:
     """CatalogError where a store is an object store, and `what` works on folders alone."""
-    if is_remote(store):
+    if on_object_store(store):
         raise CatalogError(f"{what} works on a store that is a folder", shown(store), "see docs/archive.md")
 
 
