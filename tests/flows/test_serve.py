@@ -148,8 +148,9 @@ def test_the_call_that_the_page_tells_of_starts_a_night(served: Served) -> None:
     text = (ROOT / "docs/serve.md").read_text().partition("From a program")[2]
     script = "\n".join(line for line in text.splitlines() if line.startswith("    "))
     script = script.replace("http://127.0.0.1:4200", served.url).replace("python3", sys.executable)
-    answer = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+    answer = subprocess.run(["bash", "-euc", script], stdout=subprocess.PIPE, text=True).stdout
     run = json.loads(answer)
+    assert "parameters" in run, answer
     assert run["parameters"] | {"catalog": ""} == {"catalog": "", "dataset": "hills", "limit": 1}
     assert served.wait_for(run["id"])["type"] in ("COMPLETED", "FAILED")
 

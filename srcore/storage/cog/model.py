@@ -103,7 +103,9 @@ def written_by_gdal(
         "dtype": header.dtype,
         "nodata": nodata_tag(header),
     }
-    with gdal_env(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), MemoryFile() as base, MemoryFile() as cog:
+    # it warns of blocks below 128, and makes them
+    options = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_VALIDATE_CREATION_OPTIONS": "NO"}
+    with gdal_env(), rasterio.Env(**options), MemoryFile() as base, MemoryFile() as cog:
         with base.open(**profile, **georeference(product)) as target:
             # before the first pixel: GDAL cannot turn a band into an alpha band of a file that has data
             target.colorinterp = colours(header)

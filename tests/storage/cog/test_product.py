@@ -226,12 +226,15 @@ def test_a_cut_through_a_block_is_refused(tmp_path: Path) -> None:
     ],
     ids=["mask", "alpha", "nan", "points"],
 )
-def test_tags_are_those_that_gdal_gives_a_scene_of_that_size(case: dict[str, Any]) -> None:
-    """The tiny product that they are taken from says nothing else than a large one."""
+def test_tags_are_those_that_gdal_gives_a_scene_of_that_size(
+    case: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tiny product that they are taken from says nothing else than a large one, and making it warns of nothing."""
     scene = make_scene(shape=(300, 270), **case)
     product = Product(scene.header, scene.scale, BLOCK_HR, scene.valid, scene.alpha)
     statistics = [Statistics.of(values, values == values) for values in scene.sr]
     found = model_tags(product, statistics)
+    assert caplog.messages == []
     expected = tags_of(written_by_gdal(product, statistics, (600, 540), BLOCK_HR)[1])
     assert found.keys() == expected.keys() == ({0, 1, 4, 5} if product.is_masked else {0, 1})
     sizes = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS)
