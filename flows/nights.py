@@ -150,7 +150,8 @@ def show_trends(catalog: Catalog, datasets: Iterable[str]) -> None:
     for name in datasets:
         nights = read_nights(DatasetPaths(Path(catalog.store) / name)).nights
         if nights:
-            show_markdown(trends(nights), f"the last {len(nights)} nights of {name}", "trends", name)
+            many = f"the last {len(nights)} nights" if len(nights) > 1 else "the last night"
+            show_markdown(trends(nights), f"{many} of {name}", "trends", name)
 
 
 def trends(nights: Sequence[Night]) -> str:

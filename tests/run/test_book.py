@@ -84,7 +84,7 @@ def test_how_far_a_night_is_counts_parts_of_scenes_by_pixels() -> None:
     night = Running("d", "2026-01-01T00:00:00+00:00", "", 120, 37, 14, 1, 2_300_000_000, 812_000_000)
     assert night.words == "37 of 120 scenes, 14 published, 1 failed, 812 of 2,300 MP"
     ahead = replace(night, eta="2026-01-01T01:41:00+00:00", timezone="Europe/Zurich")
-    assert ahead.words.endswith(", ETA 02:41")
+    assert ahead.words.endswith(", ETA 02:41 CET")
     assert round(night.percent, 1) == 35.3
     assert Running("d", "", "", 0).percent == 100.0
     said: list[str] = []

@@ -67,7 +67,7 @@ class Running:
 
     @property
     def words(self) -> str:
-        """'37 of 120 scenes, 14 published, 1 failed, 812 of 2,300 MP, ETA 02:41'."""
+        """'37 of 120 scenes, 14 published, 1 failed, 812 of 2,300 MP, ETA 02:41 CET'."""
         told = [f"{self.done} of {self.scenes} scenes", f"{self.published} published", f"{self.failed} failed"]
         if self.pixels:
             told.append(f"{megapixels(self.pixels_done)} of {megapixels(self.pixels)} MP")
@@ -82,8 +82,8 @@ def megapixels(pixels: int) -> str:
 
 
 def clock(when: str, timezone: str) -> str:
-    """Hours and minutes of a time in a time zone."""
-    return datetime.fromisoformat(when).astimezone(ZoneInfo(timezone)).strftime("%H:%M")
+    """Hours and minutes of a time in a time zone, and the zone: who reads it may be in another."""
+    return datetime.fromisoformat(when).astimezone(ZoneInfo(timezone)).strftime("%H:%M %Z")
 
 
 @dataclass(frozen=True)
