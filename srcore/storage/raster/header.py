@@ -22,6 +22,7 @@ from srcore.storage.raster.bands import joined, selected
 from srcore.storage.raster.beside import find_beside, sidecar
 from srcore.storage.raster.contents import bits_range, find_values, palette, with_told_values
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
+from srcore.storage.raster.known import with_known_bands
 from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.page import heed_page
 from srcore.storage.raster.pam import Pam, read_pam
@@ -45,7 +46,7 @@ def read_raster_header(
     wish = Wish.of(**wishes)
     with gdal_env():
         headers = [read_file(Path(path), wish) for path in paths]
-    header = headers[0] if len(headers) == 1 else joined(headers)
+    header = with_known_bands(headers[0], Path(paths[0]).name) if len(headers) == 1 else joined(headers)
     header = with_told_values(selected(header, wish.bands, several=len(headers) > 1), wish)
     return in_one_form(header if wish.nodata is None else with_user_number(header, wish.nodata))
 
