@@ -20,11 +20,13 @@ PRODUCTS: tuple[tuple[str, re.Pattern[str], Mapping[int, tuple[str, ...]]], ...]
     ),
     (
         "PlanetScope",
-        re.compile(r"\d{8}_\w+_3B_AnalyticMS\w*\.tiff?", re.IGNORECASE),
-        {
-            4: ("blue", "green", "red", "nir"),
-            8: ("coastal", "blue", "green05", "green", "yellow", "red", "rededge", "nir"),
-        },
+        re.compile(r"\d{8}_\w+_3B_AnalyticMS(?!_SR_8b|_8b)\w*\.tiff?", re.IGNORECASE),
+        {4: ("blue", "green", "red", "nir")},
+    ),
+    (
+        "PlanetScope",
+        re.compile(r"\d{8}_\w+_3B_AnalyticMS(?:_SR)?_8b\w*\.tiff?", re.IGNORECASE),
+        {8: ("coastal", "blue", "green05", "green", "yellow", "red", "rededge", "nir")},
     ),
 )
 """Product, what its files are called, and how many bands are which, as STAC calls them (eo:common_name)."""

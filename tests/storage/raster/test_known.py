@@ -62,4 +62,5 @@ def test_what_the_file_says_goes_before_its_name(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     coloured = write(tmp_path / "other" / NAIP, 4, infrared)
     assert read_raster_header([coloured]).bands[0].name == "band 1"
-    assert read_raster_header([write(tmp_path / "other" / PLANET, 5)]).bands[0].name == "band 1"
+    some = read_raster_header([write(tmp_path / "other" / PLANET, 4)])  # four of eight: which ones is not said
+    assert some.bands[0].name == "band 1"
