@@ -37,12 +37,16 @@ PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 OF_SCENE = {
-    "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    "eo": "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
     "view": "https://stac-extensions.github.io/view/v1.0.0/schema.json",
     "sat": "https://stac-extensions.github.io/sat/v1.1.0/schema.json",
     "grid": "https://stac-extensions.github.io/grid/v1.1.0/schema.json",
 }
 """Prefix of what a provider's metadata say of the scene to its extension."""
+COMMON_NAMES = frozenset(
+    "coastal blue green red rededge yellow pan nir nir08 nir09 cirrus swir16 swir22 lwir lwir11 lwir12".split()
+)
+"""Those that version 1 of the eo extension knows."""
 
 ITEM = f"https://schemas.stacspec.org/v{pystac.get_stac_version()}/item-spec/json-schema/item.json"
 TAGS = frozenset({"srcore:verdict", "srcore:failed_checks"})
@@ -129,7 +133,7 @@ def _extensions(header: Header) -> list[str]:
     if header.kind == "volume":
         return [FILE]
     used = {name.partition(":")[0] for name in header.properties}
-    used |= {"eo"} if any(band.common for band in header.bands) else set()
+    used |= {"eo"} if _is_named(header) else set()
     return [FILE, PROJECTION, RASTER, *(uri for prefix, uri in OF_SCENE.items() if prefix in used)]
 
 
@@ -268,6 +272,8 @@ def _data_asset(product: Path, header: Header, grid: Grid, facts: ProductFacts) 
     if form.name == "cog":
         statistics, resolution = read_statistics(product, len(header.bands)), _resolution(grid, header)
         fields["bands"] = [_band(b, header, s, resolution) for b, s in zip(header.bands, statistics, strict=True)]
+        if _is_named(header):  # odc-stac and others find a band of several by these alone
+            fields["eo:bands"] = [_eo_band(band) for band in header.bands]
     media_type = "application/gzip" if product.suffix.lower() == ".gz" else form.media_type
     return pystac.Asset(f"./{product.name}", form.title, None, media_type, ["data"], fields)
 
@@ -292,6 +298,14 @@ def _band(band: Band, header: Header, statistics: dict[str, float], resolution: 
     if statistics:
         value["statistics"] = statistics
     return value
+
+
+def _is_named(header: Header) -> bool:
+    return any(band.common or band.name != f"band {band.index}" for band in header.bands)
+
+
+def _eo_band(band: Band) -> dict[str, str]:
+    return {"name": band.name, **({"common_name": band.common} if band.common in COMMON_NAMES else {})}
 
 
 def _number(value: float) -> float | str:

@@ -113,6 +113,25 @@ def test_an_item_says_what_the_product_is(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(document)
 
 
+def test_bands_have_names_for_readers_of_today_and_of_yesterday(tmp_path: Path) -> None:
+    """odc-stac looks for the bands of an asset in eo:bands alone, which STAC 1.1 replaced."""
+    scene = make_scene(bands=3)
+    names = (("B04", "red"), ("B05", "rededge071"), ("soil", ""))
+    bands = tuple(
+        replace(band, name=name, common=common) for band, (name, common) in zip(scene.header.bands, names, strict=True)
+    )
+    (tmp_path / "named").mkdir()
+    document = item_of(replace(scene, header=replace(scene.header, bands=bands)), tmp_path / "named")
+    data = document["assets"]["data"]
+    assert data["eo:bands"] == [{"name": "B04", "common_name": "red"}, {"name": "B05"}, {"name": "soil"}]
+    assert [band.get("eo:common_name") for band in data["bands"]] == ["red", "rededge071", None]
+    assert any("/eo/v1" in uri for uri in document["stac_extensions"])
+    nameless = tuple(replace(band, name=f"band {band.index}", common="") for band in bands)
+    document = item_of(replace(scene, header=replace(scene.header, bands=nameless)), tmp_path)
+    assert "eo:bands" not in document["assets"]["data"]
+    assert not any("/eo/" in uri for uri in document["stac_extensions"])
+
+
 def test_the_same_product_has_the_same_item(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
