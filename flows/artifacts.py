@@ -139,6 +139,15 @@ def show_report(page: Path, dataset: str, scene: str) -> None:
     _show_page(page, f"report of {scene}", artifact_key("report", dataset, scene))
 
 
+def show_map(product: Path, dataset: str, scene: str) -> None:
+    """A link to the map of a raster, where the service draws one."""
+    page = address(product)
+    if not page.startswith("file:") and product.suffix == ".tif":
+        found = page.rsplit("/", 3)[0] + f"/map.html?scene={quote(scene)}"
+        what = f"map of {scene}: LR beside SR"
+        tried(create_link_artifact, found, link_text=what, key=artifact_key("map", dataset, scene), description=what)
+
+
 def _show_page(page: Path, what: str, key: str) -> None:
     """A link to a page of the store; browsers open a file from a server's page only when its address is copied."""
     found = address(page)

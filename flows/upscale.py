@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_quicklook, show_report
+from flows.artifacts import show_map, show_quicklook, show_report
 from flows.service.runs import begin
 from flows.tagged import tagged, untagged
 from flows.tasks import call_as_task
@@ -172,6 +172,8 @@ def _run_and_show(run: Run, job: Job) -> Receipt | None:
         show_quicklook(product.quicklook, job.dataset, job.scene, product.data)
     if product.page.exists():
         show_report(product.page, job.dataset, job.scene)
+    if job.dataset:
+        show_map(product.data, job.dataset, job.scene)
     return receipt
 
 

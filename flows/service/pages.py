@@ -6,6 +6,7 @@
     /store/DATASET/pairs/pairs.html
     /store/DATASET/collection.json, stac/2024-06.json   the archive as a STAC catalog
     /store/index.html, /store/catalog.json      where no dataset is restricted
+    /store/DATASET/map.html, tiles/SCENE/...    see `flows.service.map`
 
 The addresses are those of the store, so the links of a page lead on. A page has an origin of its own (sandbox), so that
 nothing in it can reach the API that answers beside it, and runs the scripts that ship with srcore and no others.
@@ -13,11 +14,13 @@ nothing in it can reach the API that answers beside it, and runs the scripts tha
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import stat
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -28,11 +31,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from flows.guard import App, Receive, Scope, Send
+from flows.service.map import answer_map, is_map
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.disk.real_file import has_no_link
 from srcore.storage.stac.catalog import COLLECTION, PARTS, ROOT
 
 PREFIX = "/store/"
@@ -49,18 +54,27 @@ TYPES = {
 }
 """Of other files: application/octet-stream."""
 BLOCK_BYTES = 1 << 20
+DRAWN_AT_ONCE = 2
+"""Tiles and maps."""
 
 
 def with_pages(app: App, in_force: Path, password: str = "") -> App:
     """`app`, and beside it the pages of the store of the catalog in force; with `user:password` only to who has it."""
     catalogs, headers = _Catalogs(in_force), _headers()
+    drawing = ThreadPoolExecutor(DRAWN_AT_ONCE, "srcore-map")
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await app(scope, receive, send)
             return
-        response = answer(Request(scope), catalogs.now(), password)
-        response.headers.update(headers)
+        asked, catalog = Request(scope), catalogs.now()
+        if is_map(scope["path"].removeprefix(PREFIX)):  # drawn, not read: the server answers others meanwhile
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(drawing, answer, asked, catalog, password)
+        else:
+            response = answer(asked, catalog, password)
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
         await response(scope, receive, send)
 
     return serve
@@ -74,6 +88,8 @@ def answer(request: Request, catalog: Catalog | None, password: str = "") -> Res
         return PlainTextResponse("these pages can only be read\n", 405, {"Allow": "GET, HEAD"})
     if catalog is not None and on_object_store(Path(catalog.store)):
         return PlainTextResponse(f"these pages lie at {catalog.shown_store}: open them there\n", 404)
+    if catalog is not None and is_map(address := request.scope["path"].removeprefix(PREFIX)):
+        return answer_map(request, catalog, address)
     path = None if catalog is None else find_page(catalog, request.scope["path"].removeprefix(PREFIX))
     file = None if catalog is None or path is None else _open(Path(catalog.store), path)
     if path is None or file is None:
@@ -150,7 +166,7 @@ def _knows(request: Request, password: str) -> bool:
 
 def _open(store: Path, path: Path) -> BinaryIO | None:
     """The file, opened; None where it is none, or a link stands anywhere below the store."""
-    if os.path.realpath(path) != os.path.join(os.path.realpath(store), path.relative_to(store)):
+    if not has_no_link(path, store):
         return None
     try:
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")

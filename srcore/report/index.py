@@ -111,6 +111,11 @@ class Product:
         return f"{self.folder}/{quote(items[0])}" if items else None
 
     @property
+    def mapped(self) -> bool:
+        """Whether `srcore serve` has a map of it."""
+        return f"{self.scene}.tif" in self.outputs
+
+    @property
     def receipt(self) -> str:
         """Address of its receipt, from the page."""
         return f"{self.folder}/{quote(self.scene)}{RECEIPT}"
@@ -286,6 +291,7 @@ def index_page(facts: IndexFacts, page: int = 1) -> str:
         remembered=REMEMBERED,
         scenes=_scenes(facts) if page == 1 and facts.pages > 1 else [],
         consistency=CONSISTENCY,
+        mapped=any(product.mapped for product in facts.products),
         policy=policy("index.js", "'self' file:"),
     )
 

@@ -62,6 +62,8 @@ class ReportFacts:
     """Where it lies on the globe, where that is known and may be shown."""
     links: Rows = ()
     """Names and relative addresses of what belongs to it."""
+    map: str = ""
+    """Relative address of its map, which `srcore serve` draws; none of what has none."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
         about=_about(header, plan.tiles.scale, outline),
         outline=outline,
         links=_links(plan, receipt),
+        map=_map(plan, receipt),
     )
 
 
@@ -132,6 +133,13 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
     above = "../index.html" if stopped else f"{deeper}../../index.html"
     up = [("All products of the dataset", above)] if plan.dataset else []
     return [*((name, quote(file)) for name, file in beside), *up]
+
+
+def _map(plan: ScenePlan, receipt: Receipt) -> str:
+    """Where the service shows it on a map: what is published of a public raster on a disk."""
+    stopped = plan.validate and receipt.verdict == "quarantined"
+    shown = plan.dataset and not stopped and plan.header.kind == "raster" and "quicklook" in plan.outputs
+    return f"../../map.html?scene={quote(plan.scene)}" if shown and not on_object_store(plan.product.folder) else ""
 
 
 def _source(header: Header, flags: Sequence[str]) -> Rows:

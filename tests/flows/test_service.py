@@ -233,6 +233,18 @@ def test_links_of_a_run_lead_to_the_service_and_those_of_restricted_data_to_the_
         assert artifacts.address(other, served) == other.as_uri()
 
 
+def test_a_run_links_the_map_that_the_service_draws(catalog_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(catalog_path, "    source: ./none", "    privacy: restricted\n    source: ./none")
+    shown: list[str] = []
+    monkeypatch.setattr(artifacts, "tried", lambda _call, found, **_more: shown.append(found))
+    monkeypatch.setenv(PAGES, "http://127.0.0.1:4200/store")
+    monkeypatch.setenv(IN_FORCE, str(catalog_path))
+    store = catalog_path.parent / "archive"
+    for dataset, name in (("hills", "a b.tif"), ("on-demand", "a b.tif"), ("hills", "a b.nii.gz")):
+        artifacts.show_map(store / dataset / "products" / "a b" / name, dataset, "a b")
+    assert shown == ["http://127.0.0.1:4200/store/hills/map.html?scene=a%20b"]
+
+
 def test_somebody_is_told_of_failed_crashed_and_late_runs_and_of_a_missing_worker() -> None:
     events = {event for trigger in triggers().values() for event in trigger.expect}
     assert events == {

@@ -1,5 +1,8 @@
 "use strict";
 (() => {
+  // what only `srcore serve` answers
+  const served = location.protocol !== "file:" && location.pathname.startsWith("/store/");
+  for (const one of document.querySelectorAll("[data-served]")) one.hidden = !served;
   const root = document.querySelector(".compare");
   if (!root) return;
   const places = [...root.querySelectorAll(".place")];

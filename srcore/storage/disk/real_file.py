@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,11 @@ from srcore.errors import SourceError
 
 MAX_PIXELS = 2**35
 """Per band, or voxels: 185,000 x 185,000."""
+
+
+def has_no_link(path: Path, home: Path) -> bool:
+    """True where no link stands between a folder and a path below it."""
+    return os.path.realpath(path) == os.path.join(os.path.realpath(home), path.relative_to(home))
 
 
 def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:

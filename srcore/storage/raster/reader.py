@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ class RasterReader:
         elif fine:
             valid[fine] = self._valid(values[fine], window, [header.bands[i] for i in fine])
         return values, self._heeded(valid, window)
+
+    def decoded_px(self, window: tuple[slice, ...]) -> int:
+        """Pixels of a band that GDAL decodes for a window of the scene: it decodes whole blocks."""
+        costs = [0]
+        for band in self._header.bands:
+            dataset = self._datasets[band.path]
+            blocks = zip(window, dataset.block_shapes[band.index - 1], strict=True)
+            sides = (-(-w.stop // band.zoom // n) * n - w.start // band.zoom // n * n for w, n in blocks)
+            costs.append(prod(sides))
+        return max(costs)
 
     def _zoomed(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """A coarser band (Y, X) on the scene's grid, whatever the window: bicubic, classes nearest."""
