@@ -27,6 +27,10 @@ Resample = Literal["even", "untilt"]
 """Of a DICOM series whose slices are unevenly spaced: even ones; untilt: straight ones too, of a tilted gantry."""
 
 
+MosaicOrder = Literal["newest", "first"]
+"""Which file of a mosaic comes first where several have a pixel: by the date when it was taken, or by its name."""
+
+
 class QualityWish(TypedDict, total=False):
     """Which quality layer of a scene to heed, and how."""
 
@@ -58,6 +62,10 @@ class Told(TypedDict, total=False):
     """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
+    mosaic: MosaicOrder | None
+    """Which file comes first where several of a mosaic have a pixel; None: the scene is none."""
+    date: str | None
+    """When the files were taken, or where their names say it."""
 
 
 SliceProfile = Literal["box", "cos2"]

@@ -448,6 +448,14 @@ CODES: dict[str, Code] = {
         "The product did not pass a gate of the checks and is not published.",
         "Read its report in quarantine; then mend the source, or change `checks` of the dataset.",
     ),
+    "BAD_MOSAIC": Code(
+        "The files of a mosaic are not of one sort, or not of one grid.",
+        "Narrow `mosaic: {group}` so that it holds files of one sort, or warp the one that is named.",
+    ),
+    "UNDATED": Code(
+        "A mosaic whose newest file should be on top has a file that nobody knows the date of.",
+        "Say with `date` where dates stand in the names, or `order: first`.",
+    ),
     "BAD_HR": Code(
         "The true HR does not have the bands or the size of the product.",
         "Give the HR that belongs to the scene, or take it away.",

@@ -20,6 +20,7 @@ from srcore.choices import (
     VALUES_RULES,
     AlphaRule,
     Identity,
+    MosaicOrder,
     QualityWish,
     Range,
     Resample,
@@ -62,6 +63,8 @@ class Treatment:
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
     identity: Identity = "remove"
     """Of a derived DICOM series: whether what tells of the patient stays in it."""
+    mosaic: MosaicOrder | None = None
+    """Which file comes first where several of a mosaic have a pixel; None: its scenes are none."""
     back_projection: int = BACK_PROJECTION
     """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
     slice_profile: SliceProfile = "box"
@@ -85,6 +88,8 @@ class Treatment:
             "series": self.series,
             "volume": self.volume,
             "resample": self.resample,
+            "mosaic": self.mosaic,
+            "date": self.date,
         }
 
     @property

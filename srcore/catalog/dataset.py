@@ -31,6 +31,7 @@ from srcore.catalog.keys import (
     template,
 )
 from srcore.catalog.learning import Pairs, Retrain
+from srcore.catalog.mosaic import Mosaic
 from srcore.catalog.products import Output, in_order, usual
 from srcore.catalog.quality import Quality
 from srcore.catalog.watching import Watch
@@ -80,6 +81,8 @@ class Dataset(BaseModel):
     """Glob of the scenes; a relative one starts at the catalog's folder. See `storage.archive.sources`. Or where they
     lie elsewhere: s3://bucket/folder/*.tif, gs://, az://, https://host/scene.tif, {stac: ADDRESS, collections, bbox,
     datetime, query}."""
+    mosaic: Mosaic | None = None
+    """Which files are one scene: {group: "{scene}_*.tif", order: newest | first}; None: each is one."""
     exclude: tuple[Annotated[str, AfterValidator(file_glob)], ...] = ()
     """Scenes to leave out: globs of file names, or with a / of paths that start where `source` does."""
     bands: tuple[str, ...] | None = Field(default=None, validate_default=True)
@@ -188,7 +191,8 @@ class Dataset(BaseModel):
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
         own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
-        return Treatment(**{**own, "quality": self.quality.wish if self.quality else None})
+        quality, mosaic = self.quality and self.quality.wish, self.mosaic and self.mosaic.order
+        return Treatment(**{**own, "quality": quality, "mosaic": mosaic})
 
     @property
     def settle_s(self) -> float | None:
@@ -224,6 +228,17 @@ class Dataset(BaseModel):
         # where nobody said restricted it is left out as of all volumes: an upgrade refuses no whole catalog
         if self.says_privacy and self.hides_names and "quicklook" in (self.products or ()):
             raise ValueError(NO_QUICKLOOK)
+        return self
+
+    @model_validator(mode="after")
+    def _check_mosaic(self) -> Dataset:
+        if self.mosaic is None:
+            return self
+        if self.kind != "raster" or self.is_remote or "{band}" in str(self.source):
+            raise ValueError("a mosaic is made of rasters on a disk that hold all bands each; take `mosaic` out")
+        for key, value in (("quality", self.quality), ("pairs", self.pairs), ("retrain", self.retrain)):
+            if value is not None:
+                raise ValueError(f"a mosaic goes without {key}; take one of them out")
         return self
 
     @field_validator("checks")

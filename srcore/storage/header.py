@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from srcore.choices import AlphaRule, QualityWish, Range, Resample, Told, ValuesRule
+from srcore.choices import AlphaRule, MosaicOrder, QualityWish, Range, Resample, Told, ValuesRule
 from srcore.grid import Grid
 from srcore.radiometry import native_range
 
@@ -67,6 +67,10 @@ class Wish:
     """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
+    mosaic: MosaicOrder | None = None
+    """Which file comes first where several of a mosaic have a pixel; None: several files are the bands of a scene."""
+    date: str | None = None
+    """When the files were taken, or where their names say it."""
 
     @classmethod
     def of(cls, **wishes: Unpack[Wishes]) -> Wish:
@@ -133,6 +137,25 @@ class Band:
     def is_copied(self) -> bool:
         """True where each SR pixel is the LR pixel that it lies in: no number lies between two classes."""
         return self.values != "continuous"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a mosaic: where it lies in it, and by which rules it is read."""
+
+    start: tuple[int, int]
+    """Its first row and column in the scene."""
+    shape: tuple[int, ...]
+    bands: tuple[Band, ...]
+    """As many as the scene has."""
+    alpha: Band | None = None
+    rank: int = 0
+    """0: where several have a pixel, it is this one's."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.bands[0].path
 
 
 @dataclass(frozen=True)
@@ -239,6 +262,8 @@ class Header:
     """Of a scene elsewhere: its files there."""
     properties: dict[str, Any] = field(default_factory=dict)
     """What a provider's metadata say of the scene, as STAC names it: eo:cloud_cover, view:sun_azimuth, platform ..."""
+    mosaic: tuple[Member, ...] = ()
+    """Its files, where each is a part of the ground with all bands; `bands` are those of the first."""
     part: Part | None = None
     """Where `grid` is a window of the files' pixels; None: it is all of them."""
 
@@ -295,7 +320,7 @@ class Header:
     def rasters(self) -> tuple[Path, ...]:
         """The files that hold bands, each once, in band order."""
         bands = self.bands if self.alpha is None else (*self.bands, self.alpha)
-        return tuple(dict.fromkeys(Path(band.path) for band in bands))
+        return tuple(dict.fromkeys(Path(one.path) for one in self.mosaic or bands))
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -354,6 +379,7 @@ class Header:
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
                 "part": _part(value.get("part")),
+                "mosaic": tuple(map(_member, value.get("mosaic", ()))),
                 "origins": tuple(Origin(**one) for one in value.get("origins", ())),
             }
         )
@@ -361,6 +387,12 @@ class Header:
 
 def _part(value: dict[str, Any] | None) -> Part | None:
     return None if value is None else Part(tuple(value["start"]), Grid.from_json(value["scene"]))
+
+
+def _member(value: dict[str, Any]) -> Member:
+    alpha = _band(value["alpha"]) if value["alpha"] else None
+    bands = tuple(map(_band, value["bands"]))
+    return Member(tuple(value["start"]), tuple(value["shape"]), bands, alpha, value["rank"])
 
 
 def _band(value: dict[str, Any]) -> Band:

@@ -94,6 +94,8 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
         from srcore.storage.remote.reading import read_card_header
 
         return read_card_header(paths[0], _read, **wishes)
+    if wishes.get("mosaic") is not None:
+        return _read_mosaic(paths, **wishes)
     if find_document(paths[0]) is not None:
         return read_product_header(paths, **wishes)
     if is_dicom(paths[0]):
@@ -103,13 +105,23 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
     return next(one for one in FORMATS if one.is_of(first)).read_header(paths, **wishes)
 
 
+def _read_mosaic(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
+    """Of plain rasters: a provider's product has a grid of its own, and quality layers lie beside single files."""
+    if wishes.get("quality") is not None:
+        do = "take `quality` out, or give the files as scenes"
+        raise SourceError(f"{paths[0]}: a mosaic has no quality layer", "quality", do, code="BAD_SETTING")
+    for path in paths:
+        refuse_folder(path)
+    return read_raster_header(paths, **wishes)
+
+
 def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, ...]:
     """The files that `read_header` would read; of a provider's product without opening a raster, and of a scene
     elsewhere without fetching one."""
     if is_card(paths[0]):
         here = members(paths[0])
         return here if len(here) == 1 else read_header(paths, **wishes).paths
-    if find_document(paths[0]) is None:
+    if find_document(paths[0]) is None or wishes.get("mosaic") is not None:
         if is_dicom(paths[0]):
             return dicom_files(paths)
         return read_header(paths, **wishes).paths

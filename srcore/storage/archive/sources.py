@@ -4,6 +4,7 @@
     ./in/{scene}/image.tif      one file a scene, named after the folder
     ./in/{scene}_{band}.tif     one file a band: the files of a scene differ in {band} only
     ./in/*_{band}.tif           the same; the scene's name is the file's without its band
+    mosaic: {group: "{scene}_*.tif"}     several files a scene, each a part of its ground; they have the same {scene}
     ./in/*.SAFE, ./in/LC0*      one folder a scene: a provider's product, known by the metadata in it; or its .zip, .tar
     s3://bucket/in/*.tif         the same in a bucket (gs://, az://): a card stands for each scene (`storage.remote`)
     {stac: ADDRESS, ...}         the items of a search
@@ -32,6 +33,7 @@ from srcore.catalog.keys import WILD
 from srcore.catalog.pattern import regex_of, scene_name, suffix_of
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
+from srcore.storage.archive.mosaics import mosaic_names
 from srcore.storage.dicom.files import is_dicom
 from srcore.storage.disk.card import told_of
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
@@ -126,10 +128,15 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
         _refuse_folders(root, pattern, dataset)
     # a scene of many files is left out as a whole when one of them is
     out = {one.without_band for one in found if _is_excluded(one.path, dataset.exclude, base)}
+    kept = [one for one in found if (one.without_band in out) is excluded]
     groups: dict[tuple[str, str], list[_Found]] = {}
-    for one in found:
-        if (one.without_band in out) is excluded:
-            groups.setdefault(one.without_band, []).append(one)
+    if dataset.mosaic is None:
+        named = [(one.without_band, one) for one in kept]
+    else:
+        names = mosaic_names(dataset.mosaic.group, [one.path for one in kept])
+        named = [((name, ""), replace(one, name=name)) for name, one in zip(names, kept, strict=True) if name]
+    for key, one in named:
+        groups.setdefault(key, []).append(one)
     roots = (root, *map(Path, dataset.roots))
     scenes = _told_apart([_scene(group, dataset, root, roots) for group in groups.values()])
     return sorted(_unique(scenes, dataset.source), key=lambda scene: scene.id)
@@ -181,7 +188,9 @@ def _found_by(root: Path, pattern: str, dataset: Dataset, bands: Sequence[str] |
 def _paths(group: Sequence[_Found], bands: Sequence[str] | None) -> tuple[Path, ...]:
     """The files of a scene, one a band; for a band that has none, the name that it should have."""
     first = group[0]
-    if first.band is None or bands is None:
+    if first.band is None:
+        return tuple(one.file for one in group)  # several are a mosaic
+    if bands is None:
         return (first.file,)
     there = {one.alike: one.file for one in group}
     before, after = first.without_band

@@ -35,8 +35,8 @@ def dated(header: Header, wish: str | None, now: datetime | None = None) -> Head
     `wish`: a date, or a pattern that finds one in the files' names (`srcore.layout.dates_by`). SourceError for a volume
     with one.
     """
-    if header.taken is not None and not wish:
-        return header  # a provider's metadata say it
+    if header.taken is not None and (not wish or header.mosaic):
+        return header  # a provider's metadata say it, or the files of a mosaic, each for itself
     today = datetime.now(UTC) if now is None else now
     flags: list[str] = []
     if header.kind == "volume" and wish:

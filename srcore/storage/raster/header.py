@@ -23,6 +23,7 @@ from srcore.storage.raster.beside import find_beside, sidecar
 from srcore.storage.raster.contents import bits_range, find_values, palette, with_told_values
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.raster.known import with_known_bands
+from srcore.storage.raster.mosaic import merged
 from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.page import heed_page
 from srcore.storage.raster.pam import Pam, read_pam
@@ -46,9 +47,19 @@ def read_raster_header(
     wish = Wish.of(**wishes)
     with gdal_env():
         headers = [read_file(Path(path), wish) for path in paths]
-    header = with_known_bands(headers[0], Path(paths[0]).name) if len(headers) == 1 else joined(headers)
-    header = with_told_values(selected(header, wish.bands, several=len(headers) > 1), wish)
+    if wish.mosaic is not None:
+        files = [_alone(header, Path(path).name, wish) for header, path in zip(headers, paths, strict=True)]
+        return in_one_form(merged(files, wish))
+    if len(headers) == 1:
+        return in_one_form(_alone(headers[0], Path(paths[0]).name, wish))
+    header = with_told_values(selected(joined(headers), wish.bands, several=True), wish)
     return in_one_form(header if wish.nodata is None else with_user_number(header, wish.nodata))
+
+
+def _alone(header: Header, name: str, wish: Wish) -> Header:
+    """The header of a file with all bands of a scene: those that were asked for, and what the user says of them."""
+    told = with_told_values(selected(with_known_bands(header, name), wish.bands, several=False), wish)
+    return told if wish.nodata is None else with_user_number(told, wish.nodata)
 
 
 def read_file(path: Path, wish: Wish) -> Header:

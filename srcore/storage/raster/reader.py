@@ -18,6 +18,7 @@ from srcore.radiometry import HALF_PX, enlarged, fill_invalid, half_way, nearest
 from srcore.storage.header import Band, Header, Mask
 from srcore.storage.providers.quality import meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
+from srcore.storage.raster.mosaic import MosaicReader, open_mosaic
 
 ZOOM_PX = 6
 """Coarse pixels around a window of a coarser band: two that bicubic sees, and those that fill what they hide."""
@@ -186,12 +187,15 @@ def _off_nodata(values: NDArray[Any], band: Band) -> NDArray[Any]:
 
 
 @contextmanager
-def open_raster_scene(header: Header) -> Iterator[RasterReader]:
+def open_raster_scene(header: Header) -> Iterator[RasterReader | MosaicReader]:
     """The reader of a scene whose header was read before; its files are open while the context lasts.
 
     Raises SourceError, code SOURCE_CHANGED, when a file is no longer the one that the header describes.
     """
     with gdal_env(), ExitStack() as stack:
+        if header.mosaic:
+            yield stack.enter_context(open_mosaic(header, open_raster_scene))
+            return
         masks = [Path(band.mask.path) for band in header.bands if band.mask is not None]
         layers = [Path(header.quality.path)] if header.quality is not None and header.quality.hides else []
         paths = dict.fromkeys((*header.rasters, *masks, *layers))

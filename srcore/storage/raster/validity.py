@@ -24,6 +24,7 @@ from srcore.storage.header import Band, Header, Mask, Nodata
 from srcore.storage.numbers import fit_nodata
 from srcore.storage.raster.beside import sidecar
 from srcore.storage.raster.mask_file import read_mask_file
+from srcore.storage.raster.mosaic import has_holes
 from srcore.storage.raster.open_file import OpenFile
 from srcore.storage.raster.tiff import has_mask
 
@@ -103,7 +104,7 @@ def with_user_number(header: Header, nodata: float) -> Header:
 
 def in_one_form(header: Header) -> Header:
     """The header with the form and the number of its product, and flags where that is not the source's own."""
-    hides = header.quality is not None and header.quality.hides
+    hides = (header.quality is not None and header.quality.hides) or (bool(header.mosaic) and has_holes(header))
     form, number = product_form(header.dtype, header.bands, has_alpha=header.alpha is not None, hides=hides)
     flags = [flag for flag in header.flags if flag != "no nodata"]
     if form == "none":

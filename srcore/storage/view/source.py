@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from srcore.storage.header import Header
+from srcore.storage.raster.mosaic import only
 from srcore.storage.raster.reader import open_raster_scene
 from srcore.storage.view.frame import TILE_PX, Frame, Place
 from srcore.storage.view.lay import MARGIN_PX, Drawn, Part, lay, window_of
@@ -37,7 +37,7 @@ def source_tile(header: Header, frame: Frame, place: Place, bands: Sequence[int]
     window = window_of((box[0] / along, box[1] / down, box[2] / along, box[3] / down), header.grid.shape)
     if window is None or max(one.stop - one.start for one in window) > MAX_SIDE_PX + 2 * MARGIN_PX:
         return None
-    shown = replace(header, bands=tuple(header.bands[band] for band in bands))
+    shown = only(header, bands)
     start = header.part.start if header.part else (0, 0)
     there = tuple(slice(one.start + s, one.stop + s) for one, s in zip(window, start, strict=True))
     with open_raster_scene(shown.whole) as reader:
