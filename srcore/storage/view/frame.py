@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rasterio.crs import CRS
-from rasterio.transform import Affine, array_bounds, from_gcps
+from rasterio.transform import Affine, from_gcps
 from rasterio.warp import transform_bounds
 
 from srcore.storage.raster.gdal import GDAL_ERRORS
@@ -71,20 +71,29 @@ class Frame:
         return Affine(step / TILE_PX, 0, place.column * step, 0, step / TILE_PX, place.row * step)
 
     def around(self, place: Place) -> Box | None:
-        """A tile in pixels of the product, with all that lies in it; None where there is no way there."""
-        corner, far = self.plane(place) @ (0, 0), self.plane(place) @ (TILE_PX, TILE_PX)
+        """What a tile has of the product, in its pixels; None where it has nothing, or there is no way there."""
+        count = 2.0**place.level
+        left, right = (min(max(end / count, self.box[0]), self.box[2]) for end in (place.column, place.column + 1))
+        top, bottom = (min(max(end / count, self.box[1]), self.box[3]) for end in (place.row, place.row + 1))
+        if left >= right or top >= bottom:
+            return None
         if not self.on_globe:
-            return corner[0], corner[1], far[0], far[1]
+            side = TILE_PX * 2.0**self.level
+            return left * side, top * side, right * side, bottom * side
+        # the part within the product alone: a projection of one zone tells nothing of the other side of the globe
+        metres = ((2 * left - 1) * HALF_M, (1 - 2 * bottom) * HALF_M, (2 * right - 1) * HALF_M, (1 - 2 * top) * HALF_M)
         try:
-            west, south, east, north = transform_bounds(
-                WEB, self.crs, corner[0], far[1], far[0], corner[1], densify_pts=DENSE
-            )
+            west, south, east, north = transform_bounds(WEB, self.crs, *metres, densify_pts=DENSE)
         except GDAL_ERRORS:
             return None
         found = [~self.affine @ (x, y) for x in (west, east) for y in (south, north)]
         columns, rows = zip(*found, strict=True)
         box = (min(columns), min(rows), max(columns), max(rows))
         return box if all(map(math.isfinite, box)) else None
+
+    def step(self, place: Place) -> float:
+        """Pixels of the product along a pixel of a tile, about."""
+        return 2.0 ** (self.level - place.level)
 
 
 def frame_of(dataset: Any) -> Frame:
@@ -99,7 +108,9 @@ def _on_globe(dataset: Any, shape: tuple[int, int]) -> Frame | None:
     if crs is None or not affine.determinant:
         return None
     try:
-        west, south, east, north = transform_bounds(crs, WEB, *array_bounds(*shape, affine), densify_pts=DENSE)
+        corners = [affine @ (column, row) for row in (0, shape[0]) for column in (0, shape[1])]
+        low, high = (tuple(map(end, zip(*corners, strict=True))) for end in (min, max))  # also south up, and turned
+        west, south, east, north = transform_bounds(crs, WEB, *low, *high, densify_pts=DENSE)
     except GDAL_ERRORS:
         return None
     metres = (west + HALF_M, HALF_M - north, east + HALF_M, HALF_M - south)

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from srcore.errors import SourceError
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
-from srcore.storage.view.frame import TILE_PX, Frame, Place, frame_of
+from srcore.storage.view.frame import Frame, Place, frame_of
 from srcore.storage.view.lay import MARGIN_PX, Drawn, Part, lay, window_of
 
 PREVIEW_PX = 512
@@ -40,7 +40,7 @@ class ProductView:
         box = self.frame.around(place)
         if box is None:
             return None
-        step = max(1, int(min(box[2] - box[0], box[3] - box[1]) / TILE_PX))
+        step = max(1, int(self.frame.step(place)))
         window = window_of(box, self.frame.shape, MARGIN_PX * step)
         if window is None or self._decoded_px(window, step) > MAX_READ_PX:
             return None
