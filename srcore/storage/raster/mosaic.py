@@ -59,6 +59,7 @@ def merged(headers: Sequence[Header], wish: Wish) -> Header:
     SourceError or GridError, BAD_MOSAIC, for a file that is no part of it, UNDATED where the newest is asked for and a
     file has no date.
     """
+    headers, guessed = _of_one_meaning(headers)
     first = headers[0]
     for header in headers:
         _refuse_other(first, header)
@@ -84,10 +85,33 @@ def merged(headers: Sequence[Header], wish: Wish) -> Header:
         tags={k: v for k, v in first.tags.items() if all(h.tags.get(k) == v for h in headers)},
         domains={k: v for k, v in first.domains.items() if all(h.domains.get(k) == v for h in headers)},
         beside=tuple(dict.fromkeys(path for h in headers for path in h.beside)),
-        flags=(_told(members, wish), *dict.fromkeys(flag for h in headers for flag in h.flags if flag != "no nodata")),
+        flags=(
+            _told(members, wish),
+            *guessed,
+            *dict.fromkeys(flag for h in headers for flag in h.flags if flag != "no nodata"),
+        ),
         taken=_span(times),
         mosaic=members,
     )
+
+
+def _of_one_meaning(headers: Sequence[Header]) -> tuple[list[Header], list[str]]:
+    """The headers, of which the same bands mean the same, and what is to be said of that: a part without detail looks
+    like classes, and says nothing of the others."""
+    flags: list[str] = []
+    count = min(len(header.bands) for header in headers)
+    for i in range(count):
+        if len({header.bands[i].values for header in headers}) > 1:
+            name = headers[0].bands[i].name
+            flags.append(f"{name}: the files of the mosaic look different; taken for continuous, see `values`")
+            headers = [_with_continuous(header, i) for header in headers]
+    return list(headers), flags
+
+
+def _with_continuous(header: Header, place: int) -> Header:
+    bands = list(header.bands)
+    bands[place] = replace(bands[place], values="continuous")
+    return replace(header, bands=tuple(bands))
 
 
 def _path(header: Header) -> Path:
@@ -104,7 +128,7 @@ def _refuse_other(first: Header, other: Header) -> None:
         ("scale and offset", *([(one.scale, one.offset) for one in each.bands] for each in (first, other))),
         ("nodata value", *([one.hidden for one in each.bands] for each in (first, other))),
         ("unit", [one.unit for one in first.bands], [one.unit for one in other.bands]),
-        ("meaning of its numbers", *([(one.values, one.palette) for one in each.bands] for each in (first, other))),
+        ("table of colours", [one.palette for one in first.bands], [one.palette for one in other.bands]),
         ("valid range", [one.valid_range for one in first.bands], [one.valid_range for one in other.bands]),
     ):
         if a != b:

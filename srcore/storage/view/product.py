@@ -52,6 +52,9 @@ class ProductView:
         rows, columns = self.frame.shape
         shrink = max(1.0, max(rows, columns) / PREVIEW_PX)
         shape = (max(1, round(rows / shrink)), max(1, round(columns / shrink)))
+        if self._decoded_px((slice(0, rows), slice(0, columns)), int(shrink)) > MAX_READ_PX:
+            found = f"{rows} x {columns} pixels, overviews {self.dataset.overviews(1)}"
+            raise SourceError("the product has no overview that a map could show", found, code="TOO_LARGE")
         part = self._read((slice(0, rows), slice(0, columns)), shape, bands)
         return part.values, part.valid
 

@@ -142,6 +142,34 @@ def test_what_no_file_covers_is_invalid_and_the_product_can_say_it(landscape: Ma
         assert np.array_equal(got[0, 16:, 20:], values[0])
 
 
+def test_masks_and_alpha_of_each_file_hide_in_it_alone(landscape: Make, write_raster: Write) -> None:
+    """Where the upper file hides a pixel the lower one is seen; where both do, or one is alone, nothing is."""
+    values = landscape(3, (16, 16), "uint8")
+    mask = np.full((16, 16), 255, "uint8")
+    mask[:, :8] = 0
+    rgba = np.concatenate([values // 2, mask[None].T.reshape(1, 16, 16)])  # hides the rows above 8
+    paths = [
+        write_raster(values, "a.tif", mask=mask),
+        write_raster(rgba, "b.tif", photometric="RGB", alpha="YES"),
+    ]
+    header = read_header(paths, mosaic="first", values="continuous", alpha="mask")
+    assert (header.nodata, header.alpha) == ("mask", None)
+    got, valid = whole(header)
+    assert np.array_equal(valid[0], (mask > 0) | (mask.T > 0))
+    assert np.array_equal(got[:, :, 8:], values[:, :, 8:])
+    assert np.array_equal(got[:, 8:, :8], values[:, 8:, :8] // 2)
+
+
+def test_a_part_without_detail_does_not_make_classes_of_the_rest(landscape: Make, write_raster: Write) -> None:
+    values = landscape(1, (64, 64))
+    classes = np.repeat(np.repeat(np.arange(16, dtype="uint16").reshape(1, 4, 4) % 3, 16, axis=1), 16, axis=2)
+    paths = [write_raster(classes, "a.tif"), write_raster(values, "b.tif", transform=at(0, 64))]
+    assert [read_header([path]).bands[0].values for path in paths] == ["categorical", "continuous"]
+    header = read_header(paths, mosaic="first")
+    assert header.bands[0].values == header.mosaic[0].bands[0].values == "continuous"
+    assert "band 1: the files of the mosaic look different; taken for continuous, see `values`" in header.flags
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
