@@ -31,6 +31,8 @@ from srcore.storage.view.product import open_product
 from tests.flows.conftest import free_port, make_archive
 from tests.flows.test_pages import Client
 
+pytestmark = pytest.mark.slow
+
 SCENES = ("east", "plain")
 
 
@@ -198,6 +200,48 @@ def test_no_link_leads_out_of_the_store(tmp_path: Path, client: Client, archive:
         (folder / "plain.tif").unlink()
         shutil.move(kept, folder / "plain.tif")
     assert client.get("/store/hills/tiles/plain/sr/0/0/0.png").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "no JSON",
+        '{"geometry": {"type": "Polygon", "coordinates": []}}',
+        '{"geometry": {"type": "Polygon", "coordinates": [[]]}}',
+        '{"geometry": {"type": "MultiPolygon", "coordinates": []}}',
+        '{"geometry": {"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]}}',
+        '{"geometry": {"type": "Polygon", "coordinates": [[[1e999, 0], [1, 1], [2, 2]]]}}',
+        '{"geometry": {"type": "Polygon", "coordinates": [[["<script>", 0], [1, 1], [2, 2]]]}}',
+        '{"geometry": {"type": "Polygon", "coordinates": [[[0, 89.9], [1, 89.9], [2, 89]]]}}',
+        '{"geometry": 7}',
+    ],
+)
+def test_an_item_that_says_nothing_of_a_place_has_no_outline(client: Client, archive: Path, text: str) -> None:
+    item = archive.parent / "archive/hills/products/east/east.json"
+    kept = item.read_bytes()
+    try:
+        item.write_text(text)
+        assert {name: rings for name, rings, _ in facts(client, "plain")["scenes"]}["east"] == []
+    finally:
+        item.write_bytes(kept)
+
+
+def test_a_damaged_product_is_told_in_words(tmp_path: Path, archive: Path) -> None:
+    shutil.copytree(archive.parent, tmp_path / "copy", copy_function=shutil.copy2)
+    client = Client(with_pages(None, tmp_path / "copy" / archive.name))  # type: ignore[arg-type]
+    product = tmp_path / "copy/archive/hills/products/plain/plain.tif"
+    whole = product.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"hello" * 99):
+        product.write_bytes(damaged)
+        page, tile = (
+            client.get("/store/hills/map.html?scene=plain"),
+            client.get("/store/hills/tiles/plain/sr/0/0/0.png"),
+        )
+        assert (page.status_code, tile.status_code) == (404, 404)
+        assert "cannot be shown" in page.text
+        assert str(tmp_path) not in page.text + tile.text
 
 
 @pytest.fixture

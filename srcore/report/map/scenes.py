@@ -20,6 +20,8 @@ MOST = 1000
 """Products on a map, the newest."""
 MOST_POINTS = 24
 """Of an outline: a page holds a thousand of them."""
+CORNERS = 3
+"""Of a ring at least."""
 MAX_ITEM_BYTES = 2**22
 MAX_LATITUDE = 85.0
 """Beyond it Web Mercator has no place."""
@@ -98,7 +100,7 @@ def _outline(places: DatasetPaths, receipt: Receipt) -> Rings:
         return ()
     try:
         return rings_of(parse_json(read_regular(path, MAX_ITEM_BYTES), path.name).get("geometry"))
-    except (OSError, StoreError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, StoreError, LookupError, TypeError, ValueError, AttributeError):
         return ()  # an audit tells of it
 
 
@@ -108,6 +110,8 @@ def rings_of(geometry: Mapping[str, Any] | None) -> Rings:
         return ()
     found = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     rings = [[(float(point[0]), float(point[1])) for point in polygon[0]] for polygon in found]
+    if not rings or min(map(len, rings)) < CORNERS:
+        return ()
     flat = [value for ring in rings for point in ring for value in point]
     if not all(map(math.isfinite, flat)) or any(abs(y) > MAX_LATITUDE for ring in rings for _, y in ring):
         return ()

@@ -61,7 +61,7 @@ def test_the_mosaic_of_the_parts_of_an_image_is_the_image(
     assert Header.from_json(header.to_json()) == header
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_every_window_is_that_of_the_whole(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Files that lie anywhere, and any window: pixel by pixel by the rule itself."""
