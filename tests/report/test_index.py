@@ -142,7 +142,8 @@ def test_a_run_leaves_the_page_as_things_stand(archive: Path) -> None:
     page = check_page(places.index.read_text())
     assert "NOT_SUPPORTED" in page.words
     for address in page.addresses:
-        assert (places.root / address).is_file(), address
+        drawn = address.startswith("map.html")  # by the service alone
+        assert drawn or (places.root / address).is_file(), address
     made = places.index.stat().st_mtime_ns
     run_dataset(archive, "fields", lambda job: run_scene(job, Workers(0)))
     assert places.index.stat().st_mtime_ns == made  # nothing was due
