@@ -44,7 +44,24 @@ OF_SCENE = {
 }
 """Prefix of what a provider's metadata say of the scene to its extension."""
 COMMON_NAMES = frozenset(
-    "coastal blue green red rededge yellow pan nir nir08 nir09 cirrus swir16 swir22 lwir lwir11 lwir12".split()
+    [
+        "coastal",
+        "blue",
+        "green",
+        "red",
+        "rededge",
+        "yellow",
+        "pan",
+        "nir",
+        "nir08",
+        "nir09",
+        "cirrus",
+        "swir16",
+        "swir22",
+        "lwir",
+        "lwir11",
+        "lwir12",
+    ]
 )
 """Those that version 1 of the eo extension knows."""
 
