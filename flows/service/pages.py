@@ -27,6 +27,7 @@ from pathlib import Path
 from secrets import compare_digest
 from typing import BinaryIO
 
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -53,6 +54,8 @@ TYPES = {
     ".tif": "image/tiff",
 }
 """Of other files: application/octet-stream."""
+TEXT, SMALL_BYTES = (".html", ".json", ".svg"), 1000
+"""What is sent by gzip to who takes it, a tenth of its size; pictures and products are compressed already."""
 BLOCK_BYTES = 1 << 20
 DRAWN_AT_ONCE = 2
 """Tiles and maps."""
@@ -63,10 +66,7 @@ def with_pages(app: App, in_force: Path, password: str = "") -> App:
     catalogs, headers = _Catalogs(in_force), _headers()
     drawing = ThreadPoolExecutor(DRAWN_AT_ONCE, "srcore-map")
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
-            await app(scope, receive, send)
-            return
+    async def pages(scope: Scope, receive: Receive, send: Send) -> None:
         asked, catalog = Request(scope), catalogs.now()
         if is_map(scope["path"].removeprefix(PREFIX)):  # drawn, not read: the server answers others meanwhile
             loop = asyncio.get_running_loop()
@@ -76,6 +76,16 @@ def with_pages(app: App, in_force: Path, password: str = "") -> App:
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         await response(scope, receive, send)
+
+    squeezed = GZipMiddleware(pages, SMALL_BYTES)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await app(scope, receive, send)
+        elif scope["path"].endswith(TEXT):
+            await squeezed(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
 
     return serve
 

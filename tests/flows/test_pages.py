@@ -79,6 +79,18 @@ def test_pages_pictures_and_files_of_a_receipt_are_shown(client: Client, archive
     assert client.get("/api/health").status_code == 418
 
 
+def test_pages_are_compressed_for_the_way_and_products_are_not(client: Client, archive: Path) -> None:
+    page = client.get("/store/hills/index.html")
+    raw = len((archive.parent / "archive/hills/index.html").read_bytes())
+    assert page.headers["content-encoding"] == "gzip"
+    assert page.num_bytes_downloaded < 0.4 * raw
+    assert page.content == (archive.parent / "archive/hills/index.html").read_bytes()
+    plain = client.get("/store/hills/index.html", headers={"Accept-Encoding": "identity"})
+    assert (plain.content, plain.headers.get("content-encoding")) == (page.content, None)
+    product = client.get("/store/hills/products/east/east.tif")
+    assert (product.status_code, product.headers.get("content-encoding")) == (200, None)
+
+
 def test_a_page_reaches_nothing_and_runs_only_our_scripts(client: Client, archive: Path) -> None:
     found = client.get("/store/hills/products/east/east.report.html")
     policy = found.headers["content-security-policy"]
