@@ -14,7 +14,7 @@ help:
 	@echo "make test          run the tests"
 	@echo "make test-quick    those that need no whole scene, in under three minutes: at each save"
 	@echo "make lint          style, types and import contracts"
-	@echo "make docs          what is made from the code: docs/codes.md"
+	@echo "make docs          the pages that come from the code, and the site: build/site/index.html"
 	@echo "make bench         the benchmarks: start-up, network, pipeline, peers, memory, workers, export"
 	@echo "make bench-quality PSNR and SSIM of every model that ships (SRCORE_DATA: trainset/ and data/)"
 	@echo "make serve         Prefect server, schedules and worker on this machine, until Ctrl-C"
@@ -57,7 +57,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python -m srcore.codes > docs/codes.md
+	$(BIN)/python -m docs.reference
+	$(BIN)/zensical build --strict --clean
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

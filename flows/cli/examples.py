@@ -56,7 +56,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (CATALOG, *REGISTRY),
     ),
     "serve": (("srcore serve", "srcore serve --port 4300"), (CATALOG, *COMPUTE, "PREFECT_SERVER_API_AUTH_STRING")),
-    "demo": (("srcore demo", "srcore demo ./somewhere --workers 2"), COMPUTE),
+    "demo": (("srcore demo", "srcore demo ./somewhere --workers 2", "srcore demo ./incoming --safe"), COMPUTE),
     "explain": (("srcore explain", "srcore explain DISK_FULL"), ()),
     "settings": (("srcore settings", "srcore settings --json"), ("SRCORE_*",)),
     "worker": (("srcore worker tls://scheduler.example:8786", "srcore worker tcp://127.0.0.1:8786 --count 2"), ()),

@@ -216,11 +216,20 @@ def report(
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the sample archive and its catalog are, or go.")] = Path(),
+    safe: Annotated[
+        bool, typer.Option("--safe", help="Only draw three small Sentinel-2 products there, .SAFE.")
+    ] = False,
     workers: WorkersOption = None,
 ) -> None:
     """The sample archive from end to end: made, super-resolved, published, compared with the true HR."""
     from flows.demo import run_demo
 
+    if safe:
+        from srcore.samples import make_safes
+
+        for path in make_safes(folder):
+            out.print(str(path))
+        return
     run_demo(folder, chosen_workers(workers, None))
 
 

@@ -1,4 +1,4 @@
-"""Writes the sample scenes: tiled GeoTIFFs in rows of blocks, in flat memory, the same bytes every time."""
+"""Writes the sample scenes: tiled GeoTIFFs in rows of blocks, in flat memory, or JPEG 2000; always the same bytes."""
 
 from __future__ import annotations
 
@@ -70,3 +70,21 @@ def write_sample(path: Path, file: SampleFile, rows: Iterable[NDArray[np.uint16]
             out.write(part, window=Window(0, top, part.shape[2], part.shape[1]))
             top += part.shape[1]
     os.replace(unfinished, path)
+
+
+def write_sample_jp2(path: Path, values: NDArray[np.uint8 | np.uint16], gsd_m: float, corner: tuple[int, int]) -> None:
+    """Write `values` (Y, X) as JPEG 2000 without loss (UTM 32N), the upper left `corner` at x, y in metres."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "driver": "JP2OpenJPEG",
+        "QUALITY": 100,
+        "REVERSIBLE": "YES",
+        "dtype": values.dtype,
+        "count": 1,
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "crs": "EPSG:32632",
+        "transform": Affine(gsd_m, 0, corner[0], 0, -gsd_m, corner[1]),
+    }
+    with rasterio.Env(GDAL_PAM_ENABLED=False), rasterio.open(path, "w", **profile) as out:
+        out.write(values, 1)

@@ -1,0 +1,110 @@
+"""The documentation site: it builds without a warning, asks nothing of the network, and says what the code says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs import reference
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+"""What a page makes a browser ask for by itself, tag by tag."""
+
+
+def pages(nav: Any) -> Iterator[str]:
+    """Every page of a navigation."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for entry in nav.values() if isinstance(nav, dict) else nav:
+            yield from pages(entry)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `make docs` builds it, from a copy."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS, folder / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", folder)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / CONFIG["site_dir"]
+
+
+class Asks(HTMLParser):
+    """What a page asks for, and text of it that should have become a table or a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.raw: list[str] = []
+        self.inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.asked += [value for name, value in attrs if name == LOADED.get(tag) and value]
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if {"code", "pre", "script"}.isdisjoint(self.inside):
+            self.raw += re.findall(r"(?m)^(?:\|.*\||```.*)$", data)
+        if "p" in self.inside and "code" not in self.inside:
+            self.raw += re.findall(r"(?m)^(?:[-*] \S.*|\d\. \S.*)$", data)
+
+
+@pytest.mark.parametrize("name", sorted(reference.WRITTEN))
+def test_pages_from_the_code_are_what_the_code_says(name: str) -> None:
+    assert (DOCS / name).read_text() == reference.WRITTEN[name](), "run `make docs`"
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    assert sorted(pages(CONFIG["nav"])) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def test_the_site_asks_nothing_of_the_network_and_shows_no_raw_markdown(site: Path) -> None:
+    built = sorted(site.glob("*.html"))
+    assert {path.stem for path in built} == {path.stem for path in DOCS.glob("*.md")} | {"404"}
+    asked, raw = [], []
+    for path in built:
+        page = Asks()
+        page.feed(path.read_text())
+        asked += [(path.name, one) for one in page.asked if re.match(r"[a-z]+:|//", one) and one[:5] != "data:"]
+        raw += [(path.name, one) for one in page.raw]
+    assert (asked, raw) == ([], [])
+    styles = "".join(path.read_text() for path in site.rglob("*.css"))
+    assert re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", styles) == []
+
+
+def test_the_site_has_what_programs_read_and_no_tools(site: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text())
+    assert len(links) == len(list(pages(CONFIG["nav"]))) - 1  # all but the front page, which it is one of itself
+    assert [link for link in links if not (site / link).is_file()] == []
+    assert (site / "python.py").is_file()
+    assert not (site / "reference.py").exists()
+
+
+def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# A\n\n[there](no.md), [here](#nothing)\n")
+    (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "a"\n')
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "2 issues found" in done.stderr
