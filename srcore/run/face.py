@@ -142,12 +142,9 @@ def upscale(
 
     For files: alpha says what a band of that name means (mask, data, or auto: its values tell); values what the numbers
     are (continuous, categorical, bits, circular, or auto; of single bands as {"SCL": "categorical"}); valid_range the
-    ends that the SR keeps to, as (0, None) for what is never negative; privacy="public" lets a volume be shown and its
-    files be named; trust makes a map of how far each pixel may be
-    off; validate=False lets no check stop the product.
-    tile: core of a tile in LR pixels. For files: alpha says what a band of that name means (mask, data, or auto: its
-    values tell), date when the scene was taken (or where its name says so: "*_YYYYMMDD.tif"), trust makes a map of how
-    far each pixel may be off, validate=False lets no check stop the product.
+    ends that the SR keeps to, as (0, None) for what is never negative; date when the scene was taken, or where its name
+    says so ("*_YYYYMMDD.tif"); privacy="public" lets a volume be shown and its files be named; trust makes a map of how
+    far each pixel may be off; validate=False lets no check stop the product.
 
     >>> import srcore, xarray, numpy as np
     >>> from srcore.samples import make_large
@@ -165,7 +162,7 @@ def upscale(
     wishes |= {"model": os.fspath(model), "bands": _names(bands)}
     files: dict[str, Any] = {"output": output, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
     files |= {"alpha": alpha, "values": values, "valid_range": valid_range, "trust": trust, "validate": validate}
-    files["privacy"] = privacy
+    files |= {"date": date, "privacy": privacy}
     if isinstance(source, str | os.PathLike):
         return _upscale_file(os.fspath(source), wishes, files)
     return _upscale_labelled(source, wishes, files)
@@ -189,6 +186,7 @@ def _upscale_file(source: str, wishes: dict[str, Any], files: dict[str, Any]) ->
         alpha=files["alpha"],
         values=files["values"],
         valid_range=files["valid_range"],
+        date=files["date"],
         privacy=files["privacy"],
         validate=files["validate"],
         overwrite=files["overwrite"],

@@ -74,8 +74,9 @@ def test_a_path_gives_what_the_command_line_gives(
     landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path]
 ) -> None:
     source = write_raster(landscape(3))
-    product = srcore.upscale(source, source.parent / "a" / "sr.tif", model="bicubic-x2", bands=[2, 1])
-    job = direct_job(str(source), source.parent / "b" / "sr.tif", model="bicubic-x2", bands=("2", "1"))
+    date = "2024-01-02"
+    product = srcore.upscale(source, source.parent / "a" / "sr.tif", model="bicubic-x2", bands=[2, 1], date=date)
+    job = direct_job(str(source), source.parent / "b" / "sr.tif", model="bicubic-x2", bands=("2", "1"), date=date)
     receipt = run_scene(job, Workers(0))
     assert receipt is not None
     assert product.data.read_bytes() == job.product.data.read_bytes()
@@ -83,6 +84,8 @@ def test_a_path_gives_what_the_command_line_gives(
     for path in (product.stac, product.quicklook, product.page, product.paths.report, product.paths.receipt):
         assert path is not None
         assert path.is_file()
+    assert product.stac is not None
+    assert f'"{date}T00:00:00Z"' in product.stac.read_text()
     assert product.trust is None
     assert len(product.report.checks) == len(receipt.checks) > 10
     with rasterio.open(product) as sr:  # a product is a path

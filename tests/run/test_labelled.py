@@ -24,6 +24,7 @@ from rasterio.transform import Affine
 import srcore
 from srcore.checkpoints import Architecture
 from srcore.errors import GridError, PlanError, SourceError, SRError
+from srcore.run.face import FILES_ONLY
 from srcore.weights import build, describe, save_checkpoint
 
 FAST, PLAIN = "srcore-x2-fast", "bicubic-x2"
@@ -299,6 +300,19 @@ def test_control_points_lie_where_they_lay(landscape: Callable[..., np.ndarray])
     assert [(p.row, p.col, p.x, p.y) for p in found] == [(2 * p.row, 2 * p.col, p.x, p.y) for p in points]
 
 
+OF_FILES: dict[str, Any] = {
+    "output": "sr.tif",
+    "alpha": "data",
+    "values": "bits",
+    "valid_range": (0, 1),
+    "date": "2024-01-02",
+    "privacy": "public",
+    "trust": True,
+    "validate": False,
+    "overwrite": True,
+    "workers": 1,
+    "scheduler": "tcp://127.0.0.1:1",
+}
 UNEVEN = small("y", "x").assign_coords(x=np.arange(30.0) ** 2)
 REFUSED: list[tuple[xr.DataArray | xr.Dataset, dict[str, Any], type[SRError], str]] = [
     (UNEVEN, {}, GridError, "the coordinates x are not evenly spaced"),
@@ -306,12 +320,18 @@ REFUSED: list[tuple[xr.DataArray | xr.Dataset, dict[str, Any], type[SRError], st
     (small("a", "b"), {}, SourceError, r"rows and columns is not known; found a, b; say it: \.rio"),
     (small("y", "x").astype("int64"), {}, SourceError, "found int64; convert it"),
     (small("y", "x").to_dataset().drop_dims("x"), {}, SourceError, "no variable of the Dataset has rows and columns"),
-    (small("y", "x"), {"output": "sr.tif"}, PlanError, "given back, not published; found output is set"),
-    (small("y", "x"), {"overwrite": True}, PlanError, "found overwrite is set"),
+    *(
+        (small("y", "x"), {name: value}, PlanError, f"given back, not published; found {name} is set")
+        for name, value in OF_FILES.items()
+    ),
     (small("y", "x"), {"model": "srcore-volume-x2"}, SRError, "a generator for 3 axes and a scene of 2"),
     (small("y", "x"), {"scale": 3}, PlanError, "does not have the scale; found 3"),
     (small("y", "x").chunk(), {"denoise": 1.0}, PlanError, "an array in chunks is not denoised"),
 ]
+
+
+def test_what_only_files_take_is_known() -> None:
+    assert set(OF_FILES) == set(FILES_ONLY)
 
 
 @pytest.mark.parametrize(("source", "options", "kind", "said"), REFUSED)
