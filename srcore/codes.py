@@ -234,7 +234,8 @@ CODES: dict[str, Code] = {
         "Take another model, or leave the wish out.",
     ),
     "BAD_OUTPUT": Code(
-        "The output is an input, a folder, or has a name that its format does not go by.", "Give another output."
+        "The output is an input, a folder, cannot be written, or has a name that its format does not go by.",
+        "Give another output.",
     ),
     "OUTPUT_EXISTS": Code(
         "What was to be written stands there already.", "Use --overwrite or --resume, or give another name."

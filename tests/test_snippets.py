@@ -99,6 +99,20 @@ def test_every_command_of_the_pages_is_read(lines: list[str]) -> None:
         read_command(shlex.split(line, comments=True)[1:])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_text_are_there_with_their_options(page: Path) -> None:
+    unknown = []
+    for told in set(re.findall(r"`srcore ([a-z][^`]*)`", FENCE.sub("", page.read_text()))):
+        command, words = CLI, told.split()
+        while hasattr(command, "commands") and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if command is CLI or not options <= known:
+            unknown.append(told)
+    assert unknown == []
+
+
 def test_the_laws_see_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="modle"):
         load("hills: {kind: raster, source: ./in/*.tif, modle: srcore-x2}", tmp_path)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, ModelOption, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, ModelOption, chosen_catalog, made, out, print_json
 
 catalog_app = typer.Typer(help="Look at the catalog, check it, or add to it.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def init(
     """Write a catalog without an entry, with comments, and say what comes next."""
     from srcore.run.entry import write_new
 
-    path = folder / "data_catalog.yaml"
+    path = made(folder) / "data_catalog.yaml"
     write_new(path)
     out.print(f"wrote {path}")
     there = "" if folder == Path() else f" --catalog {path}"

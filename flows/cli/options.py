@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from flows.cli import complete
+from srcore.errors import PlanError
 
 if TYPE_CHECKING:
     from prefect import State
@@ -162,3 +164,14 @@ def quality_wish(layer: str | None, use_as: str, use: str | None) -> QualityWish
         [int(word) if word.isdecimal() else word for word in use.split(",")] if use else None
     )
     return {"layer": layer, "use": words, "as_": cast("QualityUse", use_as)}
+
+
+def made(folder: Path) -> Path:
+    """`folder`, made where it is not there; PlanError where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanError(f"{folder} cannot be made", str(error.strerror), "give another", code="BAD_OUTPUT") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PlanError(f"{folder} cannot be written to", "no right to", "give another", code="BAD_OUTPUT")
+    return folder

@@ -24,6 +24,7 @@ from flows.cli.options import (
     chosen_catalog,
     chosen_workers,
     end_of_flow,
+    made,
     out,
     print_json,
 )
@@ -227,10 +228,10 @@ def demo(
     if safe:
         from srcore.samples import make_safes
 
-        for path in make_safes(folder):
+        for path in make_safes(made(folder)):
             out.print(str(path))
         return
-    run_demo(folder, chosen_workers(workers, None))
+    run_demo(made(folder), chosen_workers(workers, None))
 
 
 def serve(

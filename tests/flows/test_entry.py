@@ -51,6 +51,15 @@ def test_from_nothing_to_a_dataset(srcore: Srcore, home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["data_catalog.yaml", "in"]
 
 
+@pytest.mark.parametrize("words", [("init",), ("demo",), ("demo", "--safe")], ids=" ".join)
+def test_a_folder_that_cannot_be_is_told_in_one_line(srcore: Srcore, home: Path, words: tuple[str, ...]) -> None:
+    (home / "file").touch()
+    code, _, err = srcore(*words, str(home / "file" / "archive"))
+    assert code == 2
+    assert err == f"error: {home}/file/archive cannot be made; found Not a directory; give another [BAD_OUTPUT]\n"
+    assert (home / "file").read_bytes() == b""
+
+
 def test_init_never_writes_over_a_catalog(srcore: Srcore, home: Path) -> None:
     (home / "data_catalog.yaml").write_text("mine")
     code, _, err = srcore("init")
