@@ -161,9 +161,10 @@ def _signature(name: str, function: Any) -> list[str]:
     for one in inspect.signature(function).parameters.values():
         if one.kind is one.KEYWORD_ONLY and not star:
             found, star = [*found, "*"], True
-        default = "" if one.default is one.empty else f"={one.default!r}"
+        value = json.dumps(one.default) if isinstance(one.default, str) else repr(one.default)
+        default = "" if one.default is one.empty else f"={value}"
         found.append(("**" if one.kind is one.VAR_KEYWORD else "") + one.name + default)
-    return [f"srcore.{name}(", *(f"    {one}," for one in found), ")"]
+    return [f"def {name}(", *(f"    {one}," for one in found), "): ..."]
 
 
 def _prose(doc: str) -> str:

@@ -1,7 +1,7 @@
 """The reason codes: what each means, what to do, and when trying again can help. Their only home.
 
 An error carries one (`SRError`), a scene in quarantine keeps it, `srcore explain CODE` tells it, and
-`python -m srcore.codes > docs/codes.md` writes the table. At the raise sites they are plain strings, easy to find;
+`python -m srcore.codes > docs/codes.md` writes the page. At the raise sites they are plain strings, easy to find;
 a test finds the string that is missing here, and the entry that nothing raises.
 
 When trying again can help is a matter of where the fault lies. The record of a scene in quarantine watches its source
@@ -568,7 +568,7 @@ Why a scene has no product, in a word: it stands in brackets behind an error, in
 scene in quarantine and in the state of a flow. `srcore explain CODE` tells what this table does. Both come from
 `srcore/codes.py`; `make docs` writes this page.
 """
-TABLE = "| Code | It means | Do | Tried again |\n|---|---|---|---|\n"
+TABLE = "| Code, and when it is tried again | It means, and what to do |\n|---|---|\n"
 
 UNKNOWN = Code("This version of srcore has no such code.", "Ask the version that wrote it.")
 
@@ -581,8 +581,9 @@ def look_up(code: str) -> Code:
 def page() -> str:
     """All codes as Markdown: docs/codes.md."""
     when = (f"- **{word}**: {told}\n" for word, told in WHEN.items())
-    rows = (f"| `{name}` | {code.means} | {code.do} | {code.retry} |\n" for name, code in sorted(CODES.items()))
-    return f"{PAGE}\nTried again:\n{''.join(when)}\n{TABLE}{''.join(rows)}"
+    codes = sorted(CODES.items())
+    rows = (f"| `{name}`<br>{code.retry} | {code.means}<br>{code.do} |\n" for name, code in codes)
+    return f"{PAGE}\nTried again:\n\n{''.join(when)}\n{TABLE}{''.join(rows)}"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import typer.main
 import yaml
 
+import srcore
 from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.catalog.dataset import Dataset
@@ -97,6 +100,17 @@ def read_command(words: list[str]) -> None:
 def test_every_command_of_the_pages_is_read(lines: list[str]) -> None:
     for line in lines:
         read_command(shlex.split(line, comments=True)[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_of_the_pages_is_python_that_imports_what_there_is(page: Path) -> None:
+    for text in fenced(page, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("srcore"):
+                module = import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "srcore":
+                assert node.attr in srcore.__all__
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
