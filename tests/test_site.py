@@ -108,3 +108,26 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True)
     assert done.returncode != 0
     assert "2 issues found" in done.stderr
+
+
+@pytest.mark.browser
+def test_pages_fit_a_phone_and_the_search_works_from_the_disk(site: Path, browser: Any, screenshots: Path) -> None:
+    asked: list[str] = []
+    for width in (390, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 844})
+        page.on("request", lambda request: asked.append(request.url))
+        page.route("http*://**", lambda route: route.abort())
+        for path in sorted(site.glob("*.html")):
+            if path.name != "404.html":  # its paths begin at the server's root
+                page.goto(path.as_uri())
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                assert (path.name, wide <= width) == (path.name, True)
+                if path.stem in ("index", "tutorial", "commands"):
+                    page.screenshot(path=screenshots / f"site-{path.stem}-{width}.png")
+    page.goto((site / "tutorial.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.wait_for_timeout(500)
+    page.keyboard.type("quarantine", delay=30)
+    page.locator("a", has_text="srcore quarantine retry").first.click(timeout=20_000)
+    page.wait_for_url(re.compile(r"commands\.html.*#srcore-quarantine-retry"))
+    assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
