@@ -70,4 +70,4 @@ serve: $(READY)
 	$(BIN)/srcore serve
 
 clean:
-	rm -rf $(VENV) archive incoming
+	rm -rf $(VENV) archive incoming build .cache
