@@ -24,6 +24,7 @@ from srcore.catalog import Catalog, catalog_schema
 from srcore.catalog.dataset import Concurrency, Dataset
 from srcore.catalog.elsewhere import Stac
 from srcore.catalog.learning import Pairs, Retrain
+from srcore.catalog.mosaic import Mosaic
 from srcore.catalog.quality import Quality
 from srcore.catalog.watching import Watch
 from srcore.checks import Check, Report
@@ -34,7 +35,7 @@ from srcore.run.product import Product
 
 DOCS = Path(__file__).parent
 SITE = DOCS.parent / "zensical.toml"
-SECTIONS = (Dataset, Stac, Quality, Watch, Concurrency, LimitChange, Pairs, Retrain)
+SECTIONS = (Dataset, Stac, Mosaic, Quality, Watch, Concurrency, LimitChange, Pairs, Retrain)
 
 
 def commands() -> str:
@@ -90,6 +91,7 @@ def catalog() -> str:
 _HEADS: Mapping[type, str] = {
     Dataset: "An entry of datasets",
     Stac: "source, where it is a STAC catalog",
+    Mosaic: "mosaic",
     Quality: "quality",
     Watch: "watch",
     Concurrency: "concurrency",

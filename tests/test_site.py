@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from docs import reference
+from srcore.catalog import catalog_schema
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -72,6 +73,10 @@ class Asks(HTMLParser):
 @pytest.mark.parametrize("name", sorted(reference.WRITTEN))
 def test_pages_from_the_code_are_what_the_code_says(name: str) -> None:
     assert (DOCS / name).read_text() == reference.WRITTEN[name](), "run `make docs`"
+
+
+def test_every_part_of_the_catalog_has_its_section() -> None:
+    assert {section.__name__ for section in reference.SECTIONS} == set(catalog_schema()["$defs"])
 
 
 def test_every_page_has_its_place_in_the_navigation() -> None:
