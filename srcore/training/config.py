@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from srcore.checkpoints import Architecture
-from srcore.choices import MAX_BACK_PROJECTION
+from srcore.choices import MAX_BACK_PROJECTION, Edge, SliceProfile
 from srcore.documents import Document, read_document
 from srcore.errors import CatalogError, SourceError
 from srcore.training.losses import LossName
@@ -39,9 +39,10 @@ class Degradation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["bicubic", "box", "sensor"] = "bicubic"
+    kind: Literal["bicubic", "box", "sensor", "cos2"] = "bicubic"
     """bicubic: antialiased, as MATLAB's imresize. box: the mean of the HR pixels in an LR pixel. sensor: a Gaussian of
-    a given contrast at the LR's Nyquist frequency."""
+    a given contrast at the LR's Nyquist frequency. cos2: of volumes, what a scanner's slice weighs across slices, and
+    the mean in the plane."""
     share: float = Field(default=1.0, gt=0)
     """Relative to the others of a list."""
     mtf: tuple[float, float] = (0.15, 0.4)
@@ -225,6 +226,8 @@ class TrainConfig(BaseModel):
     back_projection: int = Field(0, ge=0, le=MAX_BACK_PROJECTION)
     """Steps of it between the generator and the losses: what is trained is then what a run publishes with as many. An
     LR that optics have blurred is no mean of the true HR, and a generator that knows of the step makes up for it."""
+    slice_profile: SliceProfile = "box"
+    """Of volumes: what back-projection takes a slice of the LR for, here and where a run is told nothing else."""
     losses: Mapping[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0}, min_length=1)
     """Weights; their sum is what goes down."""
     adversarial: Adversarial | None = None
@@ -236,8 +239,16 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0)
     steps: int = Field(gt=0)
     batch: int = Field(16, gt=0)
-    core_px: int = Field(48, gt=0)
-    """LR pixels of a patch that reach the loss; the generator's halo is read around them."""
+    core_px: Annotated[int, Field(gt=0)] | tuple[Annotated[int, Field(gt=0)], ...] = 48
+    """LR pixels of a patch that reach the loss; the generator's halo is read around them. One number, or one an
+    axis: [2, 32, 32] is two slices."""
+    slab: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
+    """Of volumes: least and most LR slices of the slab around a patch, drawn anew; what lies beyond its ends comes by
+    `edge`, as in a run. None: patches lie where their halo is in the image, too."""
+    edge: Edge = "reflect"
+    """What lies beyond an edge, in training by slabs and in every run of the checkpoint."""
+    magnify: tuple[float, float] = (1.0, 1.0)
+    """Range of what patches of slabs are enlarged by in the plane, where their LR is made: other fields of view."""
     learning_rate: float = Field(8e-4, gt=0)
     warmup_steps: int = Field(200, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -292,6 +303,22 @@ class TrainConfig(BaseModel):
             raise ValueError("a guided generator is trained without back_projection and adversarial")
         if self.validation or self.held_out or any(source.lr for source in self.sources):
             raise ValueError("a guided generator makes its own LR, and is judged by `python -m benchmarks.guided`")
+        return self
+
+    @field_validator("magnify")
+    @classmethod
+    def _magnify_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 1 <= value[0] <= value[1] <= 4:
+            raise ValueError("must be a range within 1 to 4")
+        return value
+
+    @model_validator(mode="after")
+    def _slab_has_room(self) -> TrainConfig:
+        cores = self.core_px if isinstance(self.core_px, tuple) else ()
+        if cores and len(cores) != len(self.architecture.params.get("scale", (1,) * len(cores))):
+            raise ValueError("core_px has a number for each axis of the architecture's scale, or one for all")
+        if self.slab and self.slab[0] > self.slab[1]:
+            raise ValueError("slab must be a range: least slices, then most")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LossName = Literal["l1", "mse", "charbonnier", "ssim", "gradient", "fft", "perceptual"]
+LossName = Literal["l1", "mse", "charbonnier", "ssim", "gradient", "fft", "perceptual", "window"]
+WINDOW = 0.15
+"""Spans of the 2nd to 98th percentile."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -27,6 +29,16 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
 
     value = structural_similarity_index_measure(sr, hr, data_range=1.0)
     return 1 - value  # type: ignore[operator,return-value]
+
+
+def window(sr: Tensor, hr: Tensor) -> Tensor:
+    """L1 of both under the window around each patch's median that a viewer would set: WINDOW spans to either side.
+
+    In a CT an edge of bone or air is worth a hundred of soft tissue; here it counts as the end of the window.
+    """
+    middle = hr.flatten(1).median(dim=1).values.reshape(-1, *(1,) * (hr.ndim - 1))
+    ours, theirs = ((x - middle).clamp(-WINDOW, WINDOW) for x in (sr, hr))
+    return functional.l1_loss(ours, theirs)
 
 
 def gradient(sr: Tensor, hr: Tensor) -> Tensor:
@@ -89,6 +101,7 @@ LOSSES: dict[LossName, Loss] = {
     "gradient": gradient,
     "fft": fft,
     "perceptual": perceptual,
+    "window": window,
 }
 
 
