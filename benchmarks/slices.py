@@ -38,14 +38,8 @@ SOFT = (-150.0, 200.0)
 CT_PEAK = 2000.0
 FWHM = 2.3548
 PAIRS = {
-    "phantom, slab mid": (
-        "trainset/volumes/phantom/ct_phantom_mid_hr1_ub",
-        "trainset/volumes/phantom/ct_phantom_mid_lr5_ub",
-    ),
-    "phantom, scanner's pair": (
-        "data/medical/ct_phantom_pair/hr_1mm_lower",
-        "data/medical/ct_phantom_pair/lr_5mm_lower",
-    ),
+    "phantom, slab mid": ("trainset/volumes/phantom/ct_phantom_mid_", "hr1_ub", "lr5_ub"),
+    "phantom, scanner's pair": ("data/medical/ct_phantom_pair/", "hr_1mm_lower", "lr_5mm_lower"),
 }
 """Of the same object as a slab of the training: what both begin with, HR and LR."""
 MADE = {
