@@ -22,7 +22,7 @@ from srcore.report.choosing import SearchFigures, TrialFigures, on_front, search
 from srcore.report.evaluation import Estimate, Speed
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
-from srcore.training.config import Search, TrainConfig
+from srcore.training.config import TrainConfig
 from srcore.training.data.batches import geometry_of
 from srcore.training.fit.core import State
 from srcore.training.fit.loop import fit
@@ -30,6 +30,7 @@ from srcore.training.fit.space import applied, document, generators, searched
 from srcore.training.fit.study import Asked, Ended, Study, open_study
 from srcore.training.fit.validation import PATCHES, Validation
 from srcore.training.judge.compare import Candidate, estimate, speed
+from srcore.training.space import Search
 from srcore.weights import load_generator
 
 log = logging.getLogger(__name__)
