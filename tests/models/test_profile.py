@@ -131,3 +131,15 @@ def test_a_model_that_makes_no_slices_has_no_profile(tmp_path: Path) -> None:
     job = direct_job(str(tmp_path / "lr.nii"), tmp_path / "sr.nii", model="bicubic-x2", slice_profile="cos2")
     with pytest.raises(PlanError, match="makes no slices between those of the LR"):
         run_scene(job, Workers(0))
+
+
+def test_the_model_for_thick_slices_keeps_hu_by_itself_and_tiled(tmp_path: Path) -> None:
+    truth = draw((30, 40, 44))
+    nibabel.save(nibabel.Nifti1Image(thick(truth).T, np.diag([1.0, 1, 5, 1])), tmp_path / "lr.nii")
+    checks, whole = run(tmp_path, "whole", "srcore-volume-z5", outputs=())
+    _, tiled = run(tmp_path, "tiled", "srcore-volume-z5", outputs=(), tile=16, block=16)
+    assert np.array_equal(whole, tiled)
+    assert checks["consistency.rmse"] < 8
+    _, cubic = run(tmp_path, "cubic", slice_profile="cos2", outputs=())
+    error = [float(np.sqrt(np.mean((one.T - truth.astype(float)) ** 2))) for one in (cubic, whole)]
+    assert error[1] < error[0]
