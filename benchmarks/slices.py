@@ -124,7 +124,7 @@ def by_model(reference: str, lr: NDArray[Any], steps: int) -> NDArray[np.float64
     engine = open_whole(*load_generator(locate(reference)))
     treatment = Treatment(back_projection=steps, slice_profile="cos2" if steps else "box")
     image = Image(lr[None], np.ones((1, *lr.shape), np.bool_), (None,))
-    return super_resolved(engine, image, treatment)[0].astype(np.float64)
+    return np.asarray(super_resolved(engine, image, treatment)[0], np.float64)
 
 
 def row(case: Case, sr: NDArray[np.float64]) -> list[str]:
