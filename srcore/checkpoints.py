@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from srcore.choices import Edge, SliceProfile
 from srcore.errors import CheckpointError, shortened
 from srcore.regular import read_regular
 from srcore.trust import Trust
@@ -81,6 +82,10 @@ class Spec(BaseModel):
     they are; `scale` is then 1, since the scene lies on the guides' grid."""
     normalise: Literal["percentile", "none"] = "percentile"
     """percentile: each band is mapped linearly so that its 2nd and 98th percentile become 0 and 1."""
+    edge: Edge = "reflect"
+    """What it sees beyond the scene's edges, as in its training; the same however the scene is cut into tiles."""
+    slice_profile: SliceProfile = "box"
+    """Of a volume's slices that become thinner: what it takes one of the LR for, where the catalog does not say."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """The precision that the figures were verified in."""
     activation_bytes_px: int = Field(default=64, ge=0, le=2**30)
@@ -116,7 +121,8 @@ class Spec(BaseModel):
                 "weights_sha256",
             },
         )
-        return hashlib.sha256(json.dumps(facts | FORMER, sort_keys=True).encode()).hexdigest()
+        told = {} if self.edge == "reflect" else {"edge": self.edge}  # a default adds nothing to digests of before
+        return hashlib.sha256(json.dumps(facts | told | FORMER, sort_keys=True).encode()).hexdigest()
 
     @property
     def weights_file(self) -> str:

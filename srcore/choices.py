@@ -70,6 +70,8 @@ class Told(TypedDict, total=False):
 
 SliceProfile = Literal["box", "cos2"]
 """What a slice of the LR is of thinner ones: their plain mean, or cos^2 over twice its thickness, as scanners see."""
+Edge = Literal["reflect", "repeat"]
+"""What a generator sees beyond an edge: the image mirrored about its last pixel's centre, or with that pixel again."""
 Identity = Literal["remove", "keep"]
 """Of a derived DICOM series: whether it says who the patient is."""
 Privacy = Literal["public", "restricted"]
@@ -83,7 +85,8 @@ BACKENDS: tuple[BackendRule, ...] = get_args(BackendRule)
 """What `srcore.engine.backends` knows, and auto."""
 Until = Literal["plan", "ingest", "upscale", "export", "validate", "publish"]
 """Where a run ends: the stages, and the end itself."""
-BACK_PROJECTION, MAX_BACK_PROJECTION = 1, 4
-"""Steps after the generator, by default and at most; docs/decisions.md, 15, says what each costs and gives."""
+BACK_PROJECTION, PROFILE_STEPS, MAX_BACK_PROJECTION = 1, 3, 4
+"""Steps after the generator, by default, by default with a profile of slices, and at most; docs/decisions.md, 15 and
+231, say what each costs and gives."""
 MAX_DENOISE, MAX_SHARPEN = 4.0, 16.0
 """Far beyond what helps anywhere (docs/quality.md)."""

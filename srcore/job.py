@@ -146,7 +146,7 @@ class Job:
             self.scale,
             self.precision,
             self.outputs,
-            treatment.back_projection,
+            treatment.steps,
             self.limits,
         ]
         if self._wants_trust and self.model.trust is not None:

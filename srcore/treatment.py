@@ -17,6 +17,7 @@ from srcore.choices import (
     MAX_BACK_PROJECTION,
     MAX_DENOISE,
     MAX_SHARPEN,
+    PROFILE_STEPS,
     VALUES_RULES,
     AlphaRule,
     Identity,
@@ -65,10 +66,11 @@ class Treatment:
     """Of a derived DICOM series: whether what tells of the patient stays in it."""
     mosaic: MosaicOrder | None = None
     """Which file comes first where several of a mosaic have a pixel; None: its scenes are none."""
-    back_projection: int = BACK_PROJECTION
-    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
-    slice_profile: SliceProfile = "box"
-    """Of volumes whose slices are made finer: what back-projection and checks take a slice of the LR for."""
+    back_projection: int | None = None
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: see `steps`."""
+    slice_profile: SliceProfile | None = None
+    """Of volumes whose slices are made finer: what back-projection and checks take a slice of the LR for; None: what
+    the checkpoint says, which `for_model` puts in its place."""
     denoise: float = 0.0
     """Times the noise that is found in the LR: what is taken out of it; 0: nothing."""
     sharpen: float = 0.0
@@ -95,17 +97,36 @@ class Treatment:
     @property
     def margin_px(self) -> int:
         """LR pixels around a core, beyond the generator's halo, that what follows the generator needs."""
-        return self.back_projection * self.step_px + (SHARPEN_PX if self.sharpen else 0)
+        return self.steps * self.step_px + (SHARPEN_PX if self.sharpen else 0)
+
+    @property
+    def steps(self) -> int:
+        """Steps of back-projection: as many as are said, else one, and by a profile PROFILE_STEPS."""
+        usual = PROFILE_STEPS if self.is_by_profile else BACK_PROJECTION
+        return usual if self.back_projection is None else self.back_projection
 
     @property
     def step_px(self) -> int:
         """LR pixels on each side that a step of its back-projection needs."""
-        return BACK_PROJECTION_PX + (self.slice_profile != "box")
+        return BACK_PROJECTION_PX + self.is_by_profile
+
+    @property
+    def is_by_profile(self) -> bool:
+        """Whether a slice of the LR is taken for something else than the plain mean of thinner ones."""
+        return self.slice_profile not in (None, "box")
+
+    def for_model(self, own: SliceProfile) -> Treatment:
+        """This treatment with a checkpoint's `own` profile of slices where none is said."""
+        return self if self.slice_profile is not None else replace(self, slice_profile=own)
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their default, as plain values for digests, receipts and STAC items."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         plain = {name: found[name] for name, value in vars(Treatment()).items() if found[name] != value}
+        own = {"slice_profile": (self.slice_profile, "box"), "back_projection": (self.steps, BACK_PROJECTION)}
+        for name, (value, usual) in own.items():  # said or not, the usual is what products had before None was known
+            plain.pop(name, None)
+            plain |= {name: value} if value not in (usual, None) else {}
         return {**plain, **({"trust": self.trust.model_dump()} if self.trust else {})}
 
     def filters(self) -> dict[str, float]:
@@ -130,7 +151,7 @@ class Treatment:
         for name, amount, most in (
             ("denoise", self.denoise, MAX_DENOISE),
             ("sharpen", self.sharpen, MAX_SHARPEN),
-            ("back_projection", self.back_projection, MAX_BACK_PROJECTION),
+            ("back_projection", self.steps, MAX_BACK_PROJECTION),
         ):
             if not 0 <= amount <= most:
                 raise PlanError(
@@ -139,17 +160,17 @@ class Treatment:
 
     def refuse_other_than_trained(self, steps: int, model: str) -> None:
         """PlanError BAD_SETTING where a model that was trained behind `steps` of back-projection would get others."""
-        if steps and self.back_projection != steps:
+        if steps and self.steps != steps:
             raise PlanError(
                 f"model {model} was trained behind back-projection, and is right with it alone",
-                f"{self.back_projection} steps asked for, trained behind {steps}",
+                f"{self.steps} steps asked for, trained behind {steps}",
                 "leave back_projection out, or take another model",
                 code="BAD_SETTING",
             )
 
     def refuse_without_slices(self, scale: tuple[int, ...], model: str) -> None:
         """PlanError BAD_SETTING for a profile of slices where none are made."""
-        if self.slice_profile != "box" and (len(scale) < 3 or scale[0] == 1):
+        if self.is_by_profile and (len(scale) < 3 or scale[0] == 1):
             do = "leave slice_profile out, or take a model that does, as srcore-volume-x2"
             found = f"scale {'x'.join(map(str, scale))}"
             raise PlanError(f"model {model} makes no slices between those of the LR", found, do, code="BAD_SETTING")
@@ -157,10 +178,10 @@ class Treatment:
     def with_guides(self, model: str) -> Treatment:
         """This treatment behind a model with guides: what the LR's optics blurred it makes sharp, and a step that makes
         plain means of it give the LR back would undo that. PlanError where more than the usual step is asked for."""
-        if self.back_projection not in (0, BACK_PROJECTION):
+        if self.steps not in (0, BACK_PROJECTION):
             raise PlanError(
                 f"model {model} knows of the sensor's optics, and is right without back-projection",
-                f"{self.back_projection} steps asked for",
+                f"{self.steps} steps asked for",
                 "leave back_projection out, or take another model",
                 code="BAD_SETTING",
             )
@@ -182,10 +203,10 @@ class Treatment:
                 "leave the filters out, or the trust map",
                 code="NOT_CALIBRATED",
             )
-        if trust.back_projection != self.back_projection or self.slice_profile != "box":
+        if trust.back_projection != self.steps or self.is_by_profile:
             raise PlanError(
                 f"the trust map of {model} holds for another back-projection",
-                f"{self.back_projection} steps, calibrated with {trust.back_projection}",
+                f"{self.steps} steps, calibrated with {trust.back_projection}",
                 "use the same, or leave the trust map out",
                 code="NOT_CALIBRATED",
             )

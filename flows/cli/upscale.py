@@ -30,7 +30,6 @@ from flows.cli.options import (
 from flows.cli.window import BboxOption, CrsOption, WindowOption, window_wish
 from flows.interrupt import Reached, interruptible
 from srcore.choices import (
-    BACK_PROJECTION,
     MAX_BACK_PROJECTION,
     MAX_DENOISE,
     MAX_SHARPEN,
@@ -124,15 +123,19 @@ def upscale(
         int | None, typer.Option(min=16, help="Core of a tile in LR pixels; up to whole blocks of the product.")
     ] = None,
     back_projection: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, max=MAX_BACK_PROJECTION, help="Steps that make the SR, averaged down, give the input back."
+            min=0,
+            max=MAX_BACK_PROJECTION,
+            help="Steps that make the SR, averaged down, give the input back: one, by a slice profile three.",
         ),
-    ] = BACK_PROJECTION,
+    ] = None,
     slice_profile: Annotated[
-        SliceProfile,
-        typer.Option(help="What a thick slice is of thin ones: their mean (box), or as a scanner sees (cos2)."),
-    ] = "box",
+        SliceProfile | None,
+        typer.Option(
+            help="What a thick slice is of thin ones: box, cos2 as scanners see, or as the model was trained."
+        ),
+    ] = None,
     denoise: Annotated[
         float,
         typer.Option(

@@ -37,7 +37,6 @@ from srcore.catalog.quality import Quality
 from srcore.catalog.watching import Watch
 from srcore.checkpoints import CHAMPION
 from srcore.choices import (
-    BACK_PROJECTION,
     MAX_BACK_PROJECTION,
     MAX_DENOISE,
     MAX_SHARPEN,
@@ -134,11 +133,13 @@ class Dataset(BaseModel):
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     """What the generator computes in; auto: what the model was verified in, where the device has it. int8 costs some
     quality for speed and needs srcore[openvino]."""
-    back_projection: int = Field(default=BACK_PROJECTION, ge=0, le=MAX_BACK_PROJECTION)
-    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers."""
-    slice_profile: SliceProfile = "box"
+    back_projection: int | None = Field(default=None, ge=0, le=MAX_BACK_PROJECTION)
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: one, and by a
+    `slice_profile` three."""
+    slice_profile: SliceProfile | None = None
     """Of volumes whose slices are made finer, what a slice of the LR is of thinner ones, for back-projection and
-    checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap."""
+    checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap; None: as the model was
+    trained."""
     denoise: float = Field(default=0.0, ge=0, le=MAX_DENOISE)
     """What is taken out of the LR before the generator, in units of the noise that is found in it: 1 is a good start
     for noisy scenes; 0: nothing."""

@@ -112,8 +112,7 @@ class BlockFacts:
     @property
     def is_plain(self) -> bool:
         """True where all bands go through the generator, and nothing follows but back-projection."""
-        by_profile = self.treatment.slice_profile != "box"
-        return not (self.treatment.sharpen or by_profile or any(self.copied) or any(self.ranges))
+        return not (self.treatment.sharpen or self.treatment.is_by_profile or any(self.copied) or any(self.ranges))
 
     def of(self, bands: Sequence[int]) -> BlockFacts:
         """The same of these bands alone, which no one copies."""
@@ -219,7 +218,7 @@ def super_resolve_stream(engine: Engine, blocks: Iterable[Block], facts: BlockFa
         facts.nodata,
         engine.spec.scale[-1],
         engine.spec.halo[-1],
-        facts.treatment.back_projection,
+        facts.treatment.steps,
     )
 
     def again(block: Block) -> NDArray[Any]:
@@ -325,7 +324,7 @@ def _back_projected(
     The treatment's steps of back-projection, none being only the cut; `margin` in LR pixels.
     """
     surplus = (
-        margin - treatment.back_projection * treatment.step_px
+        margin - treatment.steps * treatment.step_px
     )  # what sharpening spoiled, and what the generator's grid needs
     lr = _slices(tile, spec)
     lr = centre_crop(lr, spec.halo[-1] + surplus, lr.ndim - 2)
@@ -333,9 +332,8 @@ def _back_projected(
     fine = _slices(sr, spec)
     for axis, scale in enumerate(spec.scale, 2):
         fine = fine.narrow(axis, surplus * scale, fine.shape[axis] - 2 * surplus * scale)
-    by_profile = treatment.slice_profile != "box"
-    profile = radiometry.slice_weights(spec.scale[0]).tolist() if by_profile else ()
-    return _unsliced(back_project(fine, lr, valid, treatment.back_projection, profile), sr, spec)
+    profile = radiometry.slice_weights(spec.scale[0]).tolist() if treatment.is_by_profile else ()
+    return _unsliced(back_project(fine, lr, valid, treatment.steps, profile), sr, spec)
 
 
 def _slices(block: NDArray[Any], spec: Spec) -> Tensor:

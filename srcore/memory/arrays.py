@@ -233,7 +233,7 @@ def tile_block(plan: ArrayPlan, reader: ArrayReader, tile: Tile) -> Block:
     tiles, own = plan.tiles, plan.own_halo
     found = cut(reader, tiles, tile, plan.noise)
     around = None
-    if plan.facts.treatment.back_projection and not found.valid.all():
+    if plan.facts.treatment.steps and not found.valid.all():
         inner = (slice(o, size - o) for o, size in zip(own, tiles.tile_shape, strict=True))
         margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]
         around = found.valid[(slice(None), *inner)][(slice(None), *tiles.clipped(tile, margin))]

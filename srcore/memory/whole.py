@@ -35,7 +35,7 @@ class Form:
     def __str__(self) -> str:
         if not self.published:
             return "of the network alone, which is not what is published"
-        number = self.treatment.back_projection
+        number = self.treatment.steps
         steps = f"{number or 'no'} step{'' if number == 1 else 's'} of back-projection"
         filters = [f"{name} {amount:g}" for name, amount in self.treatment.filters().items()] or ["no filters"]
         return ", ".join([f"as published{' but for int8' if self.precision == 'int8' else ''}: {steps}", *filters])
@@ -75,4 +75,5 @@ def planned_whole(engine: Engine, lr: Image, treatment: Treatment) -> tuple[Arra
     bands = tuple(replace(band, nodata=number) for band, number in zip(header.bands, lr.nodata, strict=True))
     header = replace(header, bands=bands, nodata=nodata_form(header.dtype, lr.nodata))
     reader = ArrayReader(lr.values, header, valid=lr.valid)
+    treatment = treatment.for_model(engine.spec.slice_profile)
     return reader, plan_array(reader, tile_plan(engine.spec, header, treatment), treatment, engine.spec)

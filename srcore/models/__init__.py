@@ -8,6 +8,7 @@ from srcore.models.guided import Guided
 from srcore.models.interpolation import Bicubic, Cubic, Nearest
 from srcore.models.mobile import Mobile
 from srcore.models.resnet_deconv import ResnetDeconv
+from srcore.models.slices import Slices
 from srcore.models.span import Span
 from srcore.models.srcnn import Srcnn
 from srcore.models.srgan import SrResNet
@@ -17,6 +18,7 @@ from srcore.models.unet import UNet
 GENERATORS: dict[str, type[Generator]] = {
     "edsr": Edsr,
     "edsr-volume": EdsrVolume,
+    "slices": Slices,
     "srcnn": Srcnn,
     "fsrcnn": Fsrcnn,
     "resnet-deconv": ResnetDeconv,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srcore.checkpoints import CHAMPION, REFERENCE, SPEC, builtin_names, locate, read_spec
+from srcore.choices import SliceProfile
 from srcore.errors import CheckpointError, StoreError
 from srcore.registry.identity import memory_of
 from srcore.registry.mlflow_store import Registry, Version, check_folder, open_registry
@@ -40,6 +41,8 @@ class Model:
     """In the registry; '' for a built-in or a folder."""
     trust: Trust | None = None
     """The calibration of its trust map, where it has one."""
+    slice_profile: SliceProfile = "box"
+    """What it takes a slice of the LR for, where the catalog does not say."""
     zoom: int = 1
     """Above 1: how many times coarser the bands are that it brings to the grid of finer ones."""
 
@@ -57,7 +60,7 @@ def resolve(reference: str) -> Model:
     """
     model = _resolve(reference)
     spec = read_spec(model.folder)
-    return replace(model, trust=spec.trust, zoom=spec.zoom)
+    return replace(model, trust=spec.trust, zoom=spec.zoom, slice_profile=spec.slice_profile)
 
 
 def _resolve(reference: str) -> Model:

@@ -43,7 +43,8 @@ def direct_job(
     """
     refuse_address(output)
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
-    treatment = _treatment(options)
+    model = resolve(options.pop("model", DEFAULT_MODEL))
+    treatment = _treatment(options).for_model(model.slice_profile)
     paths = _paths(source, bands, options.pop("asset", None))
     private = _is_private(paths[0], privacy)
     if private:  # nothing beside the product shows or names what may tell of a patient
@@ -51,7 +52,7 @@ def direct_job(
     return Job(
         paths=paths,
         private=private,
-        model=resolve(options.pop("model", DEFAULT_MODEL)),
+        model=model,
         treatment=treatment,
         product=product,
         scratch=product.folder / f".{product.stem}.srcore",  # beside it: a rename crosses no file systems
@@ -98,11 +99,11 @@ def _paths(source: str, bands: tuple[str, ...] | None, asset: str | None) -> tup
 
 def array_job(model: str, **options: Any) -> Job:
     """The job of an array: what is asked of the generator, and no place on any disk. `options` as for a file."""
-    treatment = _treatment(options)
+    found = resolve(model)
     return Job(
         paths=(),
-        model=resolve(model),
-        treatment=treatment,
+        model=found,
+        treatment=_treatment(options).for_model(found.slice_profile),
         product=ProductPaths(Path(), "array.tif"),
         scratch=Path(),
         scene="array",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from numpy.typing import NDArray
 
-from srcore.choices import BACK_PROJECTION, BACKENDS, PRECISIONS, AlphaRule, Privacy, Range, Told, ValuesRule
+from srcore.choices import BACKENDS, PRECISIONS, AlphaRule, Privacy, Range, Told, ValuesRule
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SourceError
 from srcore.run.bare import device_of, is_of, super_resolve_bare
@@ -55,7 +55,7 @@ class Generating(TypedDict, total=False):
     device: str
     precision: str
     backend: str | None
-    back_projection: int
+    back_projection: int | None
     denoise: float
     sharpen: float
     tile: int | None
@@ -68,7 +68,7 @@ class Computing(TypedDict, total=False):
     device: str | None
     precision: str
     backend: str | None
-    back_projection: int
+    back_projection: int | None
     denoise: float
     sharpen: float
     tile: int | None
@@ -106,7 +106,7 @@ def upscale(
     device: str = "auto",
     precision: str = "auto",
     backend: str | None = None,
-    back_projection: int = BACK_PROJECTION,
+    back_projection: int | None = None,
     denoise: float = 0.0,
     sharpen: float = 0.0,
     tile: int | None = None,
@@ -137,8 +137,8 @@ def upscale(
 
     model: built-in name, checkpoint folder or NAME@champion. bands: names, or numbers from 1, in the wanted order.
     scale: refuse a model of another one. device: auto, cpu, cuda. precision: auto, float32, bfloat16, int8 (files).
-    back_projection: steps that make the SR, averaged down, give the LR back. denoise, sharpen: as in `srcore upscale`.
-    tile: core of a tile in LR pixels.
+    back_projection: steps that make the SR, averaged down, give the LR back; None: one. denoise, sharpen: as in
+    `srcore upscale`. tile: core of a tile in LR pixels.
 
     For files: alpha says what a band of that name means (mask, data, or auto: its values tell); values what the numbers
     are (continuous, categorical, bits, circular, or auto; of single bands as {"SCL": "categorical"}); valid_range the
@@ -233,7 +233,7 @@ def super_resolve(
     device: str | None = None,
     precision: str = "auto",
     backend: str | None = None,
-    back_projection: int = BACK_PROJECTION,
+    back_projection: int | None = None,
     denoise: float = 0.0,
     sharpen: float = 0.0,
     tile: int | None = None,

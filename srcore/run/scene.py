@@ -314,7 +314,7 @@ def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     series = {"series": veiled(plan.treatment.series, 8)} if plan.treatment.series else {}  # a UID tells of a patient
     contrast = None if plan.header.guides else read_spec(plan.model).least_contrast
     seen = {} if contrast is None else {"least_contrast": contrast}  # what its consistency was judged by
-    return {"back_projection": plan.treatment.back_projection, **plan.treatment.changed(), **series, **noise, **seen}
+    return {"back_projection": plan.treatment.steps, **plan.treatment.changed(), **series, **noise, **seen}
 
 
 def _receipt(

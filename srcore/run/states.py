@@ -134,12 +134,13 @@ def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
 def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Once:
     """What all scenes of a dataset share; its own model unless another is given."""
     entry, places = catalog.dataset(dataset), DatasetPaths(Path(catalog.store) / dataset)
+    model = model or resolve(entry.model)
     return Once(
         entry=entry,
         places=places,
         hr=find_hr(entry, catalog.base),
-        model=model or resolve(entry.model),
-        treatment=entry.treatment,
+        model=model,
+        treatment=entry.treatment.for_model(model.slice_profile),
         backend=load_settings().backend,
         reads=load_reads(places),
         begun=leased(places.scratch("scene").parent),

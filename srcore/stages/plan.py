@@ -237,7 +237,7 @@ def tile_plan(
     coupled = len(spec.halo)
     halo = spec.halo_around(len(shape), treatment.margin_px)
     multiple = (1,) * (len(shape) - coupled) + (spec.core_multiple,) * coupled
-    whole = TilePlan(shape, shape, halo, own, multiple, block, mirrored=spec.zoom > 1)
+    whole = TilePlan(shape, shape, halo, own, multiple, block, mirrored=spec.zoom > 1 or spec.edge == "repeat")
     if tile is not None:
         return asked_tiles(whole, tile)
     lanes = max(workers, 1)  # without processes this one is the worker

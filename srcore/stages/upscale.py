@@ -184,7 +184,7 @@ class _Scene:
     def _around(self, tile: Tile) -> NDArray[np.bool_] | None:
         """Validity of the core with the margin of back-projection; None where all of the scene is valid."""
         tiles = self.plan.tiles
-        if not self.plan.treatment.back_projection or min(self.ingested.valid_share) == 1:
+        if not self.plan.treatment.steps or min(self.ingested.valid_share) == 1:
             return None
         own = self.engine.spec.halo_for(len(tiles.shape))
         margin = [h - o for h, o in zip(tiles.halo, own, strict=True)]

@@ -133,7 +133,7 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
         ingested.ends,
         coverage,
         hounsfield_of(header, ingested.ends),
-        plan.treatment.slice_profile != "box",
+        plan.treatment.is_by_profile,
         least_contrast=read_spec(plan.model).least_contrast,
     )
 
@@ -152,7 +152,7 @@ def _blocks(
             near = shrunk(around, MARGIN_PX * (plan.header.zoom - 1))
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
             wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
-            seen = _by_profile(plan, product, tile) if plan.treatment.slice_profile != "box" else None
+            seen = _by_profile(plan, product, tile) if plan.treatment.is_by_profile else None
             yield Block(tile.core, near, valid, sr, sr_valid, plan.tiles.scale, wide, seen), around
             progress(tile.index + 1, len(plan.tiles))
 

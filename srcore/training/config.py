@@ -13,9 +13,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -23,10 +21,11 @@ from pydantic import (
 )
 
 from srcore.checkpoints import Architecture
-from srcore.choices import MAX_BACK_PROJECTION
+from srcore.choices import MAX_BACK_PROJECTION, Edge, SliceProfile
 from srcore.documents import Document, read_document
 from srcore.errors import CatalogError, SourceError
 from srcore.training.losses import LossName
+from srcore.training.space import Search
 
 RECIPES = Path(__file__).parent / "recipes"
 DATA_VARIABLE = "SRCORE_DATA"
@@ -39,9 +38,10 @@ class Degradation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["bicubic", "box", "sensor"] = "bicubic"
+    kind: Literal["bicubic", "box", "sensor", "cos2"] = "bicubic"
     """bicubic: antialiased, as MATLAB's imresize. box: the mean of the HR pixels in an LR pixel. sensor: a Gaussian of
-    a given contrast at the LR's Nyquist frequency."""
+    a given contrast at the LR's Nyquist frequency. cos2: of volumes, what a scanner's slice weighs across slices, and
+    the mean in the plane."""
     share: float = Field(default=1.0, gt=0)
     """Relative to the others of a list."""
     mtf: tuple[float, float] = (0.15, 0.4)
@@ -133,68 +133,6 @@ class Adversarial(BaseModel):
     """First step with it; before, the other losses bring the generator near."""
 
 
-class Range(BaseModel):
-    """Numbers that a search draws from, ends included; whole ones where both ends are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    low: int | float
-    high: int | float
-    log: bool = False
-    """Evenly in the logarithm: for rates and weights."""
-    step: int | float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Range:
-        if self.low >= self.high:
-            raise ValueError("low must be less than high")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log needs low above 0 and no step")
-        if self.whole and self.step is not None and not isinstance(self.step, int):
-            raise ValueError("step must be whole where low and high are")
-        return self
-
-    @property
-    def whole(self) -> bool:
-        """Whether it holds whole numbers only."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-
-def _kind(value: Any) -> str | None:
-    if isinstance(value, Mapping | Range):
-        return "range"
-    return "values" if isinstance(value, list | tuple) else None
-
-
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
-Dimension = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[Values, Tag("values")],
-    Discriminator(
-        _kind, custom_error_type="dimension", custom_error_message="give a list of values, or {low: , high: }"
-    ),
-]
-
-
-class Search(BaseModel):
-    """What `srcore train --search` tries."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    trials: int = Field(gt=0)
-    """All together, those before a resume included."""
-    steps: int = Field(gt=0)
-    """Of a trial; the recipe's own `steps` are for the training that follows with the best."""
-    evaluate_every: int = Field(gt=0)
-    """Steps between measurements on the validation patches; at each a trial may end early."""
-    random: int = Field(4, gt=0)
-    """First trials, drawn at random and never ended early; what comes after learns from them."""
-    prune: bool = True
-    """End a trial that is worse than the median of the others at the same step."""
-    space: Mapping[str, Dimension] = Field(min_length=1)
-    """Key of the recipe, dots between the parts, to the values that it may take. In `losses`, a name alone stands
-    for that loss with weight 1."""
-
-
 class TrainConfig(BaseModel):
     """What a generator is trained on, and how."""
 
@@ -225,6 +163,8 @@ class TrainConfig(BaseModel):
     back_projection: int = Field(0, ge=0, le=MAX_BACK_PROJECTION)
     """Steps of it between the generator and the losses: what is trained is then what a run publishes with as many. An
     LR that optics have blurred is no mean of the true HR, and a generator that knows of the step makes up for it."""
+    slice_profile: SliceProfile = "box"
+    """Of volumes: what back-projection takes a slice of the LR for, here and where a run is told nothing else."""
     losses: Mapping[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0}, min_length=1)
     """Weights; their sum is what goes down."""
     adversarial: Adversarial | None = None
@@ -236,8 +176,16 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0)
     steps: int = Field(gt=0)
     batch: int = Field(16, gt=0)
-    core_px: int = Field(48, gt=0)
-    """LR pixels of a patch that reach the loss; the generator's halo is read around them."""
+    core_px: int | tuple[int, ...] = 48
+    """LR pixels of a patch that reach the loss; the generator's halo is read around them. One number, or one an
+    axis: [2, 32, 32] is two slices."""
+    slab: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
+    """Of volumes: least and most LR slices of the slab around a patch, drawn anew; what lies beyond its ends comes by
+    `edge`, as in a run. None: patches lie where their halo is in the image, too."""
+    edge: Edge = "reflect"
+    """What lies beyond an edge, in training by slabs and in every run of the checkpoint."""
+    magnify: tuple[float, float] = (1.0, 1.0)
+    """Range of what patches of slabs are enlarged by in the plane, where their LR is made: other fields of view."""
     learning_rate: float = Field(8e-4, gt=0)
     warmup_steps: int = Field(200, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -292,6 +240,30 @@ class TrainConfig(BaseModel):
             raise ValueError("a guided generator is trained without back_projection and adversarial")
         if self.validation or self.held_out or any(source.lr for source in self.sources):
             raise ValueError("a guided generator makes its own LR, and is judged by `python -m benchmarks.guided`")
+        return self
+
+    @field_validator("core_px")
+    @classmethod
+    def _core_has_pixels(cls, value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if min(value if isinstance(value, tuple) else (value,), default=0) <= 0:
+            raise ValueError("must be whole numbers above 0")
+        return value
+
+    @field_validator("magnify")
+    @classmethod
+    def _magnify_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 1 <= value[0] <= value[1] <= 4:
+            raise ValueError("must be a range within 1 to 4")
+        return value
+
+    @model_validator(mode="after")
+    def _slab_has_room(self) -> TrainConfig:
+        scale = self.architecture.params.get("scale")
+        axes = len(scale) if isinstance(scale, list | tuple) else 2
+        if isinstance(self.core_px, tuple) and len(self.core_px) != axes:
+            raise ValueError("core_px has a number for each axis of the architecture's scale, or one for all")
+        if self.slab and (axes != 3 or self.slab[0] > self.slab[1]):
+            raise ValueError("slab is a range, least slices and most, and a generator of volumes alone has one")
         return self
 
     @model_validator(mode="after")

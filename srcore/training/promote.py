@@ -110,7 +110,7 @@ def _left_out(work: Round) -> dict[str, str]:
 def _refuse_unfit(work: Round, hr: Path) -> None:
     """SourceError for a pair from which no patch can be drawn."""
     spec, folder = read_spec(work.champion.folder), hr.parent.parent
-    geometry = Geometry(work.recipe.core_px, spec.halo[-1], spec.scale)
+    geometry = Geometry(work.recipe.core_px, spec.halo[-1], spec.scale, slab=work.recipe.slab is not None)
     source = Source(files=f"hr/{hr.name}", share=1, lr="lr" if work.entry.measured else None)
     load_planes(folder, [source], geometry, 1 if spec.bands == "any" else spec.bands)
 

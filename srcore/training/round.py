@@ -32,7 +32,7 @@ FINE_TUNING: Mapping[str, Any] = {
     "log_every": 20,
 }
 """Short, and with a rate so low that the champion's weights are bent and not forgotten."""
-KEPT = ("attribution", "degradation", "back_projection")
+KEPT = ("attribution", "degradation", "back_projection", "slice_profile", "edge", "slab", "magnify")
 """Keys of the champion's own recipe that its challenger has, too, unless the dataset's says otherwise: how LR is made,
 and what stands behind the generator, made it what it is."""
 GIVEN = ("name", "data", "validation", "output", "sources", "architecture", "start_from", "licence", "least_images")
@@ -140,6 +140,8 @@ def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Pa
     }
     told = {key: spec.training[key] for key in KEPT if spec.training.get(key)}
     told |= {"tensorboard": True}  # the loss curve, for the registry
+    if told.get("slab") and wish["core_px"] == FINE_TUNING["core_px"]:  # slabs of thick slices have not so many
+        wish = {**wish, "core_px": spec.training["core_px"]}
     return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
 
 

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from srcore.models import GENERATORS
 from srcore.training.config import RECIPES, TrainConfig, read_config
+from srcore.training.data.batches import geometry_of
 
 BACKWARD = 2
 """Times the operations of a forward pass that its gradient takes: one convolution by the weights, one by the input."""
@@ -34,8 +35,8 @@ def shipped() -> Iterator[Shipped]:
         config = read_config(path)
         with torch.device("meta"):
             generator = GENERATORS[config.architecture.name](**config.architecture.params)
-            side = config.core_px + 2 * generator.halo
-            lr = torch.empty(1, generator.bands, *(side,) * generator.axes)
+            sides = [core + 2 * generator.halo for core in geometry_of(config, generator).cores]
+            lr = torch.empty(1, generator.bands, *sides)
             with FlopCounterMode(display=False) as counted, torch.no_grad():
                 generator(lr)
         forward = counted.get_total_flops() * config.batch * config.steps

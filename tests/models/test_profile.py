@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import pytest
 import torch
 from scipy import ndimage
 
+from srcore.checkpoints import locate, read_spec
 from srcore.checks.blocks import by_profile
 from srcore.dispatch import Workers
 from srcore.errors import PlanError
 from srcore.models.backprojection import back_project, profile_down
+from srcore.models.blocks import CubicUpsample
 from srcore.radiometry import slice_weights
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.samples.phantom import draw, thick
+from srcore.treatment import Treatment
 
 
 def test_the_weights_are_near_those_of_a_scanner() -> None:
@@ -67,9 +71,9 @@ def test_steps_bring_back_what_the_slices_saw() -> None:
     assert off[1] < 0.5 * off[0]
 
 
-def run(folder: Path, name: str, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
+def run(folder: Path, name: str, model: str = "cubic-z5", **options: Any) -> tuple[dict[str, Any], np.ndarray]:
     job = direct_job(
-        str(folder / "lr.nii"), folder / f"{name}.nii", model="cubic-z5", validate=False, privacy="public", **options
+        str(folder / "lr.nii"), folder / f"{name}.nii", model=model, validate=False, privacy="public", **options
     )
     receipt = run_scene(job, Workers(0))
     assert receipt is not None
@@ -92,8 +96,50 @@ def test_hu_of_a_body_are_kept_by_the_profile_tiled_and_whole(tmp_path: Path) ->
     assert np.sqrt(np.mean(seen[1] ** 2)) < 0.5 * np.sqrt(np.mean(seen[0] ** 2))
 
 
+def test_a_checkpoint_says_edge_and_profile_and_the_catalog_wins(tmp_path: Path) -> None:
+    spec = json.loads((locate("cubic-z5") / "config.json").read_text())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text(json.dumps({**spec, "edge": "repeat", "slice_profile": "cos2"}))
+    lr = np.random.default_rng(3).integers(0, 900, (4, 40, 36)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(lr.T, np.diag([1.0, 1, 5, 1])), tmp_path / "lr.nii")
+    mine = str(tmp_path / "mine")
+    _, unsaid = run(tmp_path, "unsaid", mine, outputs=())
+    _, said = run(tmp_path, "said", mine, slice_profile="cos2", outputs=(), tile=16, block=16)
+    _, box = run(tmp_path, "box", mine, slice_profile="box", outputs=())
+    assert np.array_equal(unsaid, said)  # tiled and whole alike
+    assert not np.array_equal(unsaid, box)
+    # the end slice again beyond the end: the cubic ends where it began
+    network, ends = run(tmp_path, "alone", mine, back_projection=0, outputs=())[1].T, CubicUpsample((5, 1, 1))
+    wide = torch.from_numpy(np.pad(lr.astype(np.float32), 2, mode="symmetric"))[None, None]
+    assert np.array_equal(network, np.rint(ends(wide)[0, 0].numpy()).clip(0))  # no amount below 0 in, none out
+    assert read_spec(tmp_path / "mine").digest != read_spec(locate("cubic-z5")).digest
+
+
+def test_what_a_dataset_says_of_the_profile_makes_nothing_due_that_is_the_same() -> None:
+    unsaid, box, cos2 = Treatment(), Treatment(slice_profile="box"), Treatment(slice_profile="cos2")
+    assert unsaid.changed() == box.changed() == unsaid.for_model("box").changed() == {}
+    assert unsaid.for_model("cos2") == cos2 == cos2.for_model("box")
+    assert box.for_model("cos2") == box
+    assert cos2.changed() == {"slice_profile": "cos2", "back_projection": 3}
+    assert Treatment(back_projection=1).changed() == {}
+    assert Treatment(slice_profile="cos2", back_projection=1).steps == 1
+    assert [one.steps for one in (unsaid, box, cos2)] == [1, 1, 3]
+
+
 def test_a_model_that_makes_no_slices_has_no_profile(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((20, 20, 4), np.int16), np.eye(4)), tmp_path / "lr.nii")
     job = direct_job(str(tmp_path / "lr.nii"), tmp_path / "sr.nii", model="bicubic-x2", slice_profile="cos2")
     with pytest.raises(PlanError, match="makes no slices between those of the LR"):
         run_scene(job, Workers(0))
+
+
+def test_the_model_for_thick_slices_keeps_hu_by_itself_and_tiled(tmp_path: Path) -> None:
+    truth = draw((30, 40, 44))
+    nibabel.save(nibabel.Nifti1Image(thick(truth).T, np.diag([1.0, 1, 5, 1])), tmp_path / "lr.nii")
+    checks, whole = run(tmp_path, "whole", "srcore-volume-z5", outputs=())
+    _, tiled = run(tmp_path, "tiled", "srcore-volume-z5", outputs=(), tile=16, block=16)
+    assert np.array_equal(whole, tiled)
+    assert checks["consistency.rmse"] < 8
+    _, cubic = run(tmp_path, "cubic", slice_profile="cos2", outputs=())
+    error = [float(np.sqrt(np.mean((one.T - truth.astype(float)) ** 2))) for one in (cubic, whole)]
+    assert error[1] < error[0]

@@ -330,4 +330,4 @@ def test_a_model_that_was_trained_behind_back_projection_gets_as_much(source: Pa
         with pytest.raises(PlanError, match=rf"{steps} steps asked for, trained behind 1") as caught:
             plan_scene(job_of(source, model="srcore-x2-sensor", back_projection=steps), 0)
         assert caught.value.code == "BAD_SETTING"
-    assert plan_scene(job_of(source, model="srcore-x2-sensor"), 0).treatment.back_projection == 1
+    assert plan_scene(job_of(source, model="srcore-x2-sensor"), 0).treatment.steps == 1

@@ -39,3 +39,29 @@ def test_absent_data_says_which_variable_to_set(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("SRCORE_DATA", str(tmp_path))
     with pytest.raises(SourceError, match="SRCORE_DATA"):
         data_folder(Path("trainset/train"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("srcore-x2", "slab: [2, 12]\n", "generator of volumes alone"),
+        ("srcore-volume-x2", "slab: [12, 2]\n", "least slices and most"),
+        ("srcore-volume-x2", "magnify: [0.5, 2]\n", "within 1 to 4"),
+        ("srcore-volume-x2", "edge: wrap\n", "'reflect' or 'repeat'"),
+        ("srcore-volume-x2", "slice_profile: gauss\n", "'box' or 'cos2'"),
+    ],
+)
+def test_slabs_are_refused_where_there_are_none(tmp_path: Path, name: str, line: str, said: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text((RECIPES / f"{name}.yaml").read_text() + line)
+    with pytest.raises(CatalogError, match=said):
+        read_config(path)
+
+
+@pytest.mark.parametrize(("core", "said"), [("[2, 32]", "each axis"), ("[2, 0, 32]", "above 0"), ("0", "above 0")])
+def test_a_core_has_a_number_for_each_axis(tmp_path: Path, core: str, said: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    text = (RECIPES / "srcore-volume-z5.yaml").read_text()
+    path.write_text(text.replace("core_px: [2, 32, 32]", f"core_px: {core}"))
+    with pytest.raises(CatalogError, match=said):
+        read_config(path)

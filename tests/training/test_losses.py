@@ -56,3 +56,8 @@ def test_the_filters_do_not_see_flat_areas() -> None:
     bank = gabor_bank()
     assert bank.shape == (24, 1, 9, 9)
     assert float(bank.sum((-1, -2)).abs().max()) < 1e-4
+
+
+def test_the_middle_counts_where_the_truth_is_soft_tissue_alone() -> None:
+    hr = torch.tensor([-0.2, 0.1, 0.5, 0.9, 1.4]).reshape(1, 1, 1, 1, 5)
+    assert float(LOSSES["middle"](hr + torch.tensor([9.0, 9, 1, 0, 9]), hr)) == pytest.approx(1 / 5)

@@ -33,7 +33,7 @@ def test_a_shipped_recipe_trains(
 ) -> None:
     """Two steps of it on a drawn image, by its own network, losses, degradation and critic."""
     config = read_config(RECIPES / f"{name}.yaml")
-    volume = config.architecture.name == "edsr-volume"
+    volume = config.architecture.name in ("edsr-volume", "slices")
     if volume:
         values = np.random.default_rng(0).integers(0, 900, (60, 60, 60)).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "drawn.nii.gz")
@@ -59,6 +59,7 @@ def test_costs_are_counted() -> None:
     assert set(found) == set(NAMES)
     one = found["srcore-x2"]
     assert one.parameters == 271_728
+    assert isinstance(one.config.core_px, int)
     steps = one.config.steps * one.config.batch
     lr_px = (one.config.core_px, one.config.core_px + 2 * 15)
     least, most = (2 * one.parameters * side**2 * steps * 3 for side in lr_px)

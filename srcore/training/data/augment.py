@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, from_numpy
+from torch import Tensor, eye, from_numpy
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ def draw_turn(shape: tuple[int, ...], rng: np.random.Generator) -> Turn:
     if shape[-1] != shape[-2]:
         quarters -= quarters % 2
     return Turn(quarters, mirror, len(shape) == 4 and bool(rng.integers(2)))
+
+
+def magnified(patch: NDArray[Any], factor: float) -> NDArray[np.float32]:
+    """The middle of a patch (B, Z, Y, X), as many times larger in the plane and of the same size, linear."""
+    part = from_numpy(np.ascontiguousarray(patch, np.float32)).flatten(0, 1)[:, None]  # (slices, 1, Y, X)
+    turn = functional.affine_grid(eye(2, 3)[None] / factor, list(part[:1].shape), align_corners=False)
+    grid = turn.expand(len(part), -1, -1, -1)
+    found = functional.grid_sample(part, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return np.asarray(found.reshape(patch.shape).numpy(), np.float32)
 
 
 def radiometric(

@@ -12,25 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srcore.models.blocks import centre_crop
-from srcore.training.data.augment import draw_turn, radiometric
-from srcore.training.data.degrade import box, cubic, optics, reduce
+from srcore.training.data.augment import draw_turn, magnified, radiometric
+from srcore.training.data.degrade import box, cos2, cubic, optics, reduce
 from srcore.training.data.guided import drawn_bands, drawn_count, repeated
 from srcore.training.data.resize import MARGIN_LR, shrink
+from srcore.training.data.slabs import slab_pair
 
 if TYPE_CHECKING:
+    from srcore.models import Generator
     from srcore.training.config import Degradation, TrainConfig
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of a pair, in LR pixels unless suffixed; the same on every axis of the generator's own.
+    """Sizes of a pair, in LR pixels unless suffixed; core and scale may differ between the generator's own axes.
 
     |<- margin ->|<- halo ->|<--- core --->|<- halo ->|<- margin ->|   x scale = the HR window that is read
                  |<------------ LR in ------------->|                 margin: lost to the degradation's kernel
                             |<- HR out  ->|                           core x scale
     """
 
-    core: int
+    core: int | tuple[int, ...]
     halo: int
     scale: int | tuple[int, ...]
     """One number for (Y, X), or (z, y, x)."""
@@ -41,9 +43,23 @@ class Geometry:
     def scales(self) -> tuple[int, ...]:
         return (self.scale,) * 2 if isinstance(self.scale, int) else self.scale
 
+    slab: bool = False
+    """The core alone has to lie within the image; what is around it comes by the rule for edges."""
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        return (self.core,) * len(self.scales) if isinstance(self.core, int) else self.core
+
     @property
     def window_hr(self) -> tuple[int, ...]:
-        return tuple((self.core + 2 * self.halo + 2 * MARGIN_LR * self.zoom) * scale for scale in self.scales)
+        around = 0 if self.slab else 2 * self.halo + 2 * MARGIN_LR * self.zoom
+        return tuple((core + around) * scale for core, scale in zip(self.cores, self.scales, strict=True))
+
+
+def geometry_of(config: TrainConfig, generator: Generator) -> Geometry:
+    """Sizes of the recipe's pairs for a generator."""
+    core = config.core_px if isinstance(config.core_px, int) else tuple(config.core_px)
+    return Geometry(core, generator.halo, generator.scales, generator.zoom, config.slab is not None)
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,8 @@ def draw_batch(
     chosen = [planes[pick] for pick in picks]
     if geometry.zoom > 1:
         return _guided(chosen, geometry, config, rng, device)
+    if config.slab is not None:
+        return _of_slabs(chosen, geometry, config, rng, device)
     windows = [_window(plane, geometry, rng) for plane in chosen]
     hr = torch.from_numpy(np.stack([window for window, _ in windows])).to(device)  # (N, B, ...) in DN
     made = [_drawn(plane.degradation or config.degradation, rng) for plane in chosen]
@@ -107,6 +125,30 @@ def draw_batch(
         order = torch.from_numpy(rng.permutation(hr.shape[1])).to(device)
         lr, hr = lr[:, order], hr[:, order]
     return radiometric(lr, hr, config.gain, config.offset, rng)
+
+
+def _of_slabs(
+    chosen: Sequence[Plane], geometry: Geometry, config: TrainConfig, rng: np.random.Generator, device: Any
+) -> tuple[Tensor, Tensor]:
+    """LR and HR of patches with ends of slabs; degraded on the CPU: each has a shape of its own."""
+    assert config.slab is not None
+    pairs = []
+    for plane in chosen:
+        made = _drawn(plane.degradation or config.degradation, rng)
+        kernels = _kernels(made, geometry.scales, rng)
+        lr, hr = slab_pair(plane, geometry, kernels, config.slab, config.edge == "repeat", rng)
+        if plane.values.dtype.kind in "iu":
+            lr = np.rint(lr)
+        if plane.lr is None and config.magnify[1] > 1:
+            factor = float(rng.uniform(*config.magnify))
+            lr, hr = magnified(lr, factor), magnified(hr, factor)
+        turn = draw_turn(hr.shape if lr.shape[-1] == lr.shape[-2] else lr.shape, rng)
+        pair = [(turn(x) - plane.offset[0]) / plane.scale[0] for x in (lr, hr)]
+        if plane.lr is None and any(made.noise):
+            pair[0] = pair[0] + rng.standard_normal(lr.shape, np.float32) * rng.uniform(*made.noise)
+        pairs.append(pair)
+    lrs, hrs = (torch.from_numpy(np.stack(side).astype(np.float32)).to(device) for side in zip(*pairs, strict=True))
+    return radiometric(lrs, hrs, config.gain, config.offset, rng)
 
 
 def _guided(
@@ -154,6 +196,8 @@ def _kernels(made: Degradation, scales: Sequence[int], rng: np.random.Generator)
         return [cubic(scale) for scale in scales]
     if made.kind == "box":
         return [box(scale) for scale in scales]
+    if made.kind == "cos2":
+        return [cos2(scales[0]), *(box(scale) for scale in scales[1:])]
     mtf = float(rng.uniform(*made.mtf))
     return [optics(mtf, scale, float(rng.uniform(-made.shift, made.shift))) for scale in scales]
 
@@ -166,9 +210,9 @@ def _noise(lr: Tensor, sigma: Sequence[float], rng: np.random.Generator) -> Tens
 
 def _cut(hr: Tensor, geometry: Geometry) -> Tensor:
     """The pixels of hr that the loss sees."""
-    for axis, scale in enumerate(geometry.scales, 2):
+    for axis, (core, scale) in enumerate(zip(geometry.cores, geometry.scales, strict=True), 2):
         margin = (MARGIN_LR * geometry.zoom + geometry.halo) * scale
-        hr = hr.narrow(axis, margin, geometry.core * scale)
+        hr = hr.narrow(axis, margin, core * scale)
     return hr
 
 
@@ -187,8 +231,8 @@ def _window(
     turn = draw_turn(hr.shape, rng)
     measured = None
     if plane.lr is not None:
-        side = geometry.core + 2 * geometry.halo
         corner = [a // s + MARGIN_LR for a, s in zip(first, geometry.scales, strict=True)]
-        measured = plane.lr[(slice(None), *(slice(a, a + side) for a in corner))]
+        sides = [core + 2 * geometry.halo for core in geometry.cores]
+        measured = plane.lr[(slice(None), *(slice(a, a + side) for a, side in zip(corner, sides, strict=True)))]
         measured = np.ascontiguousarray(turn(measured), np.float32)
     return np.ascontiguousarray(turn(hr), np.float32), measured

@@ -88,8 +88,10 @@ def _plain_planes(path: Path, folder: Path, source: Source, geometry: Geometry, 
         if own_lr is not None and ma.is_masked(own_lr):
             lr_mask = _enlarged(np.asarray(ma.getmaskarray(own_lr).any(axis=0)), geometry.scales)
             masked = lr_mask if masked is None else masked | lr_mask
+        if geometry.slab and masked is not None:
+            raise SourceError(f"{path.name} has nodata", "slabs are drawn without", "leave it out of the sources")
         starts = None if masked is None else _clear_starts(masked, window)
-        if own_lr is not None:
+        if own_lr is not None and not geometry.slab:
             starts = _on_lr_grid(starts, own_hr.shape[1:], window, geometry.scales)
         if starts is None or starts.size:
             measured = None if own_lr is None else ma.getdata(own_lr)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srcore.models import GENERATORS
-from srcore.training.data.batches import Geometry, Plane, draw_batch
+from srcore.training.data.batches import Geometry, Plane, draw_batch, geometry_of
 from srcore.training.fit.core import State, advance, new_state, steps_left
 from srcore.training.fit.hardware import choose_device, choose_precision
 from srcore.training.fit.state import load_state, save_state
@@ -122,7 +122,7 @@ def run(folder: Path, seconds: float = float("inf"), workers: int = 0) -> State:
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
     load_state(folder, state)
     state.to(device)
-    geometry = Geometry(config.core_px, generator.halo, generator.scales, generator.zoom)
+    geometry = geometry_of(config, generator)
     started = time.monotonic()
     batches = _batches(_Steps(planes, geometry, config), steps_left(state, config), device, workers)
     for lr, hr in batches:

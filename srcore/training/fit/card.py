@@ -12,7 +12,8 @@ def model_card(config: TrainConfig, spec: Spec, steps: int) -> str:
     """README.md of the checkpoint `spec`, after `steps` steps of the recipe `config`."""
     scale = str(spec.scale[0]) if len({*spec.scale}) == 1 else " x ".join(map(str, spec.scale))
     shares = "\n".join(f"| `{source.files}` | {source.share:g} |" for source in config.sources)
-    side = " x ".join([str(config.core_px)] * len(spec.scale))
+    cores = config.core_px if isinstance(config.core_px, tuple) else (config.core_px,) * len(spec.scale)
+    side = " x ".join(map(str, cores))
     unit = "pixels of the guides" if spec.zoom > 1 else "LR pixels"
     return f"""# {spec.name}
 
@@ -104,6 +105,7 @@ def _way(made: Degradation) -> str:
         "bicubic": "shrunk by antialiased bicubic",
         "box": "averaged over LR pixels",
         "sensor": f"through Gaussian optics with an MTF of {made.mtf[0]:g} to {made.mtf[1]:g} at LR Nyquist",
+        "cos2": "weighed across slices by cos^2 over twice their thickness",
     }[made.kind]
     text += f", off by up to {made.shift:g} LR pixels" if made.shift else ""
     return text + (f", with noise of {made.noise[0]:g} to {made.noise[1]:g} spans" if made.noise[1] else "")

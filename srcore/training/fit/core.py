@@ -20,6 +20,7 @@ from srcore.models import Generator
 from srcore.models.backprojection import MARGIN_PX, back_project
 from srcore.models.blocks import centre_crop
 from srcore.models.discriminator import Discriminator
+from srcore.radiometry import slice_weights
 from srcore.training.losses import content_loss
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def advance(
     lr = lr.contiguous(memory_format=state.generator.memory_format)
     with torch.autocast(lr.device.type, dtype=precision, enabled=precision != torch.float32):
         sr: Tensor = state.forward(lr)
-    sr = published(state.generator, sr, lr, config.back_projection)
-    hr = within(hr, state.generator.scales, config.back_projection)
+    sr = published(state.generator, sr, lr, config)
+    hr = within(hr, state.generator.scales, config)
     loss = content_loss(config.losses, sr, hr)
     losses = {"loss": loss}
     if state.critic is not None and config.adversarial is not None and state.step >= config.adversarial.start:
@@ -160,18 +161,23 @@ def advance(
     return values
 
 
-def published(generator: Generator, sr: Tensor, lr: Tensor, steps: int) -> Tensor:
-    """SR after so many steps of back-projection, without the margin that these need: see `within`.
+def published(generator: Generator, sr: Tensor, lr: Tensor, config: TrainConfig) -> Tensor:
+    """SR after the recipe's steps of back-projection, without the margin that these need: see `within`.
 
     `sr` (N, B, core x scale, ...), `lr` (N, B, core + 2 halo, ...).
     """
-    return back_project(sr, centre_crop(lr, generator.halo, generator.axes), None, steps) if steps else sr
+    if not config.back_projection:
+        return sr
+    by_profile = config.slice_profile != "box"
+    profile = slice_weights(generator.scales[0]).tolist() if by_profile else ()
+    return back_project(sr, centre_crop(lr, generator.halo, generator.axes), None, config.back_projection, profile)
 
 
-def within(hr: Tensor, scales: Sequence[int], steps: int) -> Tensor:
-    """The part of hr (N, B, core x scale, ...) that is left of an SR after so many steps of back-projection."""
+def within(hr: Tensor, scales: Sequence[int], config: TrainConfig) -> Tensor:
+    """The part of hr (N, B, core x scale, ...) that is left of an SR after the recipe's steps of back-projection."""
+    step = MARGIN_PX * (1 + (config.slice_profile != "box"))
     for axis, scale in enumerate(scales, 2):
-        margin = steps * MARGIN_PX * scale
+        margin = config.back_projection * step * scale
         hr = hr.narrow(axis, margin, hr.shape[axis] - 2 * margin)
     return hr
 

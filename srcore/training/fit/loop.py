@@ -17,7 +17,7 @@ from srcore.memory.whole import PUBLISHED, open_whole
 from srcore.models import Generator
 from srcore.storage.disk.files import store_error
 from srcore.training.config import TrainConfig, data_folder
-from srcore.training.data.batches import Geometry, Plane, draw_batch
+from srcore.training.data.batches import Geometry, Plane, draw_batch, geometry_of
 from srcore.training.data.pairs import load_planes
 from srcore.training.data.places import held_files
 from srcore.training.fit.card import model_card
@@ -82,7 +82,7 @@ def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
     if config.start_from:
         take_over(generator, config.start_from)
     state = new_state(generator.to(memory_format=generator.memory_format), config)  # type: ignore[call-overload]
-    geometry = Geometry(config.core_px, generator.halo, generator.scales, generator.zoom)
+    geometry = geometry_of(config, generator)
     data = data_folder(config.data)
     left_out = held_files(config)
     return state, load_planes(data, config.sources, geometry, generator.bands, config.least_images, left_out), geometry
@@ -203,7 +203,14 @@ NOT_TOLD = ("name", "purpose", "gained", "output", "architecture", "licence", "l
 
 def _spec(config: TrainConfig) -> Spec:
     recipe = config.model_dump(mode="json", exclude={*NOT_TOLD})
-    return describe(config.name, config.architecture, licence=config.licence, training=recipe)
+    return describe(
+        config.name,
+        config.architecture,
+        edge=config.edge,
+        slice_profile=config.slice_profile,
+        licence=config.licence,
+        training=recipe,
+    )
 
 
 def _save_state(config: TrainConfig, state: State) -> None:

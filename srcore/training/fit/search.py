@@ -22,14 +22,15 @@ from srcore.report.choosing import SearchFigures, TrialFigures, on_front, search
 from srcore.report.evaluation import Estimate, Speed
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
-from srcore.training.config import Search, TrainConfig
-from srcore.training.data.batches import Geometry
+from srcore.training.config import TrainConfig
+from srcore.training.data.batches import geometry_of
 from srcore.training.fit.core import State
 from srcore.training.fit.loop import fit
 from srcore.training.fit.space import applied, document, generators, searched
 from srcore.training.fit.study import Asked, Ended, Study, open_study
 from srcore.training.fit.validation import PATCHES, Validation
 from srcore.training.judge.compare import Candidate, estimate, speed
+from srcore.training.space import Search
 from srcore.weights import load_generator
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def search(config: TrainConfig, *, resume: bool = False) -> SearchFigures:
 def _validation(config: TrainConfig, settings: Search) -> Validation:
     """Patches with room for the halo of every architecture of the space: all trials are judged on the same pixels."""
     networks = generators(config, settings)
-    geometry = Geometry(config.core_px, max(one.halo for one in networks), networks[0].scales, networks[0].zoom)
+    geometry = geometry_of(config, max(networks, key=lambda one: one.halo))
     return Validation(config, geometry, networks[0].bands)
 
 

@@ -12,7 +12,8 @@ import torch
 from srcore.checkpoints import Architecture, Spec
 from srcore.errors import CatalogError, CheckpointError
 from srcore.models import Generator
-from srcore.training.config import Range, Search, TrainConfig, parse_config
+from srcore.training.config import TrainConfig, parse_config
+from srcore.training.space import Range, Search
 from srcore.weights import build
 
 FIXED = frozenset(

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from srcore.errors import StoreError, TrainingError
 from srcore.storage.disk.files import store_error
-from srcore.training.config import Range, Search
 from srcore.training.fit.space import label
+from srcore.training.space import Range, Search
 
 try:
     import optuna

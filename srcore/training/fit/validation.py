@@ -52,7 +52,7 @@ class Validation:
         plain = {"batch": PATCHES, "gain": (1.0, 1.0), "offset": (0.0, 0.0), "seed": 0, "band_shuffle": False}
         planes = _planes(*_files(config, len(geometry.scales)), geometry, bands)
         self.lr, hr = draw_batch(planes, geometry, config.model_copy(update=plain), step=0)
-        self.hr = within(hr, geometry.scales, config.back_projection)
+        self.hr = within(hr, geometry.scales, config)
 
     @property
     def plain(self) -> str:
@@ -83,7 +83,7 @@ class Validation:
 
     def _plain(self) -> Tensor:
         """Bicubic (trilinear, for volumes) of all patches, as large as `hr`."""
-        geometry, steps = self.geometry, self.config.back_projection
+        geometry = self.geometry
         if geometry.zoom > 1:
             return centre_crop(enlarge(coarse(self.lr, geometry.zoom), geometry.zoom), geometry.halo)
         plain = centre_crop(self.lr, self.geometry.halo - PLAIN_HALO, len(self.geometry.scales))
@@ -93,8 +93,8 @@ class Validation:
             sizes = [n * s for n, s in zip(plain.shape[2:], self.geometry.scales, strict=True)]
             plain = functional.interpolate(plain, sizes, mode="trilinear")
         for axis, scale in enumerate(self.geometry.scales, 2):
-            plain = plain.narrow(axis, PLAIN_HALO * scale, self.geometry.core * scale)
-        return within(plain, geometry.scales, steps)
+            plain = plain.narrow(axis, PLAIN_HALO * scale, self.geometry.cores[axis - 2] * scale)
+        return within(plain, geometry.scales, self.config)
 
     def _restored(self, generator: Generator) -> Tensor:
         """SR of all patches, as large as `hr`."""
@@ -102,7 +102,7 @@ class Validation:
         lr = centre_crop(self.lr, self.geometry.halo - generator.halo, generator.axes)
         with torch.inference_mode():
             sr = torch.cat([generator(part.to(device)).cpu() for part in torch.split(lr, 8)])
-        return published(generator, sr, lr, self.config.back_projection)
+        return published(generator, sr, lr, self.config)
 
     def _picture(self, sr: Tensor) -> Tensor:
         """(1, Y, X) in 0 to 1: a row a patch, first band, LR enlarged by repetition."""

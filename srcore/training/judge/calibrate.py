@@ -56,7 +56,7 @@ def calibrate(model: Path, data: Path, coverage: float = 0.9) -> Trust:
         coverage=coverage,
         factor=round(conformal_factor(list(groups.values()), coverage), 3),
         floor=FLOOR,
-        back_projection=PUBLISHED.treatment.back_projection,
+        back_projection=PUBLISHED.treatment.steps,
         scenes=len(paths),
         found=(round(found[0], 4), round(float(np.mean(found)), 4), round(found[-1], 4)),
     )
