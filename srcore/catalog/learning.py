@@ -16,6 +16,8 @@ class Retrain(BaseModel):
 
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in the dataset's `timezone`; None: only when asked."""
+    takes: Literal["files", "pairs"] = Field(default="files", alias="from")
+    """What is learned from: the scenes' files, checked in every round, or the pairs that were collected and kept."""
     recipe: Annotated[str, AfterValidator(absolute)] | None = None
     """YAML file with keys of a training recipe: steps, batch, learning_rate, losses and the like; what is trained on
     what, and from where, is given. None: a short fine-tuning."""

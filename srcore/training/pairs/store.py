@@ -5,8 +5,6 @@ find -> digests -> known? the same row : measure, check -> seen before? -> kept 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -32,8 +30,10 @@ from srcore.storage.archive.pairs import is_whole, read_arrays, remove_pair, wri
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
 from srcore.training.data.sealed import Digests
-from srcore.training.pairs.find import Pair, of_catalog
+from srcore.training.pairs.facts import facts_of
+from srcore.training.pairs.find import Pair, header_of, of_catalog
 from srcore.training.pairs.measure import Measured, measure, measure_alone, same_scene, thumbnail
+from srcore.training.pairs.stored import LEASE, rules_of
 from srcore.training.pairs.table import Row, Table, read_table, write_table
 from srcore.version import __version__
 
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_HR_PX = 2048
 """Of a scene, on each axis of a slice: what is trained on has to fit in memory."""
-RULES_VERSION = 1
-"""Another number checks every pair again."""
 
 
 def check_pairs(catalog: Catalog, dataset: str, progress: Progress) -> Table:
@@ -59,7 +57,7 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
     places = DatasetPaths(Path(catalog.store) / dataset)
     refuse_object_store("pairs collect", places.root.parent)
     refuse_links(places.root.parent, places.pairs)
-    with held(places.pairs / "lease.json"):
+    with held(places.pairs / LEASE):
         before = Table(dataset, (), "") if force else read_table(places.pairs, dataset)
         known = {row.digests: row for row in before.rows if row.digests}
         work = _Round(catalog, dataset, known, Digests(before.files), keep=places.pairs)
@@ -101,7 +99,7 @@ class _Round:
         entry = self.catalog.dataset(self.dataset)
         found = of_catalog(self.catalog, self.dataset)
         scale, note = model_scale(entry)
-        rules = _digest([RULES_VERSION, scale, (entry.pairs or Wishes()).model_dump(exclude={"schedule"})])
+        rules = rules_of(entry, self.catalog.hr_of(self.dataset), scale)
         rows = [Row(scene, *_parted(why)) for scene, why in found.left_out.items()]
         seen = _Seen(self.keep)
         names = {row.scene for row in self.known.values()}
@@ -131,7 +129,7 @@ class _Round:
         """Whether nothing is to be done: a refusal stands; a pair does while its folder is whole."""
         if self.keep is None or not before.accepted:
             return not before.accepted
-        return before.scene == scene and is_whole(self.keep / scene, scene)
+        return before.scene == scene and is_whole(self.keep / scene, scene, before.pair)
 
     def _checked(self, entry: Dataset, pair: Pair, scale: tuple[int, ...] | None, row: Row, seen: _Seen) -> Row:
         find = measure if pair.measured else measure_alone
@@ -145,9 +143,10 @@ class _Round:
             raise SourceError(
                 f"{pair.scene} changed while it was read", "other bytes", "collect it again", code="SOURCE_CHANGED"
             )
-        if self.keep is not None:
-            write_pair(self.keep / pair.scene, pair.scene, _arrays(pair, found), _origin(entry, pair, found, row))
-        return row
+        if self.keep is None:
+            return row
+        told = _origin(entry, pair, found, row)
+        return replace(row, pair=write_pair(self.keep / pair.scene, pair.scene, _arrays(pair, found), told))
 
 
 class _Seen:
@@ -201,6 +200,7 @@ def _origin(entry: Dataset, pair: Pair, found: Measured, row: Row) -> dict[str, 
         "scale": list(found.sample.scale),
         "grid": None if found.grid is None else found.grid.to_json(),
         "taken": list(found.taken),
+        "facts": asdict(facts_of(header_of(entry, pair), pair, entry.date)),
         "figures": dict(found.figures),
         "notes": list(found.notes),
         "pairs": (entry.pairs or Wishes()).model_dump(),
@@ -212,7 +212,3 @@ def _parted(why: str) -> tuple[str, str]:
     first, colon, rest = why.partition(": ")
     code = first if colon and first.isupper() else "NO_HR"
     return code, rest if code == first else why
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

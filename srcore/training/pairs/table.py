@@ -45,6 +45,8 @@ class Row:
     """sha256 of its files, LR first; empty where they were not read."""
     rules: str = ""
     """Digest of what was asked of it."""
+    pair: str = ""
+    """Digest of what is kept of it; '' where nothing is."""
 
     @property
     def accepted(self) -> bool:
