@@ -57,3 +57,6 @@ class Pairs(BaseModel):
     """The HR's numbers are fitted to the LR's by a gain and an offset; false: a pair that needs it is refused."""
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in the dataset's `timezone`, of collecting; None: only when asked."""
+    on_arrival: bool = False
+    """Collected, too, when something is new: under `srcore serve` when files of LR or HR have arrived and stay as they
+    are (for the `settle_s` of `watch`, else 60 s), and behind a night that published something of either."""

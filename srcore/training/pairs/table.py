@@ -17,6 +17,7 @@ VERSION = 1
 SHOWN = (
     ("ncc", "NCC", "{:.3f}"),
     ("detail", "detail", "{:.2f}"),
+    ("shift_slices", "slices", "{:+.2f}"),
     ("shift_rows", "rows", "{:+.2f}"),
     ("shift_columns", "cols", "{:+.2f}"),
     ("shift_spread", "spread", "{:.2f}"),
