@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from srcore.catalog.keys import expression, glob_below
 from srcore.checkpoints import Architecture
 from srcore.choices import MAX_BACK_PROJECTION
 from srcore.documents import Document, read_document
@@ -34,10 +35,14 @@ PLACE = r"^(.+?)(?:[-_/]\d+)?$"
 """The path below the data folder without suffix and without a tile's number: `alps_3.tif` and `alps/3.tif` are alps."""
 
 
+FORM = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+"""Of every part of a recipe: no unknown key, and no number that is none."""
+
+
 class Degradation(BaseModel):
     """One way in which LR is made out of HR, drawn anew for every patch."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     kind: Literal["bicubic", "box", "sensor"] = "bicubic"
     """bicubic: antialiased, as MATLAB's imresize. box: the mean of the HR pixels in an LR pixel. sensor: a Gaussian of
@@ -83,9 +88,9 @@ Degradations = Annotated[tuple[Degradation, ...], BeforeValidator(_as_list), Fie
 class Source(BaseModel):
     """A group of files and its share of the training patches."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
-    files: str
+    files: Annotated[str, AfterValidator(glob_below)]
     """Glob below the data folder."""
     share: float = Field(gt=0)
     """Relative to the other sources; within a source every file has the same chance, and within a file every pixel of
@@ -119,7 +124,7 @@ class Source(BaseModel):
 class Adversarial(BaseModel):
     """A critic beside the other losses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     kind: Literal["relativistic", "hinge"] = "relativistic"
     weight: float = Field(0.005, gt=0)
@@ -136,7 +141,7 @@ class Adversarial(BaseModel):
 class Range(BaseModel):
     """Numbers that a search draws from, ends included; whole ones where both ends are."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     low: int | float
     high: int | float
@@ -178,7 +183,7 @@ Dimension = Annotated[
 class Search(BaseModel):
     """What `srcore train --search` tries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     trials: int = Field(gt=0)
     """All together, those before a resume included."""
@@ -198,7 +203,7 @@ class Search(BaseModel):
 class TrainConfig(BaseModel):
     """What a generator is trained on, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     purpose: str = ""
@@ -209,7 +214,7 @@ class TrainConfig(BaseModel):
     """Folder of HR images; relative to the folder that SRCORE_DATA names."""
     validation: Path | None = None
     """Folder of HR images of other places, scored at the end of the run; relative as `data`."""
-    place: str = Field(PLACE, min_length=1)
+    place: Annotated[str, AfterValidator(expression)] = PLACE
     """Regular expression, searched in a file's path below `data` without suffix: its first group (or all of it) is
     the place, or the patient, of the file. A place is never on both sides of a validation."""
     held_out: tuple[str, ...] = ()
@@ -235,8 +240,8 @@ class TrainConfig(BaseModel):
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     steps: int = Field(gt=0)
-    batch: int = Field(16, gt=0)
-    core_px: int = Field(48, gt=0)
+    batch: int = Field(16, gt=0, le=4096)
+    core_px: int = Field(48, gt=0, le=4096)
     """LR pixels of a patch that reach the loss; the generator's halo is read around them."""
     learning_rate: float = Field(8e-4, gt=0)
     warmup_steps: int = Field(200, ge=0)
@@ -267,15 +272,6 @@ class TrainConfig(BaseModel):
     limits: str = ""
     """What the model is not for; goes into the model card."""
     search: Search | None = None
-
-    @field_validator("place")
-    @classmethod
-    def _place_is_an_expression(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
-        return value
 
     @field_validator("held_out")
     @classmethod

@@ -3,6 +3,7 @@ scenes themselves, which are shrunk then."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -23,6 +24,8 @@ from srcore.storage.stac.footprint import fitted, footprint
 LEAST_OVERLAP = 0.25
 """Share of the smaller outline's box that two scenes of one ground have in common."""
 DAY_SECONDS = 86400.0
+UNSAID = re.compile(r"band \d+")
+"""Name of a band of which the file says none: the first of three is not the only one of another file."""
 Box = Sequence[float]
 """West, south, east, north in degrees."""
 
@@ -154,11 +157,12 @@ def header_of(entry: Dataset, pair: Pair) -> Header:
 
 
 def hr_header_of(entry: Dataset, pair: Pair, lr: Header) -> Header:
-    """The measured HR's, with the bands of its LR where it has them by name."""
+    """The measured HR's, with the bands of its LR where it has them by name: one that the file itself says."""
     told = pair.hr_entry.treatment.of_files if pair.hr_entry else {}
     header = read_header(pair.hr, entry.kind, bands=pair.hr_bands, roots=pair.hr_roots, **told)
     names, wanted = [band.name for band in header.bands], [band.name for band in lr.bands]
-    if pair.hr_bands is not None or names == wanted or not set(wanted) <= set(names):
+    said = not any(UNSAID.fullmatch(name) for name in wanted)
+    if pair.hr_bands is not None or names == wanted or not (said and set(wanted) <= set(names)):
         return header
     return read_header(pair.hr, entry.kind, bands=wanted, roots=pair.hr_roots, **told)
 
