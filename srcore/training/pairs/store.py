@@ -51,7 +51,8 @@ def check_pairs(catalog: Catalog, dataset: str, progress: Progress) -> Table:
 def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: bool = False) -> Table:
     """Check the pairs of a dataset and keep those that are accepted; what was checked before stays unless `force`.
 
-    The errors of `find_sources`; LeaseError when another run collects; StoreError where the disk is full: what was kept
+    The errors of `find_sources`; those of the registry where there are pairs that were accepted for its champion's
+    scale; LeaseError when another run collects; StoreError where the disk is full: what was kept
     by then is there.
     """
     places = DatasetPaths(Path(catalog.store) / dataset)
@@ -75,11 +76,13 @@ def page_of(table: Table) -> str:
     return pairs_page(table.dataset, table.created, facts, table.notes)
 
 
-def model_scale(entry: Dataset) -> tuple[tuple[int, ...] | None, str]:
-    """HR pixels per LR pixel of the dataset's model; None with the reason where it cannot be asked."""
+def _model_scale(entry: Dataset, *, needed: bool) -> tuple[tuple[int, ...] | None, str]:
+    """HR pixels per LR pixel of the dataset's model; None with the reason where it cannot be asked, unless `needed`."""
     try:
         return read_spec(resolve(entry.model).folder).scale, ""
     except SRError as error:
+        if needed:
+            raise
         return None, f"the model's scale is not known ({error.code}): any whole ratio is taken"
 
 
@@ -98,7 +101,8 @@ class _Round:
         """All rows, sorted by scene."""
         entry = self.catalog.dataset(self.dataset)
         found = of_catalog(self.catalog, self.dataset)
-        scale, note = model_scale(entry)
+        # what was accepted for a scale is not checked again without one because a registry is away for an hour
+        scale, note = _model_scale(entry, needed=bool(self.known))
         rules = rules_of(entry, self.catalog.hr_of(self.dataset), scale)
         rows = [Row(scene, *_parted(why)) for scene, why in found.left_out.items()]
         seen = _Seen(self.keep)
