@@ -20,13 +20,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.errors import StoreError
+from srcore.errors import SourceError, StoreError
 from srcore.storage.chunks.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.disk.files import fsync_file, fsync_folder, hidden_folder, make_folder, store_error
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ARRAYS, RECORD = "pair.zarr", "pair.json"
 CHUNK_PX = 512
+BESIDE = ("pairs.json", "pairs.html", "lease.json")
+"""What lies beside the pairs: a scene may be called so, too."""
+
+
+def pair_folder(folder: Path, scene: str) -> Path:
+    """Where the pair of a scene lies in a folder of pairs: under its name, or one that nothing else there has."""
+    name = scene.casefold()
+    return folder / (f"{scene}.pair" if name in BESIDE or name.endswith(".pair") else scene)
+
+
+def refuse_stranger(folder: Path) -> None:
+    """SourceError OUTPUT_EXISTS where a pair would lie and something is that no collecting has made."""
+    if not os.path.lexists(folder):
+        return
+    ours = folder.is_dir() and not folder.is_symlink()
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (ARRAYS, RECORD)) if ours else []
+    if others or not ours:
+        what, found = f"{folder} is there, and is no pair", ", ".join(others[:3]) or "no folder"
+        raise SourceError(what, found, "move it away", code="OUTPUT_EXISTS")
 
 
 def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -20,13 +20,13 @@ from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
 from srcore.catalog.object_stores import refuse_object_store
 from srcore.checkpoints import read_spec
-from srcore.errors import GridError, SourceError, SRError
+from srcore.errors import GridError, SourceError, SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.progress import Progress
 from srcore.registry.references import resolve
 from srcore.report.pairs import PairFacts, pairs_page
 from srcore.storage.archive.ownership import refuse_links
-from srcore.storage.archive.pairs import is_whole, read_arrays, remove_pair, write_pair
+from srcore.storage.archive.pairs import is_whole, pair_folder, read_arrays, refuse_stranger, remove_pair, write_pair
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
 from srcore.training.data.sealed import Digests
@@ -66,7 +66,7 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
         write_table(places.pairs, table)
         write_atomic(places.pairs_page, page_of(table).encode("utf-8", "backslashreplace"))
         for gone in {row.scene for row in before.rows} - {row.scene for row in table.rows if row.accepted}:
-            remove_pair(places.pairs / gone)
+            remove_pair(pair_folder(places.pairs, gone))
     return table
 
 
@@ -111,6 +111,10 @@ class _Round:
         for index, pair in enumerate(sorted(found.pairs, key=lambda one: one.scene not in names)):
             rows.append(self._row(entry, pair, scale, rules, seen))
             progress(index + 1, len(found.pairs))
+        again = [pair for pair in found.pairs if pair.scene in seen.damaged]
+        self.known = {}
+        rows = [row for row in rows if row.scene not in seen.damaged]
+        rows += [self._row(entry, pair, scale, rules, seen) for pair in again]
         ordered = tuple(sorted(rows, key=lambda row: row.scene))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Table(self.dataset, ordered, now, self.digests.seen, (note,) if note else ())
@@ -133,7 +137,7 @@ class _Round:
         """Whether nothing is to be done: a refusal stands; a pair does while its folder is whole."""
         if self.keep is None or not before.accepted:
             return not before.accepted
-        return before.scene == scene and is_whole(self.keep / scene, scene, before.pair)
+        return before.scene == scene and is_whole(pair_folder(self.keep, scene), scene, before.pair)
 
     def _checked(self, entry: Dataset, pair: Pair, scale: tuple[int, ...] | None, row: Row, seen: _Seen) -> Row:
         find = measure if pair.measured else measure_alone
@@ -150,7 +154,9 @@ class _Round:
         if self.keep is None:
             return row
         told = _origin(entry, pair, found, row)
-        return replace(row, pair=write_pair(self.keep / pair.scene, pair.scene, _arrays(pair, found), told))
+        folder = pair_folder(self.keep, pair.scene)
+        refuse_stranger(folder)
+        return replace(row, pair=write_pair(folder, pair.scene, _arrays(pair, found), told))
 
 
 class _Seen:
@@ -162,6 +168,8 @@ class _Seen:
         self.thumbnails: dict[str, NDArray[np.float64]] = {}
         self.unread: list[str] = []
         """Accepted before: their thumbnails are made when a new pair is compared with them."""
+        self.damaged: list[str] = []
+        """Of these, those that could not be read then."""
 
     def refuse_bytes(self, scene: str, digests: tuple[str, ...]) -> None:
         """GridError DUPLICATE when these bytes were there under another name."""
@@ -172,8 +180,12 @@ class _Seen:
     def refuse_alike(self, scene: str, found: Measured) -> None:
         """GridError DUPLICATE when another scene shows the same."""
         for name in self.unread:
-            arrays = read_arrays(self.keep / name) if self.keep else {}
-            self.thumbnails[name] = thumbnail(arrays["hr"], arrays["hr_valid"])
+            try:
+                arrays = read_arrays(pair_folder(self.keep, name)) if self.keep else {}
+                self.thumbnails[name] = thumbnail(arrays["hr"], arrays["hr_valid"])
+            except StoreError as error:
+                log.warning("the pair %s is made again: %s", name, error)
+                self.damaged.append(name)
         self.unread.clear()
         own = thumbnail(found.sample.hr, found.sample.hr_valid)
         other = next((name for name, one in self.thumbnails.items() if same_scene(own, one)), None)

@@ -11,7 +11,7 @@ from typing import Any
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
 from srcore.errors import SourceError, StoreError
-from srcore.storage.archive.pairs import changed, is_whole, read_record
+from srcore.storage.archive.pairs import changed, is_whole, pair_folder, read_record
 from srcore.storage.disk.leases import held
 from srcore.training.pairs.find import Facts, Kept, Pair, Sources, refuse_restricted
 from srcore.training.pairs.table import Row, require_table
@@ -46,7 +46,7 @@ def stored_pairs(folder: Path, dataset: str, entry: Dataset, other: Dataset | No
     table = require_table(folder, dataset)
     _refuse_outdated(dataset, table.rows, rules_of(entry, other, scale))
     with held(folder / LEASE):
-        pairs = tuple(_pair(folder / row.scene, row) for row in table.rows if row.accepted)
+        pairs = tuple(_pair(pair_folder(folder, row.scene), row) for row in table.rows if row.accepted)
     return Sources(pairs, {row.scene: f"{row.code}: {row.why}" for row in table.rows if not row.accepted})
 
 
