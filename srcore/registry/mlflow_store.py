@@ -133,7 +133,7 @@ def refuse_unready() -> None:
 
 
 class Registry:
-    """Names, versions and aliases in MLflow; every failure of it is a StoreError REGISTRY_AWAY."""
+    """Names, versions and aliases in MLflow; every failure of it is a StoreError of one line."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -333,12 +333,14 @@ def _mlflow() -> Any:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """Whatever MLflow, its database or the network raise, as a StoreError REGISTRY_AWAY of one line."""
+    """Whatever MLflow, its database or the network raise, as a StoreError of one line: REGISTRY_AWAY, or
+    REGISTRY_DAMAGED where the database of the settings is no sound one."""
     try:
         yield
     except SRError:
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
+        check_database(load_settings().registry_uri)
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise StoreError(what, reason, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
 

@@ -301,3 +301,19 @@ def test_a_change_that_was_killed_before_its_record_is_told_and_none_is_no_chang
     assert change.why.startswith("nobody recorded it")
     assert registry.rollback("tiny", who="me").version == "1"
     assert [(one.what, one.after) for one in registry.history("tiny")] == [("rollback", "1")]
+
+
+def test_a_damaged_registry_is_called_so_by_every_command_and_a_night_goes_on(tmp_path: Path, database: Path) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    registry, champion = open_registry(), resolve("tiny@champion")
+    database.write_bytes(b"no database")
+    for ask in (
+        lambda: registry.promote("tiny", "1"),
+        lambda: registry.rollback("tiny"),
+        lambda: registry.history("tiny"),
+        open_registry,
+    ):
+        with pytest.raises(StoreError) as refused:
+            ask()
+        assert refused.value.code == "REGISTRY_DAMAGED"
+    assert resolve("tiny@champion").digest == champion.digest, "by its verified copy"
