@@ -29,6 +29,7 @@ from prefect.states import Completed, Failed
 from flows.artifacts import server_went_away, show_shadows
 from flows.interrupt import Reached, interruptible
 from flows.nights import NightProgress, show_night, show_trends
+from flows.pairs import behind_night
 from flows.service.runs import begin
 from flows.small import flow_do, flow_taker
 from flows.tagged import tagged, untagged, without_hearts
@@ -121,6 +122,7 @@ def _night_of(catalog: Catalog, name: str, run: Run, tell: Sequence[Tell]) -> li
     try:
         with open_book(catalog, name, tell) as book, rehearsals(local_workers()) as rehearse:
             outcomes = with_afterwards(catalog, name, partial(_audited, catalog, name, run, book), rehearse)
+            outcomes += behind_night(catalog, name, outcomes)
             book.end(outcomes)
             return outcomes
     except LeaseError as error:  # a night that is longer than a day

@@ -2,12 +2,16 @@
 
     srcore pairs collect DATASET
 
+It runs on the `schedule` of `pairs`; with `on_arrival` also when files have arrived, and behind a night that published.
+
 With PREFECT_API_URL set the run shows on that server; without, the same work is done with no server at all.
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +26,14 @@ from flows.upscale import is_unexpected
 from srcore.catalog import Catalog, load_catalog
 from srcore.errors import SRError
 from srcore.layout import DatasetPaths
+from srcore.progress import silent
+from srcore.run.outcome import Outcome
 from srcore.training.pairs.find import refuse_restricted
 
 if TYPE_CHECKING:
     from srcore.training.pairs.table import Table
+
+log = logging.getLogger(__name__)
 
 
 @task(name="collect", task_run_name="collect", persist_result=False, cache_policy=NO_CACHE)
@@ -61,3 +69,29 @@ def collect_pairs(catalog: str, dataset: str, force: bool = False) -> State[Any]
     except SRError as error:
         return Failed(message=f"{error.code}: {error}")
     return Completed(message=table.in_words())
+
+
+def behind_night(catalog: Catalog, dataset: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Collect what a night made new, where `on_arrival` asks for it: notes, since no night fails by its pairs."""
+    if not any(one.result in ("published", "degraded") for one in outcomes):
+        return []
+    asked = [name for name, entry in catalog.datasets.items() if entry.pairs is not None and entry.pairs.on_arrival]
+    return [_note(catalog, name) for name in asked if dataset in (name, _hr_of(catalog, name))]
+
+
+def _hr_of(catalog: Catalog, name: str) -> str | None:
+    pairs = catalog.datasets[name].pairs
+    return None if pairs is None else pairs.hr
+
+
+def _note(catalog: Catalog, name: str) -> Outcome:
+    from srcore.training.pairs.store import collect_pairs
+
+    try:
+        refuse_restricted(catalog.dataset(name), name)
+        return Outcome("", "note", "", f"pairs of {collect_pairs(catalog, name, silent).in_words()}")
+    except SRError as error:
+        return Outcome("", "note", error.code, f"pairs of {name} were not collected: {error}")
+    except Exception as error:  # whatever is wrong with a pair, what the night did stands; its words may be names
+        log.warning("pairs of %s were not collected: %s", name, traceback.format_tb(error.__traceback__)[-1].strip())
+        return Outcome("", "note", "UNEXPECTED", f"pairs of {name} were not collected: {type(error).__name__}")

@@ -478,6 +478,11 @@ CODES: dict[str, Code] = {
         "A scene that models are judged by has other bytes than when it was set aside.",
         "Restore its files, or give the new ones another name.",
     ),
+    "PAIR_CHANGED": Code(
+        "A collected pair is gone, damaged or another one, or was accepted by other rules than those of today.",
+        "Restore it, or run `srcore pairs collect`, with --force where it is damaged.",
+        "next run",
+    ),
     "LEAKED": Code(
         "The same ground, or the same file, is trained on and judged by.",
         "Take one of the two scenes that the message names away.",

@@ -24,7 +24,7 @@ from flows.cli.status import status
 from flows.cli.upscale import upscale
 from flows.cli.worker import worker
 from flows.interrupt import INTERRUPTED
-from srcore.errors import SRError
+from srcore.errors import SRError, in_words
 from srcore.version import __version__
 
 EXIT_CODES = """\
@@ -97,9 +97,10 @@ def main() -> NoReturn:
         if isinstance(ended.__context__, typer.Exit) and ended.code == INTERRUPTED:  # nobody has said a word yet
             print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         raise
-    except SRError as error:
+    except (SRError, MemoryError) as found:
         if "--debug" in sys.argv:
             raise
+        error = in_words(found)
         if "--json" in sys.argv:  # whoever reads stdout as JSON gets some
             print_json({"error": {"code": error.code, "message": str(error), "exit": error.exit_code}})
         print(f"error: {error} [{error.code}]", file=sys.stderr)

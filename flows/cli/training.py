@@ -86,7 +86,11 @@ def _recipes_table() -> Table:
 
 def _pack(recipe: TrainConfig, folder: Path) -> None:
     from srcore.training.fit import bare
+    from srcore.training.fit.folder import refuse_foreign_pack
     from srcore.training.fit.loop import prepare
+    from srcore.training.fit.state import STATE
+
+    refuse_foreign_pack(folder, (bare.RECIPE, bare.PLANES, STATE))
 
     state, planes, _ = prepare(recipe)
     bare.pack(folder, recipe, planes, state)

@@ -1,17 +1,18 @@
-"""Files that arrive below a watched dataset's source: by looking, and once each."""
+"""Files that arrive below a watched dataset's source, or below what its pairs are of: by looking, and once each."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.errors import StoreError
-from srcore.storage.archive.sources import find_scenes
+from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.disk.records import read_json, write_json
 from srcore.storage.disk.watch import Stamp, stamp_if_there
 
@@ -78,12 +79,30 @@ def complete_scenes(entry: Dataset, base: Path) -> dict[str, str]:
 
     CatalogError when the source cannot be used.
     """
+    return _complete(find_scenes(entry, base))
+
+
+def _complete(scenes: Iterable[Scene]) -> dict[str, str]:
     found = {}
-    for scene in find_scenes(entry, base):
+    for scene in scenes:
         stamps = [stamp_if_there(file) for path in scene.paths for file in _files(path)]
         if all(stamps):
             found[scene.id] = _looks([one for one in stamps if one is not None])
     return found
+
+
+def pair_files(catalog: Catalog, name: str) -> dict[str, str]:
+    """The scenes of a dataset and those of its HR that are complete, and how they look: `lr/SCENE`, `hr/SCENE`.
+
+    What is fetched is not looked for. CatalogError when a source cannot be used.
+    """
+    entry, other = catalog.dataset(name), catalog.hr_of(name)
+    found = {"lr": {} if entry.is_remote else complete_scenes(entry, catalog.base)}
+    if other is None:
+        found["hr"] = _complete(find_hr(entry, catalog.base).values())
+    elif not other.is_remote:
+        found["hr"] = complete_scenes(other, catalog.base)
+    return {f"{part}/{scene}": looks for part, scenes in found.items() for scene, looks in scenes.items()}
 
 
 def _files(path: Path) -> list[Path]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -15,11 +17,13 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from flows import deploy
+from flows.pairs import collect_pairs
 from flows.service import notices, runs
-from flows.service.arrivals import Arrival, Arrivals, complete_scenes
+from flows.service.arrivals import Arrival, Arrivals, complete_scenes, pair_files
 from flows.service.follow import Followed, look, write_copy
 from flows.upscale import upscale_scene
 from srcore.catalog import Catalog
+from srcore.catalog.watching import Watch
 from srcore.errors import SRError
 from srcore.settings import load_settings
 
@@ -34,6 +38,8 @@ CLOSE_SECONDS = 15.0
 """Between two looks at crashed runs: behind the 90 s of a heartbeat a dead machine's are all closed in two minutes."""
 SHARE = 20
 """Watched folders are looked at for one part in so many of the time: a slow share is not kept busy."""
+PATIENCE = 10
+"""Times as long as a file has to stay as it is, collecting waits for others that still grow."""
 AWAY = (httpx.HTTPError, PrefectException, DeploymentApplyError)
 """What Prefect's client raises when the server is away, busy or full."""
 
@@ -166,28 +172,45 @@ class Work:
             await asyncio.sleep(max(pause, SHARE * (time.monotonic() - began)))
 
     def look_around(self) -> None:
-        """Look once for files of every dataset that is watched."""
+        """Look once for files of every dataset that is watched, or whose pairs are collected on arrival."""
         for name, entry in self.followed.catalog.datasets.items():
-            if entry.settle_s is None:
-                continue
-            try:
-                self._look_for(name, entry.settle_s)
-                self.troubles.pop(name, None)
-            except (*AWAY, SRError) as error:
-                self._once(name, f"{name} could not be watched, and is looked at again: {_line(error)}")
+            if entry.settle_s is not None:
+                self._try(name, self._look_for, entry.settle_s)
+            if entry.pairs is not None and entry.pairs.on_arrival:
+                self._try(name, self._look_for_pairs, entry.settle_s or Watch().settle_s)
+
+    def _try(self, name: str, looked: Callable[[str, float], None], settle_s: float) -> None:
+        about = f"{name} {looked.__name__}"
+        try:
+            looked(name, settle_s)
+            self.troubles.pop(about, None)
+        except (*AWAY, SRError) as error:
+            self._once(about, f"{name} could not be watched, and is looked at again: {_line(error)}")
 
     def _once(self, about: str, line: str) -> None:
         if self.troubles.get(about) != line:
             self.say(line)
         self.troubles[about] = line
 
+    def _arrivals(self, name: str, *below: str) -> Arrivals:
+        memory = self.copy.parent.joinpath("arrivals", *below, f"{name}.json")
+        if str(memory) not in self.watched:
+            memory.parent.mkdir(exist_ok=True, mode=0o700, parents=True)
+            self.watched[str(memory)] = Arrivals(memory, load_settings().history_days)
+        return self.watched[str(memory)]
+
+    def _look_for_pairs(self, name: str, settle_s: float) -> None:
+        """One run for all that has arrived: it finds what it knows already."""
+        arrivals = self._arrivals(name, "pairs")
+        new = arrivals.look(pair_files(self.followed.catalog, name), time.monotonic(), settle_s)
+        waited = max((time.monotonic() - arrivals.pending[one.scene][1] for one in new), default=0.0)
+        if new and (len(new) == len(arrivals.pending) or waited > PATIENCE * settle_s):  # else all together, later
+            start_collecting(self.followed.path, name, new)
+            arrivals.started(new)
+            self.say(f"{name}: {len(new)} files of pairs have arrived")
+
     def _look_for(self, name: str, settle_s: float) -> None:
-        catalog = self.followed.catalog
-        if name not in self.watched:
-            memory = self.copy.parent / "arrivals" / f"{name}.json"
-            memory.parent.mkdir(exist_ok=True, mode=0o700)
-            self.watched[name] = Arrivals(memory, load_settings().history_days)
-        arrivals = self.watched[name]
+        catalog, arrivals = self.followed.catalog, self._arrivals(name)
         for one in arrivals.look(complete_scenes(catalog.datasets[name], catalog.base), time.monotonic(), settle_s):
             start_scene(self.followed.path, name, one)
             arrivals.started([one])
@@ -218,15 +241,24 @@ async def keep_going(work: Callable[[], Awaitable[None]], name: str, say: Say, p
 def start_scene(catalog: Path, dataset: str, arrival: Arrival) -> None:
     """Queue a run of a scene, and tell the server that it came; it makes no second run of the same files."""
     scene = f"{dataset}/{arrival.scene}"
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name(f"{upscale_scene.name}/{deploy.BY_HAND}")
-        client.create_flow_run_from_deployment(
-            deployment.id,
-            parameters={"catalog": str(catalog), "dataset": dataset, "scene": arrival.scene},
-            idempotency_key=f"{scene}/{arrival.looks}",
-        )
+    parameters = {"catalog": str(catalog), "dataset": dataset, "scene": arrival.scene}
+    _queue(f"{upscale_scene.name}/{deploy.BY_HAND}", parameters, f"{scene}/{arrival.looks}")
     resource = {"prefect.resource.id": f"srcore.scene.{dataset}.{arrival.scene}", "prefect.resource.name": scene}
     emit_event("srcore.scene.arrived", resource, payload={"dataset": dataset, "scene": arrival.scene})
+
+
+def start_collecting(catalog: Path, dataset: str, arrivals: Sequence[Arrival]) -> None:
+    """Queue a run that collects the pairs of a dataset; no second one for the same files."""
+    looks = hashlib.sha256("\n".join(sorted(f"{one.scene} {one.looks}" for one in arrivals)).encode()).hexdigest()
+    parameters = {"catalog": str(catalog), "dataset": dataset}
+    _queue(f"{collect_pairs.name}/{dataset}", parameters, f"pairs of {dataset}/{looks}")
+
+
+def _queue(deployment: str, parameters: dict[str, Any], key: str) -> None:
+    """A run of a deployment; of two with one key there is one."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(deployment)
+        client.create_flow_run_from_deployment(found.id, parameters=parameters, idempotency_key=key)
 
 
 def tell(followed: Followed) -> None:

@@ -72,6 +72,14 @@ def file_glob(value: str) -> str:
     return template(value)
 
 
+def glob_below(value: str) -> str:
+    """A glob of files below a folder that another key names."""
+    parts = file_glob(value).split("/")
+    if value.startswith("/") or any("**" in part and part != "**" for part in parts):
+        raise ValueError("a glob below the data folder is needed, as in train/*.tif; ** stands alone between slashes")
+    return value
+
+
 def date_rule(value: str) -> str:
     """A date, or a pattern of names that finds one."""
     check_date(value)

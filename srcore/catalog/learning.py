@@ -16,6 +16,8 @@ class Retrain(BaseModel):
 
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in the dataset's `timezone`; None: only when asked."""
+    takes: Literal["files", "pairs"] = Field(default="files", alias="from")
+    """What is learned from: the scenes' files, checked in every round, or the pairs that were collected and kept."""
     recipe: Annotated[str, AfterValidator(absolute)] | None = None
     """YAML file with keys of a training recipe: steps, batch, learning_rate, losses and the like; what is trained on
     what, and from where, is given. None: a short fine-tuning."""
@@ -55,3 +57,6 @@ class Pairs(BaseModel):
     """The HR's numbers are fitted to the LR's by a gain and an offset; false: a pair that needs it is refused."""
     schedule: Annotated[str | None, AfterValidator(cron)] = None
     """Cron expression of five fields, in the dataset's `timezone`, of collecting; None: only when asked."""
+    on_arrival: bool = False
+    """Collected, too, when something is new: under `srcore serve` when files of LR or HR have arrived and stay as they
+    are (for the `settle_s` of `watch`, else 60 s), and behind a night that published something of either."""

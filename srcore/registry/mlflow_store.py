@@ -5,14 +5,12 @@ MLflow runs without telemetry. What a reference means, and where its copy lies h
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from srcore.checkpoints import (
     read_spec,
 )
 from srcore.errors import CheckpointError, SRError, StoreError
+from srcore.registry.changes import Change, as_tag, told_changes
 from srcore.registry.identity import (
     PATIENCE_S,
     check_database,
@@ -43,8 +42,6 @@ EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
 DIGEST, REPLACED, CONTRACT, LICENCE = "srcore.digest", "srcore.replaced", "srcore.contract", "srcore.licence"
 """Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
-CHANGED = "srcore.changed."
-"""Beginning of a name's tags that tell its changes of champion."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -73,22 +70,6 @@ class Version:
     """Kind, scale and bands: the same for all versions of a name, or a promotion would change what products are."""
     licence: str = ""
     """Of the weights; '' of a version that was registered before it was kept."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change of a champion."""
-
-    what: str
-    """promote or rollback."""
-    before: str
-    """The version that was champion; '' where none was."""
-    after: str
-    who: str = ""
-    """A user of the machine, or 'retrain'."""
-    why: str = ""
-    when: str = ""
-    """UTC."""
 
 
 def check_folder(folder: Path, digest: str | None = None) -> Spec:
@@ -152,7 +133,7 @@ def refuse_unready() -> None:
 
 
 class Registry:
-    """Names, versions and aliases in MLflow; every failure of it is a StoreError REGISTRY_AWAY."""
+    """Names, versions and aliases in MLflow; every failure of it is a StoreError of one line."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -172,12 +153,20 @@ class Registry:
     def versions(self, name: str | None = None) -> list[Version]:
         """All versions of a name, or of all names, the newest first."""
         found: list[Version] = []
-        with _translated(f"the registry {_shown(self.uri)} does not answer"):
-            for model in self.client.search_registered_models(f"name = '{name}'" if name else None):
+        for model in self._models(name):
+            with _translated(f"the registry {_shown(self.uri)} does not answer"):
                 aliases = {alias: str(version) for alias, version in model.aliases.items()}
                 versions = self.client.search_model_versions(f"name = '{model.name}'")
                 found += [self._version(one, aliases) for one in sorted(versions, key=lambda v: -int(v.version))]
         return found
+
+    def _models(self, name: str | None = None) -> list[Any]:
+        """What the registry has of a name, or of all that can be ours: others may keep models there, too."""
+        if name is not None and NAME.fullmatch(name) is None:  # a quote in it would be part of the question
+            return []
+        with _translated(f"the registry {_shown(self.uri)} does not answer"):
+            found = self.client.search_registered_models(f"name = '{name}'" if name else None)
+        return [model for model in found if NAME.fullmatch(model.name)]
 
     def fetch(self, version: Version, folder: Path) -> None:
         """Put the version's files below `folder`."""
@@ -280,8 +269,10 @@ class Registry:
                 f"{name} has no {alias} to promote", "", "see `srcore models list`", code="UNKNOWN_MODEL"
             )
         before = self.find(name, CHAMPION)
+        if before is not None and before.version == version.version:
+            return before  # nothing changes, and no change is recorded
         with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
-            if before is not None and before.version != version.version:
+            if before is not None:
                 self.client.set_model_version_tag(name, version.version, REPLACED, before.version)
             self.client.set_registered_model_alias(name, CHAMPION, version.version)
             if CHALLENGER in version.aliases:
@@ -306,17 +297,20 @@ class Registry:
         return self.find(name, CHAMPION) or before
 
     def history(self, name: str) -> list[Change]:
-        """Every change of the champion by a promotion or a rollback, the oldest first."""
-        with _translated(f"the registry {_shown(self.uri)} does not answer"):
-            tags = [model.tags for model in self.client.search_registered_models(f"name = '{name}'")]
-        told = sorted((key, text) for found in tags for key, text in found.items() if key.startswith(CHANGED))
-        return [Change(**json.loads(text)) for _, text in told]
+        """Every change of the champion by a promotion or a rollback, the oldest first.
+
+        The last one may have no record, where its process ended in it, or another program made it: that is said in its
+        `why`. CheckpointError UNKNOWN_MODEL for a name that the registry does not have.
+        """
+        found = self._models(name)
+        if not found:
+            raise CheckpointError(f"the registry has no {name}", "", "see `srcore models list`", code="UNKNOWN_MODEL")
+        champion = self.find(name, CHAMPION)
+        return told_changes(found[0].tags, *((champion.version, champion.replaced) if champion else ("", "")))
 
     def _record(self, name: str, change: Change) -> None:
         """In the registry itself: a tag a change, which nothing replaces."""
-        now = datetime.now(UTC)
-        text = json.dumps({**asdict(change), "when": now.isoformat(timespec="seconds"), "why": change.why[:1000]})
-        self.client.set_registered_model_tag(name, f"{CHANGED}{now:%Y%m%dT%H%M%S%f}", text)
+        self.client.set_registered_model_tag(name, *as_tag(change))
 
 
 def _contract(spec: Spec) -> str:
@@ -339,12 +333,14 @@ def _mlflow() -> Any:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """Whatever MLflow, its database or the network raise, as a StoreError REGISTRY_AWAY of one line."""
+    """Whatever MLflow, its database or the network raise, as a StoreError of one line: REGISTRY_AWAY, or
+    REGISTRY_DAMAGED where the database of the settings is no sound one."""
     try:
         yield
     except SRError:
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
+        check_database(load_settings().registry_uri)
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise StoreError(what, reason, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
 

@@ -75,7 +75,7 @@ def _resolve(reference: str) -> Model:
         if version is not None:
             return _remembered(Model(reference, _copy(registry, version), version.digest, version.version))
     except StoreError as away:
-        if away.code not in ("REGISTRY_AWAY", "NO_REGISTRY"):
+        if away.code not in ("REGISTRY_AWAY", "REGISTRY_DAMAGED", "NO_REGISTRY"):
             raise  # a full disk is no outage of the registry, and another registry is another's
         return _from_memory(reference, name, alias, away)
     if alias == CHAMPION and name in builtin_names():

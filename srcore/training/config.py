@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -20,15 +19,17 @@ from pydantic import (
     model_validator,
 )
 
+from srcore.catalog.keys import expression, glob_below
 from srcore.checkpoints import Architecture
 from srcore.choices import MAX_BACK_PROJECTION, Edge, SliceProfile
 from srcore.documents import Document, read_document
 from srcore.errors import CatalogError, SourceError
 from srcore.training.losses import LossName
-from srcore.training.space import Search
+from srcore.training.space import FORM, Search
 
 RECIPES = Path(__file__).parent / "recipes"
 DATA_VARIABLE = "SRCORE_DATA"
+MAX_CORE_PX = 4096
 PLACE = r"^(.+?)(?:[-_/]\d+)?$"
 """The path below the data folder without suffix and without a tile's number: `alps_3.tif` and `alps/3.tif` are alps."""
 
@@ -36,7 +37,7 @@ PLACE = r"^(.+?)(?:[-_/]\d+)?$"
 class Degradation(BaseModel):
     """One way in which LR is made out of HR, drawn anew for every patch."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     kind: Literal["bicubic", "box", "sensor", "cos2"] = "bicubic"
     """bicubic: antialiased, as MATLAB's imresize. box: the mean of the HR pixels in an LR pixel. sensor: a Gaussian of
@@ -83,9 +84,9 @@ Degradations = Annotated[tuple[Degradation, ...], BeforeValidator(_as_list), Fie
 class Source(BaseModel):
     """A group of files and its share of the training patches."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
-    files: str
+    files: Annotated[str, AfterValidator(glob_below)]
     """Glob below the data folder."""
     share: float = Field(gt=0)
     """Relative to the other sources; within a source every file has the same chance, and within a file every pixel of
@@ -119,7 +120,7 @@ class Source(BaseModel):
 class Adversarial(BaseModel):
     """A critic beside the other losses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     kind: Literal["relativistic", "hinge"] = "relativistic"
     weight: float = Field(0.005, gt=0)
@@ -136,7 +137,7 @@ class Adversarial(BaseModel):
 class TrainConfig(BaseModel):
     """What a generator is trained on, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     purpose: str = ""
@@ -147,7 +148,7 @@ class TrainConfig(BaseModel):
     """Folder of HR images; relative to the folder that SRCORE_DATA names."""
     validation: Path | None = None
     """Folder of HR images of other places, scored at the end of the run; relative as `data`."""
-    place: str = Field(PLACE, min_length=1)
+    place: Annotated[str, AfterValidator(expression)] = PLACE
     """Regular expression, searched in a file's path below `data` without suffix: its first group (or all of it) is
     the place, or the patient, of the file. A place is never on both sides of a validation."""
     held_out: tuple[str, ...] = ()
@@ -175,7 +176,7 @@ class TrainConfig(BaseModel):
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     steps: int = Field(gt=0)
-    batch: int = Field(16, gt=0)
+    batch: int = Field(16, gt=0, le=4096)
     core_px: int | tuple[int, ...] = 48
     """LR pixels of a patch that reach the loss; the generator's halo is read around them. One number, or one an
     axis: [2, 32, 32] is two slices."""
@@ -216,15 +217,6 @@ class TrainConfig(BaseModel):
     """What the model is not for; goes into the model card."""
     search: Search | None = None
 
-    @field_validator("place")
-    @classmethod
-    def _place_is_an_expression(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
-        return value
-
     @field_validator("held_out")
     @classmethod
     def _one_validation(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -245,8 +237,9 @@ class TrainConfig(BaseModel):
     @field_validator("core_px")
     @classmethod
     def _core_has_pixels(cls, value: int | tuple[int, ...]) -> int | tuple[int, ...]:
-        if min(value if isinstance(value, tuple) else (value,), default=0) <= 0:
-            raise ValueError("must be whole numbers above 0")
+        sides = value if isinstance(value, tuple) else (value,)
+        if not sides or min(sides) <= 0 or max(sides) > MAX_CORE_PX:
+            raise ValueError(f"must be whole numbers above 0, {MAX_CORE_PX} at most")
         return value
 
     @field_validator("magnify")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from srcore.registry.told import Told
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.files import write_atomic
+from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training.config import Source, TrainConfig
 from srcore.training.data.batches import Geometry
@@ -31,6 +33,7 @@ from srcore.training.judge.compare import evaluate_candidates, load_candidates, 
 from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
+from srcore.training.pairs.stored import LEASE
 from srcore.training.round import Round
 from srcore.training.told import data_text, loss_curves, pictures, recipe_text
 
@@ -92,14 +95,20 @@ def collect(work: Round, progress: Progress) -> int:
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         scale, folder = read_spec(work.champion.folder).scale, work.folder / "pairs"
         known = _known(work)
-        found = collect_pairs(
-            work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr), known
-        )
+        with _still(work):
+            found = collect_pairs(
+                work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr), known
+            )
         write_sealed(done, asdict(found))
     left_out = _left_out(work)
     used = [pair for pair in work.pairs if pair.scene not in left_out]
     refuse_few(used, left_out)
     return len(used)
+
+
+def _still(work: Round) -> AbstractContextManager[object]:
+    """Nobody collects meanwhile, where what was collected is copied; LeaseError when somebody does."""
+    return held(work.places.pairs / LEASE) if work.settings.takes == "pairs" else nullcontext()
 
 
 def _left_out(work: Round) -> dict[str, str]:

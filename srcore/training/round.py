@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from srcore.registry.references import Model, resolve
 from srcore.training.config import TrainConfig, parse_config, recipe_document
 from srcore.training.data.collect import TRAIN, find_pairs
 from srcore.training.pairs.find import Pair
+from srcore.training.pairs.stored import stored_pairs
 
 FINE_TUNING: Mapping[str, Any] = {
     "steps": 400,
@@ -98,13 +99,17 @@ def lay_out(catalog: Catalog, dataset: str) -> Round:
     places = DatasetPaths(Path(catalog.store) / dataset)
     refuse_unready()
     champion = resolve(entry.model)
-    found = find_pairs(entry, catalog.base, places.retrained / "split.json", catalog.hr_of(dataset))
+    other = catalog.hr_of(dataset)
+    kept = entry.retrain.takes == "pairs"
+    scale = read_spec(champion.folder).scale
+    stored = stored_pairs(places.pairs, dataset, entry, other, scale) if kept else None
+    found = find_pairs(entry, catalog.base, places.retrained / "split.json", other, stored)
     wish = _wish(entry.retrain)
-    seen = [[pair.scene, pair.held, *map(astuple, pair.stamps)] for pair in found.pairs]
+    seen = [[pair.scene, pair.held, *pair.state] for pair in found.pairs]
     judged = {**replace(entry.treatment, nodata=None).changed(), "precision": entry.precision}
     told = [] if judged == {"precision": "auto"} else [judged]  # a default adds nothing: no upgrade decides anew
-    told += [entry.pairs.model_dump(exclude={"schedule"})] if entry.pairs else []
-    unsaid = {"place", "replay"} - entry.retrain.model_fields_set  # a default adds nothing
+    told += [entry.pairs.model_dump(exclude={"schedule", "on_arrival"})] if entry.pairs else []
+    unsaid = {"place", "replay", "takes"} - entry.retrain.model_fields_set  # a default adds nothing
     settings = entry.retrain.model_dump(exclude={"schedule", "shadow", *unsaid})
     key = _digest([seen, wish, settings, entry.bands, entry.nodata, *told])
     folder = places.retraining / f"{key}-{champion.digest[:8]}"

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+FORM = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+"""Of every part of a recipe: no unknown key, and no number that is none."""
+
 
 class Range(BaseModel):
     """Numbers that a search draws from, ends included; whole ones where both ends are."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     low: int | float
     high: int | float
@@ -53,7 +56,7 @@ Dimension = Annotated[
 class Search(BaseModel):
     """What `srcore train --search` tries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM
 
     trials: int = Field(gt=0)
     """All together, those before a resume included."""

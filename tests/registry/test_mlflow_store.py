@@ -260,3 +260,60 @@ def test_the_page_needs_a_registry_and_the_full_mlflow(
     status, line = ended()
     assert status == 2
     assert "the registry is a server; found models.example:5000; open its address" in line
+
+
+def test_a_name_with_a_quote_is_nobodys_and_a_strangers_model_stops_nothing(tmp_path: Path) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    registry = open_registry()
+    registry.client.create_registered_model("O'Neil's \"own\"")
+    assert [one.name for one in registry.versions()] == ["tiny"]
+    for ask in (
+        lambda: registry.promote("tiny'; drop table x"),
+        lambda: registry.rollback("a' or name != '"),
+        lambda: registry.history("tiny' AND name = 'tiny"),
+        lambda: registry.history("nobody"),
+        lambda: resolve("tiny'@champion"),
+    ):
+        with pytest.raises(CheckpointError) as refused:
+            ask()
+        assert refused.value.code == "UNKNOWN_MODEL"
+
+
+def _killed(*_: object) -> None:
+    """Stands for a kill: nothing behind it is done."""
+    raise KeyboardInterrupt
+
+
+def test_a_change_that_was_killed_before_its_record_is_told_and_none_is_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = open_registry(create=True)
+    registry.register(checkpoint(tmp_path / "one", 1))
+    assert registry.promote("tiny", "1").version == "1"
+    assert registry.history("tiny") == [], "it is champion already"
+    registry.name_challenger(registry.register(checkpoint(tmp_path / "two", 2), "tiny"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "_record", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote("tiny", who="me")
+    [change] = registry.history("tiny")
+    assert (change.what, change.before, change.after, change.who) == ("promote", "1", "2", "")
+    assert change.why.startswith("nobody recorded it")
+    assert registry.rollback("tiny", who="me").version == "1"
+    assert [(one.what, one.after) for one in registry.history("tiny")] == [("rollback", "1")]
+
+
+def test_a_damaged_registry_is_called_so_by_every_command_and_a_night_goes_on(tmp_path: Path, database: Path) -> None:
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    registry, champion = open_registry(), resolve("tiny@champion")
+    database.write_bytes(b"no database")
+    for ask in (
+        lambda: registry.promote("tiny", "1"),
+        lambda: registry.rollback("tiny"),
+        lambda: registry.history("tiny"),
+        open_registry,
+    ):
+        with pytest.raises(StoreError) as refused:
+            ask()
+        assert refused.value.code == "REGISTRY_DAMAGED"
+    assert resolve("tiny@champion").digest == champion.digest, "by its verified copy"

@@ -77,6 +77,66 @@ def test_a_key_that_no_network_has(srcore: Call, tmp_path: Path) -> None:
     assert "correct width: 'eight'" in srcore("train", recipe)[1]
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("files: '/etc/*.tif'", "a glob below the data folder is needed"),
+        ("files: ''", "a path is needed"),
+        ("files: 'a**b.tif'", "a glob below the data folder is needed"),
+        ("files: '*/../../*.tif'", ".. can only stand before the first wildcard"),
+        ("files: '*.tif', share: .inf", "share in sources.0: Input should be"),
+        ("batch: 100000000", "batch: Input should be less than or equal to 4096"),
+        ("core_px: 5000", "core_px: Input should be less than or equal to 4096"),
+        ("learning_rate: .inf", "learning_rate: Input should be a finite number"),
+        ("losses: {l1: .inf}", "l1 in losses: Input should be a finite number"),
+    ],
+)
+def test_a_recipe_with_a_value_that_cannot_be_is_one_line_with_its_key(
+    srcore: Call, tmp_path: Path, line: str, told: str
+) -> None:
+    source = line if line.startswith("files") else "files: '*.tif'"
+    source += "" if "share" in source else ", share: 1"
+    keys = {"batch": "2", "core_px": "12"} | ({} if line.startswith("files") else dict([line.split(": ", 1)]))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: t\ndata: {tmp_path}\noutput: {tmp_path}/out\nsources: [{{{source}}}]\nsteps: 2\n"
+        "architecture: {name: edsr, params: {scale: 2, width: 8}}\n"
+        + "".join(f"{key}: {value}\n" for key, value in keys.items())
+    )
+    status, said = srcore("train", recipe)
+    assert status == 2
+    assert told in said
+    assert said.endswith("[BAD_CATALOG]")
+
+
+def test_a_folder_with_somebodys_files_is_no_output(srcore: Call, tmp_path: Path) -> None:
+    draw_archive(tmp_path, count=2)
+    mine = tmp_path / "hr/README.md"
+    mine.write_text("mine")
+    recipe = tmp_path / "recipe.yaml"
+    text = f"name: t\ndata: {tmp_path}/hr\noutput: {tmp_path}/hr\nsources: [{{files: '*.tif', share: 1}}]\nsteps: 2\n"
+    recipe.write_text(f"{text}batch: 2\ncore_px: 8\narchitecture: {{name: edsr, params: {{scale: 2, width: 8}}}}\n")
+    status, said = srcore("train", recipe)
+    assert (status, said.endswith("found README.md; give another folder [OUTPUT_EXISTS]")) == (2, True)
+    assert mine.read_text() == "mine"
+    before = sorted(path.name for path in (tmp_path / "hr").iterdir())
+    assert srcore("train", recipe, "--pack", tmp_path / "hr")[1].endswith("[OUTPUT_EXISTS]")
+    assert sorted(path.name for path in (tmp_path / "hr").iterdir()) == before
+
+
+def test_a_state_that_is_no_state_is_said(srcore: Call, tmp_path: Path) -> None:
+    draw_archive(tmp_path, count=2)
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    text = f"name: t\ndata: {tmp_path}/hr\noutput: {out}\nsources: [{{files: '*.tif', share: 1}}]\nsteps: 2\n"
+    recipe.write_text(f"{text}batch: 2\ncore_px: 8\narchitecture: {{name: edsr, params: {{scale: 2, width: 8}}}}\n")
+    out.mkdir()
+    for damaged in (b"", b"PK\x03\x04", b"nothing of torch"):
+        (out / "state.pt").write_bytes(damaged)
+        status, said = srcore("train", recipe, "--resume")
+        assert status == 2
+        assert said.endswith("start a new run [BAD_CHECKPOINT]")
+
+
 def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Call, tmp_path: Path) -> None:
     register_tiny(tmp_path)
     catalog = draw_archive(tmp_path, count=8, steps=2)

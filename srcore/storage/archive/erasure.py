@@ -15,7 +15,7 @@ from typing import Any
 from srcore.errors import StoreError
 from srcore.layout import DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import remove_ours
-from srcore.storage.archive.pairs import remove_pair
+from srcore.storage.archive.pairs import pair_folder, remove_pair
 from srcore.storage.archive.publish import interrupted, own_names
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import json_bytes, parse_json, read_sealed, write_sealed
@@ -31,14 +31,14 @@ def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
     scratch = places.scratch(scene)
     with held(lease_path(scratch)):
         _erase_lines(places, scene)
-        remove_pair(places.pairs / scene)
+        remove_pair(pair_folder(places.pairs, scene))
         _erase_records(places, scene)
         _erase_product(product, scratch)
         for entry in list(scratch.iterdir()):
             if entry.is_dir():
                 remove_ours(entry)
         store_at(scratch).delete("publishing.json")
-    kept = [product.folder, scratch, places.pairs / scene]
+    kept = [product.folder, scratch, pair_folder(places.pairs, scene)]
     return [path for folder in kept if folder.is_dir() for path in sorted(folder.rglob("*")) if not path.is_dir()]
 
 
@@ -54,7 +54,7 @@ def _erase_product(product: ProductPaths, scratch: Path) -> None:
 
 def has_traces(places: DatasetPaths, scene: str) -> bool:
     """Whether a dataset's folder has anything that is called by a scene."""
-    folders = (places.product(scene, "").folder, places.scratch(scene), places.pairs / scene)
+    folders = (places.product(scene, "").folder, places.scratch(scene), pair_folder(places.pairs, scene))
     return any(folder.is_dir() for folder in folders) or any(names for _, names in _records(places, scene))
 
 

@@ -1,13 +1,15 @@
 """Pairs of HR and LR on disk, each a folder that is there whole or not at all.
 
     STORE/DATASET/pairs/SCENE/pair.zarr     hr, hr_valid and, where it was measured, lr, lr_valid: Zarr 3
-                              pair.json     sealed: where it comes from, its figures, the checksum of every array
+                              pair.json     sealed: where it comes from, its figures, the checksum of every array,
+                                            and the digest of all
 
 It is made hidden, brought to the disk, and renamed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,27 +17,57 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from srcore.errors import StoreError
+from srcore.errors import SourceError, StoreError
 from srcore.storage.chunks.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.disk.files import fsync_file, fsync_folder, hidden_folder, make_folder, store_error
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ARRAYS, RECORD = "pair.zarr", "pair.json"
 CHUNK_PX = 512
+BESIDE = ("pairs.json", "pairs.html", "lease.json")
+"""What lies beside the pairs: a scene may be called so, too."""
 
 
-def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> None:
+def pair_folder(folder: Path, scene: str) -> Path:
+    """Where the pair of a scene lies in a folder of pairs: under its name, or one that nothing else there has."""
+    name = scene.casefold()
+    return folder / (f"{scene}.pair" if name in BESIDE or name.endswith(".pair") else scene)
+
+
+def refuse_stranger(folder: Path) -> None:
+    """SourceError OUTPUT_EXISTS where a pair would lie and something is that no collecting has made."""
+    if not os.path.lexists(folder):
+        return
+    ours = folder.is_dir() and not folder.is_symlink()
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (ARRAYS, RECORD)) if ours else []
+    if others or not ours:
+        what, found = f"{folder} is there, and is no pair", ", ".join(others[:3]) or "no folder"
+        raise SourceError(what, found, "move it away", code="OUTPUT_EXISTS")
+
+
+def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """sha256 of arrays: names, dtypes, shapes and all numbers."""
+    found = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        found.update(f"{name} {values.dtype.str} {values.shape} ".encode())
+        found.update(np.ascontiguousarray(values).data)
+    return found.hexdigest()
+
+
+def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> str:
     """Put a pair in place of the one there; `arrays` (C, ...) by name, `told`: plain values of its origin.
 
-    StoreError DISK_FULL where it does not fit: what was there stays.
+    Gives its digest. StoreError DISK_FULL where it does not fit: what was there stays.
     """
+    digest = digest_of(arrays)
     make_folder(folder.parent)
     with hidden_folder(folder) as hidden:
         new, old = hidden / "new", hidden / "old"
         try:
-            _fill(new, scene, arrays, told)
+            _fill(new, scene, arrays, {**told, "digest": digest})
             if folder.exists():
                 os.rename(folder, old)
             os.rename(new, folder)
@@ -44,6 +76,7 @@ def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], tol
             if old.exists() and not folder.exists():
                 os.rename(old, folder)
             raise error if isinstance(error, StoreError) else store_error(folder, error) from error
+    return digest
 
 
 def _fill(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> None:
@@ -76,11 +109,28 @@ def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
     }
 
 
-def is_whole(folder: Path, scene: str) -> bool:
-    """Whether a pair of this scene is there, with all its arrays; their bytes are not read."""
+def require_arrays(folder: Path, digest: str) -> dict[str, NDArray[Any]]:
+    """As `read_arrays`; StoreError PAIR_CHANGED unless they are those of this digest."""
+    try:
+        arrays = read_arrays(folder)
+    except (StoreError, KeyError, AttributeError, TypeError) as error:
+        raise changed(folder.name, str(error)) from error
+    if digest_of(arrays) != digest:
+        raise changed(folder.name, "other numbers under its name")
+    return arrays
+
+
+def changed(scene: str, found: str) -> StoreError:
+    """StoreError PAIR_CHANGED for a pair that is not what was collected."""
+    do = "restore it, or collect it again: `srcore pairs collect DATASET`, with --force"
+    return StoreError(f"the collected pair {scene} is not what was collected", found, do, code="PAIR_CHANGED")
+
+
+def is_whole(folder: Path, scene: str, digest: str) -> bool:
+    """Whether the pair of this scene and digest is there, with all its arrays; their bytes are not read."""
     with suppress(StoreError, KeyError, AttributeError):
         record = read_record(folder)
-        return record["scene"] == scene and all(
+        return (record["scene"], record["digest"]) == (scene, digest) and all(
             (folder / ARRAYS / name / "zarr.json").exists() for name in record["sums"]
         )
     return False

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +26,15 @@ from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Retrain
 from srcore.errors import GridError, SourceError, SRError
 from srcore.progress import Progress
-from srcore.storage.dates.taken import dated
-from srcore.storage.disk.watch import stamp
-from srcore.storage.header import Header
+from srcore.storage.archive.pairs import require_arrays
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import open_scene
-from srcore.storage.stac.footprint import fitted, footprint
 from srcore.storage.whole_images import write_bands
 from srcore.training.data.places import named_place
 from srcore.training.data.sealed import read_split, write_split
 from srcore.training.data.split import Member, Place, assign, ground_of
-from srcore.training.pairs.find import Pair, find_sources, header_of, hr_header_of
+from srcore.training.pairs.facts import facts_of
+from srcore.training.pairs.find import Facts, Pair, Sources, find_sources, header_of, hr_header_of
 from srcore.training.pairs.measure import Pixels, clear_window, measure, same_scene, thumbnail
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,6 @@ LEAST = 2
 """Scenes to train on, and scenes to judge by."""
 WINDOW_HR_PX = 2048
 """Of a scene, on each axis of a slice: what is trained on has to fit in memory."""
-SEASONS = ("Dec to Feb", "Mar to May", "Jun to Aug", "Sep to Nov")
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,20 @@ class Found:
     """Scene to the reason why it takes no part."""
 
 
-def find_pairs(entry: Dataset, base: Path, split: Path, other: Dataset | None = None) -> Found:
+def find_pairs(
+    entry: Dataset, base: Path, split: Path, other: Dataset | None = None, stored: Sources | None = None
+) -> Found:
     """The held-out pairs of a dataset and its newest others, by scene; `split` remembers the sides, and is written.
 
-    `other` is the dataset that its key `pairs` names. SourceError RESTRICTED for private ones, TOO_FEW_PAIRS when there
+    `other` is the dataset that its key `pairs` names; `stored`: pairs that were collected, in place of its files.
+    SourceError RESTRICTED for private ones, TOO_FEW_PAIRS when there
     are not LEAST to train on and LEAST to judge by: then nothing is remembered; HELD_CHANGED or LEAKED for what would
     make the judges unfair.
     """
     settings = entry.retrain
     if settings is None:
         raise SourceError("the dataset has no key 'retrain'", "", "add it to the catalog, perhaps empty: retrain: {}")
-    sources = find_sources(entry, base, other)
+    sources = stored or find_sources(entry, base, other)
     known, digests = read_split(split)
     pairs = _chosen(sources.pairs, {scene for scene, one in known.items() if one.held}, settings.scenes)
     _refuse_fewer(entry, len(pairs))
@@ -133,7 +134,7 @@ def refuse_few(pairs: Sequence[Pair], left_out: Mapping[str, str], members: Mapp
 
 def _chosen(usable: Sequence[Pair], held: set[str], most: int) -> list[Pair]:
     """The newest, and those that judge: what models are judged by does not change by what arrives."""
-    newest = sorted(usable, key=lambda one: -max(stamp(path).mtime_ns for path in one.paths))
+    newest = sorted(usable, key=lambda one: -one.mtime_ns)
     return [pair for index, pair in enumerate(newest) if index < most or pair.scene in held]
 
 
@@ -146,32 +147,29 @@ def _members(
     left_out: dict[str, str] = {}
     for pair in pairs:
         try:
-            header = header_of(entry, pair)
-            place, seasons[pair.scene] = _place(header, pair, settings.place), _season(header, entry.date)
-            if pair.measured:
-                hr_header_of(entry, pair, header)
-            members[pair.scene] = Member(place, digests(pair.files))
+            facts, files = (pair.kept.facts, pair.kept.files) if pair.kept else _looked_at(entry, pair, digests)
+            seasons[pair.scene] = facts.season
+            members[pair.scene] = Member(_place(facts, settings.place), files)
         except SRError as error:
             left_out[pair.scene] = f"{error.code}: {error}"
     return members, seasons, left_out
 
 
-def _season(header: Header, date: str | None) -> str:
-    taken = dated(header, date).taken
-    if taken is None or not taken.source:
-        return ""
-    return SEASONS[int(taken.first[5:7]) % 12 // 3]
+def _looked_at(
+    entry: Dataset, pair: Pair, digests: Callable[[Sequence[Path]], tuple[str, ...]]
+) -> tuple[Facts, tuple[str, ...]]:
+    header = header_of(entry, pair)
+    facts = facts_of(header, pair, entry.date)
+    if pair.measured:
+        hr_header_of(entry, pair, header)
+    return facts, digests(pair.files)
 
 
-def _place(header: Header, pair: Pair, pattern: str | None) -> Place | None:
+def _place(facts: Facts, pattern: str | None) -> Place | None:
     """Where the scene lies; else what its path says of it; None: nowhere that is known."""
-    grid = fitted(header.grid, header.gcps, header.gcps_crs) if header.lies_by_points else header.grid
-    outline = footprint(grid) if header.kind == "raster" else None
-    if outline is not None:
-        return ground_of(outline.bbox)
-    path = pair.paths[0]
-    folder = next((root for root in pair.roots if path.is_relative_to(root)), path.parent)
-    return None if pattern is None else named_place(path, folder, pattern)
+    if facts.box is not None:
+        return ground_of(facts.box)
+    return None if pattern is None else named_place(Path(facts.below), Path(), pattern)
 
 
 def collect(
@@ -218,6 +216,8 @@ def collect(
 
 def _read(entry: Dataset, pair: Pair, scale: Sequence[int]) -> tuple[dict[str, Pixels], tuple[str, ...]]:
     """Values and validity of the window of its LR, where that is measured, and of its HR, as corrected; and how."""
+    if pair.kept:
+        return _parts(require_arrays(pair.kept.folder, pair.kept.digest)), pair.kept.notes
     if not pair.measured:
         lr = header_of(entry, pair)
         with open_scene(lr) as reader:
@@ -228,6 +228,11 @@ def _read(entry: Dataset, pair: Pair, scale: Sequence[int]) -> tuple[dict[str, P
         raise GridError(f"{pair.scene} is no pair", found.refusal.what, "leave it out", code=found.refusal.code)
     one = found.sample
     return {"lr": (one.lr, one.lr_valid), "hr": (one.hr, one.hr_valid)}, found.notes
+
+
+def _parts(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Pixels]:
+    """LR, where it was measured, and HR of a collected pair."""
+    return {part: (arrays[part], arrays[f"{part}_valid"]) for part in ("lr", "hr") if part in arrays}
 
 
 def _refuse_seen(

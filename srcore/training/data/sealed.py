@@ -61,7 +61,7 @@ def write_split(path: Path, split: Split, digests: Digests) -> None:
     for note in split.notes:
         log.warning("%s: %s", path.name, note)
     scenes = {scene: asdict(one) for scene, one in sorted(split.scenes.items())}
-    write_sealed(path, {"version": VERSION, "scenes": scenes, "files": digests.seen})
+    write_sealed(path, {"version": VERSION, "scenes": scenes, "files": digests.seen or digests.known})
 
 
 def _member(place: str | list[int] | None, digests: list[str], held: bool) -> Member:

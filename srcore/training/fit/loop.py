@@ -22,6 +22,7 @@ from srcore.training.data.pairs import load_planes
 from srcore.training.data.places import held_files
 from srcore.training.fit.card import model_card
 from srcore.training.fit.core import State, advance, new_state, steps_left
+from srcore.training.fit.folder import refuse_foreign_output
 from srcore.training.fit.hardware import choose_device, choose_precision
 from srcore.training.fit.progress import Progress
 from srcore.training.fit.state import load_state, save_state
@@ -60,6 +61,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
 
 def fit(config: TrainConfig, *, resume: bool = False, watch: Watch = lambda state: False) -> Training:
     """Train as `train` does, without the scores at the end."""
+    refuse_foreign_output(config.output)
     state, planes, geometry = prepare(config)
     if resume:
         load_state(config.output, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -31,6 +32,6 @@ def load_state(folder: Path, state: State) -> None:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("no run to go on with", str(path), "start it without resume") from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read", str(error), "start a new run") from error
     state.restore(saved, str(path))

@@ -9,7 +9,7 @@ pairs of Sentinel-2 and Landsat and by planted ones: docs/retraining.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from srcore.radiometry import fill_invalid, quantise
 from srcore.training.pairs.detail import REACH_LR_PX, detail
-from srcore.training.pairs.register import Registration, register
+from srcore.training.pairs.register import NOWHERE, Registration, register
 from srcore.training.pairs.sample import Sample
 
 LEAST_LR_PX = 400
@@ -36,6 +36,8 @@ MOST_SHIFT_LR_PX = 2.0
 """On an axis."""
 STILL_LR_PX = 0.1
 """A smaller shift is left: moving an HR costs some of its detail, too."""
+LEAST_SLICES = 20
+"""Of a volume's LR: what lies along z is found in windows of as many."""
 MOST_SPREAD_LR_PX = 0.4
 """Between the quarters of a scene."""
 LEAST_NCC: Mapping[str, float] = {"same": 0.9, "other": 0.7}
@@ -165,38 +167,55 @@ def _beyond(state: _State) -> Refusal | None:
 def _placed(state: _State) -> Refusal | None:
     one = state.sample
     found = _where(one)
+    if one.lr.ndim == 4 and one.lr.shape[1] < LEAST_SLICES:
+        state.notes.append(f"{one.lr.shape[1]} slices: no shift along z is looked for below {LEAST_SLICES}")
     state.figures |= _told(found)
-    told = f"{found.shift_lr_px[0]:+.2f} rows, {found.shift_lr_px[1]:+.2f} columns of LR px"
+    told = _in_words(found.shift_lr_px)
     if found.spread_lr_px > MOST_SPREAD_LR_PX:
         return Refusal(
             code="SHIFT_VARIES", what=f"the HR lies {told} beside the LR, and {found.spread_lr_px:.2f} more in places"
         )
     if max(map(abs, found.shift_lr_px)) > MOST_SHIFT_LR_PX + STILL_LR_PX:
         return Refusal(code="SHIFTED", what=f"the HR lies {told} beside the LR; {MOST_SHIFT_LR_PX:g} can be corrected")
-    if np.hypot(*found.shift_lr_px) > STILL_LR_PX:
+    if np.hypot.reduce(found.shift_lr_px) > STILL_LR_PX:
         state.sample, shift = _moved_back(one, found)
-        state.figures |= {"shift_rows": shift[0], "shift_columns": shift[1]}
-        state.notes.append(f"HR moved back by {shift[0]:+.2f} rows, {shift[1]:+.2f} columns of LR px")
+        state.figures |= _by_axis(shift)
+        state.notes.append(f"HR moved back by {_in_words(shift)}")
     return None
 
 
 def _where(one: Sample) -> Registration:
+    """Where the HR lies on the axes of the sample; along z by planes of slices and rows, else by the slices."""
     lr = fill_invalid(one.lr, one.lr_valid)
-    return register(_slices(one.reduced), _slices(lr), _slices(one.usable))
+    flat = register(_slices(one.reduced), _slices(lr), _slices(one.usable))
+    if lr.ndim == 3:
+        return flat
+    upright = [np.moveaxis(values, 3, 1) for values in (one.reduced, lr, one.usable)]
+    deep = lr.shape[1] >= LEAST_SLICES
+    along = register(*(_slices(values) for values in upright)) if deep else NOWHERE
+    return replace(flat, shift_lr_px=(along.shift_lr_px[0], *flat.shift_lr_px))
 
 
 def _told(found: Registration) -> dict[str, float]:
-    rows, columns = found.shift_lr_px
     spread, windows = found.spread_lr_px, float(found.windows)
-    return {"shift_rows": rows, "shift_columns": columns, "shift_spread": spread, "windows": windows}
+    return {**_by_axis(found.shift_lr_px), "shift_spread": spread, "windows": windows}
 
 
-def _moved_back(one: Sample, found: Registration) -> tuple[Sample, tuple[float, float]]:
+def _by_axis(shift: Sequence[float]) -> dict[str, float]:
+    names = ("shift_slices", "shift_rows", "shift_columns")
+    return dict(zip(names[-len(shift) :], shift, strict=True))
+
+
+def _in_words(shift: Sequence[float]) -> str:
+    names = ("slices", "rows", "columns")[-len(shift) :]
+    return ", ".join(f"{one:+.2f} {name}" for one, name in zip(shift, names, strict=True)) + " of LR px"
+
+
+def _moved_back(one: Sample, found: Registration) -> tuple[Sample, tuple[float, ...]]:
     """The sample in its place, and the whole shift: what averages hide of half a pixel, a second look finds."""
-    still = (0.0,) * (len(one.scale) - 2)
-    left = _where(one.moved(still + found.shift_lr_px)).shift_lr_px
-    shift = (found.shift_lr_px[0] + left[0], found.shift_lr_px[1] + left[1])
-    return one.moved(still + shift), shift
+    left = _where(one.moved(found.shift_lr_px)).shift_lr_px
+    shift = tuple(a + b for a, b in zip(found.shift_lr_px, left, strict=True))
+    return one.moved(shift), shift
 
 
 def _alike(state: _State) -> Refusal | None:

@@ -3,10 +3,12 @@ scenes themselves, which are shrunk then."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
@@ -22,8 +24,38 @@ from srcore.storage.stac.footprint import fitted, footprint
 LEAST_OVERLAP = 0.25
 """Share of the smaller outline's box that two scenes of one ground have in common."""
 DAY_SECONDS = 86400.0
+UNSAID = re.compile(r"band \d+")
+"""Name of a band of which the file says none: the first of three is not the only one of another file."""
 Box = Sequence[float]
 """West, south, east, north in degrees."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a split asks of a scene; plain values, as a collected pair keeps them."""
+
+    box: tuple[float, ...] | None
+    """West, south, east, north of the whole scene in degrees; None where nothing places it."""
+    below: str
+    """Path of its first file below the source."""
+    season: str
+    """'' where nothing says it."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pair that was collected: all that is needed of it lies in the store."""
+
+    facts: Facts
+    files: tuple[str, ...]
+    """sha256 of the files that it was made of, LR first."""
+    folder: Path
+    digest: str
+    """Of its arrays."""
+    mtime_ns: int
+    """Of the newest of its LR's files, when it was collected."""
+    notes: tuple[str, ...] = ()
+    """What was corrected."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +78,8 @@ class Pair:
     """Those that show what `bands` show; None: those of the same names, or all."""
     hr_entry: Dataset | None = None
     """The dataset that its HR is a scene of; None: a folder has it."""
+    kept: Kept | None = None
+    """Where it is taken from; None: from its files, which a kept one does not need any more."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -56,6 +90,16 @@ class Pair:
     def stamps(self) -> list[Stamp]:
         """Its files as they are now."""
         return [stamp(path) for path in self.files]
+
+    @property
+    def mtime_ns(self) -> int:
+        """When the newest of its LR's files changed."""
+        return self.kept.mtime_ns if self.kept else max(stamp(path).mtime_ns for path in self.paths)
+
+    @property
+    def state(self) -> list[Any]:
+        """Plain values that are others when the pair is: its digest, or size and time of its files."""
+        return [self.kept.digest] if self.kept else [list(astuple(one)) for one in self.stamps]
 
     @property
     def measured(self) -> bool:
@@ -113,11 +157,12 @@ def header_of(entry: Dataset, pair: Pair) -> Header:
 
 
 def hr_header_of(entry: Dataset, pair: Pair, lr: Header) -> Header:
-    """The measured HR's, with the bands of its LR where it has them by name."""
+    """The measured HR's, with the bands of its LR where it has them by name: one that the file itself says."""
     told = pair.hr_entry.treatment.of_files if pair.hr_entry else {}
     header = read_header(pair.hr, entry.kind, bands=pair.hr_bands, roots=pair.hr_roots, **told)
     names, wanted = [band.name for band in header.bands], [band.name for band in lr.bands]
-    if pair.hr_bands is not None or names == wanted or not set(wanted) <= set(names):
+    said = not any(UNSAID.fullmatch(name) for name in wanted)
+    if pair.hr_bands is not None or names == wanted or not (said and set(wanted) <= set(names)):
         return header
     return read_header(pair.hr, entry.kind, bands=wanted, roots=pair.hr_roots, **told)
 

@@ -38,8 +38,8 @@ BANDS = 4
 class Registration:
     """Where the HR lies beside its LR."""
 
-    shift_lr_px: tuple[float, float]
-    """Rows and columns, median of the windows."""
+    shift_lr_px: tuple[float, ...]
+    """Rows and columns (before them slices, of a volume), median of the windows."""
     spread_lr_px: float
     """Furthest that the median of a quarter of the scene lies from the median of all."""
     windows: int

@@ -5,8 +5,6 @@ find -> digests -> known? the same row : measure, check -> seen before? -> kept 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,18 +20,20 @@ from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
 from srcore.catalog.object_stores import refuse_object_store
 from srcore.checkpoints import read_spec
-from srcore.errors import GridError, SourceError, SRError
+from srcore.errors import GridError, SourceError, SRError, StoreError
 from srcore.layout import DatasetPaths
 from srcore.progress import Progress
 from srcore.registry.references import resolve
 from srcore.report.pairs import PairFacts, pairs_page
 from srcore.storage.archive.ownership import refuse_links
-from srcore.storage.archive.pairs import is_whole, read_arrays, remove_pair, write_pair
+from srcore.storage.archive.pairs import is_whole, pair_folder, read_arrays, refuse_stranger, remove_pair, write_pair
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
 from srcore.training.data.sealed import Digests
-from srcore.training.pairs.find import Pair, of_catalog
+from srcore.training.pairs.facts import facts_of
+from srcore.training.pairs.find import Pair, header_of, of_catalog
 from srcore.training.pairs.measure import Measured, measure, measure_alone, same_scene, thumbnail
+from srcore.training.pairs.stored import LEASE, rules_of
 from srcore.training.pairs.table import Row, Table, read_table, write_table
 from srcore.version import __version__
 
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_HR_PX = 2048
 """Of a scene, on each axis of a slice: what is trained on has to fit in memory."""
-RULES_VERSION = 1
-"""Another number checks every pair again."""
 
 
 def check_pairs(catalog: Catalog, dataset: str, progress: Progress) -> Table:
@@ -53,13 +51,14 @@ def check_pairs(catalog: Catalog, dataset: str, progress: Progress) -> Table:
 def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: bool = False) -> Table:
     """Check the pairs of a dataset and keep those that are accepted; what was checked before stays unless `force`.
 
-    The errors of `find_sources`; LeaseError when another run collects; StoreError where the disk is full: what was kept
+    The errors of `find_sources`; those of the registry where there are pairs that were accepted for its champion's
+    scale; LeaseError when another run collects; StoreError where the disk is full: what was kept
     by then is there.
     """
     places = DatasetPaths(Path(catalog.store) / dataset)
     refuse_object_store("pairs collect", places.root.parent)
     refuse_links(places.root.parent, places.pairs)
-    with held(places.pairs / "lease.json"):
+    with held(places.pairs / LEASE):
         before = Table(dataset, (), "") if force else read_table(places.pairs, dataset)
         known = {row.digests: row for row in before.rows if row.digests}
         work = _Round(catalog, dataset, known, Digests(before.files), keep=places.pairs)
@@ -67,7 +66,7 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
         write_table(places.pairs, table)
         write_atomic(places.pairs_page, page_of(table).encode("utf-8", "backslashreplace"))
         for gone in {row.scene for row in before.rows} - {row.scene for row in table.rows if row.accepted}:
-            remove_pair(places.pairs / gone)
+            remove_pair(pair_folder(places.pairs, gone))
     return table
 
 
@@ -77,11 +76,13 @@ def page_of(table: Table) -> str:
     return pairs_page(table.dataset, table.created, facts, table.notes)
 
 
-def model_scale(entry: Dataset) -> tuple[tuple[int, ...] | None, str]:
-    """HR pixels per LR pixel of the dataset's model; None with the reason where it cannot be asked."""
+def _model_scale(entry: Dataset, *, needed: bool) -> tuple[tuple[int, ...] | None, str]:
+    """HR pixels per LR pixel of the dataset's model; None with the reason where it cannot be asked, unless `needed`."""
     try:
         return read_spec(resolve(entry.model).folder).scale, ""
     except SRError as error:
+        if needed:
+            raise
         return None, f"the model's scale is not known ({error.code}): any whole ratio is taken"
 
 
@@ -100,8 +101,9 @@ class _Round:
         """All rows, sorted by scene."""
         entry = self.catalog.dataset(self.dataset)
         found = of_catalog(self.catalog, self.dataset)
-        scale, note = model_scale(entry)
-        rules = _digest([RULES_VERSION, scale, (entry.pairs or Wishes()).model_dump(exclude={"schedule"})])
+        # what was accepted for a scale is not checked again without one because a registry is away for an hour
+        scale, note = _model_scale(entry, needed=bool(self.known))
+        rules = rules_of(entry, self.catalog.hr_of(self.dataset), scale)
         rows = [Row(scene, *_parted(why)) for scene, why in found.left_out.items()]
         seen = _Seen(self.keep)
         names = {row.scene for row in self.known.values()}
@@ -109,6 +111,10 @@ class _Round:
         for index, pair in enumerate(sorted(found.pairs, key=lambda one: one.scene not in names)):
             rows.append(self._row(entry, pair, scale, rules, seen))
             progress(index + 1, len(found.pairs))
+        again = [pair for pair in found.pairs if pair.scene in seen.damaged]
+        self.known = {}
+        rows = [row for row in rows if row.scene not in seen.damaged]
+        rows += [self._row(entry, pair, scale, rules, seen) for pair in again]
         ordered = tuple(sorted(rows, key=lambda row: row.scene))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Table(self.dataset, ordered, now, self.digests.seen, (note,) if note else ())
@@ -131,7 +137,7 @@ class _Round:
         """Whether nothing is to be done: a refusal stands; a pair does while its folder is whole."""
         if self.keep is None or not before.accepted:
             return not before.accepted
-        return before.scene == scene and is_whole(self.keep / scene, scene)
+        return before.scene == scene and is_whole(pair_folder(self.keep, scene), scene, before.pair)
 
     def _checked(self, entry: Dataset, pair: Pair, scale: tuple[int, ...] | None, row: Row, seen: _Seen) -> Row:
         find = measure if pair.measured else measure_alone
@@ -145,9 +151,12 @@ class _Round:
             raise SourceError(
                 f"{pair.scene} changed while it was read", "other bytes", "collect it again", code="SOURCE_CHANGED"
             )
-        if self.keep is not None:
-            write_pair(self.keep / pair.scene, pair.scene, _arrays(pair, found), _origin(entry, pair, found, row))
-        return row
+        if self.keep is None:
+            return row
+        told = _origin(entry, pair, found, row)
+        folder = pair_folder(self.keep, pair.scene)
+        refuse_stranger(folder)
+        return replace(row, pair=write_pair(folder, pair.scene, _arrays(pair, found), told))
 
 
 class _Seen:
@@ -159,6 +168,8 @@ class _Seen:
         self.thumbnails: dict[str, NDArray[np.float64]] = {}
         self.unread: list[str] = []
         """Accepted before: their thumbnails are made when a new pair is compared with them."""
+        self.damaged: list[str] = []
+        """Of these, those that could not be read then."""
 
     def refuse_bytes(self, scene: str, digests: tuple[str, ...]) -> None:
         """GridError DUPLICATE when these bytes were there under another name."""
@@ -169,8 +180,12 @@ class _Seen:
     def refuse_alike(self, scene: str, found: Measured) -> None:
         """GridError DUPLICATE when another scene shows the same."""
         for name in self.unread:
-            arrays = read_arrays(self.keep / name) if self.keep else {}
-            self.thumbnails[name] = thumbnail(arrays["hr"], arrays["hr_valid"])
+            try:
+                arrays = read_arrays(pair_folder(self.keep, name)) if self.keep else {}
+                self.thumbnails[name] = thumbnail(arrays["hr"], arrays["hr_valid"])
+            except StoreError as error:
+                log.warning("the pair %s is made again: %s", name, error)
+                self.damaged.append(name)
         self.unread.clear()
         own = thumbnail(found.sample.hr, found.sample.hr_valid)
         other = next((name for name, one in self.thumbnails.items() if same_scene(own, one)), None)
@@ -201,6 +216,7 @@ def _origin(entry: Dataset, pair: Pair, found: Measured, row: Row) -> dict[str, 
         "scale": list(found.sample.scale),
         "grid": None if found.grid is None else found.grid.to_json(),
         "taken": list(found.taken),
+        "facts": asdict(facts_of(header_of(entry, pair), pair, entry.date)),
         "figures": dict(found.figures),
         "notes": list(found.notes),
         "pairs": (entry.pairs or Wishes()).model_dump(),
@@ -212,7 +228,3 @@ def _parted(why: str) -> tuple[str, str]:
     first, colon, rest = why.partition(": ")
     code = first if colon and first.isupper() else "NO_HR"
     return code, rest if code == first else why
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

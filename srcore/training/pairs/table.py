@@ -17,6 +17,7 @@ VERSION = 1
 SHOWN = (
     ("ncc", "NCC", "{:.3f}"),
     ("detail", "detail", "{:.2f}"),
+    ("shift_slices", "slices", "{:+.2f}"),
     ("shift_rows", "rows", "{:+.2f}"),
     ("shift_columns", "cols", "{:+.2f}"),
     ("shift_spread", "spread", "{:.2f}"),
@@ -45,6 +46,8 @@ class Row:
     """sha256 of its files, LR first; empty where they were not read."""
     rules: str = ""
     """Digest of what was asked of it."""
+    pair: str = ""
+    """Digest of what is kept of it; '' where nothing is."""
 
     @property
     def accepted(self) -> bool:

@@ -268,3 +268,45 @@ def test_laying_keeps_nodata_and_the_ends_of_the_numbers() -> None:
     assert seen_[:, 13:].all()
     assert moved[seen_].min() >= 10
     assert moved.max() < 1000
+
+
+def _body(seed: int, slices_hr_px: float, scale: tuple[int, int, int] = (2, 2, 2)) -> Sample:
+    """A volume of 28 x 32 x 36 LR pixels; what its HR shows lies `slices_hr_px` of its slices further."""
+    rng = np.random.default_rng(seed)
+    fine = (28 * scale[0], 32 * scale[1], 36 * scale[2])
+    wide = [n + 24 for n in fine]
+    world = sum(weight * ndimage.gaussian_filter(rng.normal(size=wide), sigma) for sigma, weight in ((1, 2), (3, 30)))
+    assert isinstance(world, np.ndarray)
+    moved = ndimage.shift(world, (slices_hr_px, 0, 0), order=3)
+    lr, hr = (values[12:-12, 12:-12, 12:-12] for values in (world, moved))
+    lr = lr.reshape(28, scale[0], 32, scale[1], 36, scale[2]).mean((1, 3, 5))
+    values = [(1000 + 400 * one).astype(np.int16)[None] for one in (lr, hr)]
+    return Sample(values[0], np.ones(values[0].shape, bool), values[1], np.ones(values[1].shape, bool), scale)
+
+
+@pytest.mark.parametrize("scale", [(2, 2, 2), (1, 2, 2)])
+def test_a_shift_along_z_is_measured_and_moved_back(scale: tuple[int, int, int]) -> None:
+    right = check(_body(30, 0.0, scale))
+    assert right.refusal is None
+    assert abs(right.figures["shift_slices"]) < 0.05
+    assert right.notes == ()
+    moved = check(_body(30, 1.5 * scale[0], scale))
+    assert moved.refusal is None
+    assert moved.figures["shift_slices"] == pytest.approx(1.5, abs=0.15)
+    assert "moved back by +1.5" in moved.notes[0]
+    assert " slices, " in moved.notes[0]
+    first = [at * s for at, s in zip(moved.sample.cropped, scale, strict=True)]
+    inside = [slice(at, at + n) for at, n in zip(first, moved.sample.hr.shape[1:], strict=True)]
+    truth = _body(30, 0.0, scale).hr[(slice(None), *inside)].astype(float)
+    assert np.abs(moved.sample.hr - truth)[..., 4:-4, 4:-4].mean() < 0.12 * truth.std()
+    far = check(_body(30, 4.0 * scale[0], scale)).refusal
+    assert far is not None
+    assert (far.code, far.what[:19]) == ("SHIFTED", "the HR lies +4.00 s")
+
+
+def test_of_few_slices_it_is_said_that_nothing_was_measured_along_z() -> None:
+    one = _body(31, 0.0)
+    few = Sample(one.lr[:, :12], one.lr_valid[:, :12], one.hr[:, :24], one.hr_valid[:, :24], one.scale)
+    verdict = check(few)
+    assert verdict.refusal is None
+    assert verdict.notes == ("12 slices: no shift along z is looked for below 20",)

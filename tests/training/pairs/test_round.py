@@ -50,6 +50,7 @@ def _plant(folder: Path) -> dict[str, str]:
         "BAD_PAIR",
         lambda n, e: write_pair(folder, n, a, east=e, values=np.repeat(a.hr, 2, 0), names=("R", "G")),
     )
+    put("three", "BAD_PAIR", lambda n, e: write_pair(folder, n, a, east=e, values=np.repeat(a.hr, 3, 0)))
     for index, (name, (_, make)) in enumerate(planted.items()):
         make(name, (index % 8) * APART_M)
     for index in range(12):

@@ -236,6 +236,60 @@ def test_hr_is_found_in_another_dataset_by_ground_and_time(tmp_path: Path) -> No
     assert codes(later)["b"] == ""
 
 
+def test_scenes_that_are_called_as_records_are_and_a_folder_of_the_users(tmp_path: Path) -> None:
+    names = ["pairs.json", "lease.json", "PAIRS.html", "pairs.json.pair", "mine"]
+    for index, name in enumerate(names):
+        write_pair(tmp_path, name, pair(index), east=50000 * index)
+    (tmp_path / "archive/s2/pairs/mine").mkdir(parents=True)
+    note = tmp_path / "archive/s2/pairs/mine/note.txt"
+    note.write_text("mine")
+    catalog = load_catalog(of_folders(tmp_path))
+    wanted = {**dict.fromkeys(names, ""), "mine": "OUTPUT_EXISTS"}
+    for _ in range(2):
+        assert codes(collect_pairs(catalog, "s2", silent)) == wanted
+    assert note.read_text() == "mine"
+    folder = tmp_path / "archive/s2/pairs"
+    assert {path.parent.name for path in folder.glob("*/pair.json")} == {
+        "pairs.json.pair",
+        "lease.json.pair",
+        "PAIRS.html.pair",
+        "pairs.json.pair.pair",
+    }
+    assert (folder / "pairs.json").is_file()
+    (tmp_path / "lr/pairs.json.tif").unlink()
+    collect_pairs(catalog, "s2", silent)
+    assert not (folder / "pairs.json.pair").exists()
+
+
+def test_a_damaged_pair_beside_a_new_one_is_made_again(tmp_path: Path) -> None:
+    catalog = load_catalog(three(tmp_path))
+    collect_pairs(catalog, "s2", silent)
+    folder = tmp_path / "archive/s2/pairs"
+    [chunk] = [path for path in (folder / "right/pair.zarr/hr/c").rglob("*") if path.is_file()]
+    chunk.write_bytes(b"nothing")
+    write_pair(tmp_path, "new", pair(6), east=200000)
+    found = codes(collect_pairs(catalog, "s2", silent))
+    assert (found["right"], found["new"]) == ("", "")
+    assert np.array_equal(read_arrays(folder / "right")["hr"], pair(0).hr)
+
+
+def test_a_registry_that_is_away_for_an_hour_makes_no_pair_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = load_catalog(three(tmp_path))
+    before = collect_pairs(catalog, "s2", silent)
+
+    def away(_reference: str) -> None:
+        raise StoreError("the registry does not answer", code="REGISTRY_AWAY")
+
+    monkeypatch.setattr(store, "resolve", away)
+    with pytest.raises(StoreError) as refused:
+        collect_pairs(catalog, "s2", silent)
+    assert refused.value.code == "REGISTRY_AWAY"
+    assert read_table(tmp_path / "archive/s2/pairs", "s2").rows == before.rows
+    assert "any whole ratio is taken" in check_pairs(catalog, "s2", silent).notes[0]
+
+
 def test_an_hr_of_a_folder_is_of_its_lrs_time(tmp_path: Path) -> None:
     one = pair(0)
     write(tmp_path / "lr/a.tif", one.lr, 20, **dated(1))

@@ -1,0 +1,38 @@
+"""The folder that a training writes into: its own, or one with nothing of anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from srcore.checkpoints import SPEC, read_spec
+from srcore.errors import CheckpointError, PlanError
+from srcore.training.fit.state import STATE
+
+CARD = "README.md"
+
+
+def refuse_foreign_output(folder: Path) -> None:
+    """PlanError OUTPUT_EXISTS where a file that a training would replace is no part of a checkpoint."""
+    there = [name for name in (SPEC, CARD) if (folder / name).exists()]
+    if there and not (folder / STATE).exists():
+        try:
+            read_spec(folder)
+        except CheckpointError:
+            raise _refused(folder, there) from None
+
+
+def refuse_foreign_pack(folder: Path, ours: Collection[str]) -> None:
+    """PlanError OUTPUT_EXISTS where a folder holds anything else than a pack's files."""
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if others := [name for name in there if name not in ours]:
+        raise _refused(folder, others)
+
+
+def _refused(folder: Path, names: Collection[str]) -> PlanError:
+    return PlanError(
+        f"{folder} holds what no training has made",
+        ", ".join([*names][:3]),
+        "give another folder",
+        code="OUTPUT_EXISTS",
+    )

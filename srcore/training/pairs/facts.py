@@ -1,0 +1,28 @@
+"""What a split asks of a scene, whichever way it comes: where it lies, what its file is called, in which season it was
+taken."""
+
+from __future__ import annotations
+
+from srcore.storage.dates.taken import dated
+from srcore.storage.header import Header
+from srcore.storage.stac.footprint import fitted, footprint
+from srcore.training.pairs.find import Facts, Pair
+
+SEASONS = ("Dec to Feb", "Mar to May", "Jun to Aug", "Sep to Nov")
+
+
+def facts_of(header: Header, pair: Pair, date: str | None) -> Facts:
+    """Of the LR (of a scene without a measured one: of the scene itself). `date` is the dataset's."""
+    grid = fitted(header.grid, header.gcps, header.gcps_crs) if header.lies_by_points else header.grid
+    outline = footprint(grid) if header.kind == "raster" else None
+    path = pair.paths[0]
+    folder = next((root for root in pair.roots if path.is_relative_to(root)), path.parent)
+    below = path.relative_to(folder).as_posix()
+    return Facts(None if outline is None else tuple(outline.bbox), below, _season(header, date))
+
+
+def _season(header: Header, date: str | None) -> str:
+    taken = dated(header, date).taken
+    if taken is None or not taken.source:
+        return ""
+    return SEASONS[int(taken.first[5:7]) % 12 // 3]
