@@ -72,8 +72,9 @@ SliceProfile = Literal["box", "cos2"]
 """What a slice of the LR is of thinner ones: their plain mean, or cos^2 over twice its thickness, as scanners see."""
 Identity = Literal["remove", "keep"]
 """Of a derived DICOM series: whether it says who the patient is."""
-Privacy = Literal["public", "restricted"]
-"""Whether scenes may be shown and named; volumes are restricted where nothing is said, rasters are public."""
+Privacy = Literal["public", "restricted", "hidden"]
+"""Whether scenes may be shown and named; volumes are restricted where nothing is said, rasters are public. Of a
+restricted volume pictures lie in its own report alone; hidden: there are none at all."""
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]

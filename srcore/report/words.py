@@ -13,10 +13,10 @@ WORDS = {
     "scene.empty": "Is there anything in the scene at all?",
     "grid.shape": "Is the product exactly as many times larger than the input as it should be?",
     "grid.crs": "Is the product in the same coordinate system as the input?",
-    "grid.corners": "Does the product cover the same ground, corner on corner?",
+    "grid.corners": "Does the product cover the same place, corner on corner?",
     "grid.points": "Do the control points lie on the same things as in the input?",
     "values.dtype": "Are the numbers stored the way the input stores them?",
-    "mask.equal": "Is 'nothing here' at exactly the same ground as in the input?",
+    "mask.equal": "Is 'nothing here' exactly where it is in the input?",
     "values.finite": "Is there a real number in every valid pixel?",
     "values.mean": "Did the average of every band stay the same?",
     "values.flat": "Is any area of the product blank where the input shows something?",
@@ -85,6 +85,12 @@ VERDICTS = {
     "degraded": "All gates were passed, but not every warning: look at the marked checks before you rely on it.",
     "quarantined": "A gate was not passed: the product should not be used before the marked checks are understood.",
 }
+OF_VOLUMES = {
+    "published": "It passed its checks; not for diagnosis.",
+    "degraded": "It passed all gates, but not every warning: look at the marked checks. Not for diagnosis.",
+    "quarantined": "A gate was not passed: do not use it before the marked checks are understood. Not for diagnosis.",
+}
+"""The same of a volume."""
 
 
 FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\";:,()<>]+/)+")

@@ -96,6 +96,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         treatment=treatment,
         of=of,
         private=job.private,
+        pictures=job.pictures,
         before=job.before,
     )
     _check_disk(plan)

@@ -50,9 +50,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     """Check the staged product against the scene's LR, and write the report beside it."""
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     ingested = Ingested.require(plan.scratch, plan.scene)
-    evidence = EvidenceCollector(
-        ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
-    )
+    evidence = EvidenceCollector(ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, plan.is_shown)
     report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
         write_json(staged.report, report.to_json())
