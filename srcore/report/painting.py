@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from srcore.checks.tissue import Scale, hounsfield_of
 from srcore.layout import ProductPaths
 from srcore.report.panels import Stretch
 from srcore.report.pictures import paint_pictures
@@ -16,6 +15,7 @@ from srcore.report.quicklook import Look, look
 from srcore.report.shades import by_percentiles, of_ct
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.header import Header
+from srcore.storage.hounsfield import Scale, hounsfield_of
 from srcore.storage.scene import open_scene
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan

@@ -78,7 +78,7 @@ def by_percentiles(sample: NDArray[np.generic]) -> Codes:
     shades = []
     for name, first, last in SHARES:
         ends = [float(one) for one in np.percentile(known, (first, last))]
-        told = f"{first:g}th to {last:g}th percentile of the input: {ends[0]:.6g} to {ends[1]:.6g}"
+        told = f"{first:g} % to {last:g} % of the voxels of the input: {ends[0]:.6g} to {ends[1]:.6g}"
         shades.append(_shade(knots, name, told, (ends[0], ends[1])))
     return Codes(knots, tuple(shades))
 

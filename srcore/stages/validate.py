@@ -22,7 +22,6 @@ from srcore.checks.file import cube_checks, file_checks, unreadable
 from srcore.checks.geometry import place_of
 from srcore.checks.guided import GuidedSuite, averaged, no_self_test
 from srcore.checks.suite import Scene, Suite
-from srcore.checks.tissue import hounsfield_of
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
@@ -33,6 +32,7 @@ from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
 from srcore.storage.disk.records import write_json
 from srcore.storage.header import Header
+from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import SceneReader, hr_header, open_scene, read_header
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
