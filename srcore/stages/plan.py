@@ -322,6 +322,17 @@ def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
     return WORKER_BASE_BYTES + spec.activation_bytes_px * pass_px + block
 
 
+def slab_bytes(plan: ScenePlan) -> int:
+    """Projected bytes of what EXPORT holds of a volume beside the workers: slices as deep as a tile; 0 of a raster."""
+    if plan.header.kind == "raster":
+        return 0
+    return (
+        min(plan.tiles.core_hr[0], plan.tiles.shape_hr[0])
+        * prod(plan.tiles.shape_hr[1:])
+        * (np.dtype(plan.header.dtype).itemsize)
+    )
+
+
 def _check_disk(plan: ScenePlan) -> None:
     needed, free = disk_bytes(plan), free_bytes(plan.product.folder)
     if needed > free:
