@@ -71,7 +71,13 @@ def _planes(plan: ScenePlan, store: TileStore, ingested: Ingested, hounsfield: S
         depth, rows, columns = plan.tiles.window_hr(tile)
         sr = np.asarray(image[0, depth, rows, columns])
         collector.add(tile.core, lr[0], sr, store.lr.valid(tile, sums)[0])
-    return collector.planes()
+    return replace(collector.planes(), assumed=_is_assumed(plan.header))
+
+
+def _is_assumed(header: Header) -> bool:
+    """Whether nothing says which side of a volume is which: a NIfTI with neither form."""
+    extra = header.extra
+    return header.format == "nifti" and not (extra.get("qform_code", 0) or extra.get("sform_code", 0))
 
 
 def _sample(plan: ScenePlan, store: TileStore, ingested: Ingested) -> NDArray[np.generic]:

@@ -85,6 +85,8 @@ class Planes:
     """What the pictures leave out, in words."""
     degrees: float
     """Between the volume's axes and the patient's, where that is worth a word; else 0."""
+    assumed: bool = False
+    """True where no file says which side is which: letters are the usual ones then, with a question mark."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -96,7 +98,7 @@ class Planes:
         """What `to_json` gave."""
         planes = tuple(_plane(one) for one in value["planes"])
         shades = tuple(Shade(one["name"], one["told"], tuple(one["lights"])) for one in value["shades"])
-        return cls(planes, shades, tuple(value["coarser"]), value["degrees"])
+        return cls(planes, shades, tuple(value["coarser"]), value["degrees"], value["assumed"])
 
 
 def _plain(value: Any) -> Any:
