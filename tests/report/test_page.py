@@ -200,6 +200,7 @@ def test_a_volume_has_a_page(shared_data: Path, tmp_path: Path) -> None:
         assert word not in page.words
 
 
+@pytest.mark.slow
 def test_letters_that_nothing_vouches_for_are_marked(shared_data: Path, tmp_path: Path) -> None:
     """A NIfTI with neither form."""
     source = shared_data / "cases/medical/09_none.nii.gz"

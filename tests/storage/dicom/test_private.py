@@ -121,6 +121,7 @@ def test_by_hand_the_output_keeps_its_name_and_nothing_else_is_told(tmp_path: Pa
     assert "data:image" not in (tmp_path / "out/mine.report.json").read_text()
 
 
+@pytest.mark.slow
 def test_hidden_makes_no_picture_anywhere(tmp_path: Path) -> None:
     values = (np.random.default_rng(1).random((4, 40, 40)) * 900 + 100).astype(np.int16)
     folder = write_series(tmp_path / PATIENT / "series-one", values)
