@@ -74,8 +74,9 @@ Edge = Literal["reflect", "repeat"]
 """What a generator sees beyond an edge: the image mirrored about its last pixel's centre, or with that pixel again."""
 Identity = Literal["remove", "keep"]
 """Of a derived DICOM series: whether it says who the patient is."""
-Privacy = Literal["public", "restricted"]
-"""Whether scenes may be shown and named; volumes are restricted where nothing is said, rasters are public."""
+Privacy = Literal["public", "restricted", "hidden"]
+"""Whether scenes may be shown and named; volumes are restricted where nothing is said, rasters are public. Of a
+restricted volume pictures lie in its own report alone; hidden: there are none at all."""
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 PrecisionRule = Literal["auto", "float32", "bfloat16", "int8"]

@@ -73,6 +73,8 @@ class Job:
     """Changes of the checks' limits."""
     private: bool = False
     """True where no record, log or page may name the files: they may tell of a patient."""
+    pictures: bool = True
+    """False where not even a private scene's own report may show it."""
     former: str = ""
     """Under which id the store has the scene from before its dataset became private, or public: that goes once the
     scene has a product under this one."""

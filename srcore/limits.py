@@ -47,6 +47,7 @@ LIMITS: dict[str, Limit] = {
     "values.copied": Limit(gate=0),
     "values.range": Limit(gate=0),
     "values.beyond": Limit(warn=0.01),  # of small scenes of hills, 0.003 to 0.006
+    "values.reach": Limit(warn=0.5, gate=1.0),  # of volumes; of a true 1 mm series 0.03, of products 0.04 to 0.42
     "values.bounded": Limit(warn=0.0),
     "values.sign": Limit(warn=0.0),
     "values.saturated": Limit(warn=0.1),
@@ -61,6 +62,7 @@ LIMITS: dict[str, Limit] = {
     "spectral.reflectance": Limit(warn=0.05),
     "registration.shift": Limit(warn=0.15, gate=0.3),
     "registration.corner": Limit(warn=0.2, gate=0.3),
+    "slices.step": Limit(warn=1.8, gate=2.5),  # of a true 1 mm series 1.21, of a product of its 5 mm one 1.74
     "seams.step": Limit(warn=1.8, gate=3.0),
     "detail.least": Limit(warn=0.9, at_least=True),
     "detail.most": Limit(warn=5.0),

@@ -97,7 +97,9 @@ def upscale(
     ] = "remove",
     privacy: Annotated[
         Privacy | None,
-        typer.Option(help="Of a volume: restricted (default) shows no picture and names no file; public does."),
+        typer.Option(
+            help="Of a volume: restricted (default), shown in its own report alone, no file named; hidden: no picture."
+        ),
     ] = None,
     quality: Annotated[
         str | None,

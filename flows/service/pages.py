@@ -38,12 +38,13 @@ from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.sources import HIDDEN_ID
 from srcore.storage.disk.real_file import has_no_link
 from srcore.storage.stac.catalog import COLLECTION, PARTS, ROOT
 
 PREFIX = "/store/"
-PLAIN = (".report.html", ".report.json")
-"""Ends of what is shown of a private scene, beside its receipt: no volume, and no picture."""
+PLAIN = (".report.json",)
+"""Ends of what is shown of a private scene, beside its receipt: no volume, and no page, which has pictures of it."""
 INDEX = re.compile(r"index(-[1-9]\d{0,5})?\.html")
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -133,6 +134,8 @@ def _of_dataset(places: DatasetPaths, rest: list[str]) -> Path | None:
             return places.root / folder / name
         case ["pairs", name] if places.pairs_page.name == name:
             return places.pairs_page
+        case ["quarantine", name] if HIDDEN_ID.fullmatch(name.removesuffix(".html")):
+            return None  # of a private scene: a picture of somebody
         case ["quarantine", name] if name.endswith(".html") and places.quarantine(name[:-5]).is_file():
             return places.quarantine(name[:-5]).with_suffix(".html")
         case ["products", scene, name]:

@@ -148,8 +148,9 @@ class Dataset(BaseModel):
     checks: dict[str, LimitChange] = Field(default_factory=dict)
     """Check id to this dataset's own `warn` and `gate`; the others keep those of `srcore.limits`."""
     privacy: Privacy = Field(default_factory=lambda: UNSAID, validate_default=True)
-    """restricted, as volumes are where nothing is said: no picture of the scene is made or shown, nothing is learned
-    from it, and of a volume the id is a keyed hash, and no file or folder is named; public: none of that."""
+    """restricted, as volumes are where nothing is said: no picture of the scene is made or shown but in a volume's own
+    report, which is its owner's alone; nothing is learned from it, and of a volume the id is a keyed hash, and no file
+    or folder is named; hidden: the same, and no picture at all; public: none of that."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
     """What is published; everything that the kind has when None, but for the trust map and the Zarr beside a COG."""
     roots: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
@@ -176,7 +177,7 @@ class Dataset(BaseModel):
     @property
     def hides_names(self) -> bool:
         """True where no id, record or page may tell what its files are called: volumes that are not public."""
-        return self.kind == "volume" and self.privacy == "restricted"
+        return self.kind == "volume" and self.privacy != "public"
 
     @property
     def measured(self) -> bool:
@@ -365,6 +366,6 @@ class Dataset(BaseModel):
             raise ValueError("a trust map is written beside a NIfTI: take trust out, or write nifti")
         if "trust" in value and (info.data.get("denoise") or info.data.get("sharpen")):
             raise ValueError("a trust map holds without filters; take denoise and sharpen out, or trust")
-        if "quicklook" in value and info.data.get("privacy") == "restricted" and kind == "raster":
+        if "quicklook" in value and info.data.get("privacy") != "public" and kind == "raster":
             raise ValueError(NO_QUICKLOOK)
         return value

@@ -12,6 +12,11 @@ from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import Block, sum_of_squares
 from srcore.checks.spread import BandSpread
 from srcore.limits import Limit
+from srcore.radiometry import slice_weights
+
+BOX_SLICES = 2
+"""SR slices in one of the LR up to which their plain mean is near what a scanner sees. Thicker slices see their
+neighbours: the true 1 mm slices of a scanner's own 5 mm ones come to 22 to 52 HU by it."""
 
 
 class ConsistencyCheck:
@@ -20,9 +25,13 @@ class ConsistencyCheck:
     seen_as = bicubic_as = "mean of"
     """What is compared with the LR."""
 
-    def __init__(self, bands: int, compared: bool) -> None:
+    yardstick = "bicubic"
+
+    def __init__(self, bands: int, compared: bool, unit: str = "DN") -> None:
         self.compared = compared
         """False where bicubic along rows and columns is no yardstick."""
+        self.unit, self.factor = unit, 1.0
+        """What differences are told in, and how many of it a stored number is."""
         self.ours = np.zeros(bands)
         self.bicubic = np.zeros(bands)
         self.count = np.zeros(bands)
@@ -43,7 +52,13 @@ class ConsistencyCheck:
         rmse = float(ours.max(initial=0.0))
         return [
             abstain("consistency.ratio", why_not) if why_not else self._ratio(limits, bands, ours, bicubic),
-            judge(limits, "consistency.rmse", rmse, "DN", f"RMSE({self.seen_as} SR, LR), worst band"),
+            judge(
+                limits,
+                "consistency.rmse",
+                rmse * self.factor,
+                self.unit,
+                f"RMSE({self.seen_as} SR, LR), worst band",
+            ),
         ]
 
     def _ratio(
@@ -62,10 +77,59 @@ class ConsistencyCheck:
             limits,
             "consistency.ratio",
             float((ours[known] / least[known]).max()),
-            "x bicubic",
-            f"RMSE({self.seen_as} SR, LR) over RMSE({self.bicubic_as} bicubic, LR), worst band",
+            f"x {self.yardstick}",
+            f"RMSE({self.seen_as} SR, LR) over RMSE({self.bicubic_as} {self.yardstick}, LR), worst band",
             "the model changes the radiometry",
         )
+
+
+class VolumeCheck(ConsistencyCheck):
+    """As above, of a volume whose slices are made finer: the SR as the LR's slices see it, in all three directions, by
+    the slice profile where that is known; in place of bicubic stands the LR that is interpolated, linear through slices
+    and bicubic in them, seen alike. Slices at the ends of a block are left out of the ratio."""
+
+    yardstick = "trilinear"
+
+    def __init__(self, bands: int, scale: int, by_profile: bool, slope: float | None) -> None:
+        super().__init__(bands, compared=True, unit="as stored" if slope is None else "HU")
+        self.factor = abs(slope) if slope is not None else 1.0
+        self.limited = by_profile or scale <= BOX_SLICES
+        """False where the plain mean of thin slices is not what a thick one sees: then there is no limit."""
+        self.seen_as = self.bicubic_as = "slice profile's view of" if by_profile else "mean of"
+        self.weight = _beside(scale, by_profile)
+        self.all, self.number = np.zeros(bands), np.zeros(bands)
+
+    def add(self, block: Block) -> None:
+        """Take a block into account."""
+        difference = block.averaged - block.lr
+        self.all += sum_of_squares(difference)
+        self.number += block.counts
+        if block.lr.shape[1] < 3:
+            return
+        plane = block.averaged_bicubic
+        beside = (plane[:, :-2] + plane[:, 2:]) * self.weight
+        theirs = plane[:, 1:-1] * (1 - 2 * self.weight) + beside - block.lr[:, 1:-1]
+        seen = block.valid[:, 1:-1] & block.valid[:, :-2] & block.valid[:, 2:]
+        self.ours += sum_of_squares(np.where(seen, difference[:, 1:-1], 0))
+        self.bicubic += sum_of_squares(np.where(seen, theirs, 0))
+        self.count += np.count_nonzero(seen.reshape(len(seen), -1), axis=1)
+
+    def checks(self, limits: Mapping[str, Limit], bands: Sequence[BandSpread], why_not: str) -> list[Check]:
+        """As above; the RMSE is that of all slices."""
+        why_not = "" if self.count.any() else "no slice between two others: nothing to interpolate"
+        ratio, _ = super().checks(limits if self.limited else {}, bands, why_not)
+        rmse = float(np.sqrt(self.all / np.maximum(self.number, 1)).max(initial=0.0)) * self.factor
+        return [ratio, judge(limits, "consistency.rmse", rmse, self.unit, f"RMSE({self.seen_as} SR, LR), 3-D")]
+
+
+def _beside(scale: int, by_profile: bool) -> float:
+    """How much of the slice beside a slice of the LR sees of its own linear interpolation."""
+    if not by_profile:
+        place = (np.arange(scale) - (scale - 1) / 2) / scale
+        return float(np.maximum(place, 0).mean())
+    weights = slice_weights(scale)
+    place = (np.arange(len(weights)) - (len(weights) - 1) / 2) / scale
+    return float(weights @ np.maximum(place, 0))
 
 
 class SensorCheck(ConsistencyCheck):

@@ -26,9 +26,17 @@ REACHED = 0.01
 class KeptCheck:
     """Collects block by block, of all bands: `add` every block, then `checks`."""
 
-    def __init__(self, copied: Sequence[bool], ranges: Sequence[Ends | None], own: Sequence[Ends | None]) -> None:
+    def __init__(
+        self,
+        copied: Sequence[bool],
+        ranges: Sequence[Ends | None],
+        own: Sequence[Ends | None],
+        is_volume: bool = False,
+    ) -> None:
         self.copied, self.ranges, self.own = copied, ranges, own
         """`own`: least and greatest valid number of each band of the LR; None where nothing is valid."""
+        self.reach = 0.0 if is_volume else None
+        """How far an SR voxel lies beyond them, in the LR's range; None of rasters, whose lights may."""
         self.changed = self.outside = 0
         self.valid, self.beyond, self.signs, self.unbound = (np.zeros(len(copied), np.int64) for _ in range(4))
         self.bounds = [None if ends is None else _bounds(ends) for ends in own]
@@ -48,11 +56,17 @@ class KeptCheck:
             if (ends := self.ranges[band]) is not None:
                 self.outside += _outside(values, ends)
             if (own := self.own[band]) is not None:
-                self.beyond[band] += _outside(values, own)
-                if (bounds := self.bounds[band]) is not None:
-                    self.unbound[band] += _outside(values, bounds)
-                if (own[0] >= 0 > values.min()) or (own[1] <= 0 < values.max()):
-                    self.signs[band] += int(np.count_nonzero(values < 0 if own[0] >= 0 else values > 0))
+                self._add_own(values, band, own)
+
+    def _add_own(self, values: NDArray[Any], band: int, own: Ends) -> None:
+        """Valid values of a band beside the ends that its LR has."""
+        self.beyond[band] += _outside(values, own)
+        if self.reach is not None:
+            self.reach = max(self.reach, _reach(values, own))
+        if (bounds := self.bounds[band]) is not None:
+            self.unbound[band] += _outside(values, bounds)
+        if (own[0] >= 0 > values.min()) or (own[1] <= 0 < values.max()):
+            self.signs[band] += int(np.count_nonzero(values < 0 if own[0] >= 0 else values > 0))
 
     def _add_copied(self, block: Block, band: int) -> None:
         one = slice(band, band + 1)
@@ -85,7 +99,12 @@ class KeptCheck:
         counts = (self.beyond, self.signs, self.unbound)
         share, sign, unbound = (float((count / np.maximum(self.valid, 1)).max()) for count in counts)
         give = "if they cannot be, say so: --valid-range LEAST,GREATEST (valid_range: in the catalog)"
+        far = "the farthest SR voxel beyond the LR's least and greatest number, as a share of their distance"
+        reach = (
+            [] if self.reach is None else [judge(limits, "values.reach", self.reach, "of the LR's range", far, give)]
+        )
         return [
+            *reach,
             judge(
                 limits, "values.beyond", share, "of the pixels", "SR beyond the LR's least and greatest number", give
             ),
@@ -108,6 +127,13 @@ def _bounds(own: Ends) -> Ends | None:
         if least <= own[0] <= least + near and most - near <= own[1] <= most:
             return least, most
     return None
+
+
+def _reach(values: NDArray[Any], own: Ends) -> float:
+    """How far the farthest number lies beyond the ends, as a share of their distance; 0 where that is none."""
+    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    distance = own[1] - own[0]
+    return max(own[0] - low, high - own[1], 0.0) / distance if distance > 0 else 0.0
 
 
 def _outside(values: NDArray[Any], ends: Ends) -> int:

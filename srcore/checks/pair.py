@@ -15,7 +15,6 @@ from srcore.checks.blocks import MARGIN_PX, Block
 from srcore.checks.file import cube_checks, overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
-from srcore.checks.tissue import hounsfield_of
 from srcore.errors import GridError, SourceError, StoreError
 from srcore.grid import Grid
 from srcore.layout import ProductPaths, band_files
@@ -26,6 +25,7 @@ from srcore.storage.archive.publish import Receipt
 from srcore.storage.cut import cut
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header, Wishes
+from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
 from srcore.storage.stac.any_product import layout_of
 from srcore.tiling import TilePlan

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check, abstain
 from srcore.checks.blocks import Block
-from srcore.checks.consistency import ConsistencyCheck, SensorCheck
+from srcore.checks.consistency import BOX_SLICES, ConsistencyCheck, SensorCheck, VolumeCheck
 from srcore.checks.detail import RangeCheck, detail_checks
 from srcore.checks.ends import EndsCheck
 from srcore.checks.geometry import Place, check_place
@@ -25,13 +25,15 @@ from srcore.checks.registration import registration_checks
 from srcore.checks.seams import SeamCheck
 from srcore.checks.spectral import SpectralCheck
 from srcore.checks.spread import Spread
-from srcore.checks.tissue import BOX_SLICES, TissueCheck
+from srcore.checks.tissue import TissueCheck
 from srcore.checks.trust import TrustCheck
+from srcore.checks.volumes.continuity import ContinuityCheck
+from srcore.checks.volumes.place import PlaceCheck
 from srcore.checks.wald import Generate, wald_checks
 from srcore.limits import Limit
 
-IN_PLANE = ("registration.shift", "seams.step", "detail.beyond", "detail.least", "detail.most", "wald.gain")
-"""What compares rows and columns of one slice, as `consistency.ratio` does."""
+IN_PLANE = ("seams.step", "detail.beyond", "detail.least", "detail.most", "wald.gain")
+"""What compares rows and columns of one slice."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,14 @@ class Scene:
         return 1.0 if np.issubdtype(np.dtype(self.dtype), np.integer) else 0.0
 
     @property
+    def has_finer_slices(self) -> bool:
+        """Whether slices of the SR lie between those of the LR."""
+        return any(factor > 1 for factor in self.scale[:-2])
+
+    @property
     def no_plane(self) -> str:
         """Why the yardsticks of a slice, bicubic along rows and columns, are none here; empty where they are."""
-        if any(factor > 1 for factor in self.scale[:-2]):
+        if self.has_finer_slices:
             return "slices of the SR lie between those of the LR: a yardstick of rows and columns says nothing"
         if all(factor == 1 for factor in self.scale):
             return "the SR has the LR's size: there is no detail to compare"
@@ -112,8 +119,11 @@ class Scene:
 
 
 def _consistency(scene: Scene, planar: bool) -> ConsistencyCheck:
+    if scene.has_finer_slices:
+        slope = scene.hounsfield[0] if scene.hounsfield else None
+        return VolumeCheck(scene.bands, scene.scale[0], scene.by_profile, slope)
     if scene.least_contrast is None or not planar:
-        return ConsistencyCheck(scene.bands, planar)
+        return ConsistencyCheck(scene.bands, planar, "DN" if len(scene.scale) == 2 else "as stored")
     return SensorCheck(scene.bands, max(scene.scale[-2:]), scene.least_contrast)
 
 
@@ -124,7 +134,7 @@ class Suite:
         self.limits, self.seen = limits, scene.seen
         none = (None,) * scene.bands
         copied = scene.copied or (False,) * scene.bands
-        self.kept = KeptCheck(copied, scene.ranges or none, scene.own or none)
+        self.kept = KeptCheck(copied, scene.ranges or none, scene.own or none, len(scene.scale) == 3)
         self.scene = scene = scene.of_seen()
         planar = not scene.no_plane
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
@@ -137,6 +147,14 @@ class Suite:
         self.sampler = PatchSampler(scene.lr.grid.shape, scene.core, scene.bands)
         self.reference = ReferenceCheck(scene.bands, planar)
         self.trust = TrustCheck(scene.bands)
+        self.finer = (
+            (
+                PlaceCheck(scene.lr.grid.shape, scene.scale, scene.lr.grid.spacing()),
+                ContinuityCheck(scene.lr.grid.shape[0], scene.scale, scene.step),
+            )
+            if scene.has_finer_slices
+            else None
+        )
         self.tissue = TissueCheck(scene.hounsfield, scene.scale[0] > BOX_SLICES and not scene.by_profile)
 
     def add(self, block: Block, hr: tuple[NDArray[Any], NDArray[np.bool_]] | None = None) -> None:
@@ -161,6 +179,8 @@ class Suite:
         self.consistency.add(block)
         self.tissue.add(block)
         self.spectral.add(block)
+        for check in self.finer or ():
+            check.add(block)
         if not self.scene.no_plane:
             self.range.add(block)
             self.seams.add(block)
@@ -191,7 +211,9 @@ class Suite:
     def _in_plane(self, generate: Generate | str) -> list[Check]:
         scene, limits, bands = self.scene, self.limits, self.spread.bands
         if scene.no_plane:
-            return [abstain(name, scene.no_plane) for name in IN_PLANE]
+            place = abstain("registration.shift", scene.no_plane)
+            found = [place] if self.finer is None else self._finer(self.finer)
+            return [*found, *(abstain(name, scene.no_plane) for name in IN_PLANE)]
         patches = self.sampler.patches()
         return [
             *registration_checks(patches, bands, limits),
@@ -201,3 +223,8 @@ class Suite:
             *lpips_checks(patches, limits),
             *opensr_checks(patches, limits),
         ]
+
+    def _finer(self, checks: tuple[PlaceCheck, ContinuityCheck]) -> list[Check]:
+        """Of a volume whose slices are made finer."""
+        place, continuity = checks
+        return [*place.checks(self.limits, self.spread.bands[0]), *continuity.checks(self.limits)]

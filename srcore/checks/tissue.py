@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from srcore.checks import Check, abstain, judge
 from srcore.checks.blocks import Block
 from srcore.limits import Limit
-from srcore.storage.header import Header
+from srcore.storage.hounsfield import Scale
 
 TISSUES: Mapping[str, tuple[float, float]] = {
     "air": (-np.inf, -400.0),
@@ -17,29 +17,8 @@ TISSUES: Mapping[str, tuple[float, float]] = {
     "bone": (300.0, np.inf),
 }
 """Least and greatest HU of the LR, for what is told apart; what lies between is edges and lung."""
-AIR_HU = (-1100.0, -900.0)
-"""Where the least number of a CT lies: air is -1000."""
-BOX_SLICES = 2
-"""SR slices in one of the LR up to which their plain mean is near what a scanner sees. Thicker slices see their
-neighbours: the true 1 mm slices of a scanner's own 5 mm ones come to 22 to 52 HU by it."""
 LEAST = 256
 """LR voxels of a tissue below which its error says nothing."""
-Scale = tuple[float, float]
-
-
-def hounsfield_of(header: Header, ends: Sequence[tuple[float, float] | None]) -> Scale | None:
-    """Slope and intercept from stored numbers to HU, for a volume that says HU or whose least number is that of air;
-    None for any other."""
-    band = header.bands[0]
-    if header.kind != "volume" or band.is_copied:
-        return None
-    if band.unit == "HU":
-        return band.scale, band.offset
-    own = ends[0] if ends else None
-    if band.unit is not None or own is None or "modality" in header.extra:
-        return None
-    least = min(end * band.scale + band.offset for end in own)
-    return (band.scale, band.offset) if AIR_HU[0] <= least <= AIR_HU[1] else None
 
 
 class TissueCheck:

@@ -135,7 +135,7 @@ def search_page(facts: SearchFigures) -> str:
         best=next((one for one in facts.trials if one.number == facts.best), None),
         keys=short_keys(facts.trials[0].values if facts.trials else ()),
         plots=drawn,
-        policy=policy(None, "data:"),
+        policy=policy((), "data:"),
     )
 
 
@@ -147,4 +147,4 @@ def folds_page(facts: Folds) -> str:
         for fold in facts.folds
     }
     figure = dots_figure("places", [place.place for _, place in places], gains, f"dB over {facts.plain}")
-    return render("folds.html", facts=facts, figure=figure, policy=policy(None, "data:"))
+    return render("folds.html", facts=facts, figure=figure, policy=policy((), "data:"))

@@ -171,7 +171,7 @@ def evaluation_page(evaluation: Evaluation, title: str, verdict: Verdict = ()) -
         plain=plain,
         models=models,
         low=BEST_LOW,
-        policy=policy(None, "data:"),
+        policy=policy((), "data:"),
     )
 
 

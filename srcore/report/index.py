@@ -292,7 +292,7 @@ def index_page(facts: IndexFacts, page: int = 1) -> str:
         scenes=_scenes(facts) if page == 1 and facts.pages > 1 else [],
         consistency=CONSISTENCY,
         mapped=any(product.mapped for product in facts.products),
-        policy=policy("index.js", "'self' file:"),
+        policy=policy(("index.js",), "'self' file:"),
     )
 
 

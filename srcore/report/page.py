@@ -23,7 +23,7 @@ from markupsafe import Markup
 from srcore.report.evidence import Evidence
 from srcore.report.pictures import Pictures
 from srcore.report.place import place_figure
-from srcore.report.words import CONSISTENCY, VERDICTS, family, in_words, without_folders
+from srcore.report.words import CONSISTENCY, OF_VOLUMES, VERDICTS, family, in_words, without_folders
 from srcore.report.written import histogram_figure, map_figure
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.stac.footprint import Footprint
@@ -60,6 +60,7 @@ class ReportFacts:
     """When and where, units, sizes of the pixels: what a reader asks first."""
     outline: Footprint | None = None
     """Where it lies on the globe, where that is known and may be shown."""
+    is_volume: bool = False
     links: Rows = ()
     """Names and relative addresses of what belongs to it."""
     map: str = ""
@@ -85,14 +86,14 @@ def report_page(facts: ReportFacts) -> str:
         "report.html",
         facts=facts,
         receipt=receipt,
-        sentence=VERDICTS[receipt.verdict],
+        sentence=(OF_VOLUMES if facts.is_volume else VERDICTS)[receipt.verdict],
         keys=_keys(facts),
         groups=_groups(receipt),
         histograms=figures,
         place=place_figure(facts.outline) if facts.outline else None,
         map=_map(facts.evidence, "difference", "Map of the difference between the product averaged down and the input"),
         trust=_map(facts.evidence, "trust", "Map of how far the product may be off"),
-        policy=policy("slider.js", "data:"),
+        policy=policy(("slider.js", "planes.js"), "data:"),
     )
 
 
@@ -136,7 +137,8 @@ def _keys(facts: ReportFacts) -> list[Key]:
     if gain := _measured(checks, "reference.gain"):
         keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
     if ratio := _measured(checks, "consistency.ratio"):
-        keys.append(Key(f"{_two_digits(ratio['value'])} x", CONSISTENCY, ratio["passed"]))
+        told = CONSISTENCY.replace("bicubic", "trilinear") if ratio["unit"] == "x trilinear" else CONSISTENCY
+        keys.append(Key(f"{_two_digits(ratio['value'])} x", told, ratio["passed"]))
     seconds = sum(facts.receipt.seconds.values())
     return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]
 
@@ -187,13 +189,12 @@ def _file(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def policy(script: str | None, images: str) -> str:
-    """The content security policy of a page: its one script by digest, pictures from `images`, nothing else."""
+def policy(scripts: Sequence[str], images: str) -> str:
+    """The content security policy of a page: its own scripts by digest, pictures from `images`, nothing else."""
     rules = f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'"
-    if script is None:
-        return rules
-    digest = b64encode(hashlib.sha256(_file(script).encode()).digest()).decode("ascii")
-    return f"{rules}; script-src 'sha256-{digest}'"
+    digests = [b64encode(hashlib.sha256(_file(script).encode()).digest()).decode("ascii") for script in scripts]
+    ours = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"{rules}; script-src {ours}" if ours else rules
 
 
 def number(value: Any) -> str:

@@ -41,5 +41,5 @@ def pairs_page(dataset: str, created: str, rows: Sequence[PairFacts], notes: Seq
         names=names,
         codes=codes,
         notes=notes,
-        policy=policy(None, "data:"),
+        policy=policy((), "data:"),
     )

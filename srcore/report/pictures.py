@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from srcore.report.panels import RGB
+from srcore.report.planes import Planes
 from srcore.report.quicklook import Look
 from srcore.storage.disk.records import read_json, write_json
 
@@ -21,13 +22,15 @@ WHOLE_HR = 1024
 """A scene whose sides have no more SR pixels is one place."""
 OVERLAP = 0.25
 """Share of a place that may lie in another one: at the edge of a scene there is not always room."""
+BESIDE_PLANES = 80
+"""Of JPEG of a volume: planes take most of the page."""
 QUALITY = 92
 """Of JPEG with full colour: lossless takes four times as many bytes and looks the same."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The same ground twice."""
+    """The same place twice."""
 
     label: str
     """Where it lies, in LR pixels."""
@@ -36,7 +39,7 @@ class Place:
     size: tuple[int, int]
     """Width and height of the pictures, in SR pixels."""
     before: bytes
-    """LR by bicubic, JPEG."""
+    """LR, JPEG."""
     after: bytes
     """SR, JPEG."""
 
@@ -51,11 +54,18 @@ class Pictures:
     overview: bytes
     """The whole SR (the middle slice of a volume), JPEG."""
     places: tuple[Place, ...]
+    how: str = "bicubic"
+    """How the LR was brought to the size of the SR."""
+    planes: Planes | None = None
+    """Of a volume."""
+    light: str = ""
+    """What is black and what is white, in words; empty: by percentiles."""
 
     def save(self, path: Path) -> None:
         """Write them as one JSON document, whole or not at all."""
         places = [{**vars(place), "before": _text(place.before), "after": _text(place.after)} for place in self.places]
-        write_json(path, {**vars(self), "overview": _text(self.overview), "places": places})
+        planes = self.planes and self.planes.to_json()
+        write_json(path, {**vars(self), "overview": _text(self.overview), "places": places, "planes": planes})
 
     @classmethod
     def load(cls, path: Path) -> Pictures | None:
@@ -64,7 +74,9 @@ class Pictures:
             return None
         value = read_json(path)
         places = tuple(_place(place) for place in value["places"])
-        return cls(value["title"], tuple(value["size"]), b64decode(value["overview"]), places)
+        planes = Planes.from_json(value["planes"]) if value["planes"] else None
+        overview = b64decode(value["overview"])
+        return cls(value["title"], tuple(value["size"]), overview, places, value["how"], planes, value["light"])
 
 
 def _place(value: dict[str, Any]) -> Place:
@@ -77,11 +89,11 @@ def _place(value: dict[str, Any]) -> Place:
     )
 
 
-def paint_pictures(look: Look) -> Pictures:
-    """The overview and up to PLACES places of a scene."""
+def paint_pictures(look: Look, planes: Planes | None = None) -> Pictures:
+    """The overview and up to PLACES places of a scene; of a volume, which has `planes` too, one place of a slice."""
     down, along = look.views.shape
     places = []
-    for rows, cols in _windows(look):
+    for rows, cols in _windows(look)[: None if planes is None else 1]:
         before, after = look.pair(rows, cols)
         frame = (
             cols.start / along,
@@ -91,9 +103,11 @@ def paint_pictures(look: Look) -> Pictures:
         )
         label = f"rows {rows.start} to {rows.stop - 1}, columns {cols.start} to {cols.stop - 1} of the input"
         size = (after.shape[1], after.shape[0])
-        places.append(Place(label, frame, size, _jpeg(before), _jpeg(after)))
-    whole = look.overview.picture
-    return Pictures(look.views.title, (whole.shape[1], whole.shape[0]), _jpeg(whole), tuple(places))
+        quality = QUALITY if planes is None else BESIDE_PLANES
+        places.append(Place(label, frame, size, _jpeg(before, quality), _jpeg(after, quality)))
+    whole, views = look.overview.picture, look.views
+    size = (whole.shape[1], whole.shape[0])
+    return Pictures(views.title, size, _jpeg(whole), tuple(places), views.interpolated, planes, look.light)
 
 
 def _windows(look: Look) -> list[tuple[slice, slice]]:
@@ -114,9 +128,9 @@ def _common(one: tuple[slice, slice], other: tuple[slice, slice]) -> float:
     return share
 
 
-def _jpeg(picture: RGB) -> bytes:
+def _jpeg(picture: RGB, quality: int = QUALITY) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", quality=QUALITY, subsampling=0)
+    Image.fromarray(picture).save(out, "JPEG", quality=quality, subsampling=0)
     return out.getvalue()
 
 

@@ -26,6 +26,8 @@ from srcore.storage.work.scene_plan import ScenePlan
 if TYPE_CHECKING:
     from srcore.report.page import ReportFacts, Rows
 
+OWN = 0o600
+"""Mode of a page that shows somebody."""
 CARD_CHARACTERS = 1200
 """Of a part of the model's card, at most: the whole of it is in the checkpoint's folder."""
 
@@ -38,24 +40,27 @@ def write_page(plan: ScenePlan, receipt: Receipt) -> None:
     from srcore.report.page import report_page
 
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
-    write_atomic(staged.page, report_page(page_facts(plan, receipt)).encode("utf-8", "backslashreplace"))
+    page = report_page(page_facts(plan, receipt)).encode("utf-8", "backslashreplace")
+    write_atomic(staged.page, page, mode=OWN if plan.private else None)
 
 
-def keep_page(scratch: Path, name: str, place: Path) -> None:
+def keep_page(scratch: Path, name: str, place: Path, private: bool = False) -> None:
     """Put the newest staged page of that name at `place`, where there is one: of a product that a gate stopped.
 
-    `scratch` is the parent of the scene's scratch folders.
+    `scratch` is the parent of the scene's scratch folders. A private one is its owner's alone.
     """
     pages = sorted(scratch.glob(f"*/staged/{name}"), key=lambda path: path.stat().st_mtime_ns)
-    if pages:
+    if pages and private:  # in a folder always
+        write_atomic(place, pages[-1].read_bytes(), mode=OWN)
+    elif pages:
         store_at(place.parent).put(place.name, pages[-1].read_bytes())
 
 
 def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
-    """What the page of a product tells; pictures only where the plan has a quicklook: a restricted one never has."""
+    """What the page of a product tells; pictures where the plan lets them be shown."""
     from srcore.report.page import ReportFacts
 
-    header, shown = plan.header, "quicklook" in plan.outputs
+    header, shown = plan.header, plan.is_shown
     outline = _outline(header) if shown else None
     return ReportFacts(
         receipt=receipt,
@@ -70,6 +75,7 @@ def page_facts(plan: ScenePlan, receipt: Receipt) -> ReportFacts:
         outline=outline,
         links=_links(plan, receipt),
         map=_map(plan, receipt),
+        is_volume=header.kind == "volume",
     )
 
 
@@ -83,6 +89,8 @@ def _outline(header: Header) -> Footprint | None:
 
 def _about(header: Header, scale: Sequence[int], outline: Footprint | None) -> Rows:
     """What a reader asks first: when, where, in which units, how large the pixels are."""
+    if header.kind == "volume":
+        return _about_volume(header, scale)
     unit = _length_unit(header)
     steps = header.grid.spacing()
     finer = [step / by for step, by in zip(steps, scale, strict=True)]
@@ -97,18 +105,31 @@ def _about(header: Header, scale: Sequence[int], outline: Footprint | None) -> R
     ]
 
 
+def _about_volume(header: Header, scale: Sequence[int]) -> Rows:
+    """Of a volume: how far slices, rows and columns lie apart, before and after."""
+    before = header.grid.spacing()
+    after = [step / by for step, by in zip(before, scale, strict=True)]
+    return [
+        ("Spacing before", f"{_sizes(before)} mm (slices x rows x columns)"),
+        ("Spacing after", f"{_sizes(after)} mm"),
+        ("Values", f"{_unit(header)}; {header.dtype}"),
+    ]
+
+
 def _sizes(steps: Sequence[float]) -> str:
     return " x ".join(f"{step:.6g}" for step in steps)
 
 
 def _unit(header: Header) -> str:
-    return next((band.unit for band in header.bands if band.unit), "DN, as stored in the file")
+    band = header.bands[0]
+    if header.kind == "volume" and band.unit and (band.scale, band.offset) != (1.0, 0.0):
+        return f"as stored; {band.unit} = {band.scale:g} x stored {band.offset:+g}"
+    plain = "as stored in the file" if header.kind == "volume" else "DN, as stored in the file"
+    return next((band.unit for band in header.bands if band.unit), plain)
 
 
 def _length_unit(header: Header) -> str:
     """Of the grid's steps, in words."""
-    if header.kind == "volume":
-        return "mm"
     crs = header.gcps_crs if header.lies_by_points else header.grid.crs
     if crs is None:
         return "(no CRS: in the file's own units)"

@@ -1,9 +1,9 @@
-"""The quicklook: the whole product, and LR (bicubic) beside SR where there is most to see.
+"""The quicklook: the whole product, and LR (bicubic; of a volume nearest) beside SR where there is most to see.
 
     +-----------------+  +-----------------+  +-----------------+
     | SR, whole scene |  | LR, bicubic     |  | SR              |
     |       [ ]       |  | the framed      |  | the same        |
-    |                 |  | ground, x 2     |  | ground, x 2     |
+    |                 |  | place, x 2      |  | place, x 2      |
     +-----------------+  +-----------------+  +-----------------+
 
 The product is read once, block by block; LR only where it is shown, and at places that set the stretch. What was
@@ -56,7 +56,7 @@ class ArrayLike(Protocol):
 
 @dataclass(frozen=True)
 class Views:
-    """LR and SR of the shown bands on a plane: a raster, or the middle slice of a volume."""
+    """LR and SR of the shown bands on a plane: a raster, or a volume's slice in the middle of its middle LR slice."""
 
     read_lr: Reader
     valid: ArrayLike
@@ -78,7 +78,7 @@ class Views:
     @property
     def title(self) -> str:
         """What the plane is, with its size in SR pixels."""
-        part = "whole scene" if len(self.sr.shape) == 3 else f"middle one of {self.sr.shape[1]} slices"
+        part = "whole scene" if not self.is_volume else f"slice {self._place(self.sr) + 1} of {self.sr.shape[1]}"
         return f"{part}, {self.sr.shape[-2]} x {self.sr.shape[-1]} px"
 
     def lr(self, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -98,19 +98,34 @@ class Views:
         parts = [np.asarray(source[(band, *at)]) for band in self.bands]
         return np.stack([part.reshape(part.shape[-2:]) for part in parts])
 
-    @staticmethod
-    def _slice(array: ArrayLike) -> tuple[slice, ...]:
-        """The middle of what lies between bands and rows: nothing for a raster, one slice of a volume."""
-        return tuple(slice(n // 2, n // 2 + 1) for n in array.shape[1:-2])
+    @property
+    def is_volume(self) -> bool:
+        """Whether there are slices."""
+        return len(self.sr.shape) == 4
+
+    @property
+    def interpolated(self) -> str:
+        """How the LR is shown at the size of the SR: of a slice each voxel as it is."""
+        return "nearest" if self.is_volume else "bicubic"
+
+    def _place(self, array: ArrayLike) -> int:
+        """Which slice is shown: of the LR the middle one, of the SR that in the middle of it, at the same height."""
+        middle, times = self.valid.shape[1] // 2, array.shape[1] // self.valid.shape[1]
+        return middle * times + times // 2
+
+    def _slice(self, array: ArrayLike) -> tuple[slice, ...]:
+        """What lies between bands and rows: nothing for a raster, one slice of a volume."""
+        return (slice(self._place(array), self._place(array) + 1),) if self.is_volume else ()
 
 
 def quicklook(
     lr_reader: Reader, valid: ArrayLike, sr: ArrayLike, names: Sequence[str], colours: Sequence[str]
 ) -> bytes:
-    """A PNG of the whole SR and of LR (bicubic) beside SR at the same ground, in the same light.
+    """A PNG of the whole SR and of LR (bicubic) beside SR at the same place, in the same light.
 
     `valid` is (C, *scene), `sr` (C, *scene * scale), numpy or Zarr; `names` and `colours` are the bands' descriptions
-    and GDAL's colour interpretations. A volume shows its middle slice. Memory does not grow with the scene.
+    and GDAL's colour interpretations. A volume shows a slice of its middle, and LR as it is. Memory does
+    not grow with the scene.
     """
     return look(lr_reader, valid, sr, names, colours).quicklook()
 
@@ -122,23 +137,34 @@ class Look:
     views: Views
     stretch: Stretch
     overview: Overview
+    light: str = ""
+    """What is black and what is white, in words; empty: by percentiles."""
 
     def quicklook(self) -> bytes:
         """The whole SR, and LR (bicubic) beside SR where there is most to see, as a PNG."""
         rows, cols = self.overview.place(1)[0]
         whole = Panel(f"SR, {self.views.title}", self.overview.picture, self.overview.frame(rows, cols))
-        return compose([[whole, *_details(self.views, self.stretch, rows, cols)[1:3]]])
+        lr, bicubic, sr = _details(self.views, self.stretch, rows, cols)
+        before = Panel("LR, nearest", lr.picture) if self.views.is_volume else bicubic
+        return compose([[whole, before, sr]])
 
     def pair(self, rows: slice, cols: slice) -> tuple[RGB, RGB]:
-        """LR (bicubic) and SR at an LR window, one picture pixel a pixel of SR."""
-        (_, before), (_, after) = _shown(self.views, self.stretch, rows, cols)[1:3]
-        return before, after
+        """LR (bicubic; of a volume nearest) and SR at an LR window, one picture pixel a pixel of SR."""
+        (_, as_it_is), (_, bicubic), (_, after) = _shown(self.views, self.stretch, rows, cols)
+        return as_it_is if self.views.is_volume else bicubic, after
 
 
-def look(lr_reader: Reader, valid: ArrayLike, sr: ArrayLike, names: Sequence[str], colours: Sequence[str]) -> Look:
-    """Survey a scene; the arguments are those of `quicklook`."""
+def look(
+    lr_reader: Reader,
+    valid: ArrayLike,
+    sr: ArrayLike,
+    names: Sequence[str],
+    colours: Sequence[str],
+    stretch: Stretch | None = None,
+) -> Look:
+    """Survey a scene; the arguments are those of `quicklook`. `stretch`: its light; None: by percentiles of the LR."""
     views = _held(Views(lr_reader, valid, sr, display_bands(names, colours)))
-    stretch = _stretch(views)
+    stretch = stretch or _stretch(views)
     return Look(views, stretch, survey(views, stretch))
 
 
@@ -287,7 +313,7 @@ def _details(views: Views, stretch: Stretch, rows: slice, cols: slice, hr: Array
 def _shown(
     views: Views, stretch: Stretch, rows: slice, cols: slice, hr: ArrayLike | None = None
 ) -> list[tuple[str, RGB]]:
-    """LR as it is, LR by bicubic, SR, and the true HR where it is known, at the same ground."""
+    """LR as it is, LR by bicubic, SR, and the true HR where it is known, at the same place."""
     above, left = min(MARGIN, rows.start), min(MARGIN, cols.start)
     values, seen = views.lr(_grown(rows, views.shape[0]), _grown(cols, views.shape[1]))
     inside = (slice(above, above + rows.stop - rows.start), slice(left, left + cols.stop - cols.start))

@@ -50,5 +50,5 @@ def store_page(datasets: Sequence[Totals], untold: Sequence[str] = ()) -> str:
         products=sum(one.products for one in datasets),
         degraded=sum(one.degraded for one in datasets),
         held=sum(one.held for one in datasets),
-        policy=policy(None, "'self' file:"),
+        policy=policy((), "'self' file:"),
     )

@@ -13,10 +13,10 @@ WORDS = {
     "scene.empty": "Is there anything in the scene at all?",
     "grid.shape": "Is the product exactly as many times larger than the input as it should be?",
     "grid.crs": "Is the product in the same coordinate system as the input?",
-    "grid.corners": "Does the product cover the same ground, corner on corner?",
+    "grid.corners": "Does the product cover the same place, corner on corner?",
     "grid.points": "Do the control points lie on the same things as in the input?",
     "values.dtype": "Are the numbers stored the way the input stores them?",
-    "mask.equal": "Is 'nothing here' at exactly the same ground as in the input?",
+    "mask.equal": "Is 'nothing here' exactly where it is in the input?",
     "values.finite": "Is there a real number in every valid pixel?",
     "values.mean": "Did the average of every band stay the same?",
     "values.flat": "Is any area of the product blank where the input shows something?",
@@ -25,6 +25,7 @@ WORDS = {
     "values.copied": "Is every class, bit, angle and guide exactly the one of the input?",
     "values.range": "Do all numbers keep to the valid range?",
     "values.beyond": "Do many numbers lie beyond the least and the greatest of the input?",
+    "values.reach": "Does any number lie far beyond the least and the greatest of the input?",
     "values.sign": "Are there negative numbers, or positive ones, where the input has none?",
     "values.bounded": "Do numbers leave the range of shares, indices or percent that the input fills?",
     "values.clipped": "Were highlights or shadows cut off?",
@@ -33,6 +34,7 @@ WORDS = {
     "spectral.reflectance": "How far the product, shrunk back, lies from the input, relative to its mean.",
     "registration.shift": "Does everything lie where it lies in the input?",
     "registration.corner": "Is that so in the corners of the scene too?",
+    "slices.step": "Does every slice fit those beside it?",
     "seams.step": "Do the tiles fit each other without a visible edge?",
     "detail.least": "Is any band blurred?",
     "detail.most": "Is there more fine texture than the input can explain?",
@@ -67,6 +69,7 @@ FAMILIES = {
     "consistency": "Consistency with the input",
     "registration": "Registration",
     "seams": "Seams between tiles",
+    "slices": "Slices beside each other",
     "scene": "Scene",
     "spectral": "Colours",
     "tissue": "Hounsfield units",
@@ -85,6 +88,12 @@ VERDICTS = {
     "degraded": "All gates were passed, but not every warning: look at the marked checks before you rely on it.",
     "quarantined": "A gate was not passed: the product should not be used before the marked checks are understood.",
 }
+OF_VOLUMES = {
+    "published": "It passed its checks; not for diagnosis.",
+    "degraded": "It passed all gates, but not every warning: look at the marked checks. Not for diagnosis.",
+    "quarantined": "A gate was not passed: do not use it before the marked checks are understood. Not for diagnosis.",
+}
+"""The same of a volume."""
 
 
 FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\";:,()<>]+/)+")

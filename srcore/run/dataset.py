@@ -123,7 +123,7 @@ def _quarantine(record: Path, job: Job, error: SRError, log: Sequence[str]) -> b
         if isinstance(error, GateError):
             from srcore.report.product import keep_page
 
-            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"))
+            keep_page(job.scratch, job.product.page.name, record.with_suffix(".html"), private=job.private)
     return before is not None and error.code not in AROUND and before.is_old(error, job.files, job.configuration)
 
 

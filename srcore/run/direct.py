@@ -22,7 +22,7 @@ from srcore.storage.raster.beside import with_its_neighbours
 from srcore.treatment import Treatment
 
 TELLING = frozenset({"quicklook", "stac"})
-"""What is not made of a private volume: a picture, and a list of files."""
+"""What is not made of a private volume: a picture beside it, and a list of files."""
 DEFAULT_MODEL = "srcore-x2"
 _TREATMENT = frozenset(field.name for field in fields(Treatment))
 
@@ -49,6 +49,7 @@ def direct_job(
     private = _is_private(paths[0], privacy)
     if private:  # nothing beside the product shows or names what may tell of a patient
         options["outputs"] = tuple(one for one in options.get("outputs", OUTPUTS) if one not in TELLING)
+        options["pictures"] = privacy != "hidden"
     return Job(
         paths=paths,
         private=private,
@@ -72,7 +73,7 @@ def _is_private(path: Path, privacy: Privacy | None) -> bool:
     if is_card(path) and _is_volume_elsewhere(path):
         do = "copy the file, or say --privacy public of what is nobody's"
         raise PlanError("an address may tell of a patient, and stands in the receipt", "a volume elsewhere", do)
-    if privacy == "restricted" and not volume:
+    if privacy is not None and not volume:
         do = "leave it out, or give the scene a dataset with `privacy: restricted`"
         raise PlanError("only a volume is hidden by hand", str(path), do, code="BAD_SETTING")
     return volume

@@ -163,7 +163,9 @@ def _assumed(
     if bands is not None:
         said.append("bands in the order of their names; another order: `bands: [...]`")
     if header.kind == "volume":
-        said.append("private: ids are hashes, no pictures, nothing is learned; `privacy: public` for what is nobody's")
+        said.append(
+            "private: ids are hashes, pictures are in its own report alone; `privacy: public` for what is nobody's"
+        )
     if not schedule:
         said.append('no schedule: it runs when asked; every night: `schedule: "0 2 * * *"`')
     said.append(f"model {model}; others: srcore models list")

@@ -21,7 +21,7 @@ from srcore.errors import SRError, StoreError
 from srcore.job import Job
 from srcore.run.measured import known_run
 from srcore.settings import load_settings
-from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, worker_bytes
+from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, slab_bytes, worker_bytes
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.records import read_sealed
 from srcore.storage.disk.veil import without_names
@@ -101,7 +101,7 @@ def forecast(job: Job, where: Workers) -> Forecast:
         scratch_bytes=disk_bytes(plan) - kept,
         product_bytes=kept,
         free_bytes=free_bytes(plan.product.folder),
-        memory_bytes=max(workers, 1) * worker_bytes(spec, plan.header, plan.tiles),
+        memory_bytes=max(workers, 1) * worker_bytes(spec, plan.header, plan.tiles) + slab_bytes(plan),
         available_bytes=psutil.virtual_memory().available,
         workers=workers,
         flags=plan.header.flags,

@@ -187,6 +187,7 @@ def scene_job(once: Once, scene: Scene) -> Job:
         dataset=places.root.name,
         outputs=outputs,
         private=scene.private,
+        pictures=dataset.privacy != "hidden",
         former=once.former(scene),
         roots=scene.roots,
         hr=hr.paths[0] if hr else None,

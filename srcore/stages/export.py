@@ -10,17 +10,15 @@ from srcore.checkpoints import read_spec
 from srcore.errors import printable
 from srcore.layout import ProductPaths
 from srcore.progress import Progress, silent
-from srcore.report.pictures import paint_pictures
-from srcore.report.quicklook import look
+from srcore.report.painting import paint
 from srcore.storage import cog
 from srcore.storage.archive.publish import output_files
 from srcore.storage.cube import verify_cube, write_cube
 from srcore.storage.dicom.door import verify_series, write_series
 from srcore.storage.dicom.facts import Facts
-from srcore.storage.disk.files import sha256_file, write_atomic
+from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header
 from srcore.storage.nifti.door import verify_volume, write_volume
-from srcore.storage.scene import open_scene
 from srcore.storage.stac import item as stac
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
@@ -47,8 +45,8 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     if "zarr" in plan.outputs:
         write_cube(staged.cube, staged.data, plan.header)
         verify_cube(staged.cube, staged.data, plan.header)
-    if "quicklook" in plan.outputs:
-        _paint(plan, store, staged)
+    if plan.is_shown:
+        paint(plan, store, ingested, staged)
     if "stac" in plan.outputs:
         header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
         stac.write_item(staged.stac, stac.build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
@@ -107,38 +105,6 @@ WRITERS = {"cog": _write_cog, "nifti": _write_nifti, "dicom": _write_dicom}
 def _part(progress: Progress, place: int, of: int) -> Progress:
     """The bar of one of `of` parts."""
     return lambda done, total: progress(place * total + done, of * total)
-
-
-def _paint(plan: ScenePlan, store: TileStore, staged: ProductPaths) -> None:
-    """The quicklook, and what the report's page will show; the scene is looked at once for both."""
-    bands = plan.header.bands
-    with open_scene(_interpolated(plan.header)) as reader:
-        seen = look(
-            lambda window: reader.read(window)[0],
-            store.lr.arrays["valid"].array,
-            store.images["sr"].full,
-            [band.name for band in bands],
-            _colours(plan.header),
-        )
-        write_atomic(staged.quicklook, seen.quicklook())
-        if "report" in plan.outputs:
-            paint_pictures(seen).save(plan.scratch.pictures)
-
-
-def _interpolated(header: Header) -> Header:
-    """The header of what there is without guides: coarser bands by bicubic, as the picture says of its LR."""
-    return replace(header, bands=tuple(replace(band, guided=False) for band in header.bands))
-
-
-def _colours(header: Header) -> list[str]:
-    """What bands are shown as: of a scene with guides those that were made with them, the longest wave as red."""
-    colours = [band.colour for band in header.bands]
-    if not header.guides:
-        return colours
-    guided = header.guided
-    three = ([guided[-1], guided[len(guided) // 2], guided[0]] if len(guided) > 2 else [*guided, *header.guides])[:3]
-    named = dict(zip(three, ("red", "green", "blue"), strict=False))
-    return [named.get(i, "undefined") for i in range(len(colours))]
 
 
 def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:

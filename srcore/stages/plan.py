@@ -96,6 +96,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
         treatment=treatment,
         of=of,
         private=job.private,
+        pictures=job.pictures,
         before=job.before,
     )
     _check_disk(plan)
@@ -319,6 +320,17 @@ def worker_bytes(spec: Spec, header: Header, tiles: TilePlan) -> int:
     forms_lr, forms_hr = native + 4 + 8, 2 * native + 4 + 8 + 8  # as stored, as float32, as float64
     block = len(header.bands) * (tile_px * forms_lr + prod(tiles.core_hr) * forms_hr)
     return WORKER_BASE_BYTES + spec.activation_bytes_px * pass_px + block
+
+
+def slab_bytes(plan: ScenePlan) -> int:
+    """Projected bytes of what EXPORT holds of a volume beside the workers: slices as deep as a tile; 0 of a raster."""
+    if plan.header.kind == "raster":
+        return 0
+    return (
+        min(plan.tiles.core_hr[0], plan.tiles.shape_hr[0])
+        * prod(plan.tiles.shape_hr[1:])
+        * (np.dtype(plan.header.dtype).itemsize)
+    )
 
 
 def _check_disk(plan: ScenePlan) -> None:

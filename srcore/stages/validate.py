@@ -22,7 +22,6 @@ from srcore.checks.file import cube_checks, file_checks, unreadable
 from srcore.checks.geometry import place_of
 from srcore.checks.guided import GuidedSuite, averaged, no_self_test
 from srcore.checks.suite import Scene, Suite
-from srcore.checks.tissue import hounsfield_of
 from srcore.checks.wald import Generate, self_test_pixels
 from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
@@ -33,6 +32,7 @@ from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
 from srcore.storage.disk.records import write_json
 from srcore.storage.header import Header
+from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import SceneReader, hr_header, open_scene, read_header
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
@@ -50,9 +50,7 @@ def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
     """Check the staged product against the scene's LR, and write the report beside it."""
     staged = ProductPaths(plan.scratch.staged, plan.product.name)
     ingested = Ingested.require(plan.scratch, plan.scene)
-    evidence = EvidenceCollector(
-        ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, "quicklook" in plan.outputs
-    )
+    evidence = EvidenceCollector(ingested.percentiles, np.dtype(plan.header.dtype), plan.tiles.shape, plan.is_shown)
     report = Report(tuple(_all_checks(plan, ingested, evidence, progress)))
     if "report" in plan.outputs:
         write_json(staged.report, report.to_json())

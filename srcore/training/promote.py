@@ -293,7 +293,7 @@ def _metrics(evaluation: Evaluation) -> dict[str, float]:
 def _facts(work: Round, reason: str) -> dict[str, str]:
     held = [pair for pair in work.pairs if pair.held]
     judges, places = sorted(pair.scene for pair in held), sorted({pair.place for pair in held})
-    if work.entry.privacy == "restricted":  # names may be those of patients
+    if work.entry.privacy != "public":  # names may be those of patients
         judges, places = [f"{len(judges)} scenes"], [str(len(places))]
     return {
         "dataset": work.dataset,

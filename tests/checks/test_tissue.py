@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from srcore.checks import Check
 from srcore.checks.blocks import Block
-from srcore.checks.tissue import TissueCheck, hounsfield_of
+from srcore.checks.tissue import TissueCheck
 from srcore.dispatch import Workers
 from srcore.limits import with_changes
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import read_header
 from tests.storage.dicom.series import MR_CLASS, write_series
 

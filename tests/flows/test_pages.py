@@ -205,7 +205,10 @@ def test_what_becomes_restricted_is_not_shown_any_more(tmp_path: Path, archive: 
     assert client.get("/store/hills/index.html").status_code == 404
 
 
-def test_of_a_private_scene_only_pages_are_shown(tmp_path: Path, archive: Path) -> None:
+SHOWN_OF_PRIVATE = {"report.html": 404, "report.json": 200, "receipt.json": 200, "tif": 404, "png": 404, "json": 404}
+
+
+def test_of_a_private_scene_no_page_is_shown(tmp_path: Path, archive: Path) -> None:
     """As a receipt of DICOM says it is, whose sources are hashes."""
     shutil.copytree(archive.parent, tmp_path / "copy")
     product = tmp_path / "copy/archive/hills/products/east"
@@ -213,5 +216,5 @@ def test_of_a_private_scene_only_pages_are_shown(tmp_path: Path, archive: Path) 
     receipt["sources"][0]["path"] = "veiled:0123456789abcdef"
     (product / "east.receipt.json").write_text(json.dumps(receipt))
     client = Client(with_pages(None, tmp_path / "copy" / archive.name))  # type: ignore[arg-type]
-    for name, status in (("report.html", 200), ("receipt.json", 200), ("tif", 404), ("png", 404), ("json", 404)):
+    for name, status in SHOWN_OF_PRIVATE.items():
         assert client.get(f"/store/hills/products/east/east.{name}").status_code == status, name

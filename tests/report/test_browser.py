@@ -12,7 +12,9 @@ import pytest
 from srcore.dispatch import Workers
 from srcore.layout import DatasetPaths
 from srcore.run.dataset import run_dataset
+from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.samples import make_phantom
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +96,49 @@ def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def body(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the drawn body."""
+    folder = tmp_path_factory.mktemp("body")
+    wishes = {"model": "cubic-z5", "slice_profile": "cos2", "back_projection": 4}
+    job = direct_job(str(make_phantom(folder)), folder / "out/sr.nii.gz", **wishes)
+    run_scene(job, Workers(0))
+    return folder / "out/sr.report.html"
+
+
+@pytest.mark.parametrize("viewport", [PHONE, PROJECTOR])
+def test_planes_are_linked_and_scroll_by_keys(
+    body: Path, tab: Callable[..., Tab], viewport: dict[str, int], screenshots: Path
+) -> None:
+    one = tab(viewport, has_touch=viewport is PHONE)
+    one.go(body)
+    page = one.page
+    told = "[...document.querySelectorAll('.plane')].map(one => one.querySelector('output').textContent)"
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+    assert body.stat().st_size < 2_000_000
+    view = page.locator(".view").first
+    view.scroll_into_view_if_needed()
+    box = view.bounding_box()
+    before = page.evaluate(told)
+    at = (box["x"] + 0.25 * box["width"], box["y"] + 0.75 * box["height"])
+    page.touchscreen.tap(*at) if viewport is PHONE else page.mouse.click(*at)
+    axial, coronal, sagittal = page.evaluate(told)
+    assert axial == before[0]
+    assert (coronal[0], sagittal[0]) == ("P", "R")
+    assert float(sagittal[2:-3]) == pytest.approx(0.25 * 128, abs=3)
+    assert float(coronal[2:-3]) == pytest.approx(0.25 * 112, abs=3)
+    page.locator(".plane input").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(told)[0] == "S 7.5 mm"
+    shown = "getComputedStyle(document.querySelector('.slice:not([hidden]) .after'))"
+    page.get_by_role("button", name="Lung").click()
+    assert "shade1" in page.evaluate(f"{shown}.filter")
+    page.get_by_role("button", name="Input").click()
+    assert page.evaluate(f"{shown}.visibility") == "hidden"
+    page.locator(".planes").screenshot(path=str(screenshots / f"planes-{viewport['width']}.png"))
+    assert (one.fetched, one.said) == ([], [])
 
 
 def test_the_slider_moves_and_nothing_is_fetched(archive: DatasetPaths, tab: Callable[..., Tab]) -> None:

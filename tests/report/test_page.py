@@ -195,6 +195,19 @@ def test_a_volume_has_a_page(shared_data: Path, tmp_path: Path) -> None:
     run_scene(direct_job(str(source), target, model="bicubic-x2"), Workers(0))
     page = check_page((tmp_path / "sr.report.html").read_text())
     assert "voxels" in page.words
+    assert "Not for diagnosis" in page.words
+    for word in ("ground", " DN"):
+        assert word not in page.words
+
+
+@pytest.mark.slow
+def test_letters_that_nothing_vouches_for_are_marked(shared_data: Path, tmp_path: Path) -> None:
+    """A NIfTI with neither form."""
+    source = shared_data / "cases/medical/09_none.nii.gz"
+    run_scene(direct_job(str(source), tmp_path / "sr.nii.gz", model="bicubic-x2", validate=False), Workers(0))
+    words = check_page((tmp_path / "sr.report.html").read_text()).words
+    assert "R?" in words
+    assert "assumed: the file does not say which side is which" in words
 
 
 def test_the_reader_of_these_tests_sees_what_is_wrong() -> None:

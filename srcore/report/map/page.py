@@ -35,7 +35,7 @@ def map_page(dataset: str, listed: Listed, chosen: Chosen | None, note: str = ""
         placed=sum(bool(one.rings) for one in listed.scenes),
         note=note,
         facts=facts,
-        policy=policy("map.js", "'self'"),
+        policy=policy(("map.js",), "'self'"),
     )
 
 

@@ -25,7 +25,7 @@
     style.setProperty("--y", 100 * y + "%");
     stage().classList.toggle("zoomed", zoom > 1);
     handle().setAttribute("aria-valuenow", Math.round(split));
-    handle().setAttribute("aria-valuetext", Math.round(split) + " % bicubic");
+    handle().setAttribute("aria-valuetext", Math.round(split) + " % input");
     shown.textContent = zoom.toFixed(zoom < 10 && zoom % 1 ? 1 : 0) + "\u00d7";
   }
 

@@ -118,7 +118,7 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     try:
         outputs = verified_outputs(staged, verified)
         complete = replace(receipt, outputs=outputs)
-        make_folder(product.folder)
+        _make_own(product.folder, receipt)
         complete.save(staged.receipt)
         new = {output.name for output in outputs}
         own = own_names(product) | interrupted(scratch.publishing.parent)
@@ -138,6 +138,13 @@ def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified:
     except OSError as error:
         raise store_error(product.data, error) from error
     return complete
+
+
+def _make_own(folder: Path, receipt: Receipt) -> None:
+    """The folder of a product; of a private scene of the store its owner's alone. By hand it is the user's."""
+    make_folder(folder)
+    if receipt.dataset and receipt.is_private:
+        folder.chmod(0o700)
 
 
 def is_plain(name: str) -> bool:

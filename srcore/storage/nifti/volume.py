@@ -98,8 +98,9 @@ def write_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any, progr
         with path.open("wb") as raw, _packer(path, raw) as file:
             file.write(_header_bytes(header, scale))
             for window, last in _slabs(sr, axes):
-                values = np.asarray(sr[(0, *window)]).transpose(in_file((0, 1, 2), axes))
-                file.write(np.ascontiguousarray(values).astype(header.dtype, casting="no").tobytes())
+                # plane by plane: a slab may be half a gigabyte, of which one copy is enough
+                for plane in np.asarray(sr[(0, *window)]).transpose(in_file((0, 1, 2), axes)):
+                    file.write(np.ascontiguousarray(plane).astype(header.dtype, casting="no", copy=False).tobytes())
                 if progress is not None:
                     progress(last, shape[0])
     except OSError as error:
@@ -182,11 +183,23 @@ def verify_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any) -> N
         _compare_headers(path, written, header, header.grid.scaled(scale))
         with open_nifti(written) as reader:
             for window, last in _slabs(sr, axes):
-                if reader.read(window)[0].tobytes() != np.ascontiguousarray(sr[(slice(None), *window)]).tobytes():
+                if not _is_same(reader, window, np.asarray(sr[(0, *window)]), list(axes).index(0)):
                     found = f"other voxels in slices up to {last}"
                     raise StoreError(f"{path}: not what was written", found, "run again", code="VERIFY_FAILED")
     except SourceError as error:
         raise StoreError(f"{path}: cannot be read back", str(error), "run again", code="VERIFY_FAILED") from error
+
+
+def _is_same(reader: NiftiReader, window: tuple[slice, ...], slab: NDArray[Any], along: int) -> bool:
+    """Whether the file holds the bytes of a slab (Z, Y, X); plane by plane along that axis, which the file is slowest
+    on."""
+    for place in range(slab.shape[along]):
+        first = window[along].start + place
+        plane = (*window[:along], slice(first, first + 1), *window[along + 1 :])
+        written = reader.read(plane)[0][0]
+        if written.tobytes() != np.ascontiguousarray(slab.take([place], axis=along)).tobytes():
+            return False
+    return True
 
 
 def _compare_headers(path: Path, written: Header, header: Header, grid: Grid) -> None:

@@ -64,6 +64,8 @@ class ScenePlan:
     numbers of all their pixels decide the normalisation."""
     private: bool = False
     """True where no record may name the files."""
+    pictures: bool = True
+    """False where not even a private scene's own report may show it."""
     before: tuple[Mapping[str, float], ...] | None = None
     """Figures of the dataset's last products, where a night knows them; None: VALIDATE looks. Not in plan.json: workers
     need none of it."""
@@ -72,6 +74,12 @@ class ScenePlan:
     def form(self) -> ProductFormat:
         """What the product is written as: its name says it."""
         return product_format(self.product.name, self.header.kind)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its report has pictures: of what has a quicklook, and of a private volume, in its own page."""
+        own = self.private and self.pictures and self.header.kind == "volume"
+        return "quicklook" in self.outputs or (own and "report" in self.outputs)
 
     @property
     def values(self) -> int:

@@ -118,8 +118,10 @@ class Sources:
 
 def refuse_restricted(entry: Dataset, name: str) -> None:
     """SourceError RESTRICTED for a dataset that nothing may be learned from."""
-    if entry.privacy == "restricted":
-        found = "privacy: restricted" if entry.says_privacy else "volumes, which are private where nothing is said"
+    if entry.privacy != "public":
+        found = (
+            f"privacy: {entry.privacy}" if entry.says_privacy else "volumes, which are private where nothing is said"
+        )
         do = "take pairs of a public dataset: `privacy: public` says that it is one"
         raise SourceError(f"nothing is learned from {name}", found, do, code="RESTRICTED")
 

@@ -115,6 +115,41 @@ def test_by_hand_the_output_keeps_its_name_and_nothing_else_is_told(tmp_path: Pa
         "mine.report.json",
     ]
     assert traces(tmp_path / "out") == []
+    page = tmp_path / "out/mine.report.html"
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "data:image" in page.read_text()
+    assert "data:image" not in (tmp_path / "out/mine.report.json").read_text()
+
+
+@pytest.mark.slow
+def test_hidden_makes_no_picture_anywhere(tmp_path: Path) -> None:
+    values = (np.random.default_rng(1).random((4, 40, 40)) * 900 + 100).astype(np.int16)
+    folder = write_series(tmp_path / PATIENT / "series-one", values)
+    job = direct_job(str(folder), tmp_path / "out/mine.nii.gz", model="bicubic-x2", privacy="hidden")
+    assert run_scene(job, HERE, until="validate") is None
+    assert not list((tmp_path / "out").rglob("pictures.json"))
+    assert json.loads(next((tmp_path / "out").rglob("evidence.json")).read_text())["difference"] is None
+    assert run_scene(job, HERE) is not None
+    assert "data:image" not in (tmp_path / "out/mine.report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, True])
+def test_pictures_of_a_restricted_scene_are_in_its_own_page_alone(
+    tmp_path: Path, catalog: Catalog, stopped: bool
+) -> None:
+    """Also of one that a gate stops; folders and pages are their owner's."""
+    gate = "    checks: {values.mean: {gate: -1.0}}\n" if stopped else ""
+    (tmp_path / "catalog.yaml").write_text(CATALOG + gate)
+    run_dataset(tmp_path / "catalog.yaml", "ct", lambda job: run_scene(job, HERE))
+    store = Path(catalog.store)
+    files = [path for path in store.rglob("*") if path.is_file() and ".scratch" not in path.parts]
+    (page,) = [path for path in files if b"data:image" in path.read_bytes()]
+    assert page.name.endswith(".html" if stopped else ".report.html")
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert (page.parent.name == "quarantine") == stopped
+    assert stopped or page.parent.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o077 == 0 for path in store.glob("ct/.scratch/*/*") if path.is_dir())
 
 
 def test_sources_without_their_paths_are_still_known(tmp_path: Path) -> None:

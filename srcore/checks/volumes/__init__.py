@@ -1,0 +1,1 @@
+"""Checks of a volume whose slices are made finer, where yardsticks of rows and columns say nothing."""

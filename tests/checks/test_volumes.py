@@ -1,0 +1,120 @@
+"""Volumes whose slices are made finer: right products pass, and each planted fault is found by its own check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from srcore.checks import Check
+from srcore.checks.blocks import MARGIN_PX, Block, by_profile
+from srcore.checks.geometry import Place
+from srcore.checks.suite import Scene, Suite
+from srcore.grid import Grid
+from srcore.limits import LIMITS
+from srcore.samples.phantom import draw, thick
+from srcore.tiling import TilePlan
+
+Volume = NDArray[np.int16]
+CORE = (8, 32, 32)
+
+
+def judged(lr: Volume, sr: Volume, scale: tuple[int, int, int], profile: bool = False) -> dict[str, Check]:
+    """The suite's findings, in blocks of CORE."""
+    grid = Grid(lr.shape, ((0, 0, 1, 0), (0, 1, 0, 0), (float(scale[0]), 0, 0, 0)))
+    own = ((float(lr.min()), float(lr.max())),)
+    places = Place(grid), Place(grid.scaled(scale))
+    facts = (scale, 1, "int16", "int16", CORE, True)
+    suite = Suite(Scene(*places, *facts, own=own, hounsfield=(1.0, 0.0), by_profile=profile), LIMITS)
+    core = tuple(min(a, b) for a, b in zip(CORE, lr.shape, strict=True))
+    plan = TilePlan(lr.shape, core, (0, MARGIN_PX, MARGIN_PX), scale)
+    for tile in plan:
+        sizes = [w.stop - w.start for w in tile.core]
+        around = lr[np.ix_(*plan.sources(tile))][
+            tuple(slice(0, n + 2 * h) for n, h in zip(sizes, plan.halo, strict=True))
+        ]
+        depth, rows, columns = plan.window_hr(tile)
+        fine = sr[depth, rows, columns][None]
+        near = np.clip(np.arange(depth.start - scale[0] // 2, depth.stop + scale[0] // 2), 0, len(sr) - 1)
+        wide = sr[near][:, rows, columns][None]
+        seen = by_profile(wide, np.ones(wide.shape, bool), scale) if profile else None
+        valid = np.ones((1, *sizes), bool)
+        suite.add(Block(tile.core, around[None], valid, fine, np.ones(fine.shape, bool), scale, None, seen))
+    return {one.id: one for one in suite.checks()}
+
+
+BODY = draw((120, 64, 72))
+CASES: dict[str, tuple[Volume, Volume, tuple[int, int, int], bool]] = {
+    "5,1,1": (thick(BODY), BODY, (5, 1, 1), True),
+    "2,2,2": (np.rint(BODY.reshape(60, 2, 32, 2, 36, 2).mean((1, 3, 5))).astype(np.int16), BODY, (2, 2, 2), False),
+}
+OURS = ("consistency.ratio", "registration.shift", "slices.step", "values.reach")
+
+
+def changed(sr: Volume, at: int, by: float) -> Volume:
+    out = sr.copy()
+    out[at] += np.int16(by)
+    return out
+
+
+def scaled_along(sr: Volume) -> Volume:
+    """As align_corners makes it: the ends stay, what lies between is stretched."""
+    at = np.linspace(-1, len(sr), len(sr))
+    return np.asarray(sr[np.clip(np.rint(at), 0, len(sr) - 1).astype(int)])
+
+
+FAULTS: dict[str, tuple[Callable[[Volume], Volume], str]] = {
+    "a slice too high": (lambda sr: np.concatenate([sr[:1], sr[:-1]]), "registration.shift"),
+    "a slice too low": (lambda sr: np.concatenate([sr[1:], sr[-1:]]), "registration.shift"),
+    "a column to the right": (lambda sr: np.concatenate([sr[..., :1], sr[..., :-1]], -1), "registration.shift"),
+    "a row down": (lambda sr: np.concatenate([sr[:, :1], sr[:, :-1]], 1), "registration.shift"),
+    "stretched along the slices": (scaled_along, "registration.shift"),
+    "a brighter slice": (lambda sr: changed(sr, 61, 20), "slices.step"),
+    "a slice of another place": (lambda sr: np.concatenate([sr[:60], sr[48:49], sr[61:]]), "slices.step"),
+    "blurred": (lambda sr: np.asarray(ndimage.gaussian_filter(sr, (5, 2, 2))), "consistency.ratio"),
+    "one voxel of another scanner": (lambda sr: np.where(sr == sr.max(), 9000, sr).astype(np.int16), "values.reach"),
+}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_truth_and_nearest_pass(name: str) -> None:
+    lr, hr, scale, profile = CASES[name]
+    plain = lr
+    for axis, factor in enumerate(scale):
+        plain = plain.repeat(factor, axis=axis)
+    for sr, known in ((hr, profile), (plain, False)):
+        found = judged(lr, sr, scale, known)
+        assert [(one, found[one].value) for one in OURS if not found[one].passed] == []
+        assert all(found[one].state == "measured" for one in OURS)
+        assert found["registration.shift"].value < 0.1
+        assert found["consistency.ratio"].value < 0.5
+    assert found["consistency.rmse"].unit == "HU"
+    assert "mm along" in found["registration.shift"].basis
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_fault_is_found_by_its_check(name: str, fault: str) -> None:
+    lr, hr, scale, profile = CASES[name]
+    plant, check = FAULTS[fault]
+    found = judged(lr, plant(hr), scale, profile)[check]
+    # a slice of the same anatomy 12 mm away is much like the right one: that is a warning
+    assert found.kind == ("WARN" if fault == "a slice of another place" else "GATE"), found
+    assert not found.passed
+
+
+def test_a_shift_is_told_in_mm() -> None:
+    lr, hr, scale, profile = CASES["5,1,1"]
+    found = judged(lr, np.concatenate([hr[:1], hr[:-1]]), scale, profile)["registration.shift"]
+    assert found.value == pytest.approx(1, abs=0.7)  # of the worst eighth
+    assert "mm along slices" in found.basis
+
+
+def test_thick_slices_without_a_profile_have_no_limit_of_consistency() -> None:
+    lr, hr, scale, _ = CASES["5,1,1"]
+    found = judged(lr, hr[::-1].copy(), scale)["consistency.ratio"]
+    assert (found.kind, found.passed, found.limit) == ("INFO", True, None)
+    assert found.value > 2
