@@ -61,9 +61,9 @@ def start(address: str) -> Iterator[Start]:
     """Starts a worker of a name, with another environment; gives its process."""
     with ExitStack() as workers:
 
-        def start(name: str, **environment: str) -> subprocess.Popen[bytes]:
+        def start(name: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
             alone = ("--nworkers", "1", "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard")
-            return workers.enter_context(started("worker", address, "--name", name, *alone, **environment))
+            return workers.enter_context(started("worker", address, "--name", name, *alone, *more, **environment))
 
         yield start
 
@@ -205,7 +205,7 @@ def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str 
 def test_workers_with_a_gpu_of_their_own_do_a_scene_alone(address: str, start: Start, tmp_path: Path) -> None:
     """A GPU is what the worker was started with: no machine of the tests has one."""
     start("cores", PYTHONPATH=PATHS, SRCORE_TEST_NAME="cores")
-    start("gpu", PYTHONPATH=PATHS, SRCORE_TEST_NAME="gpu", DASK_DISTRIBUTED__WORKER__RESOURCES__GPU="1")
+    start("gpu", "--resources", "GPU=1", PYTHONPATH=PATHS, SRCORE_TEST_NAME="gpu")
     there(address, 2)
     done: list[tuple[int, str]] = []
     run_tiles(each(who), range(20), Workers(scheduler=address), done.append)

@@ -41,7 +41,7 @@ class Crew:
     def look(self) -> list[str]:
         """Addresses of the workers that may do tiles now; who is new is asked first.
 
-        TileError WORKERS_REFUSED when there are workers, and none of them may.
+        TileError WORKERS_REFUSED when there are workers, none of them may, and none ever did.
         """
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return self.present
@@ -52,7 +52,8 @@ class Crew:
             return there
         self._ask([one for one in there if one not in self._asked])
         self.present = self._alike([one for one in there if one in self._asked and one not in self.refused])
-        if there and all(one in self.refused for one in there):
+        # where some did tiles before, they may come back: who was killed is started again by its nanny
+        if there and self.on_gpu is None and all(one in self.refused for one in there):
             raise TileError(
                 f"none of the {len(there)} workers at the scheduler may do tiles",
                 f"{there[0]} {self.refused[there[0]]}",
