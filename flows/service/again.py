@@ -33,7 +33,7 @@ def begin_again(since: datetime, most: int) -> list[str]:
     """
     crashed = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
-        end_time=FlowRunFilterEndTime(after_=since),
+        end_time=FlowRunFilterEndTime.model_validate({"after_": since}),
     )
     of = FlowFilter(name=FlowFilterName(any_=[nightly.name]))
     with get_client(sync_client=True) as client:

@@ -33,6 +33,7 @@ SILENCE = timedelta(seconds=90)
 ZOMBIES = "srcore: end runs whose process is silent"
 ENDLESS = "srcore: end nights that last too long"
 NAME = "prefect.resource.name"
+Specification = ResourceSpecification | dict[str, str | list[str]]
 RUN = {"prefect.resource.id": "prefect.flow-run.*"}
 OF_A_DEPLOYMENT = {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"}
 """What a night starts is told of by the night."""
@@ -95,14 +96,14 @@ def triggers() -> dict[str, EventTrigger]:
     }
 
 
-def _of_our_pool(related: list[dict[str, str]]) -> list[ResourceSpecification]:
+def _of_our_pool(related: list[dict[str, str]]) -> list[Specification]:
     """What an event must be related to; on a server that others use, too, to this service's work pool."""
     pool = os.environ.get(POOL)
     ours = {"prefect.resource.role": "work-pool", NAME: pool or ""}
     return [ResourceSpecification({**one}) for one in [*related, *([ours] if pool else [])]]
 
 
-def _of_ours() -> list[ResourceSpecification]:
+def _of_ours() -> list[Specification]:
     """The same by tags, which subflows and heartbeats have, too."""
     return [ResourceSpecification({"prefect.resource.id": f"prefect.tag.{tag}"}) for tag in our_tags()[1:]]
 
