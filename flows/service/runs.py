@@ -89,7 +89,7 @@ def _sign(run: str) -> None:
 def close_dead() -> Unfinished:
     """Mark as crashed the runs of our deployments whose process is dead, their subflows, and the tasks of crashed runs.
 
-    Which those are: see `fate`. Call it while no worker of this service has a run.
+    Which those are: see `fate`; on a service's own server call it while no worker of it has a run. See `shared_fate`.
     """
     with get_client(sync_client=True) as client:
         filter_ = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from flows import deploy
+from flows.guard import POOL
 from flows.service import notices, runs
 from flows.service.again import begin_again
 from flows.service.arrivals import Arrival, Arrivals, complete_scenes
@@ -149,6 +151,8 @@ class Work:
     async def _close(self) -> None:
         """What lies below crashed runs does not stay Running for ever, and a night that crashed begins again."""
         while True:
+            if os.environ.get(POOL):  # a run that nobody began would hold its queue's place
+                await asyncio.to_thread(runs.close_dead)
             await asyncio.to_thread(runs.close_below)
             for line in await asyncio.to_thread(begin_again, self.began, load_settings().night_again):
                 if line not in self.told:

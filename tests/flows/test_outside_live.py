@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from flows.service.runs import LABEL
@@ -120,11 +121,22 @@ def test_two_services_at_one_server_leave_each_other_alone(tmp_path: Path) -> No
             again = {"flow_runs": {"idempotency_key": {"any_": [f"srcore-again/1/{run}"]}}}
             [queued] = server.api("POST", "/flow_runs/filter", again)
             assert queued["work_pool_name"] == "alps"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, log.read_text()
-            assert log.read_text().splitlines()[-1] == "stopped"
+            is_stopped(server, process, log)
         finally:
             process.kill()
+
+
+def is_stopped(server: Server, process: subprocess.Popen[str], log: Path) -> None:
+    """A stop ends the run in progress, and says so; its night is not begun again."""
+    run = server.start_run("nightly/hills@alps")
+    pid = until(lambda: its_process(server, run))
+    os.kill(pid, signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 0, log.read_text()
+    assert log.read_text().splitlines()[-1] == "stopped"
+    assert "finished products and tiles stay" in log.read_text()
+    assert server.state(run) == "CRASHED"
+    assert not psutil.pid_exists(pid)
 
 
 def its_process(server: Server, run: str) -> int:
