@@ -183,6 +183,7 @@ def test_the_catalogs_of_the_examples_are_good(path: Path) -> None:
     assert load_catalog(path / "data_catalog.yaml").shown_store == "s3://archive/sr"
 
 
+@pytest.mark.slow
 def test_slurm_gets_a_job_with_the_environment_of_a_worker(tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
     if shutil.which("openssl") is None:

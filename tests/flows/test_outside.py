@@ -8,7 +8,7 @@ import json
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,7 +45,8 @@ def answering(status: int, body: str, wait: float = 0.0) -> Iterator[str]:
             known = self.headers["authorization"] == "Basic " + b64encode(b"me:secret").decode()
             self.send_response(status if known else 401)
             self.end_headers()
-            self.wfile.write(body.encode())
+            with suppress(BrokenPipeError):  # who did not wait for it
+                self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             pass
