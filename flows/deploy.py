@@ -18,15 +18,14 @@ from prefect.types.entrypoint import EntrypointType
 from flows.nightly import nightly
 from flows.pairs import collect_pairs
 from flows.retrain import retrain
-from flows.service.runs import OURS
-from flows.tagged import TAG, dataset_tag
+from flows.service.runs import ours
+from flows.tagged import BY_HAND, dataset_tag, here, our_tags
 from flows.upscale import OF_THE_CATALOG, upscale_scene
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.checkpoints import builtin_names
 from srcore.layout import SAFE_ID
 
-BY_HAND = "by-hand"
 WHAT = {nightly.name: "every due scene", retrain.name: "a challenger", collect_pairs.name: "pairs of HR and LR"}
 
 
@@ -35,7 +34,8 @@ def deployments(path: Path, catalog: Catalog, url: str = "") -> list[RunnerDeplo
     schedule.
 
     One of `upscale-scene` to start from the form comes last. The server refuses before a run is queued what a form
-    cannot mean: another catalog, a dataset or model that there is not, a scene that is no name. `url`: where pages are.
+    cannot mean: another catalog, a dataset or model that there is not, a scene that is no name. On a server that others
+    use, too, names end in @POOL. `url`: where pages are.
     """
     path = path.absolute()
     made = _made(path, catalog, url)
@@ -56,7 +56,7 @@ def _narrow(deployment: RunnerDeployment, path: Path, catalog: Catalog) -> None:
     fields = deployment._parameter_openapi_schema.properties
     fields["catalog"] |= {"enum": [str(path)], "readOnly": True}
     given = deployment.parameters["dataset"]
-    by_hand = deployment.name == BY_HAND
+    by_hand = deployment.name == here(BY_HAND)
     fields["dataset"] |= {"enum": list(catalog.datasets) if by_hand else [given], "default": given}
     if not by_hand:
         fields["dataset"]["readOnly"] = True
@@ -92,11 +92,11 @@ def _scheduled(
     path, name = dataset
     return RunnerDeployment.from_flow(
         flow,
-        name,
+        here(name),
         schedule=Cron(schedule, timezone=timezone) if schedule else None,
         parameters={"catalog": str(path), "dataset": name},
         description=told,
-        tags=[TAG, dataset_tag(name)],
+        tags=[*our_tags(), dataset_tag(name)],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
@@ -105,10 +105,10 @@ def _by_hand(path: Path, catalog: Catalog) -> RunnerDeployment:
     names = ", ".join(f"`{name}`" for name in catalog.datasets)
     return RunnerDeployment.from_flow(
         upscale_scene,
-        BY_HAND,
+        here(BY_HAND),
         parameters={"catalog": str(path), "dataset": next(iter(catalog.datasets))},
         description=f"One scene, now. Datasets: {names}. `srcore status DATASET` lists the scenes.",
-        tags=[TAG],
+        tags=our_tags(),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
@@ -170,7 +170,7 @@ def delete_others(keep: Iterable[RunnerDeployment]) -> list[str]:
     with get_client(sync_client=True) as client:
         stale = [
             deployment
-            for deployment in client.read_deployments(deployment_filter=OURS)
+            for deployment in client.read_deployments(deployment_filter=ours())
             if (client.read_flow(deployment.flow_id).name, deployment.name) not in kept
         ]
         for deployment in stale:

@@ -25,6 +25,8 @@ AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 """user:password of the server's API, and of the pages beside it."""
 PAGES = "SRCORE_PAGES"
 """Where the service shows the pages of its store; not set where a user runs a flow by hand."""
+POOL = "SRCORE_POOL"
+"""The work pool of a service on a Prefect server that others use, too; not set where the server is its own."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]

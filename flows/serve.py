@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +58,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
     stop = threading.Event()
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     with alone(places(store, home), url), prefect_server(host, port, environment) as server:
         _wait_until_healthy(server, environment, stop)
         if not stop.is_set():
@@ -74,7 +74,7 @@ def say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
+def stop_on_signals(stop: threading.Event) -> None:
     """Signals set a flag and interrupt nothing: whatever has been started is known, and gets stopped."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -194,12 +194,34 @@ def why_it_ended(log: str) -> str:
 def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
     """Create the deployments, and run what comes due until `stop`."""
     # Prefect reads its settings when it is imported: not before `serve` has set them.
-    from flows import deploy
-    from flows.service import runs
-    from flows.service.work import AWAY, Work, refused
+    from flows.service.work import Lane, Work
 
     url = os.environ["PREFECT_SERVER_UI_API_URL"].removesuffix("/api")
-    work = Work(followed, copy, url, say)
+    go_on(Work(followed, copy, url, say, Lane), stop, lambda: server.poll() is None)
+    if not stop.is_set():
+        log = server_log(os.environ)
+        why = f"exit status {server.poll()}, {why_it_ended(log.read_text(errors='replace'))}"
+        raise SRError("the Prefect server ended", why, f"see {log}", code="SERVER_DOWN")
+
+
+def go_on(work: Work, stop: threading.Event, alive: Callable[[], bool]) -> None:
+    """Begin, say what there is, and work until `stop`, or until the server is not `alive`."""
+    from flows.service import runs
+    from flows.service.work import AWAY
+
+    _begin(work)
+    say("Ctrl-C stops.")
+    asyncio.run(_until_stopped(work, alive, stop))
+    with suppress(*AWAY):  # the next start closes them
+        runs.close_dead()
+
+
+def _begin(work: Work) -> None:
+    from flows import deploy
+    from flows.service import runs
+    from flows.service.work import AWAY, refused
+    from flows.tagged import BY_HAND, here
+
     wanted = work.begin()
     try:
         told = runs.close_dead()
@@ -207,18 +229,12 @@ def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop:
         raise refused(error) from error
     for line in in_words(told):
         say(line)
-    say(f"\nPrefect UI: {url}\n  Deployments > {deploy.BY_HAND} > Run > Custom run: one scene, now")
+    say(f"\nPrefect UI: {work.url or os.environ['PREFECT_API_URL'].removesuffix('/api')}")
+    say(f"  Deployments > {here(BY_HAND)} > Run > Custom run: one scene, now")
     for line in [*deploy.schedules(wanted), *(f"{one.name} is paused" for one in wanted if one.paused)]:
         say(f"  {line}")
-    logging.getLogger("prefect.runner").setLevel(logging.WARNING)  # it tells every two seconds that a run waits
-    say("Ctrl-C stops.")
-    asyncio.run(_until_stopped(work, server, stop))
-    if not stop.is_set():
-        log = server_log(os.environ)
-        why = f"exit status {server.poll()}, {why_it_ended(log.read_text(errors='replace'))}"
-        raise SRError("the Prefect server ended", why, f"see {log}", code="SERVER_DOWN")
-    with suppress(*AWAY):  # the next start closes them
-        runs.close_dead()
+    for teller in ("prefect.runner", "prefect.workers"):  # one tells every two seconds that a run waits
+        logging.getLogger(teller).setLevel(logging.WARNING)
 
 
 def in_words(found: Unfinished) -> list[str]:
@@ -231,12 +247,12 @@ def in_words(found: Unfinished) -> list[str]:
     return [f"{len(names)} runs {what}: {', '.join(names[:8])}" for what, names in told.items() if names]
 
 
-async def _until_stopped(work: Work, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+async def _until_stopped(work: Work, alive: Callable[[], bool], stop: threading.Event) -> None:
     """Work until `stop`, or until the server ends; says what a stop leaves."""
     working = asyncio.create_task(work.go_on())
-    while not stop.is_set() and not working.done() and server.poll() is None:
+    while not stop.is_set() and not working.done() and alive():
         await asyncio.sleep(0.2)
-        _stop_on_signals(stop)  # a worker that starts takes SIGTERM for itself
+        stop_on_signals(stop)  # a worker that starts takes SIGTERM for itself
     if stop.is_set():
         for line in await asyncio.to_thread(_left):
             say(line)

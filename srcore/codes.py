@@ -559,6 +559,23 @@ CODES: dict[str, Code] = {
     ),
     "PORT_IN_USE": Code("The port cannot be listened on.", "Stop what listens there, or give another.", "next run"),
     "SERVER_DOWN": Code("The Prefect server ended, or did not start.", "See its server.log.", "next run"),
+    "BAD_SERVER": Code(
+        "What was given is no address of a Prefect server, or no name of a work pool.", "See the message."
+    ),
+    "SERVER_AWAY": Code(
+        "The Prefect server of others does not answer, or is none.", "Start it, or mend --server.", "next run"
+    ),
+    "SERVER_REFUSED": Code(
+        "The Prefect server of others does not let this client in.",
+        "Set PREFECT_API_AUTH_STRING=user:password.",
+        "next run",
+    ),
+    "SERVER_VERSION": Code(
+        "The Prefect server of others is of another version, whose API differs.", "Use the same Prefect on both sides."
+    ),
+    "POOL_TAKEN": Code(
+        "The work pool is that of another store: its deployments would be overwritten.", "Give another --pool."
+    ),
     # all else
     "FAILED": Code("What was asked for was not done; the message says why.", "See the message."),
     "UNEXPECTED": Code(

@@ -53,6 +53,11 @@ class Settings(BaseModel):
     history_days: int = Field(default=90, ge=1, le=36500)
     """Days that the Prefect server of `srcore serve` keeps runs, their logs and artifacts, and events."""
 
+    night_hours: float | None = Field(default=None, ge=0.1, le=1000)
+    """Hours after which `srcore serve` has a night cancelled; None: never."""
+    night_again: int = Field(default=2, ge=0, le=10)
+    """How often `srcore serve` begins a night again whose process or machine went away."""
+
     scenes: int | None = Field(default=None, ge=1, le=1024)
     """Scenes of catalogs that this machine does at once, whoever began them; None: no limit."""
     gpu: int = Field(default=1, ge=1, le=64)

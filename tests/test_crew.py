@@ -14,10 +14,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import typer
 
 import srcore
+from flows.cli.worker import VISIBLE, chosen_gpu
 from srcore import dispatch
 from srcore.dispatch import Workers, each, greeting, run_tiles
+from srcore.dispatch.crew import Crew
 from srcore.errors import PlanError, TileError
 
 pytestmark = pytest.mark.slow
@@ -58,9 +61,9 @@ def start(address: str) -> Iterator[Start]:
     """Starts a worker of a name, with another environment; gives its process."""
     with ExitStack() as workers:
 
-        def start(name: str, **environment: str) -> subprocess.Popen[bytes]:
+        def start(name: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
             alone = ("--nworkers", "1", "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard")
-            return workers.enter_context(started("worker", address, "--name", name, *alone, **environment))
+            return workers.enter_context(started("worker", address, "--name", name, *alone, *more, **environment))
 
         yield start
 
@@ -197,3 +200,56 @@ def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str 
         run_tiles(each(who), range(4), Workers(scheduler="tls://127.0.0.1:1"), nothing)
     assert error.value.code == "NO_TLS"
     assert ("No such file" if authority else "no certificate") in str(error.value)
+
+
+def test_workers_with_a_gpu_of_their_own_do_a_scene_alone(address: str, start: Start, tmp_path: Path) -> None:
+    """A GPU is what the worker was started with: no machine of the tests has one."""
+    start("cores", PYTHONPATH=PATHS, SRCORE_TEST_NAME="cores")
+    start("gpu", "--resources", "GPU=1", PYTHONPATH=PATHS, SRCORE_TEST_NAME="gpu")
+    there(address, 2)
+    done: list[tuple[int, str]] = []
+    run_tiles(each(who), range(20), Workers(scheduler=address), done.append)
+    assert sorted(done) == [(tile, "gpu") for tile in range(20)]
+
+
+def test_a_scene_stays_on_the_devices_that_it_began_on() -> None:
+    crew = Crew(None, ours=False, shared=None)  # type: ignore[arg-type]  # nobody is asked
+    crew.with_gpu = {"b"}
+    assert crew._alike([]) == []
+    assert crew._alike(["a", "c"]) == ["a", "c"]
+    assert crew._alike(["a", "b"]) == ["a"]  # came later: it is for the next scene
+    crew = Crew(None, ours=False, shared=None)  # type: ignore[arg-type]
+    crew.with_gpu = {"b"}
+    assert crew._alike(["a", "b"]) == ["b"]
+    assert crew._alike(["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "visible", "gpu"),
+    [
+        ("auto", 0, None, None),
+        ("auto", 2, None, "0"),
+        ("auto", 2, "", None),
+        ("auto", 2, "-1", None),
+        ("auto", 12, "GPU-5a, 3", "GPU-5a"),
+        ("cpu", 2, None, None),
+        ("cuda", 2, None, "0"),
+        ("cuda:1", 2, None, "1"),
+        ("cuda:10", 12, None, "10"),
+        ("cuda:1", 2, "1,0", "0"),
+    ],
+)
+def test_a_worker_takes_one_gpu_of_those_that_it_may_see(
+    device: str, count: int, visible: str | None, gpu: str | None, tmp_path: Path
+) -> None:
+    for name in ["nvidiactl", "nvidia-uvm", *(f"nvidia{number}" for number in range(count))]:
+        (tmp_path / name).touch()
+    assert chosen_gpu(device, {} if visible is None else {VISIBLE: visible}, tmp_path) == gpu
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "gpu", "cuda:", "cuda:-1", "mps"])
+def test_a_gpu_that_is_not_there_is_bad_usage(device: str, tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1"):
+        (tmp_path / name).touch()
+    with pytest.raises(typer.BadParameter):
+        chosen_gpu(device, {}, tmp_path)

@@ -55,7 +55,10 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (CATALOG, *REGISTRY),
     ),
-    "serve": (("srcore serve", "srcore serve --port 4300"), (CATALOG, *COMPUTE, "PREFECT_SERVER_API_AUTH_STRING")),
+    "serve": (
+        ("srcore serve", "srcore serve --port 4300", "srcore serve --server https://prefect.example --pool alps"),
+        (CATALOG, *COMPUTE, "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"),
+    ),
     "demo": (("srcore demo", "srcore demo ./somewhere --workers 2", "srcore demo ./incoming --safe"), COMPUTE),
     "explain": (("srcore explain", "srcore explain DISK_FULL"), ()),
     "settings": (("srcore settings", "srcore settings --json"), ("SRCORE_*",)),

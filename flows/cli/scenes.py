@@ -236,13 +236,30 @@ def demo(
 
 def serve(
     catalog: CatalogOption = None,
-    host: Annotated[str, typer.Option(help="Beyond loopback only with a password.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 4200,
+    host: Annotated[str | None, typer.Option(help="Beyond loopback only with a password. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 4200.")] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="A Prefect server that runs already, in place of one of its own.")
+    ] = None,
+    pool: Annotated[str | None, typer.Option(help="Work pool there, one for each store. Default: srcore-HOST.")] = None,
 ) -> None:
-    """Prefect server, the catalog's schedules and the worker on this machine, until Ctrl-C."""
-    from flows.serve import serve as serve_flows
+    """Prefect server, the catalog's schedules and the workers on this machine, until Ctrl-C.
 
-    serve_flows(chosen_catalog(catalog), host, port)
+    With --server the schedules and workers alone, at a server that others use, too; PREFECT_API_AUTH_STRING is
+    user:password for it. PREFECT_API_URL is not read: it says where `srcore run` shows a run.
+    """
+    if server is None:
+        if pool is not None:
+            raise typer.BadParameter("a pool is at a server that runs already: give --server, too", param_hint="--pool")
+        from flows.serve import serve as serve_flows
+
+        serve_flows(chosen_catalog(catalog), host or "127.0.0.1", port or 4200)
+        return
+    if host is not None or port is not None:
+        raise typer.BadParameter("it says where a server of its own listens: leave it out", param_hint="--host, --port")
+    from flows.outside import serve_on
+
+    serve_on(chosen_catalog(catalog), server, pool)
 
 
 def _print_outcomes(dataset: str, outcomes: list[Outcome]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from srcore.catalog import Catalog, load_catalog
+from srcore.catalog.elsewhere import is_remote
 from srcore.errors import SRError
 from srcore.storage.disk.files import write_atomic
 
@@ -67,14 +68,16 @@ def write_copy(catalog: Catalog, path: Path) -> None:
 
 
 def portable(catalog: Catalog) -> dict[str, Any]:
-    """The document of `catalog`, with every path from the root of the disk."""
+    """The document of `catalog`, with every path from the root of the disk; addresses stay."""
     document = catalog.model_dump(mode="json", exclude_unset=True, by_alias=True)
     for entry in document["datasets"].values():
         for key in ("source", "hr"):
-            if entry.get(key):
-                entry[key] = os.path.join(catalog.base, entry[key])
+            found = entry.get(key)
+            if isinstance(found, str) and not is_remote(found):  # an address, or a search, is the same everywhere
+                entry[key] = os.path.join(catalog.base, found)
         if entry.get("exclude"):
-            entry["exclude"] = [os.path.join(catalog.base, one) if "/" in one else one for one in entry["exclude"]]
+            folders = [one for one in entry["exclude"] if "/" in one and not is_remote(one)]
+            entry["exclude"] = [os.path.join(catalog.base, one) if one in folders else one for one in entry["exclude"]]
     return document
 
 

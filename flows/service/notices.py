@@ -6,6 +6,7 @@ deleted. A message holds no reason where a dataset is restricted: a scene's name
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -15,11 +16,13 @@ from prefect.blocks.core import Block
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotification
+from prefect.events.actions import CallWebhook, CancelFlowRun, ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 
+from flows.guard import POOL
+from flows.tagged import BY_HAND, here, our_tags
 from srcore.catalog import Catalog
 from srcore.errors import CatalogError
 from srcore.settings import Settings
@@ -28,6 +31,9 @@ BLOCK = "srcore-notify"
 SILENCE = timedelta(seconds=90)
 """Without a heartbeat, which comes every 30 s: a dead machine's run is crashed within two minutes."""
 ZOMBIES = "srcore: end runs whose process is silent"
+ENDLESS = "srcore: end nights that last too long"
+NAME = "prefect.resource.name"
+Specification = ResourceSpecification | dict[str, str | list[str]]
 RUN = {"prefect.resource.id": "prefect.flow-run.*"}
 OF_A_DEPLOYMENT = {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"}
 """What a night starts is told of by the night."""
@@ -38,7 +44,7 @@ TOLD: dict[str, tuple[set[str], dict[str, str], dict[str, str]]] = {
     # one of them speaks for all that the worker waits for
     "srcore: the worker is missing": (
         {"prefect.deployment.not-ready"},
-        {"prefect.resource.id": "prefect.deployment.*", "prefect.resource.name": "by-hand"},
+        {"prefect.resource.id": "prefect.deployment.*", NAME: BY_HAND},
         {},
     ),
 }
@@ -55,7 +61,8 @@ def set_up(catalog: Catalog, settings: Settings) -> list[str]:
     if settings.notify:
         block = Webhook(url=settings.notify, headers=SecretDict({"Content-Type": "application/json"}))  # type: ignore[arg-type]
         # outside a loop, where Prefect's `save` gives what it says it may give
-        saved: Any = block.save(BLOCK, overwrite=True)
+        pool = os.environ.get(POOL)
+        saved: Any = block.save(f"{BLOCK}-{pool}" if pool else BLOCK, overwrite=True)
         actions.append(CallWebhook(block_document_id=saved, payload=payload(catalog)))
         told.append("a webhook")
     if settings.notify_block:
@@ -63,11 +70,15 @@ def set_up(catalog: Catalog, settings: Settings) -> list[str]:
         actions.append(SendNotification(block_document_id=_block(settings.notify_block), subject=subject, body=body))
         told.append(settings.notify_block)
     _put(zombies())
+    if settings.night_hours:
+        _put(endless(settings.night_hours))
+    else:
+        _take_away(here(ENDLESS))
     for name, trigger in triggers().items():
         if actions:
-            _put(Automation(name=name, trigger=trigger, actions=actions))
+            _put(Automation(name=here(name), trigger=trigger, actions=actions))
         else:
-            _take_away(name)
+            _take_away(here(name))
     return told
 
 
@@ -76,8 +87,8 @@ def triggers() -> dict[str, EventTrigger]:
     return {
         name: EventTrigger(
             expect=events,
-            match=ResourceSpecification({**about}),
-            match_related=ResourceSpecification({**within}),
+            match=ResourceSpecification({key: here(value) if key == NAME else value for key, value in about.items()}),
+            match_related=_of_our_pool([within] if within else []),
             posture=Posture.Reactive,
             threshold=1,
         )
@@ -85,15 +96,50 @@ def triggers() -> dict[str, EventTrigger]:
     }
 
 
+def _of_our_pool(related: list[dict[str, str]]) -> list[Specification]:
+    """What an event must be related to; on a server that others use, too, to this service's work pool."""
+    pool = os.environ.get(POOL)
+    ours = {"prefect.resource.role": "work-pool", NAME: pool or ""}
+    return [ResourceSpecification({**one}) for one in [*related, *([ours] if pool else [])]]
+
+
+def _of_ours() -> list[Specification]:
+    """The same by tags, which subflows and heartbeats have, too."""
+    return [ResourceSpecification({"prefect.resource.id": f"prefect.tag.{tag}"}) for tag in our_tags()[1:]]
+
+
+def endless(hours: float) -> Automation:
+    """Cancels a night that lasts so long; the next one goes on from what it finished."""
+    began = "prefect.flow-run.Running"
+    return Automation(
+        name=here(ENDLESS),
+        trigger=EventTrigger(
+            after={began},
+            expect={f"prefect.flow-run.{state}" for state in END_STATES},
+            match=ResourceSpecification({**RUN}),
+            match_related=[
+                ResourceSpecification({"prefect.resource.role": "flow", NAME: "nightly"}),
+                *_of_ours(),
+            ],
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(hours=hours),
+        ),
+        actions=[CancelFlowRun()],
+    )
+
+
 def zombies() -> Automation:
     """Crashes a run whose heartbeats stop without an end: its machine, or its process, is gone."""
     beat = "prefect.flow-run.heartbeat"
     return Automation(
-        name=ZOMBIES,
+        name=here(ZOMBIES),
         trigger=EventTrigger(
             after={beat},
             expect={beat, *(f"prefect.flow-run.{state}" for state in END_STATES)},
             match=ResourceSpecification({**RUN}),
+            match_related=_of_ours(),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

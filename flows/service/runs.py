@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,6 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
     TaskRunFilter,
     TaskRunFilterState,
     TaskRunFilterStateType,
@@ -29,23 +31,28 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed
 
-from flows.guard import in_force, refuse_unserved
-from flows.tagged import TAG
+from flows.guard import POOL, in_force, refuse_unserved
+from flows.tagged import our_tags
 from srcore.storage.disk.owner import Owner, myself, still_runs
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", FlowRun, TaskRun)
 
-OURS = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-"""The deployments that are ours: to close the runs of, and to delete when the catalog no longer has them."""
 LABEL = "srcore.process"
 """Of a run: the process that does it, as a lease names its owner."""
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+UNSIGNED_SECONDS = 600.0
+"""On a shared server a run whose process takes longer to begin has none."""
 PAGE = 200
 """What the server gives at once."""
 ABOVE = "the run that it belongs to crashed; run that again to go on from its finished tiles"
 ENDED = "the process of this run ended before it; run it again to go on from its finished tiles"
+
+
+def ours() -> DeploymentFilter:
+    """The deployments that are ours: to close the runs of, and to delete when the catalog no longer has them."""
+    return DeploymentFilter(tags=DeploymentFilterTags(all_=our_tags()))
 
 
 @dataclass(frozen=True)
@@ -82,13 +89,13 @@ def _sign(run: str) -> None:
 def close_dead() -> Unfinished:
     """Mark as crashed the runs of our deployments whose process is dead, their subflows, and the tasks of crashed runs.
 
-    A run that no process has signed was never begun, or begun by nobody who is still there: it counts as dead.
-    Call it while no worker of this service has a run.
+    Which those are: see `fate`; on a service's own server call it while no worker of it has a run. See `shared_fate`.
     """
     with get_client(sync_client=True) as client:
         filter_ = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)))
-        runs = _all(lambda at: client.read_flow_runs(deployment_filter=OURS, flow_run_filter=filter_, offset=at))
-        fates = {run.id: fate(owner_of(run)) for run in runs}
+        runs = _all(lambda at: client.read_flow_runs(deployment_filter=ours(), flow_run_filter=filter_, offset=at))
+        judge = shared_fate if os.environ.get(POOL) else lambda run: fate(owner_of(run))
+        fates = {run.id: judge(run) for run in runs}
         dead = [run for run in runs if fates[run.id] == "dead"]
         closed = dead + _below(client, dead)
         for run in closed:
@@ -103,9 +110,8 @@ def close_below() -> int:
 
     Their subflows, which live in the same process and beat no heart of their own, and their tasks.
     """
-    crashed = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
     with get_client(sync_client=True) as client:
-        latest = client.read_flow_runs(flow_run_filter=crashed, sort=FlowRunSort.END_TIME_DESC)
+        latest = client.read_flow_runs(flow_run_filter=_crashed(), sort=FlowRunSort.END_TIME_DESC)
         below = _below(client, latest)
         for run in below:
             client.set_flow_run_state(run.id, Crashed(message=ABOVE), force=True)
@@ -119,7 +125,7 @@ def running() -> list[str]:
     """What our deployments do now: 'nightly hills (hills/east)', with the subflows that run."""
     with get_client(sync_client=True) as client:
         filter_ = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)))
-        runs = client.read_flow_runs(deployment_filter=OURS, flow_run_filter=filter_)
+        runs = client.read_flow_runs(deployment_filter=ours(), flow_run_filter=filter_)
         below = {run.id: ", ".join(one.name for one in _below(client, [run])) for run in runs}
     return [f"{run.name}{f' ({below[run.id]})' if below[run.id] else ''}" for run in runs]
 
@@ -132,8 +138,26 @@ def owner_of(run: FlowRun) -> Owner | None:
         return None
 
 
+def shared_fate(run: FlowRun) -> str:
+    """dead, alive or elsewhere, on a server that other machines use: dead is only what ran in a process of this one.
+
+    Two machines may have one name, and each its own boot. A run that waits unsigned for long was begun by nobody.
+    """
+    owner = owner_of(run)
+    if owner is not None:
+        runs = still_runs(owner)
+        return "elsewhere" if runs is None else "alive" if runs else "dead"
+    if run.state is None or run.state.type is not StateType.PENDING or ":" in (run.infrastructure_pid or ""):
+        return "elsewhere"  # it runs, or a pod waits for a machine
+    waited = (datetime.now(UTC) - run.state.timestamp).total_seconds()
+    return "dead" if waited > UNSIGNED_SECONDS else "elsewhere"
+
+
 def fate(owner: Owner | None) -> str:
-    """dead, alive or elsewhere."""
+    """dead, alive or elsewhere, on this service's own server.
+
+    A run that no process has signed was never begun, or begun by nobody who is still there: it counts as dead.
+    """
     if owner is None:
         return "dead"
     runs, here = still_runs(owner), myself()
@@ -164,9 +188,15 @@ def _page(client: Any, of: FlowRunFilter, at: int) -> list[FlowRun]:
     return page
 
 
+def _crashed() -> FlowRunFilter:
+    """Crashed runs; on a server that others use, too, our own."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED]))
+    return FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=our_tags()) if os.environ.get(POOL) else None)
+
+
 def _tasks(client: Any) -> list[TaskRun]:
     """The unfinished tasks of crashed runs, also of those that the server closed when their heartbeats stopped."""
-    of = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
+    of = _crashed()
     unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED)))
     return _all(lambda at: client.read_task_runs(flow_run_filter=of, task_run_filter=unfinished, offset=at))
 

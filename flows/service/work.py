@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -17,10 +19,13 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from flows import deploy
+from flows.guard import POOL
 from flows.pairs import collect_pairs
 from flows.service import notices, runs
+from flows.service.again import begin_again
 from flows.service.arrivals import Arrival, Arrivals, complete_scenes, pair_files
 from flows.service.follow import Followed, look, write_copy
+from flows.tagged import BY_HAND, here
 from flows.upscale import upscale_scene
 from srcore.catalog import Catalog
 from srcore.catalog.watching import Watch
@@ -46,10 +51,23 @@ AWAY = (httpx.HTTPError, PrefectException, DeploymentApplyError)
 Say = Callable[[str], None]
 
 
+class AnyLane(Protocol):
+    """Deployments whose runs wait for each other, and who does them."""
+
+    def register(self) -> None:
+        """Tell the server of the deployments; what somebody paused there stays paused."""
+
+    async def work(self) -> None:
+        """Run what comes due, until it is cancelled or the worker dies."""
+
+    async def change(self, wanted: Iterable[RunnerDeployment]) -> None:
+        """Other deployments from now on; a run in progress goes on."""
+
+
 class Lane:
     """A worker of this process, one run at a time, and the deployments whose runs wait for each other in it."""
 
-    def __init__(self, wanted: Iterable[RunnerDeployment]) -> None:
+    def __init__(self, wanted: Iterable[RunnerDeployment], queue: str = "") -> None:
         self.wanted = list(wanted)
         self.runner: Runner | None = None
         """Registered, and not begun."""
@@ -85,13 +103,16 @@ class Lane:
 class Work:
     """Everything that goes on beside the server while the catalog is served."""
 
-    def __init__(self, followed: Followed, copy: Path, url: str, say: Say) -> None:
-        self.followed, self.copy, self.url, self.say = followed, copy, url, say
-        self.lanes: dict[str, Lane] = {}
+    def __init__(self, followed: Followed, copy: Path, url: str, say: Say, lane: Callable[..., AnyLane]) -> None:
+        self.followed, self.copy, self.url, self.say, self.lane = followed, copy, url, say, lane
+        self.began = datetime.now(UTC)
+        self.lanes: dict[str, AnyLane] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.watched: dict[str, Arrivals] = {}
         self.troubles: dict[str, str] = {}
         """What was last said to go wrong: said once, as long as it is the same."""
+        self.told: set[str] = set()
+        """Lines on crashed nights: each is said once."""
 
     def begin(self) -> list[RunnerDeployment]:
         """Register the deployments of the catalog, and delete those of another; SRError when the server refuses."""
@@ -99,7 +120,7 @@ class Work:
             write_copy(self.followed.catalog, self.copy)
             wanted = deploy.deployments(self.followed.path, self.followed.catalog, self.url)
             for name, lane in deploy.lanes(wanted).items():
-                self.lanes[name] = Lane(lane)
+                self.lanes[name] = self.lane(lane, queue=name)
                 self.lanes[name].register()
             self._tidy(wanted)
         except AWAY as error:
@@ -122,7 +143,7 @@ class Work:
             await asyncio.gather(
                 keep_going(self._follow, "the look at the catalog", self.say),
                 keep_going(self._watch, "the look for files", self.say),
-                keep_going(_close, "the look at crashed runs", self.say),
+                keep_going(self._close, "the look at crashed runs", self.say),
             )
         finally:
             for task in self.tasks:
@@ -131,6 +152,18 @@ class Work:
 
     def _start(self, name: str) -> None:
         self.tasks.add(asyncio.create_task(keep_going(self.lanes[name].work, f"the worker for {name}", self.say)))
+
+    async def _close(self) -> None:
+        """What lies below crashed runs does not stay Running for ever, and a night that crashed begins again."""
+        while True:
+            if os.environ.get(POOL):  # a run that nobody began would hold its queue's place
+                await asyncio.to_thread(runs.close_dead)
+            await asyncio.to_thread(runs.close_below)
+            for line in await asyncio.to_thread(begin_again, self.began, load_settings().night_again):
+                if line not in self.told:
+                    self.say(line)
+                self.told.add(line)
+            await asyncio.sleep(CLOSE_SECONDS)
 
     async def _follow(self) -> None:
         """Take an edited catalog over, within three looks."""
@@ -151,7 +184,8 @@ class Work:
                 if name in self.lanes:
                     await self.lanes[name].change(lane)
                 else:
-                    self.lanes[name] = Lane(lane)
+                    self.lanes[name] = self.lane(lane, queue=name)
+                    await asyncio.to_thread(self.lanes[name].register)
                     self._start(name)
             await asyncio.to_thread(self._tidy, wanted)
             tell(self.followed)
@@ -217,13 +251,6 @@ class Work:
             self.say(f"{name}/{one.scene} has arrived")
 
 
-async def _close() -> None:
-    """What lies below crashed runs does not stay Running for ever."""
-    while True:
-        await asyncio.sleep(CLOSE_SECONDS)
-        await asyncio.to_thread(runs.close_below)
-
-
 async def keep_going(work: Callable[[], Awaitable[None]], name: str, say: Say, pause: float = PAUSE_SECONDS) -> None:
     """Call `work` again whenever it ends or fails, after a pause, and say so; only cancelling ends it."""
     wait = pause
@@ -242,7 +269,7 @@ def start_scene(catalog: Path, dataset: str, arrival: Arrival) -> None:
     """Queue a run of a scene, and tell the server that it came; it makes no second run of the same files."""
     scene = f"{dataset}/{arrival.scene}"
     parameters = {"catalog": str(catalog), "dataset": dataset, "scene": arrival.scene}
-    _queue(f"{upscale_scene.name}/{deploy.BY_HAND}", parameters, f"{scene}/{arrival.looks}")
+    _queue(f"{upscale_scene.name}/{here(BY_HAND)}", parameters, f"{scene}/{arrival.looks}")
     resource = {"prefect.resource.id": f"srcore.scene.{dataset}.{arrival.scene}", "prefect.resource.name": scene}
     emit_event("srcore.scene.arrived", resource, payload={"dataset": dataset, "scene": arrival.scene})
 
@@ -251,7 +278,7 @@ def start_collecting(catalog: Path, dataset: str, arrivals: Sequence[Arrival]) -
     """Queue a run that collects the pairs of a dataset; no second one for the same files."""
     looks = hashlib.sha256("\n".join(sorted(f"{one.scene} {one.looks}" for one in arrivals)).encode()).hexdigest()
     parameters = {"catalog": str(catalog), "dataset": dataset}
-    _queue(f"{collect_pairs.name}/{dataset}", parameters, f"pairs of {dataset}/{looks}")
+    _queue(f"{collect_pairs.name}/{here(dataset)}", parameters, f"pairs of {dataset}/{looks}")
 
 
 def _queue(deployment: str, parameters: dict[str, Any], key: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from srcore.dispatch.cluster import Workers, client_of, cluster
 from srcore.dispatch.crew import LOOK_SECONDS, Crew
+from srcore.dispatch.greeting import GPU
 from srcore.errors import SRError, TileError
 from srcore.overlap import Done
 
@@ -188,9 +189,8 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
 
     def submit(several: Sequence[int], *, alone: bool = False) -> None:
         bound = frozenset() if crew.ours else frozenset(crew.present)
-        only = {"workers": sorted(bound), "allow_other_workers": False} if bound else {}
         # pure=False: a second attempt is a new task, not the remembered failure.
-        future = crew.client.submit(_attempt_all, work, several, pure=False, **only)
+        future = crew.client.submit(_attempt_all, work, several, pure=False, **_only(crew, bound))
         running[future] = _Task(several, bound, alone)
         future.add_done_callback(arrivals.put)
 
@@ -208,6 +208,14 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
             _wait(crew)
         else:
             return
+
+
+def _only(crew: Crew, bound: frozenset[str]) -> dict[str, Any]:
+    """By what Dask chooses the worker of a task."""
+    if not bound:
+        return {}
+    only: dict[str, Any] = {"workers": sorted(bound), "allow_other_workers": False}
+    return {**only, "resources": {GPU: 1}} if crew.on_gpu else only  # one task a GPU at a time, also of several runs
 
 
 def _settle(ledger: _Ledger[T], future: Any, task: _Task) -> None:

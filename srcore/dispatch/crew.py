@@ -31,6 +31,9 @@ class Crew:
         """Addresses of those that may, and are there."""
         self.refused: dict[str, str] = {}
         """Address to the reason."""
+        self.with_gpu: set[str] = set()
+        self.on_gpu: bool | None = None
+        """Whether tiles go to workers with a GPU alone, or to those without; what the first who are there have."""
         self._asked: set[str] = set()
         self._expected: dict[str, Any] | None = None
         self._looked = float("-inf")
@@ -38,7 +41,7 @@ class Crew:
     def look(self) -> list[str]:
         """Addresses of the workers that may do tiles now; who is new is asked first.
 
-        TileError WORKERS_REFUSED when there are workers, and none of them may.
+        TileError WORKERS_REFUSED when there are workers, none of them may, and none ever did.
         """
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return self.present
@@ -48,8 +51,9 @@ class Crew:
             self.present = there
             return there
         self._ask([one for one in there if one not in self._asked])
-        self.present = [one for one in there if one in self._asked and one not in self.refused]
-        if there and all(one in self.refused for one in there):
+        self.present = self._alike([one for one in there if one in self._asked and one not in self.refused])
+        # where some did tiles before, they may come back: who was killed is started again by its nanny
+        if there and self.on_gpu is None and all(one in self.refused for one in there):
             raise TileError(
                 f"none of the {len(there)} workers at the scheduler may do tiles",
                 f"{there[0]} {self.refused[there[0]]}",
@@ -57,6 +61,14 @@ class Crew:
                 code="WORKERS_REFUSED",
             )
         return self.present
+
+    def _alike(self, present: list[str]) -> list[str]:
+        """Those on the devices that the scene began on: one scene has the numbers of one kind."""
+        if self.on_gpu is None and present:
+            self.on_gpu = any(one in self.with_gpu for one in present)
+            if self.on_gpu and not all(one in self.with_gpu for one in present):
+                log.info("tiles go to the workers with a GPU; those without get none")
+        return [one for one in present if (one in self.with_gpu) == self.on_gpu]
 
     def _there(self) -> list[str]:
         try:
@@ -87,6 +99,8 @@ class Crew:
         self._asked.add(address)
         if isinstance(answer, dict):
             why = greeting.differs(answer, expected)
+            if answer.get("gpus"):
+                self.with_gpu.add(address)
         else:
             why = f"cannot say what it runs: {type(answer).__name__}: {answer}"
         if why:

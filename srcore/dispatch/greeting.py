@@ -14,14 +14,21 @@ from pathlib import Path
 from typing import Any
 
 NONE, REMEMBERED = "none", "_code_digest"
+GPU = "GPU"
+"""The resource of Dask by which a worker says that a GPU is its own."""
 PACKAGES = ("distributed", "torch", "zarr")
 """Beside srcore's own code: of other versions come other numbers, or none."""
 
 
-def greet(shared: str | None) -> dict[str, Any]:
-    """Versions, a digest of srcore's code, and one of the file `shared` (or why it cannot be read)."""
+def greet(shared: str | None, dask_worker: Any = None) -> dict[str, Any]:
+    """Versions, a digest of srcore's code, one of the file `shared` (or why it cannot be read), and how many GPUs.
+
+    `dask_worker` is given by Dask: its worker, which knows its resources (`--resources GPU=1`), or its scheduler.
+    """
     versions = {package: _version(package) for package in PACKAGES}
-    return {"host": socket.gethostname(), "code": _code(), **versions, "shared": _seen(shared)}
+    state = getattr(dask_worker, "state", None)
+    gpus = 0 if state is None else state.total_resources.get(GPU, 0)
+    return {"host": socket.gethostname(), "code": _code(), **versions, "shared": _seen(shared), "gpus": gpus}
 
 
 def _version(package: str) -> str:

@@ -56,7 +56,7 @@ def test_every_example_is_read_by_its_command(name: str) -> None:
 
 def test_the_variables_of_the_examples_are_settings() -> None:
     known = {PREFIX + field.upper() for field in Settings.model_fields} | {"SRCORE_DATA", "SRCORE_*"}
-    known |= {"PREFECT_API_URL", "PREFECT_SERVER_API_AUTH_STRING"}
+    known |= {"PREFECT_API_URL", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"}
     assert {variable for _, variables in EXAMPLES.values() for variable in variables} <= known
 
 

@@ -197,6 +197,30 @@ def test_the_copy_that_runs_read_means_the_same_wherever_it_lies(catalog_path: P
     assert other.read_bytes() == copy.read_bytes()
 
 
+ELSEWHERE = """\
+version: 1
+store: s3://archive/sr
+datasets:
+  bucket: {kind: raster, source: "s3://archive/in/*.tif", model: bicubic-x2}
+  web: {kind: raster, source: "https://host.example/scene.tif", model: bicubic-x2}
+  search: {kind: raster, source: {stac: "https://host.example/v1", collections: [s2]}, model: bicubic-x2}
+  document: {kind: raster, source: {stac: ./catalog.json}, model: bicubic-x2}
+"""
+
+
+def test_in_the_copy_an_address_stays_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRCORE_SCRATCH", str(tmp_path / "scratch"))
+    path, copy = tmp_path / "data_catalog.yaml", tmp_path / "deep" / "copy.yaml"
+    path.write_text(ELSEWHERE)
+    copy.parent.mkdir()
+    catalog = load_catalog(path)
+    follow.write_copy(catalog, copy)
+    again = load_catalog(copy)
+    assert again.datasets == catalog.datasets
+    assert (again.store, again.shown_store) == (catalog.store, "s3://archive/sr")
+    assert again.datasets["bucket"].source == "s3://archive/in/*.tif"
+
+
 def _scenes(catalog: Catalog, name: str) -> list[object]:
     from srcore.storage.archive.sources import find_scenes
 
