@@ -56,7 +56,7 @@ def test_files_of_lr_and_hr_that_arrive_are_one_run_and_one_that_grows_for_ever_
     monkeypatch.setattr(work, "start_scene", lambda *_: None)
     monkeypatch.setattr(work, "start_collecting", lambda _path, _name, new: started.append([one.scene for one in new]))
     said: list[str] = []
-    service = work.Work(first(catalog), tmp_path / "state/catalog.yaml", "", said.append)
+    service = work.Work(first(catalog), tmp_path / "state/catalog.yaml", "", said.append, work.Lane)
     (tmp_path / "state").mkdir()
 
     def look(at: float) -> list[list[str]]:
