@@ -352,6 +352,35 @@ def test_an_api_of_somebody_else_is_searched_page_by_page(
     assert told(night(catalog)) == [(f"s{i}00", "published", "") for i in range(3)]
 
 
+@pytest.mark.slow
+def test_items_of_a_parquet_file_are_scenes_here_and_on_the_web(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    rustac = pytest.importorskip("rustac")
+    place = {"type": "Polygon", "coordinates": [[[10.3, 46.9], [10.4, 46.9], [10.4, 47.0], [10.3, 47.0], [10.3, 46.9]]]}
+    write_raster(picture(), "in/a.tif")
+    here = {"a": {"href": "./a.tif", "roles": ["data"]}}
+    there = {"a": {"href": (tmp_path / "in/a.tif").as_uri(), "roles": ["data"]}}
+    for assets_of, name in ((here, "in/items.parquet"), (there, "there.parquet")):
+        table = [{**item(f"s{i}", assets_of, cloud=i), "geometry": place} for i in range(3)]
+        rustac.write_sync(str(tmp_path / name), table)
+    search = "{stac: ./in/items.parquet, query: {cloud: {lt: 2}}}"
+    assert told(night(catalog_of(tmp_path, search))) == [("s0", "published", ""), ("s1", "published", "")]
+    assert states(catalog_of(tmp_path, search)) == {"s0": "published", "s1": "published"}
+    # of the web: relative links lead there, and none to a file of this machine
+    world.put("/files/items.parquet", (tmp_path / "in/items.parquet").read_bytes())
+    world.put("/files/a.tif", (tmp_path / "in/a.tif").read_bytes())
+    assert told(
+        night(catalog_of(tmp_path, f"{{stac: {world.address}/files/items.parquet, query: {{cloud: {{eq: 2}}}}}}"))
+    ) == [("s2", "published", "")]
+    assert world.bytes_asked("/files/a.tif") == 1
+    world.put("/files/items.parquet", (tmp_path / "there.parquet").read_bytes())
+    outcome = night(catalog_of(tmp_path, f"{{stac: {world.address}/files/items.parquet}}"))
+    assert {code for _, _, code in told(outcome)} == {"OUTSIDE"}
+    with pytest.raises(CatalogError, match="more than 2 items"):
+        states(catalog_of(tmp_path, "{stac: ./in/items.parquet, most: 2}"))
+
+
 def test_volumes_elsewhere_are_public_or_are_none(world: Elsewhere, tmp_path: Path) -> None:
     import nibabel
 
