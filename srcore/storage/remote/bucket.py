@@ -132,6 +132,9 @@ def _told(address: str, error: Exception) -> NoReturn:
     status = statuses.get(kind) or (404 if isinstance(error, FileNotFoundError) else int(found[1]) if found else 0)
     if status and status not in PASSING and status != 412:
         raise refused(shown(address), status) from None
+    if kind == "InvalidPathError":  # the whole list is lost by it
+        what, do = f"{shown(address)}: a key below it is no path", "rename it, or give a folder without it"
+        raise SourceError(what, "an empty part, '.', '..' or a control character", do, code="OUTSIDE") from None
     if kind == "PreconditionError" or status == 412:
         raise Passing("it changed while it was read") from None
     if isinstance(error, (SourceError, Passing)):

@@ -26,8 +26,11 @@ from srcore.storage.remote.cache import Kept
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import tried
 from srcore.storage.remote.fetch import fetch
+from srcore.storage.remote.transport import Seen
 
 PROVIDERS = (sentinel2, landsat, hls)
+NO_PATH = ("..", Seen())
+"""Stands for a key that this machine cannot have as a path."""
 
 
 def product_card(address: str, scene: str = "") -> Card | None:
@@ -35,15 +38,26 @@ def product_card(address: str, scene: str = "") -> Card | None:
     neither ends with .SAFE nor has metadata of a product."""
     scheme, _, rest = address.partition("://")
     bucket, key = f"{scheme.lower()}://{rest.partition('/')[0]}", rest.partition("/")[2]
-    there = tried(f"{bucket}/{key}", lambda: list(objects(bucket, key, None, MOST_MEMBERS + 1)))
-    below = sorted((one[len(key) + 1 :], seen) for one, seen in there if seen is not None)
+    below = _below(bucket, key)
     if not is_named(key) and not any(is_document(name) for name, _ in below):
         return None
-    needed = below if len(below) > MOST_MEMBERS else [one for one in below if NEEDED.fullmatch(one[0])]
+    usable = len(below) <= MOST_MEMBERS and below != [NO_PATH]
+    needed = [one for one in below if NEEDED.fullmatch(one[0])] if usable else below
     files = tuple(CardFile(f"{bucket}/{key}/{one}", one, seen.size, seen.etag, seen.modified) for one, seen in needed)
     updated = max((file.modified for file in files), default="")
     name = safe_id(scene or scene_name(PurePosixPath(key), None))
     return Card(f"{bucket}/{key}", name, files, updated=updated, folder=True)
+
+
+def _below(bucket: str, key: str) -> list[tuple[str, Seen]]:
+    """Names below a folder; NO_PATH alone where one of them is none: reading tells of it, and other scenes go on."""
+    try:
+        there = tried(f"{bucket}/{key}", lambda: list(objects(bucket, key, None, MOST_MEMBERS + 1)))
+    except SourceError as error:
+        if error.code != "OUTSIDE":
+            raise
+        return [NO_PATH]
+    return sorted(((one[len(key) + 1 :], seen) for one, seen in there if seen is not None), key=lambda one: one[0])
 
 
 def is_named(key: str) -> bool:

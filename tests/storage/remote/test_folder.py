@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srcore.errors import SRError
+from srcore.catalog import load_catalog
+from srcore.errors import CatalogError, SRError
+from srcore.storage.archive.sources import find_scenes
 from srcore.storage.header import Header
 from srcore.storage.remote import fetch as fetching
 from srcore.storage.remote.card import Card
@@ -151,6 +153,33 @@ def test_a_product_of_too_many_files_is_refused_alone(
     good, trap = scenes("s3://bucket/in/*.SAFE")
     assert read_header([good.card], bands=["B04"]).bands[0].name == "B04"
     assert code(trap.card) == "BAD_METADATA"
+
+
+@pytest.mark.slow
+def test_a_key_that_is_no_path_is_told_and_stops_its_own_scene_alone(world: Elsewhere, tmp_path: Path) -> None:
+    safe = make_safe(tmp_path)
+    upload(world, safe, "in/good.SAFE")
+    upload(world, safe, "in/odd.SAFE")
+    world.put("/bucket/in/odd.SAFE/GRANULE//x.jp2", b"")
+    good, odd = scenes("s3://bucket/in/*.SAFE")
+    assert read_header([good.card], bands=["B04"]).bands[0].name == "B04"
+    assert code(odd.card) == "OUTSIDE"
+    world.put("/bucket/in//x.tif", b"")
+    with pytest.raises(SRError, match="a key below it is no path") as caught:
+        scenes("s3://bucket/in/*.tif")
+    assert caught.value.code == "OUTSIDE"
+
+
+def test_two_folders_of_one_name_are_refused(world: Elsewhere, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        world.put(f"/bucket/{place}/x.SAFE/MTD_MSIL2A.xml", b"<a/>")
+    path = tmp_path / "data_catalog.yaml"
+    path.write_text(
+        "version: 1\nstore: ./s\ndatasets:\n  far:\n    kind: raster\n    model: nearest-x2\n    source: s3://bucket/*/*.SAFE\n"
+    )
+    catalog = load_catalog(path)
+    with pytest.raises(CatalogError, match="put {scene} where their names differ"):
+        find_scenes(catalog.dataset("far"), catalog.base)
 
 
 def test_one_folder_by_its_address(world: Elsewhere, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from srcore.storage.archive.publish import Receipt
 from srcore.storage.remote.listing import forget_lists
 from srcore.storage.remote.search import items_of
 from tests.elsewhere import Elsewhere, item
+from tests.storage.providers.products import NAME, make_safe
 
 Write = Callable[..., Path]
 
@@ -350,6 +352,29 @@ def test_an_api_of_somebody_else_is_searched_page_by_page(
     assert {code for _, _, code in told(night(catalog_of(tmp_path, search)))} == {"OUTSIDE"}
     catalog = catalog_of(tmp_path, search, "    roots: [./in]\n")
     assert told(night(catalog)) == [(f"s{i}00", "published", "") for i in range(3)]
+
+
+@pytest.mark.slow
+def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
+    world: Elsewhere, tmp_path: Path
+) -> None:
+    safe = make_safe(tmp_path)
+    for path in filter(Path.is_file, safe.rglob("*")):
+        world.put(f"/bucket/in/{safe.name}/{path.relative_to(safe)}", path.read_bytes())
+    red = next(path for path in world.files if "B04" in path)
+    more = "    bands: [red, nir]\n    quality: {layer: SCL, as: nodata}\n"
+    catalog = catalog_of(tmp_path, "s3://bucket/in/*.SAFE", more)
+    assert told(night(catalog)) == [(NAME, "published", "")]
+    assert (world.bytes_asked(red), world.bytes_asked(red.replace("B04", "B02"))) == (1, 0)
+    document = json.loads((tmp_path / f"store/far/products/{NAME}/{NAME}.json").read_text())
+    assert document["properties"]["datetime"] == "2024-06-01T10:30:21.024000Z"
+    receipt = receipt_of(tmp_path, NAME)
+    assert receipt.sources[0].path == f"s3://bucket/in/{safe.name}"
+    origins = [one["href"].rpartition("_")[2] for one in receipt.parameters["origins"]]
+    assert origins == ["TL.xml", "MSIL2A.xml", "10m.jp2", "10m.jp2"]
+    assert told(night(catalog)) == [(NAME, "up to date", "")]
+    world.put(red, world.files[red].content, datetime(2024, 6, 9, tzinfo=UTC))
+    assert told(night(catalog)) == [(NAME, "published", "")]
 
 
 @pytest.mark.slow
