@@ -134,7 +134,7 @@ def test_every_source_that_the_page_shows_is_one() -> None:
     part = page[page.index("## Scenes elsewhere") :]
     part = part[: part.index("\n## ", 5)]
     blocks = [block.partition("\n```")[0] for block in part.split("```yaml\n")[1:]]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         for entry in yaml.safe_load(block).values():
             Dataset.model_validate(entry, strict=False)

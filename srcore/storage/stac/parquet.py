@@ -69,8 +69,10 @@ def export_items(
         try:
             count = asyncio.run(_write(rustac, table, folder))
             fsync_file(folder / PLAIN)
-            os.replace(folder / PLAIN, out)
+            (os.replace if overwrite else os.link)(folder / PLAIN, out)  # a link fails where somebody was first
             fsync_folder(out.parent)
+        except FileExistsError as error:
+            raise _exists(out) from error
         except (OSError, rustac.RustacError) as error:
             raise _told(out, error) from error
     return Exported(count, tuple(placeless))
@@ -170,8 +172,12 @@ def _refuse_output(catalog: Catalog, out: Path, *, overwrite: bool) -> None:
     if any(os.path.realpath(one) == real for one in _read_by(catalog)):
         raise PlanError(f"{out} is a source of the catalog", "", "choose another name", code="BAD_OUTPUT")
     if not overwrite or not _is_parquet(out):
-        do = "choose another name, or say --overwrite where it is an older export"
-        raise PlanError(f"{out} is there already", "", do, code="OUTPUT_EXISTS")
+        raise _exists(out)
+
+
+def _exists(out: Path) -> PlanError:
+    do = "choose another name, or say --overwrite where it is an older export"
+    return PlanError(f"{out} is there already", "", do, code="OUTPUT_EXISTS")
 
 
 def _read_by(catalog: Catalog) -> Iterable[Path]:

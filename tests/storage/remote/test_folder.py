@@ -178,7 +178,7 @@ def test_two_folders_of_one_name_are_refused(world: Elsewhere, tmp_path: Path) -
         "version: 1\nstore: ./s\ndatasets:\n  far:\n    kind: raster\n    model: nearest-x2\n    source: s3://bucket/*/*.SAFE\n"
     )
     catalog = load_catalog(path)
-    with pytest.raises(CatalogError, match="put {scene} where their names differ"):
+    with pytest.raises(CatalogError, match=r"put \{scene\} where their names differ"):
         find_scenes(catalog.dataset("far"), catalog.base)
 
 

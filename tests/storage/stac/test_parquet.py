@@ -110,6 +110,22 @@ def test_an_output_is_never_a_source_or_somebody_s_file(catalog: Catalog, tmp_pa
     assert export_items(catalog, "fields", tmp_path / "new.parquet", overwrite=True).items == 2
 
 
+def test_of_two_at_once_the_second_replaces_nothing(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(place(catalog), "a", "2024-06-01T10:30:21Z")
+    out = tmp_path / "new.parquet"
+    real = parquet._write
+
+    async def slow(*given: Any) -> int:
+        out.write_bytes(b"PAR1 of another one")
+        return await real(*given)
+
+    monkeypatch.setattr(parquet, "_write", slow)
+    assert code(catalog, out) == "OUTPUT_EXISTS"
+    assert out.read_bytes() == b"PAR1 of another one"
+
+
 def test_what_makes_no_table_leaves_nothing(catalog: Catalog, tmp_path: Path) -> None:
     out = tmp_path / "out" / "new.parquet"
     out.parent.mkdir()
