@@ -66,8 +66,8 @@ def is_named(key: str) -> bool:
 
 
 def is_document(name: str) -> bool:
-    """Whether a file describes the product of the folder that it lies in."""
-    return any(one.DOCUMENT.fullmatch(name) for one in PROVIDERS)
+    """Whether a file describes the product of the folder that it lies in, and in no folder below."""
+    return "/" not in name and any(one.DOCUMENT.fullmatch(name) for one in PROVIDERS)
 
 
 def read_folder(card: Card, wish: Wish) -> tuple[Header, dict[CardFile, Kept]]:

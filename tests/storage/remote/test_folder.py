@@ -99,6 +99,9 @@ def test_landsat_and_hls_are_known_by_what_lies_in_the_folder(world: Elsewhere, 
     world.put("/bucket/in/else/notes.tif", b"no product")
     found = {one.name: one for one in scenes("s3://bucket/in/*")}
     assert sorted(found) == [name, "LC09 über"]
+    upload(world, tmp_path / "landsat", "in/year/LC09_L2SP_deeper")  # a folder of products is none
+    assert sorted(one.name for one in scenes("s3://bucket/in/*")) == [name, "LC09 über"]
+    assert [one.name for one in scenes("s3://bucket/in/**/LC09_*deeper")] == ["LC09_L2SP_deeper"]
     landsat = read_header([found["LC09 über"].card], bands=["red"])
     assert (landsat.bands[0].name, landsat.bands[0].scale, landsat.bands[0].offset) == ("B4", 2.75e-05, -0.2)
     assert np.array_equal(values(landsat)[0], values(read_header([tmp_path / "landsat"], bands=["red"]))[0])

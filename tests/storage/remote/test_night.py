@@ -29,6 +29,7 @@ from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.remote.listing import forget_lists
 from srcore.storage.remote.search import items_of
+from srcore.storage.stac.parquet import export_items
 from tests.elsewhere import Elsewhere, item
 from tests.storage.providers.products import NAME, make_safe
 
@@ -373,6 +374,15 @@ def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
     origins = [one["href"].rpartition("_")[2] for one in receipt.parameters["origins"]]
     assert origins == ["TL.xml", "MSIL2A.xml", "10m.jp2", "10m.jp2"]
     assert told(night(catalog)) == [(NAME, "up to date", "")]
+    export_items(load_catalog(catalog), "far", tmp_path / "all.parquet")
+    ((row, _),) = items_of(Stac(stac=str(tmp_path / "all.parquet")))
+    hrefs = [(one["assets"][key].pop("href"), key) for one in (document, row) for key in ("data",)]
+    assert hrefs == [(f"./{NAME}.tif", "data"), (f"store/far/products/{NAME}/{NAME}.tif", "data")]
+    for one in (document, row):
+        del one["links"]
+        when = datetime.fromisoformat(one["properties"].pop("datetime"))
+        assert when == datetime(2024, 6, 1, 10, 30, 21, 24000, tzinfo=UTC)
+    assert row == document  # all else of a real item
     world.put(red, world.files[red].content, datetime(2024, 6, 9, tzinfo=UTC))
     assert told(night(catalog)) == [(NAME, "published", "")]
 
