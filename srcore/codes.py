@@ -499,8 +499,9 @@ CODES: dict[str, Code] = {
         "next run",
     ),
     "RESTRICTED": Code(
-        "A dataset is private (volumes are, or `privacy: restricted`): nothing is learned from its scenes.",
-        "Take pairs of a public dataset.",
+        "A dataset is private (volumes are, or `privacy: restricted`): nothing is learned from its scenes, and its "
+        "items are not exported.",
+        "Take pairs of a public dataset; `srcore catalog export --restricted` where its items may leave the archive.",
     ),
     "NO_HR": Code(
         "No HR belongs to a scene: none has its name, or none lies on its ground in its time.",

@@ -1,4 +1,4 @@
-"""Commands for the catalog: init, list, add, check, schema."""
+"""Commands for the catalog: init, list, add, check, schema, export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, ModelOption, chosen_catalog, made, out, print_json
+from flows.cli.options import (
+    CatalogOption,
+    DatasetArgument,
+    JsonOption,
+    ModelOption,
+    chosen_catalog,
+    made,
+    out,
+    print_json,
+)
 
 catalog_app = typer.Typer(help="Look at the catalog, check it, or add to it.", no_args_is_help=True)
 
@@ -114,3 +123,23 @@ def catalog_schema_() -> None:
     from srcore.catalog import catalog_schema
 
     print_json(catalog_schema())
+
+
+@catalog_app.command("export")
+def catalog_export(
+    dataset: DatasetArgument,
+    to: Annotated[Path, typer.Argument(metavar="OUT.parquet", help="The file; its folder is there.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older GeoParquet file.")] = False,
+    restricted: Annotated[bool, typer.Option("--restricted", help="Of a restricted dataset, too.")] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Write the STAC items of a dataset's products as one stac-geoparquet file; needs `srcore[parquet]`."""
+    from srcore.catalog import load_catalog
+    from srcore.storage.stac.parquet import export_items
+
+    loaded = load_catalog(chosen_catalog(catalog))
+    done = export_items(loaded, dataset, to, overwrite=overwrite, restricted=restricted)
+    out.print(f"wrote {done.items} items of {dataset} to {to}")
+    if done.placeless:
+        shown, more = ", ".join(done.placeless[:6]), " ..." if len(done.placeless) > 6 else ""
+        typer.echo(f"left out, without a place on the globe: {len(done.placeless)} ({shown}{more})", err=True)

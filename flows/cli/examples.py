@@ -74,6 +74,13 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "catalog check": (("srcore catalog check",), (CATALOG, *REGISTRY)),
     "catalog schema": (("srcore catalog schema",), ()),
+    "catalog export": (
+        (
+            "srcore catalog export my-dataset items.parquet",
+            "srcore catalog export my-dataset ./shared/items.parquet --overwrite",
+        ),
+        (CATALOG,),
+    ),
     "models list": (("srcore models list",), REGISTRY),
     "models import": (
         (

@@ -1,6 +1,7 @@
 """The key `source` where the scenes lie elsewhere: a bucket, a web address, a search in a STAC catalog.
 
     source: s3://bucket/prefix/*.tif          # gs://, az:// too; {scene} and {band} as in a folder
+    source: s3://bucket/prefix/*.SAFE         # folders of a provider, a scene each
     source: https://host/path/scene.tif       # one file: the web has no lists
     source: {stac: https://host/v1, collections: [sentinel-2-l2a], bbox: [7, 46, 8, 47], datetime: 2024-06-01/..}
 
@@ -91,7 +92,7 @@ class Stac(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     stac: Annotated[str, AfterValidator(stac_address)]
-    """An API, or a catalog, collection, item or item collection as a file."""
+    """An API, or a catalog, collection, item, item collection or stac-geoparquet as a file."""
     collections: tuple[str, ...] = ()
     bbox: tuple[float, float, float, float] | None = None
     """West, south, east, north in degrees; west above east: across the date line."""

@@ -15,6 +15,7 @@ from srcore.catalog.dataset import Dataset
 from srcore.storage.remote.listing import forget_lists
 from tests.conftest import ROOT
 from tests.elsewhere import Elsewhere, item
+from tests.storage.providers.products import make_safe
 
 Srcore = Callable[..., tuple[int, str, str]]
 OPTIONS = ("--model", "nearest-x2", "--workers", 0)
@@ -134,7 +135,7 @@ def test_every_source_that_the_page_shows_is_one() -> None:
     part = page[page.index("## Scenes elsewhere") :]
     part = part[: part.index("\n## ", 5)]
     blocks = [block.partition("\n```")[0] for block in part.split("```yaml\n")[1:]]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         for entry in yaml.safe_load(block).values():
             Dataset.model_validate(entry, strict=False)
@@ -180,3 +181,24 @@ def test_what_is_secret_in_a_source_is_repeated_by_no_refusal(srcore: Srcore, tm
         path.write_text(f"version: 1\nstore: ./s\ndatasets:\n  far: {{kind: raster, source: {source}}}\n")
         code, said, errors = srcore("catalog", "check", *at)
         assert (code, errors.strip().count("\n"), "SECRET" in said + errors) == (2, 0, False)
+
+
+@pytest.mark.slow
+def test_a_provider_s_folder_in_a_bucket_is_added_and_upscaled_by_its_address(
+    srcore: Srcore, world: Elsewhere, tmp_path: Path
+) -> None:
+    safe = make_safe(tmp_path / "there", {"B02": 10, "B03": 10, "B04": 10, "B11": 20})
+    for path in filter(Path.is_file, safe.rglob("*")):
+        world.put(f"/bucket/in/{safe.name}/{path.relative_to(safe)}", path.read_bytes())
+    at = ("--catalog", tmp_path / "data_catalog.yaml")
+    assert srcore("init", tmp_path)[0] == 0
+    code, said, errors = srcore("catalog", "add", "far", "s3://bucket/in/*.SAFE", *at)
+    assert (code, errors) == (0, ""), said
+    code, said, errors = srcore("catalog", "check", *at)
+    assert "far: 1 scenes" in said, errors
+    out = tmp_path / "sr.tif"
+    asked = ("--model", "nearest-x2", "--bands", "red")
+    code, said, errors = srcore("upscale", f"s3://bucket/in/{safe.name}", out, *asked)
+    assert code == 0, errors
+    with rasterio.open(out) as product:
+        assert (product.count, product.shape) == (1, (120, 120))

@@ -40,7 +40,7 @@ def read_product_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Head
     granule, packed = read_granule(document, wish.roots), is_packed(document)
     if packed:
         wish = replace(wish, roots=None)  # the archive lies where it may; what was unpacked lies in the cache
-    header = granule_header(granule, _wanted(granule, wish.bands, document.parent, wish.guided), wish)
+    header = granule_header(granule, wanted_bands(granule, wish.bands, document.parent, wish.guided), wish)
     return replace(header, packed=str(document.resolve())) if packed else header
 
 
@@ -61,11 +61,11 @@ def files_of(
     if is_packed(document):
         return (document.resolve(),), ()
     granule = read_granule(document, roots)
-    found = _wanted(granule, bands, document.parent, guided)
+    found = wanted_bands(granule, bands, document.parent, guided)
     return tuple(band.path.resolve() for band in found), tuple(one.resolve() for one in granule.documents)
 
 
-def _wanted(granule: Granule, names: Sequence[str] | None, folder: Path, guided: int) -> tuple[BandFile, ...]:
+def wanted_bands(granule: Granule, names: Sequence[str] | None, folder: Path, guided: int) -> tuple[BandFile, ...]:
     """The bands of these names; else all but Landsat's panchromatic one, whose grid begins inside that of the others,
     and which is good for a guide alone."""
     found = chosen(granule, names, folder)

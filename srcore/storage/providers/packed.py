@@ -26,9 +26,9 @@ from srcore.storage.disk.files import store_error
 from srcore.storage.disk.real_file import real_file
 
 NAME = re.compile(r"S2[ABCD]_MSIL(1C|2A)_.+\.zip|L[COTEM]0\d_L\d\w\w_.+\.tar", re.IGNORECASE)
-NEEDED = re.compile(
-    r".*(MTD_MSIL(1C|2A)\.xml|MTD_TL\.xml|_MTL\.(json|txt)|\.TIFF?|IMG_DATA/.*\.jp2|MSK_CLASSI_B00\.jp2)", re.IGNORECASE
-)
+DOCUMENT = re.compile(r".*(MTD_MSIL(1C|2A)\.xml|MTD_TL\.xml|_MTL\.(json|txt))", re.IGNORECASE)
+"""Members that hold metadata."""
+NEEDED = re.compile(rf"{DOCUMENT.pattern}|.*(\.TIFF?|IMG_DATA/.*\.jp2|MSK_CLASSI_B00\.jp2)", re.IGNORECASE)
 """Members that are unpacked: metadata and rasters, no previews and no reports."""
 MOST_MEMBERS, MOST_BYTES, MOST_EXPANSION = 10_000, 32 << 30, 500
 KEPT_BYTES = 64 << 30

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NoReturn
 
 from srcore.errors import SourceError
@@ -41,23 +42,27 @@ def opened(address: str, start: int, known: Seen) -> Iterator[Reply]:
     yield Reply(start, seen, _parts(address, start, seen))
 
 
-def listed(bucket: str, prefix: str, depth: int | None) -> Iterator[tuple[str, Seen]]:
-    """Keys of a bucket (s3://name) at most `depth` folders below a prefix, and what they are; None: all below it."""
+def listed(bucket: str, prefix: str, depth: int | None, most: int | None = None) -> Iterator[tuple[str, Seen | None]]:
+    """Keys of a bucket (s3://name) at most `depth` folders below a prefix, and what they are; None: all below it, and
+    `most` of them at most. Folders that are not looked into come with None."""
     obstore, store = _obstore(), _store(bucket, load_settings().remote_timeout_s)
     below: list[str] = []
     try:
         if depth is None:
-            found = [meta for some in obstore.list(store, prefix=prefix or None) for meta in some]
+            found = list(islice((meta for some in obstore.list(store, prefix=prefix or None) for meta in some), most))
         else:
             page = obstore.list_with_delimiter(store, prefix or None)
-            found, below = list(page["objects"]), list(page["common_prefixes"]) if depth else []
+            found, below = list(page["objects"]), list(page["common_prefixes"])
     except SourceError:
         raise
     except Exception as error:
         _told(f"{bucket}/{prefix}", error)
     yield from ((meta["path"], _seen(meta)) for meta in found)
     for folder in below:
-        yield from listed(bucket, folder, None if depth is None else depth - 1)
+        if depth:
+            yield from listed(bucket, folder, depth - 1)
+        else:
+            yield folder.rstrip("/"), None
 
 
 def _parts(address: str, start: int, seen: Seen) -> Iterator[bytes]:
@@ -127,6 +132,9 @@ def _told(address: str, error: Exception) -> NoReturn:
     status = statuses.get(kind) or (404 if isinstance(error, FileNotFoundError) else int(found[1]) if found else 0)
     if status and status not in PASSING and status != 412:
         raise refused(shown(address), status) from None
+    if kind == "InvalidPathError":  # the whole list is lost by it
+        what, do = f"{shown(address)}: a key below it is no path", "rename it, or give a folder without it"
+        raise SourceError(what, "an empty part, '.', '..' or a control character", do, code="OUTSIDE") from None
     if kind == "PreconditionError" or status == 412:
         raise Passing("it changed while it was read") from None
     if isinstance(error, (SourceError, Passing)):

@@ -103,12 +103,17 @@ class Card:
     """For the product's item: cloud cover, sun, platform."""
     updated: str = ""
     """When it changed last, as far as that is told."""
+    folder: bool = False
+    """A provider's product: the files lie below its address, their keys say where."""
 
     def save(self, source: str) -> Path:
         """Write it where cards of `source` lie, unless it stands there; gives its path. StoreError."""
         group = hashlib.sha256(source.encode()).hexdigest()[:16]
         path = cards_folder() / group / f"{self.id}{CARD}"
-        content = json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True, default=vars).encode()
+        told = {
+            name: value for name, value in vars(self).items() if name != "folder" or value
+        }  # others stay as they were
+        content = json.dumps({"format": FORMAT, **told}, sort_keys=True, default=vars).encode()
         try:
             same = path.read_bytes() == content
         except OSError:

@@ -22,8 +22,13 @@ T = TypeVar("T")
 
 def read_document(address: str) -> tuple[dict[str, Any], str]:
     """A JSON object, and the address that its relative links start at. SourceError."""
-    content, base = tried(address, lambda: _content(address))
+    content, base = read_content(address)
     return parsed(content, address), base
+
+
+def read_content(address: str) -> tuple[bytes, str]:
+    """The bytes of a document, MOST_BYTES at most, and where its relative links start. SourceError."""
+    return tried(address, lambda: _content(address))
 
 
 def parsed(content: bytes, address: str) -> dict[str, Any]:

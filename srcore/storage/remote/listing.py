@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -16,12 +18,15 @@ from srcore.layout import safe_id
 from srcore.storage.remote.address import scheme_of, shown, told_apart
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import read_document, tried
+from srcore.storage.remote.folder import is_document, is_named, product_card
 from srcore.storage.remote.items import card_of
 from srcore.storage.remote.search import described, items_of
 from srcore.storage.remote.transport import Seen, look
 
 FRESH_S = 20.0
 """A list is asked for again after so long: a command looks at its sources several times."""
+LISTS = 16
+"""Folders of a bucket that are listed at a time."""
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 
 
@@ -69,7 +74,9 @@ def card_at(address: str, asset: str | None = None) -> Path:
     except ValueError as error:
         do = "write it as https://host/path or s3://bucket/key"
         raise SourceError("no address of a file", repr(address.partition("?")[0][:80]), do, code="BAD_ITEM") from error
-    if asset is not None or path.endswith((".json", ".geojson")) or "/items/" in path:
+    if scheme_of(address) not in WEB and asset is None and path.endswith((".safe", "/")):
+        card = _product(address.rstrip("/"))
+    elif asset is not None or path.endswith((".json", ".geojson")) or "/items/" in path:
         document, base = read_document(address)
         if document.get("type") != "Feature":
             found, do = f"type {document.get('type')!r}", "give the address of one item, or of a raster"
@@ -145,28 +152,68 @@ def _stamp(file: CardFile) -> CardFile:
     return replace(file, size=status.st_size, modified=str(status.st_mtime_ns))
 
 
-def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card, str]]:
-    """The objects that a pattern matches; those that differ in {band} alone are one scene."""
-    from srcore.storage.remote.bucket import listed as objects
+def _product(address: str) -> Card:
+    """The card of a folder that was named; SourceError where it is no product."""
+    card = product_card(address)
+    if card is None:
+        do = "give a SAFE, Landsat or HLS folder, or a pattern of its files"
+        raise SourceError(
+            f"{address}: no product of a provider", "a folder without its metadata", do, code="BAD_METADATA"
+        )
+    return card
 
+
+def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card, str]]:
+    """The objects that a pattern matches; those that differ in {band} alone are one scene, and so is a provider's
+    folder."""
     scheme, _, rest = source.partition("://")
-    scheme, (name, _, pattern) = scheme.lower(), rest.partition("/")
-    regex, suffix = regex_of(pattern, bands or ()), suffix_of(pattern)
-    start = pattern[: match.start()] if (match := WILD.search(pattern)) else pattern[: len(pattern) - len(suffix)]
+    name, _, pattern = rest.partition("/")
+    bucket, regex = f"{scheme.lower()}://{name}", regex_of(pattern, bands or ())
     groups: dict[tuple[str, str], dict[str, tuple[str, str, Seen]]] = {}
-    folder = start.rpartition("/")[0]
-    depth = None if "**/" in pattern else pattern.count("/") - (folder.count("/") + 1 if folder else 0)
-    for key, seen in tried(source, lambda: list(objects(f"{scheme}://{name}", folder, depth))):
+    folders: list[tuple[str, str]] = []
+    for key, seen in _keys(source, bucket, pattern, regex):
         found = regex.fullmatch(key)
         if found is None or key.lower().endswith(UNFINISHED) or any(part[:1] == "." for part in key.split("/")):
             continue
         parts, path = found.groupdict(), PurePosixPath(key)
         band = (found.start("band"), found.end("band")) if "band" in parts else None
-        before, after = (key[: band[0]], key[band[1] :]) if band else ("", key)
         scene = parts.get("scene") or scene_name(path, band)
+        if seen is None:
+            folders.append((key, scene))
+            continue
+        before, after = (key[: band[0]], key[band[1] :]) if band else ("", key)
         groups.setdefault((before, after), {})[parts.get("band") or ""] = (scene, key, seen)
     for (before, after), there in sorted(groups.items()):
-        yield _of_group(f"{scheme}://{name}", before, after, there, bands if "{band}" in pattern else None)
+        yield _of_group(bucket, before, after, there, bands if "{band}" in pattern else None)
+    yield from _of_folders(bucket, [] if "{band}" in pattern else sorted(folders))
+
+
+def _of_folders(bucket: str, folders: Sequence[tuple[str, str]]) -> Iterator[tuple[Card, str]]:
+    """Those that are products; each is a list of its own, so several are asked for at a time."""
+    with ThreadPoolExecutor(LISTS) as pool:
+        for (key, _), card in zip(
+            folders, pool.map(lambda one: product_card(f"{bucket}/{one[0]}", one[1]), folders), strict=True
+        ):
+            if card is not None:
+                yield card, PurePosixPath(key).name
+
+
+def _keys(source: str, bucket: str, pattern: str, regex: re.Pattern[str]) -> list[tuple[str, Seen | None]]:
+    """What may match a pattern: objects, and folders with None."""
+    from srcore.storage.remote.bucket import listed as objects
+
+    suffix = suffix_of(pattern)
+    start = pattern[: match.start()] if (match := WILD.search(pattern)) else pattern[: len(pattern) - len(suffix)]
+    folder = start.rpartition("/")[0]
+    depth = None if "**/" in pattern else pattern.count("/") - (folder.count("/") + 1 if folder else 0)
+    found = tried(source, lambda: list(objects(bucket, folder, depth)))
+    if depth is not None:
+        return found
+    parents = sorted({str(one) for key, _ in found for one in PurePosixPath(key).parents})
+    held = {str(PurePosixPath(key).parent) for key, _ in found if is_document(PurePosixPath(key).name)}
+    products = [one for one in parents if regex.fullmatch(one) and (is_named(one) or one in held)]
+    inside = tuple(f"{one}/" for one in products)
+    return [*((key, seen) for key, seen in found if not key.startswith(inside)), *((one, None) for one in products)]
 
 
 def _of_group(

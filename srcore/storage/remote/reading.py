@@ -23,6 +23,7 @@ from srcore.storage.providers.header import granule_header
 from srcore.storage.remote.cache import Kept, files_folder
 from srcore.storage.remote.card import Card, CardBand, CardFile
 from srcore.storage.remote.fetch import fetch
+from srcore.storage.remote.folder import read_folder
 
 BY_ITEM = "the item's datetime"
 SHOWN = 8
@@ -35,7 +36,8 @@ def read_card_header(path: Path, read: Read, **wishes: Unpack[Wishes]) -> Header
     """The header of the scene that a card stands for. SourceError NO_ASSETS, MISSING_BAND, BAD_SETTING, BAD_METADATA
     where the item and its file contradict each other; those of fetching, and of `read`."""
     card = Card.load(path)
-    _refuse_unusable(card)
+    if not card.folder:
+        _refuse_unusable(card)
     try:
         return _read_card(card, path, read, wishes)
     except SRError as error:  # people know the file by its address, not by its place in the cache
@@ -46,6 +48,9 @@ def read_card_header(path: Path, read: Read, **wishes: Unpack[Wishes]) -> Header
 
 
 def _read_card(card: Card, path: Path, read: Read, wishes: Wishes) -> Header:
+    if card.folder:
+        found, parts = read_folder(card, Wish.of(**_inside(wishes)))
+        return _told(found, card, path, list(parts), list(parts.values()))
     if card.joined:
         fetched = [fetch(file) for file in card.files]
         found = read([one.path for one in fetched], **_inside(wishes))

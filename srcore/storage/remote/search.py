@@ -1,4 +1,4 @@
-"""The items of a STAC API, or of a catalog, collection, item or item collection that lies as files.
+"""The items of a STAC API, of a catalog, collection, item or item collection that lies as files, or of a table of them.
 
 Ours are some lines in place of a client: every answer is bounded and tried again like a file, and a token goes to the
 host that it is for, also where the next page lies elsewhere. `query` is applied here too: servers may not know it.
@@ -17,6 +17,7 @@ from srcore.errors import SourceError
 from srcore.storage.remote.address import joined, leads_inward, scheme_of, shown
 from srcore.storage.remote.documents import MOST_BYTES, parsed, read_document, tried
 from srcore.storage.remote.items import bad_item, moment
+from srcore.storage.remote.table import is_table, read_table
 
 PAGE = 100
 """Items of an answer; a server may give fewer."""
@@ -31,6 +32,9 @@ Found = tuple[Mapping[str, Any], str]
 
 def items_of(source: Stac) -> Iterator[Found]:
     """The items that a search gives, in its order. SourceError."""
+    if is_table(source.stac):
+        yield from (one for one in read_table(source.stac) if _is_meant(one[0], source))
+        return
     document, base = read_document(source.stac)
     try:
         if _is_api(document):

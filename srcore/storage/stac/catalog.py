@@ -191,7 +191,7 @@ def _entry(value: Mapping[str, Any]) -> Entry:
 
 def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entry]:
     """What every item says; of those that were not written since they were listed, what the link says."""
-    for stored in _items(places.products):
+    for stored in item_files(places.products):
         scene = stored.name.partition("/")[0]
         known = before.get(scene)
         if known is not None and known.written_ns == stored.mtime_ns:
@@ -200,7 +200,7 @@ def _entries(places: DatasetPaths, before: Mapping[str, Entry]) -> Iterable[Entr
             yield found
 
 
-def _items(products: Path) -> list[Stored]:
+def item_files(products: Path) -> list[Stored]:
     """The items of scenes, as SCENE/SCENE.json: on a disk one look a scene, on an object store one for 1000 objects."""
     store = store_at(products)
     if on_object_store(products):

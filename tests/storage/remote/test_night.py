@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.remote.listing import forget_lists
 from srcore.storage.remote.search import items_of
+from srcore.storage.stac.parquet import export_items
 from tests.elsewhere import Elsewhere, item
+from tests.storage.providers.products import NAME, make_safe
 
 Write = Callable[..., Path]
 
@@ -350,6 +353,67 @@ def test_an_api_of_somebody_else_is_searched_page_by_page(
     assert {code for _, _, code in told(night(catalog_of(tmp_path, search)))} == {"OUTSIDE"}
     catalog = catalog_of(tmp_path, search, "    roots: [./in]\n")
     assert told(night(catalog)) == [(f"s{i}00", "published", "") for i in range(3)]
+
+
+@pytest.mark.slow
+def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
+    world: Elsewhere, tmp_path: Path
+) -> None:
+    safe = make_safe(tmp_path)
+    for path in filter(Path.is_file, safe.rglob("*")):
+        world.put(f"/bucket/in/{safe.name}/{path.relative_to(safe)}", path.read_bytes())
+    red = next(path for path in world.files if "B04" in path)
+    more = "    bands: [red, nir]\n    quality: {layer: SCL, as: nodata}\n"
+    catalog = catalog_of(tmp_path, "s3://bucket/in/*.SAFE", more)
+    assert told(night(catalog)) == [(NAME, "published", "")]
+    assert (world.bytes_asked(red), world.bytes_asked(red.replace("B04", "B02"))) == (1, 0)
+    document = json.loads((tmp_path / f"store/far/products/{NAME}/{NAME}.json").read_text())
+    assert document["properties"]["datetime"] == "2024-06-01T10:30:21.024000Z"
+    receipt = receipt_of(tmp_path, NAME)
+    assert receipt.sources[0].path == f"s3://bucket/in/{safe.name}"
+    origins = [one["href"].rpartition("_")[2] for one in receipt.parameters["origins"]]
+    assert origins == ["TL.xml", "MSIL2A.xml", "10m.jp2", "10m.jp2"]
+    assert told(night(catalog)) == [(NAME, "up to date", "")]
+    export_items(load_catalog(catalog), "far", tmp_path / "all.parquet")
+    ((row, _),) = items_of(Stac(stac=str(tmp_path / "all.parquet")))
+    hrefs = [(one["assets"][key].pop("href"), key) for one in (document, row) for key in ("data",)]
+    assert hrefs == [(f"./{NAME}.tif", "data"), (f"store/far/products/{NAME}/{NAME}.tif", "data")]
+    for one in (document, row):
+        del one["links"]
+        when = datetime.fromisoformat(one["properties"].pop("datetime"))
+        assert when == datetime(2024, 6, 1, 10, 30, 21, 24000, tzinfo=UTC)
+    assert row == document  # all else of a real item
+    world.put(red, world.files[red].content, datetime(2024, 6, 9, tzinfo=UTC))
+    assert told(night(catalog)) == [(NAME, "published", "")]
+
+
+@pytest.mark.slow
+def test_items_of_a_parquet_file_are_scenes_here_and_on_the_web(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    rustac = pytest.importorskip("rustac")
+    place = {"type": "Polygon", "coordinates": [[[10.3, 46.9], [10.4, 46.9], [10.4, 47.0], [10.3, 47.0], [10.3, 46.9]]]}
+    write_raster(picture(), "in/a.tif")
+    here = {"a": {"href": "./a.tif", "roles": ["data"]}}
+    there = {"a": {"href": (tmp_path / "in/a.tif").as_uri(), "roles": ["data"]}}
+    for assets_of, name in ((here, "in/items.parquet"), (there, "there.parquet")):
+        table = [{**item(f"s{i}", assets_of, cloud=i), "geometry": place} for i in range(3)]
+        rustac.write_sync(str(tmp_path / name), table)
+    search = "{stac: ./in/items.parquet, query: {cloud: {lt: 2}}}"
+    assert told(night(catalog_of(tmp_path, search))) == [("s0", "published", ""), ("s1", "published", "")]
+    assert states(catalog_of(tmp_path, search)) == {"s0": "published", "s1": "published"}
+    # of the web: relative links lead there, and none to a file of this machine
+    world.put("/files/items.parquet", (tmp_path / "in/items.parquet").read_bytes())
+    world.put("/files/a.tif", (tmp_path / "in/a.tif").read_bytes())
+    assert told(
+        night(catalog_of(tmp_path, f"{{stac: {world.address}/files/items.parquet, query: {{cloud: {{eq: 2}}}}}}"))
+    ) == [("s2", "published", "")]
+    assert world.bytes_asked("/files/a.tif") == 1
+    world.put("/files/items.parquet", (tmp_path / "there.parquet").read_bytes())
+    outcome = night(catalog_of(tmp_path, f"{{stac: {world.address}/files/items.parquet}}"))
+    assert {code for _, _, code in told(outcome)} == {"OUTSIDE"}
+    with pytest.raises(CatalogError, match="more than 2 items"):
+        states(catalog_of(tmp_path, "{stac: ./in/items.parquet, most: 2}"))
 
 
 def test_volumes_elsewhere_are_public_or_are_none(world: Elsewhere, tmp_path: Path) -> None:
