@@ -25,6 +25,9 @@ Window = tuple[slice, ...]
 BLOCK_HR = 512
 """SR pixels on each side of a block of the product: a tile of its TIFF, and a chunk of the work store. No option of the
 user's, but a value of the plan: tests of tiny scenes cut them into smaller blocks."""
+MOST_TILES = 2**20
+"""Of a scene: what is known of its tiles stays in one record of 64 MiB, 50 bytes a tile. At 1,024 px it is a terapixel
+of one band."""
 TIFF_STEP = 16
 """TIFF's tiles are multiples of it."""
 
@@ -162,6 +165,13 @@ class TilePlan:
                 tile.read_start, self.origin, self.tile_shape, self.scene_shape, strict=True
             )
         )
+
+
+def refuse_too_many(tiles: TilePlan) -> None:
+    """PlanError for more tiles than a scene may have: INGEST would write a record that nobody reads, behind hours."""
+    if len(tiles) > MOST_TILES:
+        found, do = f"{len(tiles):,}, at most {MOST_TILES:,}", "use a larger --tile, or cut the scene"
+        raise PlanError("the scene has too many tiles", found, do)
 
 
 def core_inside(tiles: TilePlan, tile: Tile) -> Window:

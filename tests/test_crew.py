@@ -210,15 +210,20 @@ def test_workers_with_a_gpu_of_their_own_do_a_scene_alone(address: str, start: S
     done: list[tuple[int, str]] = []
     run_tiles(each(who), range(20), Workers(scheduler=address), done.append)
     assert sorted(done) == [(tile, "gpu") for tile in range(20)]
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        crew = Crew(client, ours=False, shared=None, most=1)
+        assert (len(crew.look()), crew.on_gpu) == (1, True)  # those with a GPU are asked first
 
 
 def test_a_scene_stays_on_the_devices_that_it_began_on() -> None:
-    crew = Crew(None, ours=False, shared=None)  # type: ignore[arg-type]  # nobody is asked
+    crew = Crew(None, ours=False, shared=None, most=3)  # type: ignore[arg-type]  # nobody is asked
     crew.with_gpu = {"b"}
     assert crew._alike([]) == []
     assert crew._alike(["a", "c"]) == ["a", "c"]
     assert crew._alike(["a", "b"]) == ["a"]  # came later: it is for the next scene
-    crew = Crew(None, ours=False, shared=None)  # type: ignore[arg-type]
+    crew = Crew(None, ours=False, shared=None, most=3)  # type: ignore[arg-type]
     crew.with_gpu = {"b"}
     assert crew._alike(["a", "b"]) == ["b"]
     assert crew._alike(["a"]) == []
@@ -253,3 +258,28 @@ def test_a_gpu_that_is_not_there_is_bad_usage(device: str, tmp_path: Path) -> No
         (tmp_path / name).touch()
     with pytest.raises(typer.BadParameter):
         chosen_gpu(device, {}, tmp_path)
+
+
+def until(event: str) -> None:
+    from distributed import Event
+
+    Event(event).wait(60)
+
+
+def test_no_more_workers_are_asked_than_there_is_work_for_and_first_those_who_are_idle() -> None:
+    from distributed import Client, Event, LocalCluster
+
+    here = LocalCluster(n_workers=6, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp")
+    with here, Client(here, set_as_default=False) as client:
+        there = sorted(client.nthreads())
+        busy = [client.submit(until, "end", pure=False, workers=[one]) for one in there[:4]]
+        while sum(map(len, client.processing().values())) < len(busy):
+            time.sleep(0.01)
+        crew = Crew(client, ours=False, shared=None, most=2)
+        assert crew.look() == there[4:]
+        assert Crew(client, ours=False, shared=None, most=5).look()[-2:] == there[4:]
+        assert Crew(client, ours=False, shared=None, most=6).look() == there
+        crew.refused[there[4]] = "another version"  # then there may be more of them
+        crew._looked = float("-inf")
+        assert crew.look() == [*there[:4], there[5]]
+        Event("end", client=client).set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from srcore.dispatch import Workers, each, run_tiles
+from srcore.dispatch import Workers, _Ledger, each, run_tiles
 from srcore.dispatch.cluster import SMALL_VALUES, close_cluster, refuse_open_scheduler
 from srcore.errors import PlanError, SourceError, TileError
 
@@ -50,13 +50,25 @@ def killed_once(folder: Path, tile: int) -> int:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_every_tile_arrives_once(workers: Workers, batch: int) -> None:
     results: list[int] = []
-    run_tiles(each(square), range(23), workers, results.append, batch)
+    run_tiles(each(square), range(23), workers, results.append, lambda left, there: batch)
     assert sorted(results) == [n * n for n in range(23)]
+
+
+def test_tasks_are_cut_when_they_are_handed_out_for_the_workers_that_are_there_then() -> None:
+    """A scheduler's workers are not counted by the cores of this machine."""
+    ledger = _Ledger(range(100), lambda left, there: min(4, left // (8 * there)), lambda result: None)
+    assert len(ledger.next(2) or ()) == 4
+    assert len(ledger.next(200) or ()) == 1
+    handed = []
+    while (several := ledger.next(2)) is not None:
+        handed.append(len(several))
+    assert (sum(handed), handed[0], handed[-15:]) == (95, 4, [1] * 15)  # smaller at the end: all end together
+    assert sorted(handed, reverse=True) == handed
 
 
 def test_a_failing_tile_is_tried_again(tmp_path: Path) -> None:
     results: list[int] = []
-    run_tiles(each(partial(fails_twice, tmp_path)), range(5), Workers(0), results.append, batch=5)
+    run_tiles(each(partial(fails_twice, tmp_path)), range(5), Workers(0), results.append, lambda left, there: 5)
     assert sorted(results) == [0, 1, 2, 3, 4]
     assert (tmp_path / "3").read_text() == "xxx"
     assert (tmp_path / "2").read_text() == "x"
@@ -65,7 +77,7 @@ def test_a_failing_tile_is_tried_again(tmp_path: Path) -> None:
 def test_a_tile_that_fails_for_good_is_named_and_its_neighbours_finish() -> None:
     results: list[int] = []
     with pytest.raises(TileError, match=r"tile 2 failed 3 times.*RuntimeError: always"):
-        run_tiles(each(poison), range(5), Workers(0), results.append, batch=2)
+        run_tiles(each(poison), range(5), Workers(0), results.append, lambda left, there: 2)
     assert sorted(results) == [0, 1, 3, 4]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srcore.errors import PlanError
-from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles, reflect
+from srcore.tiling import BLOCK_HR, MOST_TILES, TilePlan, asked_tiles, chosen_tiles, reflect, refuse_too_many
 
 
 @st.composite
@@ -189,3 +190,13 @@ def test_the_tiles_within_a_window_are_those_whose_cores_reach_into_it(window: t
         if all(max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(tile.core, window, strict=True))
     ]
     assert list(plan.within(window)) == touching
+
+
+def test_a_scene_of_more_tiles_than_a_record_holds_is_refused() -> None:
+    side = 1024
+    most = TilePlan((side * side, side * side), (side, side), (0, 0), (2, 2))
+    assert len(most) == MOST_TILES
+    assert prod(most.shape) > 10**12
+    refuse_too_many(most)
+    with pytest.raises(PlanError, match=r"too many tiles.*1,049,600, at most 1,048,576"):
+        refuse_too_many(replace(most, shape=(side * side, side * side + 1)))

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -35,9 +36,20 @@ IDLE_SECONDS = 300.0
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
 
+SPARE = 2
+"""Workers that are asked, a tile, where there are more: some of them are busy with other scenes."""
 
 Work = Callable[[Sequence[int]], Iterator[Done[T]]]
 """Several tiles of one task, in any way that suits them; one Done each."""
+
+
+Batch = Callable[[int, int], int]
+"""Tiles of the next task, of so many that are left and so many workers that are there; 0 workers: this process."""
+
+
+def one(left: int, workers: int) -> int:
+    """A task a tile."""
+    return 1
 
 
 def each(work: Callable[[int], T]) -> Work[T]:
@@ -59,26 +71,27 @@ def run_tiles(
     tiles: Sequence[int],
     workers: Workers,
     arrived: Callable[[T], None],
-    batch: int = 1,
+    batch: Batch = one,
     shared: Path | None = None,
 ) -> None:
     """Do `work` for every tile and hand each result to `arrived`, here, as it comes.
 
-    Tasks hold `batch` tiles. A failing tile is tried again, alone, up to RETRIES times. When all others are
-    done, TileError names those that failed for good, with the last error of the first. A full disk, and
-    whatever else `ends_scene`, ends the run at once. TileError NO_SCHEDULER or NO_WORKERS when the cluster goes away;
-    what arrived stays done. Workers that somebody else started show first what they run, and that they can read the
-    file `shared`: WORKERS_REFUSED where none may.
+    Tasks hold as many tiles as `batch` says when they are handed out. A failing tile is tried again, alone, up to
+    RETRIES times. When all others are done, TileError names those that failed for good, with the last error of the
+    first. A full disk, and whatever else `ends_scene`, ends the run at once. TileError NO_SCHEDULER or NO_WORKERS when
+    the cluster goes away; what arrived stays done. Workers that somebody else started show first what they run, and
+    that they can read the file `shared`: WORKERS_REFUSED where none may. No more are asked than there is work for.
     """
     if not tiles:
         return
     ledger = _Ledger(tiles, batch, arrived)
     if workers.scheduler is None and workers.resolved == 0:
-        while (several := ledger.next()) is not None:
+        while (several := ledger.next(0)) is not None:
             ledger.settle(_attempt(work, several))
     else:
-        with client_of(workers, tasks=len(ledger.queue)) as (client, running):
-            _drain(Crew(client, ours=running.ours, shared=shared), work, ledger)
+        tasks = ceil(len(tiles) / batch(len(tiles), workers.resolved))
+        with client_of(workers, tasks) as (client, running):
+            _drain(Crew(client, ours=running.ours, shared=shared, most=SPARE * len(tiles)), work, ledger)
     if ledger.failed:
         raise _verdict(ledger.failed)
 
@@ -95,16 +108,27 @@ class Answer(Generic[T]):
 class _Ledger(Generic[T]):
     """Which tiles wait, how often each was tried, and which failed for good."""
 
-    def __init__(self, tiles: Sequence[int], batch: int, arrived: Callable[[T], None]) -> None:
-        self.queue: deque[Sequence[int]] = deque(tiles[i : i + batch] for i in range(0, len(tiles), batch))
+    def __init__(self, tiles: Sequence[int], batch: Batch, arrived: Callable[[T], None]) -> None:
+        self.queue, self.batch = deque(tiles), batch
+        self.again: deque[Sequence[int]] = deque()
+        """Tasks that are tried once more, behind all others."""
         self.attempts = dict.fromkeys(tiles, 0)
         self.suspects: deque[int] = deque()
         """Tiles that lay on a worker when it ended."""
         self.failed: dict[int, SRError] = {}
         self.arrived = arrived
 
-    def next(self) -> Sequence[int] | None:
-        return self.queue.popleft() if self.queue else None
+    @property
+    def waits(self) -> bool:
+        """Whether anything is to be handed out."""
+        return bool(self.queue or self.again or self.suspects)
+
+    def next(self, workers: int) -> Sequence[int] | None:
+        """The tiles of the next task: cut now, for workers that come late make it smaller."""
+        if self.queue:
+            count = max(1, self.batch(len(self.queue), workers))
+            return [self.queue.popleft() for _ in range(min(count, len(self.queue)))]
+        return self.again.popleft() if self.again else None
 
     def lost(self, tiles: Sequence[int], error: BaseException, *, alone: bool) -> None:
         """The worker of a task ended. A tile is guilty only when nothing else lay on that worker."""
@@ -136,12 +160,12 @@ class _Ledger(Generic[T]):
                 extra={"tile": outcome.tile, "attempt": tried, "reason": str(outcome.error)},
             )
             if outcome.error.reason.retry == "soon" and tried <= RETRIES and not outcome.error.reason.ends_scene:
-                self.queue.append([outcome.tile])
+                self.again.append([outcome.tile])
             else:
                 self.failed[outcome.tile] = outcome.error
             if outcome.error.reason.ends_scene:
-                self.queue.clear()
-                self.suspects.clear()
+                for waiting in (self.queue, self.again, self.suspects):
+                    waiting.clear()
                 return
 
 
@@ -197,14 +221,15 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     while True:
         present = crew.look()
         if crew.ours or present:  # a task that is bound to nobody would go to anybody
-            while len(running) < WINDOW * max(1, len(present)) and (several := ledger.next()) is not None:
+            there = max(1, len(present))
+            while len(running) < WINDOW * there and (several := ledger.next(there)) is not None:
                 submit(several)
             if not running and ledger.suspects:
                 submit([ledger.suspects.popleft()], alone=True)
         if running:
             future = _next(arrivals, crew, running)
             _settle(ledger, future, running.pop(future))
-        elif ledger.queue or ledger.suspects:
+        elif ledger.waits:
             _wait(crew)
         else:
             return
@@ -224,7 +249,7 @@ def _settle(ledger: _Ledger[T], future: Any, task: _Task) -> None:
     try:
         outcomes: list[Answer[T]] = future.result(timeout=ANSWER_SECONDS)
     except CancelledError:  # the scheduler went away, and may come back, or the workers did: see _next
-        ledger.queue.append(task.tiles)
+        ledger.again.append(task.tiles)
     except KilledWorker as error:
         ledger.lost(task.tiles, error, alone=task.alone)
     except Exception as error:  # whatever the cluster says of a task, its tiles are tried again

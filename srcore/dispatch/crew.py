@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcore.dispatch import greeting
+from srcore.dispatch.greeting import GPU
 from srcore.errors import TileError
 
 if TYPE_CHECKING:
@@ -25,8 +27,10 @@ AWAY = (OSError, TimeoutError, RuntimeError)
 class Crew:
     """Who may do tiles. Of workers that this process started: all, unasked."""
 
-    def __init__(self, client: Client, *, ours: bool, shared: Path | None) -> None:
+    def __init__(self, client: Client, *, ours: bool, shared: Path | None, most: int) -> None:
         self.client, self.ours, self.shared = client, ours, shared
+        self.most = most
+        """Workers that have something to do at once, at most: no more are asked, for each scene asks anew."""
         self.present: list[str] = []
         """Addresses of those that may, and are there."""
         self.refused: dict[str, str] = {}
@@ -50,7 +54,7 @@ class Crew:
         if self.ours:
             self.present = there
             return there
-        self._ask([one for one in there if one not in self._asked])
+        self._ask(self._wanted(there))
         self.present = self._alike([one for one in there if one in self._asked and one not in self.refused])
         # where some did tiles before, they may come back: who was killed is started again by its nanny
         if there and self.on_gpu is None and all(one in self.refused for one in there):
@@ -76,6 +80,24 @@ class Crew:
         except AWAY as error:
             log.debug("nobody can be counted: %s", error)
             return []
+
+    def _wanted(self, there: list[str]) -> list[str]:
+        """Who is to be asked: of those who are new as many as are lacking, those with a GPU first, and who has least to
+        do; all of them when one was refused."""
+        new = [one for one in there if one not in self._asked]
+        lacking = self.most - sum(one in self._asked for one in there)
+        if self.refused or len(new) <= lacking:
+            return new
+        if lacking <= 0:
+            return []
+        try:
+            busy, known = self.client.processing(), self.client.scheduler_info(n_workers=-1)["workers"]
+        except AWAY as error:
+            log.debug("nobody knows who is busy: %s", error)
+            return []
+        random.shuffle(new)  # several flows that ask at once get different ones
+        gpus = {one for one in new if known.get(one, {}).get("resources", {}).get(GPU)}
+        return sorted(new, key=lambda one: (one not in gpus, len(busy.get(one, ()))))[:lacking]
 
     def _ask(self, new: list[str]) -> None:
         """Ask who is new; who does not answer, or left meanwhile, is asked again at the next look."""

@@ -30,7 +30,7 @@ from srcore.storage.product import product_format
 from srcore.storage.scene import read_header
 from srcore.storage.window import windowed
 from srcore.storage.work.scene_plan import FORMAT, ScenePlan
-from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles
+from srcore.tiling import BLOCK_HR, TilePlan, asked_tiles, chosen_tiles, refuse_too_many
 from srcore.treatment import Treatment
 
 WORKER_BASE_BYTES = 600 * 2**20
@@ -72,6 +72,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     if job.window is not None:
         of, header = tiles, _part_of(header, job, spec)
         tiles = _within(lay_out(spec, header, job, workers), header)
+    refuse_too_many(tiles)
     _check_memory(spec, header, tiles, lanes)
     plan = ScenePlan(
         dataset=job.dataset,

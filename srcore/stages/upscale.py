@@ -94,8 +94,7 @@ def upscale(plan: ScenePlan, workers: dispatch.Workers | None = None, progress: 
 
     where = workers or dispatch.Workers()
     work = partial(upscale_tiles, plan.scratch.plan)
-    batch = _batch(plan, len(pending), where.resolved)
-    dispatch.run_tiles(work, pending, where, arrived, batch, plan.scratch.plan)
+    dispatch.run_tiles(work, pending, where, arrived, partial(_batch, plan), plan.scratch.plan)
     makers = store.makers()
     device, precision, backend = (
         "+".join(sorted({getattr(maker, name) for maker in makers})) for name in ("device", "precision", "backend")
@@ -128,12 +127,12 @@ def _restore_choice(store: TileStore) -> None:
             write_sealed_once(path, asdict(maker))
 
 
-def _batch(plan: ScenePlan, pending: int, workers: int) -> int:
+def _batch(plan: ScenePlan, left: int, workers: int) -> int:
     """Tiles a task: about a second of work at least, and so many that reading and writing go on beside it."""
     if not workers:  # one task: reading and writing go on beside it without a break
-        return max(1, pending)
+        return left
     pixels = len(plan.header.bands) * prod(plan.tiles.tile_shape)
-    return max(1, TASK_PIXELS // pixels, min(STREAMED_TILES, pending // (TASKS_A_WORKER * workers)))
+    return max(1, TASK_PIXELS // pixels, min(STREAMED_TILES, left // (TASKS_A_WORKER * workers)))
 
 
 def upscale_tiles(plan_path: Path, tiles: Sequence[int]) -> Iterator[Done[TileDone]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class Ingested:
 
     def save(self, scratch: Scratch) -> None:
         """Write ingest.json, whole or not at all."""
-        write_sealed(scratch.ingested, asdict(self))
+        write_sealed(scratch.ingested, {**asdict(replace(self, sums=())), "sums": _columns(self.sums)})
 
     @classmethod
     def load(cls, scratch: Scratch) -> Ingested | None:
@@ -94,14 +94,14 @@ class Ingested:
                 _normalisation(value["normalisation"]),
                 _normalisation(value["percentiles"]),
                 tuple(value["valid_share"]),
-                tuple(TileSums(**sums) for sums in value["sums"]),
+                _rows(value["sums"]),
                 value["layout"],
                 tuple(value["noise"]),
                 tuple(value["removed"]),
                 tuple(value["flags"]),
                 tuple(None if ends is None else (ends[0], ends[1]) for ends in value["ends"]),
             )
-        except (StoreError, KeyError, TypeError, AttributeError):
+        except (StoreError, KeyError, TypeError, AttributeError, ValueError):
             return None  # damaged, or written by a version with other fields: the scene is ingested again
 
     @classmethod
@@ -111,6 +111,17 @@ class Ingested:
         if found is None:
             raise StoreError(f"{scene} is not ingested", "no ingest.json", "run ingest first")
         return found
+
+
+def _columns(sums: Sequence[TileSums]) -> dict[str, list[int] | None]:
+    """A list a field, None where no tile has it: a third of the bytes of an object a tile, for a record is limited."""
+    columns = {field.name: [getattr(one, field.name) for one in sums] for field in fields(TileSums)}
+    return {name: None if None in column else column for name, column in columns.items()}
+
+
+def _rows(columns: Mapping[str, list[int] | None]) -> tuple[TileSums, ...]:
+    there = {name: column for name, column in columns.items() if column is not None}
+    return tuple(TileSums(**dict(zip(there, row, strict=True))) for row in zip(*there.values(), strict=True))
 
 
 def _normalisation(value: Mapping[str, Any]) -> Normalisation:
