@@ -269,7 +269,7 @@ def until(event: str) -> None:
 def test_no_more_workers_are_asked_than_there_is_work_for_and_first_those_who_are_idle() -> None:
     from distributed import Client, Event, LocalCluster
 
-    here = LocalCluster(n_workers=6, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp")
+    here = LocalCluster(n_workers=6, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0")
     with here, Client(here, set_as_default=False) as client:
         there = sorted(client.nthreads())
         busy = [client.submit(until, "end", pure=False, workers=[one]) for one in there[:4]]
