@@ -74,3 +74,14 @@ def test_the_first_tile_waits_for_no_scheduler_no_report_and_no_other_format(tmp
         found & (unneeded | {"rich", "jinja2", "mlflow", "lightning", "pyproj", "torch._dynamo", "sympy", "nibabel"})
         == set()
     )
+
+
+def test_a_look_at_a_dataset_imports_no_reader_of_pixels(tmp_path: Path) -> None:
+    catalog = tmp_path / "data_catalog.yaml"
+    (tmp_path / "a.tif").touch()
+    catalog.write_text(
+        "version: 1\nstore: ./store\ndatasets:\n  hills: {kind: raster, source: './*.tif', model: nearest-x2}\n"
+    )
+    found = modules(AT_THE_END, "status", "hills", "--catalog", str(catalog))
+    assert "srcore.run.states" in found
+    assert found & {"torch", "zarr", "scipy", "prefect", "distributed", "skimage", "matplotlib", "nibabel"} == set()

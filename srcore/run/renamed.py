@@ -17,7 +17,6 @@ from srcore.catalog.dataset import Dataset
 from srcore.errors import CatalogError, SRError
 from srcore.job import Job
 from srcore.layout import DatasetPaths
-from srcore.storage.archive.erasure import erase_scene
 from srcore.storage.archive.sources import HIDDEN_ID
 from srcore.storage.disk.whose import forget
 
@@ -66,6 +65,8 @@ def erase_former(job: Job) -> None:
     """
     if not job.former:
         return
+    from srcore.storage.archive.erasure import erase_scene  # brings Zarr, which a look at a dataset needs not
+
     store = job.home
     places = DatasetPaths(store / job.dataset)
     try:

@@ -86,7 +86,7 @@ def test_a_key_that_no_network_has(srcore: Call, tmp_path: Path) -> None:
         ("files: '*/../../*.tif'", ".. can only stand before the first wildcard"),
         ("files: '*.tif', share: .inf", "share in sources.0: Input should be"),
         ("batch: 100000000", "batch: Input should be less than or equal to 4096"),
-        ("core_px: 5000", "core_px: Input should be less than or equal to 4096"),
+        ("core_px: 5000", "core_px: must be whole numbers above 0, 4096 at most; found 5000"),
         ("learning_rate: .inf", "learning_rate: Input should be a finite number"),
         ("losses: {l1: .inf}", "l1 in losses: Input should be a finite number"),
     ],

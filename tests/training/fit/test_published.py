@@ -17,15 +17,15 @@ from srcore.training.fit.validation import Validation
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_the_sr_and_the_hr_lie_on_the_same_pixels(steps: int) -> None:
+def test_the_sr_and_the_hr_lie_on_the_same_pixels(steps: int, recipe: Callable[..., TrainConfig]) -> None:
     """An SR that has the LR's means is left as it is; one that has not comes nearer with every step."""
-    generator, core = Edsr(scale=2, width=4, blocks=1), 12
+    generator, core, config = Edsr(scale=2, width=4, blocks=1), 12, recipe(back_projection=steps)
     lr = torch.rand(1, 1, core + 2 * generator.halo, core + 2 * generator.halo)
     true = lr[..., generator.halo : -generator.halo, generator.halo : -generator.halo].repeat_interleave(2, 2)
     true = true.repeat_interleave(2, 3)
-    right = published(generator, true, lr, steps)
-    torch.testing.assert_close(right, within(true, (2, 2), steps))
-    off = published(generator, true + 0.5, lr, steps)
+    right = published(generator, true, lr, config)
+    torch.testing.assert_close(right, within(true, (2, 2), config))
+    off = published(generator, true + 0.5, lr, config)
     error = (mean_down(off, (2, 2)) - mean_down(right, (2, 2))).abs().max()
     assert float(error) == pytest.approx(0.5 if steps == 0 else 0, abs=1e-6)
 
@@ -42,8 +42,8 @@ def test_what_is_trained_is_what_is_published(recipe: Callable[..., TrainConfig]
             advance(state, *draw_batch(planes, geometry, config, step), config, torch.float32)
         lr, hr = draw_batch(planes, geometry, config.model_copy(update={"batch": 32}), 999)
         with torch.no_grad():
-            sr = published(state.averaged, state.averaged(lr), lr, 1)
-        losses[steps] = float((sr - within(hr, (2, 2), 1)).abs().mean())
+            sr = published(state.averaged, state.averaged(lr), lr, recipe(back_projection=1))
+        losses[steps] = float((sr - within(hr, (2, 2), recipe(back_projection=1))).abs().mean())
     assert losses[1] < 0.85 * losses[0]
 
 
