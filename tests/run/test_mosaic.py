@@ -18,6 +18,8 @@ from srcore.errors import CatalogError
 from srcore.run.dataset import run_dataset
 from srcore.run.scene import plain, scene_runner
 from srcore.run.states import scene_states
+from srcore.storage.archive.mosaics import _tell_of_lost
+from srcore.storage.archive.sources import find_excluded, find_scenes
 
 CATALOG = """\
 version: 1
@@ -107,6 +109,16 @@ def test_a_mosaic_is_published_and_due_when_a_file_comes_or_changes(
     assert run(catalog, scene="north")["north"].result != "published"  # nothing to do
     write(catalog.parent / "in" / "north_11.tif", values[:, 50:, 40:] + 1, 50, 40)
     assert {one.scene: one.due for one in scene_states(load_catalog(catalog), "tiles")}["north"]
+
+
+def test_a_mosaic_of_which_a_file_is_excluded_is_not(catalog: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _tell_of_lost.cache_clear()
+    catalog.write_text(CATALOG.replace("    values:", "    exclude: [north_01.tif, 'south_*', stray.tif]\n    values:"))
+    loaded = load_catalog(catalog)
+    entry = loaded.dataset("tiles")
+    assert [(one.id, len(one.paths)) for one in find_scenes(entry, loaded.base)] == [("north", 2)]
+    assert [one.id for one in find_excluded(entry, loaded.base)] == ["south"]
+    assert "leaves files out" not in caplog.text  # `exclude` answers that
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from srcore.errors import printable
 log = logging.getLogger(__name__)
 
 
-def mosaic_names(group: str, paths: Sequence[Path]) -> list[str | None]:
-    """The name of the mosaic that each file is a part of; None, and a warning, for one that is of none."""
+def mosaic_names(group: str, paths: Sequence[Path], *, tell: bool) -> list[str | None]:
+    """The name of the mosaic that each file is a part of; None, and to `tell` a warning, for one that is of none."""
     regex, depth = regex_of(group, ()), group.count("/")
     found = [regex.fullmatch("/".join(path.as_posix().split("/")[-1 - depth :])) for path in paths]
     lost = [path for path, match in zip(paths, found, strict=True) if match is None]
-    if lost:
+    if lost and tell:
         _tell_of_lost(group, len(lost), printable(lost[0].name))
     return [None if match is None else match["scene"] for match in found]
 

@@ -113,8 +113,11 @@ def find_scenes(dataset: Dataset, base: Path) -> list[Scene]:
 
 
 def find_excluded(dataset: Dataset, base: Path) -> list[Scene]:
-    """The scenes that the key `exclude` leaves out, sorted by id."""
-    return _scenes(dataset, base, excluded=True) if dataset.exclude else []
+    """The scenes that the key `exclude` leaves out, sorted by id; not a mosaic that has other files."""
+    if not dataset.exclude:
+        return []
+    there = set() if dataset.mosaic is None else {scene.id for scene in find_scenes(dataset, base)}
+    return [scene for scene in _scenes(dataset, base, excluded=True) if scene.id not in there]
 
 
 def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
@@ -133,7 +136,7 @@ def _scenes(dataset: Dataset, base: Path, *, excluded: bool) -> list[Scene]:
     if dataset.mosaic is None:
         named = [(one.without_band, one) for one in kept]
     else:
-        names = mosaic_names(dataset.mosaic.group, [one.path for one in kept])
+        names = mosaic_names(dataset.mosaic.group, [one.path for one in kept], tell=not excluded)
         named = [((name, ""), replace(one, name=name)) for name, one in zip(names, kept, strict=True) if name]
     for key, one in named:
         groups.setdefault(key, []).append(one)

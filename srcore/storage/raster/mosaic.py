@@ -38,6 +38,7 @@ SHOWN = 60
 MOST_OPEN = 32
 """Files that are open at a time."""
 DO_APART = "narrow `mosaic: {group}`, or warp the file first"
+DO_ALIKE = "narrow `mosaic: {group}`, or convert the file first"
 
 
 class Opened(Protocol):
@@ -73,10 +74,7 @@ def merged(headers: Sequence[Header], wish: Wish) -> Header:
         Member((int(start[0]), int(start[1])), header.grid.shape, header.bands, header.alpha, rank)
         for start, header, rank in zip(starts - low, headers, ranks, strict=True)
     )
-    hidden = {band.hidden for header in headers for band in header.bands}
-    bands = tuple(
-        replace(band, hidden=hidden.copy().pop() if len(hidden) == 1 else None, mask=None) for band in first.bands
-    )
+    bands = tuple(replace(band, mask=None) for band in first.bands)
     return replace(
         first,
         grid=first.grid.part((int(low[0]), int(low[1])), shape),
@@ -133,9 +131,8 @@ def _refuse_other(first: Header, other: Header) -> None:
     ):
         if a != b:
             found = f"{_short(b)}, and {_short(a)} in {_path(first).name}"
-            raise SourceError(
-                f"{_path(other)}: its {what} is not that of its mosaic", found, DO_APART, code="BAD_MOSAIC"
-            )
+            do = {"CRS": DO_APART, "nodata value": f"say `nodata`, or {DO_ALIKE}"}.get(what, DO_ALIKE)
+            raise SourceError(f"{_path(other)}: its {what} is not that of its mosaic", found, do, code="BAD_MOSAIC")
     nowhere = other is not first and np.allclose(other.grid.gdal_affine, NO_PLACE, atol=NO_PLACE_WITHIN, rtol=0)
     if other.gcps or nowhere or not np.linalg.det(other.grid.matrix[:, :-1]):
         found = "control points" if other.gcps else "no place"

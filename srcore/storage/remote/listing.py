@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -83,7 +84,7 @@ def card_at(address: str, asset: str | None = None) -> Path:
             raise SourceError(f"{shown(address)}: no item of STAC", found, do, code="BAD_ITEM")
         card = _stamped(card_of(document, base, None if asset is None else (asset,)))
     else:
-        card = _of_file(address)
+        card = _of_file_or_folder(address)
     return card.save(f"{shown(address)}{told_apart(address)} {asset}")
 
 
@@ -123,6 +124,17 @@ def _of_file(address: str) -> Card:
         remember_signed(plain, address)
     file = replace(_card_file(plain, tried(address, lambda: look(address))), apart=told_apart(address))
     return Card(plain, safe_id(scene_name(PurePosixPath(file.name), None)), (file,), updated=_when(file.modified))
+
+
+def _of_file_or_folder(address: str) -> Card:
+    """The card of a file, or of a product whose folder was named without a / behind it."""
+    try:
+        return _of_file(address)
+    except SourceError as error:
+        card = product_card(address) if error.code == "REMOTE_GONE" and scheme_of(address) not in WEB else None
+        if card is None:
+            raise
+        return card
 
 
 def _card_file(address: str, seen: Seen) -> CardFile:
@@ -209,11 +221,17 @@ def _keys(source: str, bucket: str, pattern: str, regex: re.Pattern[str]) -> lis
     found = tried(source, lambda: list(objects(bucket, folder, depth)))
     if depth is not None:
         return found
-    parents = sorted({str(one) for key, _ in found for one in PurePosixPath(key).parents})
-    held = {str(PurePosixPath(key).parent) for key, _ in found if is_document(PurePosixPath(key).name)}
-    products = [one for one in parents if regex.fullmatch(one) and (is_named(one) or one in held)]
-    inside = tuple(f"{one}/" for one in products)
-    return [*((key, seen) for key, seen in found if not key.startswith(inside)), *((one, None) for one in products)]
+    held = {key.rpartition("/")[0] for key, _ in found if is_document(key.rpartition("/")[2])}
+    parents = {one for key, _ in found for one in list(_way(key))[:-1]}
+    products = {one for one in parents if regex.fullmatch(one) and (is_named(one) or one in held)}
+    # nothing in them, nor the empty object that some tools leave for a folder
+    others = [(key, seen) for key, seen in found if products.isdisjoint(_way(key))]
+    return [*others, *((one, None) for one in sorted(products))]
+
+
+def _way(key: str) -> Iterator[str]:
+    """The folders that lead to a key, and the key."""
+    return accumulate(key.split("/"), "{}/{}".format)
 
 
 def _of_group(

@@ -7,6 +7,7 @@ So all items are read twice: once for their fields, and then written, those firs
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -69,7 +70,7 @@ def export_items(
         try:
             count = asyncio.run(_write(rustac, table, folder))
             fsync_file(folder / PLAIN)
-            (os.replace if overwrite else os.link)(folder / PLAIN, out)  # a link fails where somebody was first
+            _name(folder / PLAIN, out, overwrite=overwrite)
             fsync_folder(out.parent)
         except FileExistsError as error:
             raise _exists(out) from error
@@ -78,6 +79,18 @@ def export_items(
     return Exported(count, tuple(placeless))
 
 
+def _name(made: Path, out: Path, *, overwrite: bool) -> None:
+    """Give a file its name; FileExistsError where somebody was first, unless `overwrite`."""
+    try:
+        (os.replace if overwrite else os.link)(made, out)  # a link fails where a file is
+    except OSError as error:
+        if error.errno not in NO_LINKS or out.exists():
+            raise
+        os.replace(made, out)
+
+
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without hard links says, as of a memory stick or a share of Windows."""
 PLAIN = "items.parquet"
 """In a folder of its own: rustac writes letters of a name that it does not like as %XX."""
 

@@ -160,6 +160,22 @@ def test_masks_and_alpha_of_each_file_hide_in_it_alone(landscape: Make, write_ra
     assert np.array_equal(got[:, 8:, :8], values[:, 8:, :8] // 2)
 
 
+def test_bands_that_hide_their_own_numbers_hide_them_in_the_product(landscape: Make, write_raster: Write) -> None:
+    values = landscape(2, (16, 16))
+    values[0, 3, 4], values[1, 5, 6] = 7, 9
+    paths = [write_raster(values, "a.tif"), write_raster(values, "b.tif", transform=at(0, 16))]
+    for path in paths:
+        words = "".join(
+            f'<PAMRasterBand band="{i}"><NoDataValue>{n}</NoDataValue></PAMRasterBand>' for i, n in ((1, 7), (2, 9))
+        )
+        path.with_name(f"{path.name}.aux.xml").write_text(f"<PAMDataset>{words}</PAMDataset>")
+    one, header = read_header(paths[:1]), read_header(paths, mosaic="first")
+    assert (header.nodata, [band.nodata for band in header.bands]) == ("tag", [band.nodata for band in one.bands])
+    _, valid = whole(header)
+    assert not valid[0, 3, (4, 20)].any()
+    assert not valid[1, 5, (6, 22)].any()
+
+
 def test_a_part_without_detail_does_not_make_classes_of_the_rest(landscape: Make, write_raster: Write) -> None:
     values = landscape(1, (64, 64))
     classes = np.repeat(np.repeat(np.arange(16, dtype="uint16").reshape(1, 4, 4) % 3, 16, axis=1), 16, axis=2)
@@ -180,7 +196,7 @@ def test_a_part_without_detail_does_not_make_classes_of_the_rest(landscape: Make
         ({"transform": Affine(10, 1, 600000, 1, -10, 5200000)}, "have not the size"),
         ({"transform": at(1e6, 0)}, "too large for its files"),
         ({"dtype": "int16"}, "data type is not"),
-        ({"nodata": 0}, "nodata value is not"),
+        ({"nodata": 0}, "say `nodata`"),
         ({"bands": 3}, "number of bands is not"),
     ],
 )

@@ -89,6 +89,17 @@ def test_a_safe_folder_of_a_bucket_is_the_scene_of_the_folder(world: Elsewhere, 
     ]
 
 
+def test_the_empty_object_that_stands_for_a_folder_is_no_scene(world: Elsewhere, tmp_path: Path) -> None:
+    """As a console of S3 and tools that mount a bucket write it."""
+    safe = make_safe(tmp_path)
+    upload(world, safe, f"in/{safe.name}")
+    for folder in ("in/", f"in/{safe.name}/", f"in/{safe.name}/GRANULE/"):
+        world.put(f"/bucket/{folder}", b"")
+    for source in ("s3://bucket/in/*.SAFE", "s3://bucket/*/*.SAFE", "s3://bucket/**/*.SAFE"):
+        [one] = scenes(source)
+        assert read_header([one.card], bands=["B04"]).bands[0].name == "B04"
+
+
 def test_landsat_and_hls_are_known_by_what_lies_in_the_folder(world: Elsewhere, tmp_path: Path) -> None:
     make_landsat(tmp_path / "landsat")
     upload(world, tmp_path / "landsat", "in/LC09 über")
@@ -189,6 +200,12 @@ def test_one_folder_by_its_address(world: Elsewhere, tmp_path: Path) -> None:
     upload(world, make_safe(tmp_path), "in/a b.SAFE")
     world.put("/bucket/other/notes.txt", b"")
     assert read_header([card_at("s3://bucket/in/a b.SAFE")], bands=["red"]).bands[0].name == "B04"
+    make_landsat(tmp_path / "landsat")
+    upload(world, tmp_path / "landsat", "in/LC09_L2SP")
+    assert Card.load(card_at("s3://bucket/in/LC09_L2SP")) == Card.load(card_at("s3://bucket/in/LC09_L2SP/"))
+    with pytest.raises(SRError) as caught:
+        card_at("s3://bucket/other")
+    assert caught.value.code == "REMOTE_GONE"
     with pytest.raises(SRError) as caught:
         card_at("s3://bucket/other/")
     assert caught.value.code == "BAD_METADATA"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -124,6 +125,21 @@ def test_of_two_at_once_the_second_replaces_nothing(
     monkeypatch.setattr(parquet, "_write", slow)
     assert code(catalog, out) == "OUTPUT_EXISTS"
     assert out.read_bytes() == b"PAR1 of another one"
+
+
+def test_where_no_hard_links_are_it_is_written_too(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a memory stick."""
+
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    add(place(catalog), "a", "2024-06-01T10:30:21Z")
+    out = tmp_path / "new.parquet"
+    monkeypatch.setattr(os, "link", refused)
+    assert export_items(catalog, "fields", out).items == 1
+    assert code(catalog, out) == "OUTPUT_EXISTS"
 
 
 def test_what_makes_no_table_leaves_nothing(catalog: Catalog, tmp_path: Path) -> None:
