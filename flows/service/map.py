@@ -5,12 +5,17 @@
 
 Only of what `flows.service.pages` would show: a product that a receipt names, of a public dataset. A tile reads a
 window of bounded size; two are drawn at a time, each in a thread, so that the server answers meanwhile.
+
+A page without an origin of its own gets no password for its pictures: browsers send none. So the page of a scene has a
+key, which is good for the tiles of that scene alone, while the service runs.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
 from pathlib import Path
+from secrets import compare_digest, token_bytes
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -31,12 +36,25 @@ ADDRESS = re.compile(r"([^/]+)/(?:map\.html|tiles/.*)")
 TILE = re.compile(r"tiles/([^/]+)/(sr|lr)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.png", re.ASCII)
 KEPT = "private, max-age=300"
 """Tiles are the browser's for some minutes; another product has other addresses."""
+_SECRET = token_bytes(32)
 NONE = "no map of this store, or of a dataset that is restricted\n"
 
 
 def is_map(address: str) -> bool:
     """Whether an address below /store/ is one of a map."""
     return ADDRESS.fullmatch(address) is not None
+
+
+def has_key(request: Request, address: str) -> bool:
+    """Whether a request for a tile has the key of its scene."""
+    dataset, _, rest = address.partition("/")
+    found = TILE.fullmatch(rest)
+    given = request.query_params.get("key", "").encode()
+    return found is not None and compare_digest(given, _key(dataset, found[1]).encode())
+
+
+def _key(dataset: str, scene: str) -> str:
+    return hmac.new(_SECRET, f"{dataset}/{scene}".encode(), "sha256").hexdigest()
 
 
 def answer_map(request: Request, catalog: Catalog, address: str) -> Response:
@@ -78,7 +96,7 @@ def _chosen(catalog: Catalog, places: DatasetPaths, receipt: Receipt) -> Chosen:
     _, _, frame = look(path, digest)
     lr = lr_of(catalog.datasets[places.root.name], catalog.base, receipt)
     first = None if lr.header is None else first_level(frame, lr.header)
-    return Chosen(receipt.scene, frame, digest[:12], first, lr.why)
+    return Chosen(receipt.scene, frame, digest[:12], _key(places.root.name, receipt.scene), first, lr.why)
 
 
 def _tile(request: Request, catalog: Catalog, places: DatasetPaths, rest: str) -> Response:

@@ -32,7 +32,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from flows.guard import App, Receive, Scope, Send
-from flows.service.map import answer_map, is_map
+from flows.service.map import answer_map, has_key, is_map
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.object_stores import on_object_store
 from srcore.errors import SRError
@@ -93,15 +93,16 @@ def with_pages(app: App, in_force: Path, password: str = "") -> App:
 
 def answer(request: Request, catalog: Catalog | None, password: str = "") -> Response:
     """What is answered to a request below PREFIX."""
-    if password and not _knows(request, password):
+    address = request.scope["path"].removeprefix(PREFIX)
+    if password and not _knows(request, password) and not has_key(request, address):
         return PlainTextResponse("a password is needed\n", 401, {"WWW-Authenticate": 'Basic realm="srcore"'})
     if request.method not in ("GET", "HEAD"):
         return PlainTextResponse("these pages can only be read\n", 405, {"Allow": "GET, HEAD"})
     if catalog is not None and on_object_store(Path(catalog.store)):
         return PlainTextResponse(f"these pages lie at {catalog.shown_store}: open them there\n", 404)
-    if catalog is not None and is_map(address := request.scope["path"].removeprefix(PREFIX)):
+    if catalog is not None and is_map(address):
         return answer_map(request, catalog, address)
-    path = None if catalog is None else find_page(catalog, request.scope["path"].removeprefix(PREFIX))
+    path = None if catalog is None else find_page(catalog, address)
     file = None if catalog is None or path is None else _open(Path(catalog.store), path)
     if path is None or file is None:
         return PlainTextResponse("no page of this store, or of a dataset that is restricted\n", 404)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,25 @@ def test_nothing_of_a_restricted_dataset_is_drawn(client: Client) -> None:
         assert client.get(f"/store/ward/{address}").status_code == 404
         assert client.get(f"/store/unknown/{address}").status_code == 404
     assert client("POST", "/store/hills/map.html").status_code == 405
+
+
+def test_a_page_behind_a_password_has_a_key_for_the_tiles_of_its_scene(archive: Path) -> None:
+    """Browsers send no password for the pictures of a page without an origin."""
+    client = Client(with_pages(None, archive, "user:word"))  # type: ignore[arg-type]
+    known = {"Authorization": f"Basic {b64encode(b'user:word').decode()}"}
+    assert client.get("/store/hills/map.html?scene=east").status_code == 401
+    text = client.get("/store/hills/map.html?scene=east", headers=known).text
+    key = re.search(r'"key": "([0-9a-f]{64})"', text)[1]  # type: ignore[index]
+    for address, status in (
+        ("hills/tiles/east/sr/0/0/0.png", 200),
+        ("hills/tiles/plain/sr/0/0/0.png", 401),
+        ("ward/tiles/east/sr/0/0/0.png", 401),
+        ("hills/map.html", 401),
+        ("hills/products/east/east.png", 401),
+    ):
+        assert client.get(f"/store/{address}?key={key}").status_code == status
+    for wrong in ("", "?key=", f"?key={key[:-1]}", "?key=%C3%A4"):
+        assert client.get(f"/store/hills/tiles/east/sr/0/0/0.png{wrong}").status_code == 401
 
 
 def test_without_its_very_input_the_product_is_shown_alone(tmp_path: Path, archive: Path) -> None:

@@ -17,6 +17,8 @@ class Chosen:
     frame: Frame
     version: str
     """Of the product: another one has other addresses of tiles."""
+    key: str
+    """With it its tiles are given to who sends no password."""
     lr_from: int | None
     """The first level that has tiles of its LR; None: there are none."""
     why: str = ""
@@ -44,6 +46,7 @@ def _plain(chosen: Chosen) -> dict[str, object]:
     return {
         "scene": chosen.scene,
         "version": chosen.version,
+        "key": chosen.key,
         "globe": frame.on_globe,
         "box": frame.box,
         "level": frame.level,

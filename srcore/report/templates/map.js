@@ -53,8 +53,13 @@
     draw();
   }
 
+  function addressOf(kind, level, column, row) {
+    const scene = encodeURIComponent(chosen.scene);
+    return `tiles/${scene}/${kind}/${level}/${column}/${row}.png?v=${chosen.version}&key=${chosen.key}`;
+  }
+
   function picture(kind, level, column, row) {
-    const address = `tiles/${encodeURIComponent(chosen.scene)}/${kind}/${level}/${column}/${row}.png?v=${chosen.version}`;
+    const address = addressOf(kind, level, column, row);
     let found = tiles.get(address);
     if (found) tiles.delete(address);
     else {
@@ -69,7 +74,7 @@
   }
 
   function known(kind, level, column, row) {
-    const found = tiles.get(`tiles/${encodeURIComponent(chosen.scene)}/${kind}/${level}/${column}/${row}.png?v=${chosen.version}`);
+    const found = tiles.get(addressOf(kind, level, column, row));
     return found && found.complete && found.naturalWidth ? found : null;
   }
 
