@@ -131,7 +131,7 @@ def _refuse_other(first: Header, other: Header) -> None:
     ):
         if a != b:
             found = f"{_short(b)}, and {_short(a)} in {_path(first).name}"
-            do = {"CRS": DO_APART, "nodata value": f"say `nodata`, or {DO_ALIKE}"}.get(what, DO_ALIKE)
+            do = {"CRS": DO_APART, "nodata value": f"say `nodata`, or {DO_ALIKE}"}.get(str(what), DO_ALIKE)
             raise SourceError(f"{_path(other)}: its {what} is not that of its mosaic", found, do, code="BAD_MOSAIC")
     nowhere = other is not first and np.allclose(other.grid.gdal_affine, NO_PLACE, atol=NO_PLACE_WITHIN, rtol=0)
     if other.gcps or nowhere or not np.linalg.det(other.grid.matrix[:, :-1]):
