@@ -73,10 +73,11 @@ def selected(header: Header, wanted: Sequence[str] | None, *, several: bool) -> 
 
 
 def _find(header: Header, name: str) -> Band:
-    """The band that `name` means: its description, or its number."""
+    """The band that `name` means: its description, or its number, also as 'band 4'."""
     named = [band for band in header.bands if band.name == name]
-    if not named and name.isdecimal():
-        named = [band for band in header.bands if band.index == int(name)]
+    number = name.removeprefix("band ")
+    if not named and number.isdecimal():
+        named = [band for band in header.bands if band.index == int(number)]
     if len(named) != 1:
         there = ", ".join(f"{band.index} ({band.name})" for band in header.bands)
         what = f"band {name!r} is in the file {len(named)} times" if named else f"band {name!r} is not in the file"
