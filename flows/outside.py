@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.guard import IN_FORCE, PAGES, POOL, SERVED
 from flows.serve import BEAT_SECONDS, go_on, say, stop_on_signals
-from flows.service.alone import alone, places, refuse_second
+from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.follow import Followed, first
 from flows.service.reach import api_of, in_the_clear, pool_of, refuse_unusable
 from srcore.catalog import Catalog
@@ -34,9 +34,9 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     store, api, pool = Path(followed.catalog.store), api_of(server), pool_of(pool)
     environment = client_environment(store, api, pool, os.environ)
     home = Path(environment["PREFECT_HOME"])
-    refuse_second(places(store, home))
+    own = places_here(store, home)
+    refuse_second((*places(store, home), *own))  # one with a server of its own has the store alone
     version = refuse_unusable(api)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     copy = home / "catalog.yaml"
     environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}
     # The workers in this process, and the runs that they start, read the same settings.
@@ -47,7 +47,8 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     say(f"Prefect {version} at {api.removesuffix('/api')}, work pool {pool}")
     if clear := in_the_clear(api):
         say(clear)
-    with alone(places(store, home), api.removesuffix("/api")):
+    with alone(own, api.removesuffix("/api")):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _work(followed, copy, pool, stop)
     say("stopped")
 

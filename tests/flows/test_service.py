@@ -30,7 +30,7 @@ from srcore.errors import CatalogError, SRError
 from srcore.settings import load_settings
 from srcore.storage.disk.leases import myself
 from tests.conftest import ROOT
-from tests.flows.conftest import edit
+from tests.flows.conftest import edit, make_archive
 
 HOLDER = """
 import sys
@@ -195,6 +195,15 @@ def test_the_copy_that_runs_read_means_the_same_wherever_it_lies(catalog_path: P
         assert again.datasets[name].model_copy(update=same) == entry.model_copy(update=same)
     follow.write_copy(again, other := copy.with_name("other.yaml"))
     assert other.read_bytes() == copy.read_bytes()
+
+
+def test_a_catalog_whose_folder_reads_as_a_pattern_is_refused_and_not_served_without_scenes(tmp_path: Path) -> None:
+    folder = tmp_path / "old [2024]"
+    folder.mkdir()
+    catalog = load_catalog(make_archive(folder))
+    assert _scenes(catalog, "hills")  # by hand it is read
+    with pytest.raises(CatalogError, match=r"wildcard in its name.* found .*old \[2024\]"):
+        follow.write_copy(catalog, tmp_path / "copy.yaml")
 
 
 ELSEWHERE = """\
