@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from flows.guard import IN_FORCE, PAGES, POOL, SERVED
-from flows.serve import BEAT_SECONDS, go_on, say, stop_on_signals
+from flows.serve import BEAT_SECONDS, Stop, go_on, say, stop_on_signals
 from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.follow import Followed, first
 from flows.service.reach import api_of, in_the_clear, pool_of, refuse_unusable
@@ -42,7 +41,7 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     # The workers in this process, and the runs that they start, read the same settings.
     os.environ.update(environment)
     os.environ.pop(PAGES, None)  # pages are shown by a server of srcore's own
-    stop = threading.Event()
+    stop = Stop()
     stop_on_signals(stop)
     say(f"Prefect {version} at {api.removesuffix('/api')}, work pool {pool}")
     if clear := in_the_clear(api):
@@ -72,7 +71,7 @@ def identity(catalog: Catalog) -> str:
     return shown if on_object_store(Path(catalog.store)) else f"{socket.gethostname()}:{shown}"
 
 
-def _work(followed: Followed, copy: Path, pool: str, stop: threading.Event) -> None:
+def _work(followed: Followed, copy: Path, pool: str, stop: Stop) -> None:
     # Prefect reads its settings when it is imported: not before `serve_on` has set them.
     from flows.service.pool import PROCESS, PoolLane, open_pool
     from flows.service.work import AWAY, Work, refused

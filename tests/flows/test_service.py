@@ -171,6 +171,16 @@ def test_an_edit_is_taken_over_a_broken_one_changes_nothing_and_mended_goes_on(c
     assert changes(changed.catalog, mended.catalog) == "+ on-demand, - lakes, hills"
 
 
+def test_a_second_ctrl_c_ends_what_waits_for_a_server_that_does_not_answer() -> None:
+    code = (
+        "import os, signal, time; from flows import serve; serve.AGAIN_SECONDS = 0.2; stop = serve.Stop();"
+        "serve.stop_on_signals(stop); me = os.getpid(); os.kill(me, signal.SIGINT); os.kill(me, signal.SIGTERM);"
+        "print(stop.is_set(), flush=True); time.sleep(0.3); os.kill(me, signal.SIGINT); time.sleep(60)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (130, "True\n"), ended.stderr
+
+
 def test_another_store_needs_another_service(catalog_path: Path) -> None:
     at_first = follow.first(catalog_path)
     edit(catalog_path, "./archive", "./elsewhere")
