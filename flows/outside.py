@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from flows.guard import IN_FORCE, PAGES, POOL, SERVED
-from flows.serve import BEAT_SECONDS, go_on, say, stop_on_signals
-from flows.service.alone import alone, places, refuse_second
+from flows.serve import BEAT_SECONDS, Stop, go_on, say, stop_on_signals
+from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.follow import Followed, first
 from flows.service.reach import api_of, in_the_clear, pool_of, refuse_unusable
 from srcore.catalog import Catalog
@@ -34,20 +33,21 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     store, api, pool = Path(followed.catalog.store), api_of(server), pool_of(pool)
     environment = client_environment(store, api, pool, os.environ)
     home = Path(environment["PREFECT_HOME"])
-    refuse_second(places(store, home))
+    own = places_here(store, home)
+    refuse_second((*places(store, home), *own))  # one with a server of its own has the store alone
     version = refuse_unusable(api)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     copy = home / "catalog.yaml"
     environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}
     # The workers in this process, and the runs that they start, read the same settings.
     os.environ.update(environment)
     os.environ.pop(PAGES, None)  # pages are shown by a server of srcore's own
-    stop = threading.Event()
+    stop = Stop()
     stop_on_signals(stop)
     say(f"Prefect {version} at {api.removesuffix('/api')}, work pool {pool}")
     if clear := in_the_clear(api):
         say(clear)
-    with alone(places(store, home), api.removesuffix("/api")):
+    with alone(own, api.removesuffix("/api")):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _work(followed, copy, pool, stop)
     say("stopped")
 
@@ -71,7 +71,7 @@ def identity(catalog: Catalog) -> str:
     return shown if on_object_store(Path(catalog.store)) else f"{socket.gethostname()}:{shown}"
 
 
-def _work(followed: Followed, copy: Path, pool: str, stop: threading.Event) -> None:
+def _work(followed: Followed, copy: Path, pool: str, stop: Stop) -> None:
     # Prefect reads its settings when it is imported: not before `serve_on` has set them.
     from flows.service.pool import PROCESS, PoolLane, open_pool
     from flows.service.work import AWAY, Work, refused

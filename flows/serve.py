@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 START_SECONDS = 180.0
 """A server's first start makes its database: 8 s on two cores, longer on a busy machine."""
 STOP_SECONDS = 30.0
+AGAIN_SECONDS = 2.0
+"""Behind a first Ctrl-C, before a second one ends at once."""
 LATE_SECONDS = 1800
 """A run that waits so long behind another is called late, and somebody is told."""
 BEAT_SECONDS = 30
@@ -57,7 +59,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     environment[PAGES] = f"{url}/store"
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
-    stop = threading.Event()
+    stop = Stop()
     stop_on_signals(stop)
     with alone(places(store, home), url), prefect_server(host, port, environment) as server:
         _wait_until_healthy(server, environment, stop)
@@ -74,10 +76,24 @@ def say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def stop_on_signals(stop: threading.Event) -> None:
+class Stop(threading.Event):
+    """Set by a signal. Asked for once more, it ends this process as it is: as a kill, which the next start mends."""
+
+    since = 0.0
+
+    def ask(self, *_: object) -> None:
+        """Set it; or end, where it was set some seconds ago: what passes signals on may send one twice."""
+        if not self.is_set():
+            self.since = time.monotonic()
+            self.set()
+        elif time.monotonic() - self.since > AGAIN_SECONDS:
+            os._exit(130)
+
+
+def stop_on_signals(stop: Stop) -> None:
     """Signals set a flag and interrupt nothing: whatever has been started is known, and gets stopped."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.ask)
 
 
 def refuse_open_host(host: str, environ: Mapping[str, str]) -> None:
@@ -169,7 +185,7 @@ def server_log(environment: Mapping[str, str]) -> Path:
     return Path(environment["PREFECT_HOME"], "server.log")
 
 
-def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[str, str], stop: threading.Event) -> None:
+def _wait_until_healthy(server: subprocess.Popen[bytes], environment: Mapping[str, str], stop: Stop) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not stop.is_set() and time.monotonic() < deadline and server.poll() is None:
         try:
@@ -191,7 +207,7 @@ def why_it_ended(log: str) -> str:
     return (errors or lines or ["an empty log"])[-1][:200]
 
 
-def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop: Stop) -> None:
     """Create the deployments, and run what comes due until `stop`."""
     # Prefect reads its settings when it is imported: not before `serve` has set them.
     from flows.service.work import Lane, Work
@@ -204,7 +220,7 @@ def _work(followed: Followed, copy: Path, server: subprocess.Popen[bytes], stop:
         raise SRError("the Prefect server ended", why, f"see {log}", code="SERVER_DOWN")
 
 
-def go_on(work: Work, stop: threading.Event, alive: Callable[[], bool]) -> None:
+def go_on(work: Work, stop: Stop, alive: Callable[[], bool]) -> None:
     """Begin, say what there is, and work until `stop`, or until the server is not `alive`."""
     from flows.service import runs
     from flows.service.work import AWAY
@@ -247,14 +263,17 @@ def in_words(found: Unfinished) -> list[str]:
     return [f"{len(names)} runs {what}: {', '.join(names[:8])}" for what, names in told.items() if names]
 
 
-async def _until_stopped(work: Work, alive: Callable[[], bool], stop: threading.Event) -> None:
+async def _until_stopped(work: Work, alive: Callable[[], bool], stop: Stop) -> None:
     """Work until `stop`, or until the server ends; says what a stop leaves."""
     working = asyncio.create_task(work.go_on())
     while not stop.is_set() and not working.done() and alive():
         await asyncio.sleep(0.2)
         stop_on_signals(stop)  # a worker that starts takes SIGTERM for itself
     if stop.is_set():
-        for line in await asyncio.to_thread(_left):
+        asked = asyncio.create_task(asyncio.to_thread(_left))
+        if not (await asyncio.wait([asked], timeout=AGAIN_SECONDS))[0]:
+            say("stopping; the Prefect server takes its time: Ctrl-C again ends at once, and a run in progress goes on")
+        for line in await asked:
             say(line)
     working.cancel()
     [ended] = await asyncio.gather(working, return_exceptions=True)

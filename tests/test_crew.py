@@ -283,3 +283,26 @@ def test_no_more_workers_are_asked_than_there_is_work_for_and_first_those_who_ar
         crew._looked = float("-inf")
         assert crew.look() == [*there[:4], there[5]]
         Event("end", client=client).set()
+
+
+def test_a_gpu_that_comes_back_is_asked_however_many_cores_were() -> None:
+    """Of a scene of one tile two workers are asked; those without a GPU do not stand for the one that it waits for."""
+    from distributed import Client, LocalCluster, Worker
+
+    with (
+        LocalCluster(n_workers=5, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as here,
+        Client(here, set_as_default=False) as client,
+    ):
+        cores = sorted(client.nthreads())
+        crew = Crew(client, ours=False, shared=None, most=2)
+        crew.on_gpu, crew._asked = True, set(cores[:2])  # it began on one that was killed
+        assert crew.look() == []
+
+        async def join() -> Worker:
+            return await Worker(here.scheduler_address, nthreads=1, resources={"GPU": 1}, dashboard=False)
+
+        back = here.sync(join)
+        crew._looked = float("-inf")
+        assert crew.look() == [back.address]
+        assert crew._asked == {*cores[:2], back.address}  # and no more of the others
+        here.sync(back.close)

@@ -98,13 +98,26 @@ def test_no_scheduler_at_the_address_is_said() -> None:
         run_tiles(each(square), range(3), Workers(scheduler="tcp://127.0.0.1:9"), lambda _: None)
 
 
-@pytest.mark.parametrize("address", ["tcp://10.0.0.5:8786", "tcp://dask.example.org:8786", "ucx://192.168.1.4:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://10.0.0.5:8786",
+        "tcp://dask.example.org:8786",
+        "ucx://192.168.1.4:1",
+        "10.0.0.5:8786",
+        "[fd00::5]:8786",
+        "dask.example.org:8786",
+    ],
+)
 def test_an_open_scheduler_is_refused(address: str) -> None:
     with pytest.raises(PlanError, match="needs TLS"):
         run_tiles(each(square), range(3), Workers(scheduler=address), lambda _: None)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1", "localhost:1", "127.0.0.1:1"],
+)
 def test_loopback_and_tls_are_not_open(address: str) -> None:
     refuse_open_scheduler(Workers(scheduler=address))
 

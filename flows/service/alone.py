@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from srcore.catalog.object_stores import shown
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.errors import CatalogError, LeaseError
+from srcore.layout import safe_id
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic
 from srcore.storage.disk.leases import held, holder, is_alive
@@ -20,6 +22,12 @@ FOLDER = ".serve"
 def places(store: Path, home: Path) -> tuple[Path, ...]:
     """The folders whose leases a service needs: its store's, and PREFECT_HOME's where that lies elsewhere."""
     return (store / FOLDER,) if home.is_relative_to(store) else (store / FOLDER, home / FOLDER)
+
+
+def places_here(store: Path, home: Path) -> tuple[Path, ...]:
+    """The same at a server that others use, too: of an object store each machine may have a service, so its own."""
+    whole, *elsewhere = places(store, home)
+    return (whole / safe_id(socket.gethostname()) if on_object_store(store) else whole, *elsewhere)
 
 
 def refuse_second(folders: tuple[Path, ...]) -> None:
@@ -52,8 +60,9 @@ def _served(folder: Path, owner: Owner | None) -> CatalogError:
     except OSError:
         url = "it does not answer yet"
     who = f"pid {owner.pid} on {owner.host} since {owner.since}" if owner else "a service that changes just now"
+    place = folder.parent if folder.name == FOLDER else folder.parent.parent
     return CatalogError(
-        f"{shown(folder.parent)} is served already",
+        f"{shown(place)} is served already",
         f"{who}: {url}",
         "use that one, or stop it first",
         code="SERVED_ALREADY",

@@ -11,7 +11,8 @@ import yaml
 
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.elsewhere import is_remote
-from srcore.errors import SRError
+from srcore.catalog.keys import WILD
+from srcore.errors import CatalogError, SRError
 from srcore.storage.disk.files import write_atomic
 
 Stamp = tuple[int, int, int] | None
@@ -61,7 +62,7 @@ def look(before: Followed) -> Followed:
 def write_copy(catalog: Catalog, path: Path) -> None:
     """Write `catalog` so that it means the same wherever it lies: runs read this, not what somebody is editing.
 
-    StoreError when it cannot be written.
+    StoreError when it cannot be written; CatalogError where its folder's name would be read as a pattern.
     """
     text = yaml.dump(portable(catalog), Dumper=_Plain, sort_keys=False, allow_unicode=True)
     write_atomic(path, text.encode())
@@ -74,11 +75,22 @@ def portable(catalog: Catalog) -> dict[str, Any]:
         for key in ("source", "hr"):
             found = entry.get(key)
             if isinstance(found, str) and not is_remote(found):  # an address, or a search, is the same everywhere
-                entry[key] = os.path.join(catalog.base, found)
+                entry[key] = _whole(catalog.base, found)
         if entry.get("exclude"):
             folders = [one for one in entry["exclude"] if "/" in one and not is_remote(one)]
-            entry["exclude"] = [os.path.join(catalog.base, one) if one in folders else one for one in entry["exclude"]]
+            entry["exclude"] = [_whole(catalog.base, one) if one in folders else one for one in entry["exclude"]]
     return document
+
+
+def _whole(base: Path, pattern: str) -> str:
+    """A pattern from the root of the disk: there `old [2024]/` would be one, too, and mean other folders."""
+    if WILD.search(str(base)) and not os.path.isabs(pattern):
+        raise CatalogError(
+            "the catalog's folder has a wildcard in its name, and a service gives its runs whole paths",
+            str(base),
+            "rename the folder, without * ? [ and {",
+        )
+    return os.path.join(base, pattern)
 
 
 class _Plain(yaml.SafeDumper):

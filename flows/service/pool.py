@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -72,7 +73,8 @@ class PoolLane:
             try:
                 client.read_work_queue_by_name(self.queue, work_pool_name=self.pool)
             except ObjectNotFound:
-                client.create_work_queue(self.queue, work_pool_name=self.pool, concurrency_limit=1)
+                with suppress(ObjectAlreadyExists):  # another machine was faster
+                    client.create_work_queue(self.queue, work_pool_name=self.pool, concurrency_limit=1)
         deploy.keep_pauses(self.wanted)
         deploy.drop_schedules(self.wanted)
         for deployment in self.wanted:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from srcore.errors import CatalogError, SRError
 
 CLIENT_AUTH = "PREFECT_API_AUTH_STRING"
 """user:password that the client shows."""
+AUTHORITY, UNCHECKED = "PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY"
+"""By what the client knows a server with TLS: the authority's certificate; or not at all."""
 SECONDS = 10.0
 POOL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 
@@ -40,8 +43,8 @@ def pool_of(pool: str | None) -> str:
     """The name of the work pool: what was given, or srcore-HOST. CatalogError BAD_SERVER."""
     if pool is None:
         return "srcore-" + re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:50]
-    if not POOL_NAME.fullmatch(pool):
-        do = "use small letters, digits and hyphens, 61 at most"
+    if not POOL_NAME.fullmatch(pool) or pool.startswith("prefect"):
+        do = "use small letters, digits and hyphens, 61 at most; Prefect keeps names that begin with prefect to itself"
         raise CatalogError(f"--pool {pool!r} is no name of a work pool", "", do, code="BAD_SERVER")
     return pool
 
@@ -51,7 +54,7 @@ def refuse_unusable(api: str, environ: Mapping[str, str] = os.environ) -> str:
     server, auth = api.removesuffix("/api"), environ.get(CLIENT_AUTH, "")
     headers = {"Authorization": "Basic " + b64encode(auth.encode()).decode()} if auth else {}
     try:
-        answer = httpx.get(f"{api}/admin/version", headers=headers, timeout=SECONDS)
+        answer = httpx.get(f"{api}/admin/version", headers=headers, timeout=SECONDS, verify=_known_by(environ))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         found = " ".join(str(error).split())[:200] or type(error).__name__
         raise _away(server, found) from error
@@ -62,6 +65,19 @@ def refuse_unusable(api: str, environ: Mapping[str, str] = os.environ) -> str:
     if answer.status_code != httpx.codes.OK:
         raise _away(server, f"it answers {answer.status_code}")
     return _same(server, answer.text)
+
+
+def _known_by(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """How the certificate of a server is judged: as Prefect's client will, which asks it from then on."""
+    if environ.get(UNCHECKED, "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
+        return False
+    authority = environ.get(AUTHORITY)
+    try:
+        return ssl.create_default_context(cafile=authority) if authority else True
+    except OSError as error:  # of ssl, too
+        do = "give the PEM file of the server's authority, or unset it"
+        found = f"{authority}: {error.strerror or error}"
+        raise CatalogError(f"{AUTHORITY} is no file of certificates", found, do, code="BAD_SETTING") from error
 
 
 def _same(server: str, text: str) -> str:
@@ -90,6 +106,6 @@ def in_the_clear(api: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _away(server: str, found: str) -> SRError:
-    return SRError(
-        f"the Prefect server at {server} cannot be used", found, "start it, or mend --server", code="SERVER_AWAY"
-    )
+    unknown = "CERTIFICATE_VERIFY_FAILED" in found
+    do = f"give the certificate of its authority in {AUTHORITY}" if unknown else "start it, or mend --server"
+    return SRError(f"the Prefect server at {server} cannot be used", found, do, code="SERVER_AWAY")

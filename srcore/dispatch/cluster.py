@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from srcore.errors import PlanError
@@ -116,25 +116,28 @@ def close_cluster(close: Callable[[], object]) -> None:
 
 def refuse_open_scheduler(workers: Workers) -> None:
     """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
-    address = urlsplit(workers.scheduler or "")
-    if address.scheme in ("", "inproc", "tls") or _is_loopback(address.hostname or ""):
+    if not workers.scheduler:
+        return
+    # Dask takes HOST:PORT for tcp://HOST:PORT
+    address = urlsplit(workers.scheduler if "://" in workers.scheduler else f"tcp://{workers.scheduler}")
+    if address.scheme in ("inproc", "tls") or _is_loopback(address.hostname or ""):
         return
     raise PlanError(
         "a Dask scheduler beyond this machine needs TLS",
-        workers.scheduler or "",
+        workers.scheduler,
         "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
         code="OPEN_SCHEDULER",
     )
 
 
-def _refuse_without_tls(address: str) -> None:
+def refuse_without_tls(address: str, role: Literal["client", "worker"] = "client") -> None:
     """PlanError NO_TLS where TLS is wanted and Dask has no certificates: it would be seen only behind a timeout."""
     from distributed.security import Security
 
     if urlsplit(address).scheme != "tls":
         return
     try:
-        there = Security().get_connection_args("client").get("ssl_context") is not None
+        there = Security().get_connection_args(role).get("ssl_context") is not None
         found = "no certificate in Dask's settings"
     except OSError as error:  # of ssl, too
         there, found = False, f"{error.strerror or error}"
@@ -142,7 +145,7 @@ def _refuse_without_tls(address: str) -> None:
         raise PlanError(
             f"{address} wants TLS, and there is none here",
             found,
-            "set distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's YAML, or as "
+            f"set distributed.comm.tls.ca-file, .{role}.cert and .{role}.key in Dask's YAML, or as "
             "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on",
             code="NO_TLS",
         )
@@ -164,7 +167,7 @@ def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
     from distributed import Client
 
     refuse_open_scheduler(workers)
-    _refuse_without_tls(workers.scheduler or "")
+    refuse_without_tls(workers.scheduler or "")
     with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
         try:
             client = Client(running.scheduler, timeout=CONNECT, set_as_default=False)

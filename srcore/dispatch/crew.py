@@ -72,7 +72,7 @@ class Crew:
             self.on_gpu = any(one in self.with_gpu for one in present)
             if self.on_gpu and not all(one in self.with_gpu for one in present):
                 log.info("tiles go to the workers with a GPU; those without get none")
-        return [one for one in present if (one in self.with_gpu) == self.on_gpu]
+        return [one for one in present if self._fits(one)]
 
     def _there(self) -> list[str]:
         try:
@@ -82,10 +82,10 @@ class Crew:
             return []
 
     def _wanted(self, there: list[str]) -> list[str]:
-        """Who is to be asked: of those who are new as many as are lacking, those with a GPU first, and who has least to
-        do; all of them when one was refused."""
+        """Who is to be asked: of those who are new as many as are lacking, and who has least to do; at a scene's begin
+        those with a GPU first, then those of its kind alone; all of them when one was refused."""
         new = [one for one in there if one not in self._asked]
-        lacking = self.most - sum(one in self._asked for one in there)
+        lacking = self.most - sum(one in self._asked and self._fits(one) for one in there)
         if self.refused or len(new) <= lacking:
             return new
         if lacking <= 0:
@@ -97,7 +97,12 @@ class Crew:
             return []
         random.shuffle(new)  # several flows that ask at once get different ones
         gpus = {one for one in new if known.get(one, {}).get("resources", {}).get(GPU)}
-        return sorted(new, key=lambda one: (one not in gpus, len(busy.get(one, ()))))[:lacking]
+        fit = [one for one in new if self.on_gpu is None or (one in gpus) == self.on_gpu]
+        return sorted(fit, key=lambda one: (one not in gpus, len(busy.get(one, ()))))[:lacking]
+
+    def _fits(self, address: str) -> bool:
+        """Whether a worker that was asked has a device of the scene's kind: who has not is none of those it needs."""
+        return self.on_gpu is None or (address in self.with_gpu) == self.on_gpu
 
     def _ask(self, new: list[str]) -> None:
         """Ask who is new; who does not answer, or left meanwhile, is asked again at the next look."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import http.server
 import importlib.metadata
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -22,20 +25,31 @@ from flows.guard import POOL
 from flows.outside import client_environment, identity
 from flows.service import reach
 from flows.service.again import which
+from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.notices import endless, triggers, zombies
-from flows.service.reach import CLIENT_AUTH, api_of, in_the_clear, pool_of, refuse_unusable
+from flows.service.reach import AUTHORITY, CLIENT_AUTH, UNCHECKED, api_of, in_the_clear, pool_of, refuse_unusable
 from flows.service.runs import LABEL, ours, shared_fate
 from srcore.catalog import load_catalog
+from srcore.catalog.object_stores import place_of
 from srcore.errors import CatalogError, SRError
 from srcore.storage.disk.leases import myself
 from tests.flows.conftest import free_port
+from tests.s3 import address, server
+
+__all__ = ["address", "server"]
 
 FLOW = "00000000-0000-0000-0000-000000000000"
 HERE = importlib.metadata.version("prefect")
 
 
+@pytest.fixture
+def place(address: str) -> Path:
+    """What stands for an object store here."""
+    return place_of(address)
+
+
 @contextmanager
-def answering(status: int, body: str, wait: float = 0.0) -> Iterator[str]:
+def answering(status: int, body: str, wait: float = 0.0, tls: Path | None = None) -> Iterator[str]:
     """The address of a server with one answer for who shows me:secret, and 401 for others."""
     ended = threading.Event()
 
@@ -52,8 +66,12 @@ def answering(status: int, body: str, wait: float = 0.0) -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(tls / "tls.pem", tls / "tls.key")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/api"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/api"
         ended.set()
         server.shutdown()
 
@@ -96,6 +114,24 @@ def test_a_server_that_is_down_or_silent_is_one_line(monkeypatch: pytest.MonkeyP
     assert caught.value.code == "SERVER_AWAY"
 
 
+def test_a_server_with_a_certificate_of_its_own_authority_is_known_as_prefects_client_knows_it(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    script = Path(__file__).parents[2] / "infra" / "certificates.sh"
+    subprocess.run(["sh", script, tmp_path], check=True, stdout=subprocess.DEVNULL)
+    auth, authority = {CLIENT_AUTH: "me:secret"}, str(tmp_path / "ca.pem")
+    with answering(200, json.dumps(HERE), tls=tmp_path) as api:
+        assert refuse_unusable(api, {**auth, AUTHORITY: authority}) == HERE
+        assert refuse_unusable(api, {**auth, UNCHECKED: "true"}) == HERE
+        with pytest.raises(SRError, match=f"CERTIFICATE_VERIFY_FAILED.*{AUTHORITY}") as caught:
+            refuse_unusable(api, auth)
+        assert caught.value.code == "SERVER_AWAY"
+        for wrong in (tmp_path / "nowhere.pem", script):
+            with pytest.raises(CatalogError, match=f"{AUTHORITY} is no file of certificates") as caught:
+                refuse_unusable(api, {**auth, AUTHORITY: str(wrong)})
+            assert caught.value.code == "BAD_SETTING"
+
+
 def test_the_address_is_that_of_the_server_or_of_its_api_and_holds_no_password() -> None:
     for given in ("http://prefect:4200", "http://prefect:4200/", "http://prefect:4200/api", "http://prefect:4200/api/"):
         assert api_of(given) == "http://prefect:4200/api"
@@ -114,11 +150,26 @@ def test_the_address_is_that_of_the_server_or_of_its_api_and_holds_no_password()
         assert "a:b" not in str(caught.value)
 
 
+def test_of_an_object_store_each_machine_may_have_a_service_and_of_a_folder_one(
+    place: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(host: str) -> tuple[Path, ...]:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        return places_here(place, place / ".prefect")
+
+    with alone(on("one"), "http://prefect:4200"), alone(on("other"), "http://prefect:4200"):
+        for host in ("one", "other"):
+            with pytest.raises(CatalogError, match=rf"{address} is served already; found pid .* http://prefect:4200"):
+                refuse_second(on(host))
+        refuse_second(on("third"))
+    assert places_here(tmp_path, tmp_path / ".prefect") == places(tmp_path, tmp_path / ".prefect")
+
+
 def test_a_pool_is_named_by_host_unless_somebody_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "GPU_01.example")
     assert pool_of(None) == "srcore-gpu-01-example"
     assert pool_of("alps") == "alps"
-    for wrong in ("", "Alps", "a/b", "a b", "-a", "ä", "a" * 62):
+    for wrong in ("", "Alps", "a/b", "a b", "-a", "ä", "a" * 62, "prefect-pool"):
         with pytest.raises(CatalogError, match="work pool"):
             pool_of(wrong)
 
@@ -199,3 +250,10 @@ def test_options_that_mean_nothing_together_are_refused(
     arguments: tuple[str, ...], srcore: Callable[..., tuple[int, str, str]], catalog_path: Path
 ) -> None:
     assert srcore("serve", "--catalog", catalog_path, *arguments)[0] == 2
+
+
+def test_a_worker_without_a_certificate_is_told_in_one_line(srcore: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, told = srcore("worker", "tls://127.0.0.1:1")
+    assert code == 2
+    assert ".worker.cert" in told
+    assert "[NO_TLS]" in told

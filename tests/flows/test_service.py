@@ -30,7 +30,7 @@ from srcore.errors import CatalogError, SRError
 from srcore.settings import load_settings
 from srcore.storage.disk.leases import myself
 from tests.conftest import ROOT
-from tests.flows.conftest import edit
+from tests.flows.conftest import edit, make_archive
 
 HOLDER = """
 import sys
@@ -171,6 +171,16 @@ def test_an_edit_is_taken_over_a_broken_one_changes_nothing_and_mended_goes_on(c
     assert changes(changed.catalog, mended.catalog) == "+ on-demand, - lakes, hills"
 
 
+def test_a_second_ctrl_c_ends_what_waits_for_a_server_that_does_not_answer() -> None:
+    code = (
+        "import os, signal, time; from flows import serve; serve.AGAIN_SECONDS = 0.2; stop = serve.Stop();"
+        "serve.stop_on_signals(stop); me = os.getpid(); os.kill(me, signal.SIGINT); os.kill(me, signal.SIGTERM);"
+        "print(stop.is_set(), flush=True); time.sleep(0.3); os.kill(me, signal.SIGINT); time.sleep(60)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (130, "True\n"), ended.stderr
+
+
 def test_another_store_needs_another_service(catalog_path: Path) -> None:
     at_first = follow.first(catalog_path)
     edit(catalog_path, "./archive", "./elsewhere")
@@ -195,6 +205,15 @@ def test_the_copy_that_runs_read_means_the_same_wherever_it_lies(catalog_path: P
         assert again.datasets[name].model_copy(update=same) == entry.model_copy(update=same)
     follow.write_copy(again, other := copy.with_name("other.yaml"))
     assert other.read_bytes() == copy.read_bytes()
+
+
+def test_a_catalog_whose_folder_reads_as_a_pattern_is_refused_and_not_served_without_scenes(tmp_path: Path) -> None:
+    folder = tmp_path / "old [2024]"
+    folder.mkdir()
+    catalog = load_catalog(make_archive(folder))
+    assert _scenes(catalog, "hills")  # by hand it is read
+    with pytest.raises(CatalogError, match=r"wildcard in its name.* found .*old \[2024\]"):
+        follow.write_copy(catalog, tmp_path / "copy.yaml")
 
 
 ELSEWHERE = """\
