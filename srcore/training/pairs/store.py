@@ -59,15 +59,25 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
     refuse_object_store("pairs collect", places.root.parent)
     refuse_links(places.root.parent, places.pairs)
     with held(places.pairs / LEASE):
-        before = Table(dataset, (), "") if force else read_table(places.pairs, dataset)
-        known = {row.digests: row for row in before.rows if row.digests}
-        work = _Round(catalog, dataset, known, Digests(before.files), keep=places.pairs)
+        before = _before(places.pairs, dataset, force)
+        known = {} if force else {row.digests: row for row in before.rows if row.digests}
+        work = _Round(catalog, dataset, known, Digests({} if force else before.files), keep=places.pairs)
         table = work.table(progress)
         write_table(places.pairs, table)
         write_atomic(places.pairs_page, page_of(table).encode("utf-8", "backslashreplace"))
         for gone in {row.scene for row in before.rows} - {row.scene for row in table.rows if row.accepted}:
             remove_pair(pair_folder(places.pairs, gone))
     return table
+
+
+def _before(folder: Path, dataset: str, force: bool) -> Table:
+    """What was collected last; with `force` none is needed to go on."""
+    try:
+        return read_table(folder, dataset)
+    except StoreError:
+        if not force:
+            raise
+        return Table(dataset, (), "")
 
 
 def page_of(table: Table) -> str:

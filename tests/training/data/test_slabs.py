@@ -53,6 +53,17 @@ def test_lr_is_made_of_what_was_there_alone() -> None:
     assert np.allclose(lr[0, 2:5, 2:-2, 2:-2], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", range(10, 16))
+def test_a_volume_as_large_as_a_patch_is_large_enough(count: int) -> None:
+    values = np.ones((1, count, 6, 6), np.float32) * np.arange(count, dtype=np.float32)[:, None, None]
+    geometry, rng = Geometry((2, 6, 6), 2, (5, 1, 1), slab=True), np.random.default_rng(6)
+    assert count >= geometry.window_hr[0]
+    for _ in range(4):
+        lr, hr = slab_pair(plane(values), geometry, _kernels(COS2, (5, 1, 1), rng), (2, 12), True, rng)
+        means = hr[0].reshape(2, 5, 6, 6).mean(axis=1)
+        assert np.abs(lr[0, 2:4, 2:-2, 2:-2] - means).max() < 0.5
+
+
 def test_two_measured_slices_are_enough() -> None:
     values = np.arange(10, dtype=np.float32)[None, :, None, None] * np.ones((1, 10, 8, 8), np.float32)
     measured = np.array([20.0, 70.0], np.float32)[None, :, None, None] * np.ones((1, 2, 8, 8), np.float32)

@@ -111,6 +111,17 @@ def test_other_bytes_and_other_rules_are_checked_again(tmp_path: Path) -> None:
     assert read_record(tmp_path / "archive/s2/pairs/right")["figures"]["gain"] == pytest.approx(1.25, abs=0.03)
 
 
+def test_all_again_leaves_no_pair_that_is_none_any_more(tmp_path: Path) -> None:
+    catalog, folder = load_catalog(three(tmp_path)), tmp_path / "archive/s2/pairs"
+    collect_pairs(catalog, "s2", silent)
+    write_pair(tmp_path, "right", pair(0), values=(pair(0).hr * 0.8).astype("u2"))
+    (tmp_path / "lr/moved.tif").unlink()
+    assert codes(collect_pairs(catalog, "s2", silent, force=True))["right"] == "OTHER_GAIN"
+    assert sorted(path.name for path in folder.iterdir()) == ["pairs.html", "pairs.json"]
+    (folder / "pairs.json").write_text("{")
+    assert codes(collect_pairs(catalog, "s2", silent, force=True))["right"] == "OTHER_GAIN"
+
+
 def test_a_copy_is_refused_and_the_first_one_stays(tmp_path: Path) -> None:
     catalog = load_catalog(three(tmp_path))
     collect_pairs(catalog, "s2", silent)
