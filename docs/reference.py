@@ -107,7 +107,8 @@ def _keys(model: type, schema: Mapping[str, Any]) -> str:
         default = "needed" if key in needed else f"else `{_plain(facts['default'])}`" if "default" in facts else ""
         name = next((name for name, field in model.model_fields.items() if key in (name, field.alias)), key)
         takes = ", ".join(filter(None, (_kind(facts), default)))
-        rows.append((f"`{key}`", f"{takes}<br>{texts.get(name, '')}".removesuffix("<br>")))
+        told = re.sub(r"\bNone\b", "null", texts.get(name, ""))  # who writes None in a catalog writes a word
+        rows.append((f"`{key}`", f"{takes}<br>{told}".removesuffix("<br>")))
     return _table(("key", "what it takes, and what it means"), rows)
 
 
