@@ -12,7 +12,9 @@ from scipy import ndimage
 from srcore.checks import Check
 from srcore.checks.blocks import MARGIN_PX, Block, by_profile
 from srcore.checks.geometry import Place
+from srcore.checks.spread import BandSpread
 from srcore.checks.suite import Scene, Suite
+from srcore.checks.volumes.place import PlaceCheck
 from srcore.grid import Grid
 from srcore.limits import LIMITS
 from srcore.samples.phantom import draw, thick
@@ -118,3 +120,16 @@ def test_thick_slices_without_a_profile_have_no_limit_of_consistency() -> None:
     found = judged(lr, hr[::-1].copy(), scale)["consistency.ratio"]
     assert (found.kind, found.passed, found.limit) == ("INFO", True, None)
     assert found.value > 2
+
+
+def test_numbers_without_squares_have_no_place() -> None:
+    check = PlaceCheck((4, 24, 24), (1, 2, 2), (1.0, 1.0, 1.0))
+    lr = np.random.default_rng(0).normal(size=(1, 4, 24, 24)) * 1e160
+    around = np.pad(lr, ((0, 0), (0, 0), (3, 3), (3, 3)), mode="edge")
+    fine = lr.repeat(2, axis=2).repeat(2, axis=3) * (1 + 1e-16)
+    valid = np.ones(lr.shape, bool)
+    core = (slice(0, 4), slice(0, 24), slice(0, 24))
+    with np.errstate(over="ignore", invalid="ignore"):  # as the suite does
+        check.add(Block(core, around, valid, fine, np.ones(fine.shape, bool), (1, 2, 2)))
+        band = BandSpread(False, 1, 0.0, 1e160, 1e160, 1e160, 1e150, 0.0)
+        assert check.checks(LIMITS, band)[0].state == "not measured"

@@ -36,7 +36,8 @@ def slab_pair(
     shape = plane.values.shape[1:]
     index, first = [], []
     for axis, (size, scale, core) in enumerate(zip(shape, geometry.scales, geometry.cores, strict=True)):
-        ends = 0 if plane.lr is not None else reach_of(kernels[axis])
+        # an image of no more than the core has no room: its own ends are repeated then
+        ends = 0 if plane.lr is not None else min(reach_of(kernels[axis]), (size - core * scale) // 2)
         phase = ends + (int(rng.integers(scale)) if plane.lr is None and size >= core * scale + 2 * ends + scale else 0)
         count = (size - phase - ends) // scale
         start, stop = _slab(count, core, slices, rng) if axis == 0 else (0, count)
