@@ -61,7 +61,9 @@ class ContinuityCheck:
         stop = len(mine["lr"]) - (1 if depth.stop == self.slices else FAR)
         if start < stop:
             self._add_slices(first, mine, np.arange(start, stop))
-        last = {name: values[-2 * FAR * (self.scale[0] if name.startswith("sr") else 1) :] for name, values in mine.items()}
+        last = {
+            name: values[-2 * FAR * (self.scale[0] if name.startswith("sr") else 1) :] for name, values in mine.items()
+        }
         self.before[key] = (depth.stop, {name: values.copy() for name, values in last.items()})
 
     def _thin(self, block: Block) -> dict[str, NDArray[Any]]:
