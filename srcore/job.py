@@ -127,6 +127,7 @@ class Job:
             **({"precision": self.precision} if self.precision != "auto" else {}),
             **({"outputs": self.outputs} if self.outputs != OUTPUTS else {}),
             **({"window": str(self.window)} if self.window else {}),
+            **({} if self.pictures else {"pictures": False}),  # a page that has some is made again without
             **self._treatment(),
         }
         return _digest(facts)

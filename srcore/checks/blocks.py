@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from srcore.models.blocks import CubicUpsample, cubic_weights
 from srcore.radiometry import nearest, slice_weights
-from srcore.tiling import Window
+from srcore.tiling import Tile, TilePlan, Window
+
+if TYPE_CHECKING:
+    from srcore.storage.scene import SceneReader
 
 MARGIN_PX = 3
 """LR pixels around a block, on the axes of a slice: what bicubic needs to know a pixel beside the block too."""
@@ -145,6 +148,26 @@ def by_profile(sr: NDArray[Any], valid: NDArray[np.bool_], scale: Sequence[int])
 
     total = weighed(count)
     return np.asarray(weighed(known) / np.where(total > 0, total, 1))
+
+
+def view_by_profile(product: SceneReader, tiles: TilePlan, tile: Tile) -> NDArray[np.float64]:
+    """The SR of a tile as the LR's slices see it (C, *core): they reach into the next; beyond the ends it is mirrored
+    as the LR was for the generator."""
+    depth, rows, columns = tiles.window_hr(tile)
+    reach, most = tiles.scale[0] // 2, tiles.shape_hr[0]
+    window = slice(max(depth.start - reach, 0), min(depth.stop + reach, most))
+    values, valid = product.read((window, rows, columns))
+    at = mirrored(np.arange(depth.start - reach, depth.stop + reach), most, tiles)
+    seen = np.clip(at - window.start, 0, values.shape[1] - 1)
+    return by_profile(values[:, seen], valid[:, seen], tiles.scale)
+
+
+def mirrored(at: NDArray[np.intp], most: int, tiles: TilePlan) -> NDArray[np.intp]:
+    """Slices of an SR of `most` for slices up to one of the LR beyond its ends: about the end, or the outer LR slice's
+    centre."""
+    centre = 0 if tiles.mirrored else tiles.scale[0]
+    below, above = centre - 1 - at, 2 * most - 1 - centre - at
+    return np.asarray(np.where(at < 0, below, np.where(at >= most, above, at)))
 
 
 def shrunk(around: NDArray[Any], margin_px: int) -> NDArray[Any]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from srcore.checks import Check, Report
-from srcore.checks.blocks import MARGIN_PX, Block
+from srcore.checks.blocks import MARGIN_PX, Block, view_by_profile
 from srcore.checks.file import cube_checks, overview_checks, unreadable
 from srcore.checks.geometry import corner_shift_px, crs_name, place_of, same_crs
 from srcore.checks.suite import Scene, Suite
@@ -63,12 +63,19 @@ def validate_pair(
         return Report((unreadable(error),))
     scale = comparable(lr, sr)
     hr = hr_header(band_files(hr_path, bands), lr, sr) if hr_path else None
-    suite = Suite(replace(_scene(lr, sr, scale), least_contrast=_least_contrast(sr_files)), limits)
+    told = _told(sr_files)
+    by_profile = len(scale) == 3 and told.get("slice_profile", "box") != "box"
+    suite = Suite(
+        replace(_scene(lr, sr, scale), least_contrast=told.get("least_contrast"), by_profile=by_profile), limits
+    )
     try:
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
             truth = stack.enter_context(open_scene(hr)) if hr else None
-            for block in blocks_of(_tiles(lr, scale), readers[0], readers[1], progress):
+            tiles = replace(_tiles(lr, scale), mirrored=told.get("edge") == "repeat")
+            for tile, block in zip(tiles, blocks_of(tiles, readers[0], readers[1], progress), strict=True):
+                if by_profile:
+                    block = replace(block, seen=view_by_profile(readers[1], tiles, tile))
                 suite.add(block, truth.read(block.window_hr) if truth is not None else None)
     except SourceError as error:
         if not any(str(path) in str(error) for path in sr_files):
@@ -79,17 +86,17 @@ def validate_pair(
     return Report((*overviews, *beside, *suite.checks()))
 
 
-def _least_contrast(paths: Sequence[Path]) -> float | None:
-    """Of the sensors that a product's generator knows, as its receipt says; None where no receipt is of these bytes."""
+def _told(paths: Sequence[Path]) -> Mapping[str, Any]:
+    """What a product's receipt says of how it was made; nothing where no receipt is of these bytes."""
     product = ProductPaths(paths[0].parent, paths[0].name)
     try:
         receipt = Receipt.load(product.receipt) if len(paths) == 1 and product.receipt.exists() else None
     except StoreError:  # whoever asks for the archive's state is told: this is about pixels
-        return None
-    if receipt is None or "least_contrast" not in receipt.parameters:
-        return None
+        return {}
+    if receipt is None or not {"least_contrast", "slice_profile"} & receipt.parameters.keys():
+        return {}
     mine = {one.name: one.sha256 for one in receipt.outputs}.get(product.name)
-    return float(receipt.parameters["least_contrast"]) if mine == sha256_file(paths[0]) else None
+    return receipt.parameters if mine == sha256_file(paths[0]) else {}
 
 
 def _beside(path: Path, header: Header) -> list[Check]:

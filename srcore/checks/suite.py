@@ -34,6 +34,8 @@ from srcore.limits import Limit
 
 IN_PLANE = ("seams.step", "detail.beyond", "detail.least", "detail.most", "wald.gain")
 """What compares rows and columns of one slice."""
+LEAST_BEND = 1e-3
+"""Of the range of a volume of floats: a CT of whole numbers has one of 2e-4 to 1e-3."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,12 @@ class Scene:
         return 1.0 if np.issubdtype(np.dtype(self.dtype), np.integer) else 0.0
 
     @property
+    def least_bend(self) -> float:
+        """What is no bend between slices: a step of the dtype, of floats LEAST_BEND of the first band's range."""
+        own = self.own[0] if self.own else None
+        return self.step or (0.0 if own is None else LEAST_BEND * (own[1] - own[0]))
+
+    @property
     def has_finer_slices(self) -> bool:
         """Whether slices of the SR lie between those of the LR."""
         return any(factor > 1 for factor in self.scale[:-2])
@@ -149,8 +157,14 @@ class Suite:
         self.trust = TrustCheck(scene.bands)
         self.finer = (
             (
-                PlaceCheck(scene.lr.grid.shape, scene.scale, scene.lr.grid.spacing()),
-                ContinuityCheck(scene.lr.grid.shape[0], scene.scale, scene.step),
+                PlaceCheck(
+                    scene.lr.grid.shape,
+                    scene.scale,
+                    scene.lr.grid.spacing(),
+                    scene.own[0] if scene.own else None,
+                    scene.by_profile or scene.scale[0] <= BOX_SLICES,
+                ),
+                ContinuityCheck(scene.lr.grid.shape[0], scene.scale, scene.least_bend),
             )
             if scene.has_finer_slices
             else None

@@ -34,7 +34,7 @@ BYTES = 900_000
 """Of all pictures: with base64 a page of two megabytes has room for them and the rest."""
 LADDER = ((1, 1, 80), (1, 1, 65), (2, 1, 65), (2, 2, 65), (2, 2, 45), (3, 4, 45), (3, 4, 25))
 """Every how many slices, pixels along a side, and quality of JPEG: the first that fits into BYTES is taken."""
-BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
+BARS_MM = (0.001, 0.01, 0.1, 1, 2, 5, 10, 20, 50, 100, 200)
 NAMES = {2: "Axial", 1: "Coronal", 0: "Sagittal"}
 """By the direction that slices are stacked in: x, y or z of the patient."""
 SIDES = {2: ("A", "P", "R", "L"), 1: ("S", "I", "R", "L"), 0: ("S", "I", "A", "P")}
@@ -195,7 +195,7 @@ class PlaneCollector:
         bar = max((one for one in BARS_MM if one <= 0.4 * sizes[along]), default=BARS_MM[0])
         links = [NAMES[one.world] for axis in (along, down) for one in self.views if one.axes[0] == axis]
         ordered = tuple(reversed(slices)) if view.turned[0] else tuple(slices)
-        size = (round(sizes[along], 3), round(sizes[down], 3))
+        size = (float(f"{sizes[along]:.6g}"), float(f"{sizes[down]:.6g}"))  # of a specimen less than 1 um may be a side
         return Plane(NAMES[view.world], SIDES[view.world], size, bar, (links[0], links[1]), ordered)
 
     def _at(self, view: View, index: int) -> tuple[float, str]:

@@ -38,15 +38,15 @@ class Codes:
     """How numbers become codes, with the windows that suit them."""
 
     knots: tuple[tuple[float, float], ...]
-    """Stored numbers, ascending, and their codes."""
+    """Stored numbers and their codes, which ascend; numbers fall where a CT is stored upside down."""
     shades: tuple[Shade, ...]
     """The first is shown at first."""
 
     def of(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Stored numbers of any shape as codes; what is no number is 0."""
-        numbers, codes = zip(*self.knots, strict=True)
+        numbers, codes = zip(*sorted(self.knots), strict=True)
         with np.errstate(invalid="ignore"):
-            found = np.interp(np.nan_to_num(values.astype(np.float64), nan=numbers[0]), numbers, codes)
+            found = np.interp(np.nan_to_num(values.astype(np.float64), nan=self.least), numbers, codes)
         return np.asarray(np.rint(found), np.uint8)
 
     @property
@@ -57,7 +57,7 @@ class Codes:
     @property
     def coarsest(self) -> float:
         """The largest difference of two numbers whose codes are neighbours, where any window shows them apart."""
-        return max((high - low) / (b - a) for (low, a), (high, b) in pairwise(self.knots))
+        return max(abs(high - low) / (b - a) for (low, a), (high, b) in pairwise(self.knots))
 
 
 def of_ct(slope: float, intercept: float) -> Codes:

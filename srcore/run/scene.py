@@ -313,7 +313,11 @@ def _treated(plan: ScenePlan, ingested: Ingested) -> dict[str, Any]:
     noise = {"noise_dn": [round(band, 6) for band in ingested.noise]} if plan.treatment.denoise else {}
     series = {"series": veiled(plan.treatment.series, 8)} if plan.treatment.series else {}  # a UID tells of a patient
     contrast = None if plan.header.guides else read_spec(plan.model).least_contrast
-    seen = {} if contrast is None else {"least_contrast": contrast}  # what its consistency was judged by
+    seen: dict[str, Any] = (
+        {} if contrast is None else {"least_contrast": contrast}
+    )  # what its consistency was judged by
+    if plan.treatment.is_by_profile and plan.tiles.mirrored:
+        seen["edge"] = "repeat"  # what lies beyond the first slice and the last, for who checks it again
     return {"back_projection": plan.treatment.steps, **plan.treatment.changed(), **series, **noise, **seen}
 
 

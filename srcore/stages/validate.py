@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import read_spec
 from srcore.checks import Check, Report
-from srcore.checks.blocks import MARGIN_PX, Block, average_down, by_profile, shrunk
+from srcore.checks.blocks import MARGIN_PX, Block, average_down, shrunk, view_by_profile
 from srcore.checks.denoise import noise_check
 from srcore.checks.drift import drift_checks
 from srcore.checks.file import cube_checks, file_checks, unreadable
@@ -33,7 +33,7 @@ from srcore.storage.archive.history import figures_before
 from srcore.storage.disk.records import write_json
 from srcore.storage.header import Header
 from srcore.storage.hounsfield import hounsfield_of
-from srcore.storage.scene import SceneReader, hr_header, open_scene, read_header
+from srcore.storage.scene import hr_header, open_scene, read_header
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
@@ -150,19 +150,9 @@ def _blocks(
             near = shrunk(around, MARGIN_PX * (plan.header.zoom - 1))
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
             wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
-            seen = _by_profile(plan, product, tile) if plan.treatment.is_by_profile else None
+            seen = view_by_profile(product, plan.tiles, tile) if plan.treatment.is_by_profile else None
             yield Block(tile.core, near, valid, sr, sr_valid, plan.tiles.scale, wide, seen), around
             progress(tile.index + 1, len(plan.tiles))
-
-
-def _by_profile(plan: ScenePlan, product: SceneReader, tile: Tile) -> NDArray[np.float64]:
-    """The SR of a tile as the LR's slices see it (C, *core): they reach into the next; the ends are repeated."""
-    depth, rows, columns = plan.tiles.window_hr(tile)
-    reach, most = plan.tiles.scale[0] // 2, plan.tiles.shape_hr[0]
-    first, last = depth.start - reach, depth.stop + reach
-    values, valid = product.read((slice(max(first, 0), min(last, most)), rows, columns))
-    ends = [(0, 0), (max(-first, 0), max(last - most, 0)), (0, 0), (0, 0)]
-    return by_profile(np.pad(values, ends, mode="edge"), np.pad(valid, ends, mode="edge"), plan.tiles.scale)
 
 
 def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checks import Check
-from srcore.checks.blocks import MARGIN_PX, Block, by_profile
-from srcore.checks.geometry import Place
+from srcore.checks.blocks import MARGIN_PX, Block, by_profile, mirrored
+from srcore.checks.geometry import Place, check_place
+from srcore.checks.spread import BandSpread
 from srcore.checks.suite import Scene, Suite
+from srcore.checks.volumes.place import PlaceCheck
 from srcore.grid import Grid
 from srcore.limits import LIMITS
+from srcore.models.blocks import cubic_weights
 from srcore.samples.phantom import draw, thick
 from srcore.tiling import TilePlan
 
@@ -118,3 +121,54 @@ def test_thick_slices_without_a_profile_have_no_limit_of_consistency() -> None:
     found = judged(lr, hr[::-1].copy(), scale)["consistency.ratio"]
     assert (found.kind, found.passed, found.limit) == ("INFO", True, None)
     assert found.value > 2
+
+
+def test_numbers_without_squares_have_no_place() -> None:
+    check = PlaceCheck((4, 24, 24), (1, 2, 2), (1.0, 1.0, 1.0))
+    lr = np.random.default_rng(0).normal(size=(1, 4, 24, 24)) * 1e160
+    around = np.pad(lr, ((0, 0), (0, 0), (3, 3), (3, 3)), mode="edge")
+    fine = lr.repeat(2, axis=2).repeat(2, axis=3) * (1 + 1e-16)
+    valid = np.ones(lr.shape, bool)
+    core = (slice(0, 4), slice(0, 24), slice(0, 24))
+    with np.errstate(over="ignore", invalid="ignore"):  # as the suite does
+        check.add(Block(core, around, valid, fine, np.ones(fine.shape, bool), (1, 2, 2)))
+        band = BandSpread(False, 1, 0.0, 1e160, 1e160, 1e160, 1e150, 0.0)
+        assert check.checks(LIMITS, band)[0].state == "not measured"
+
+
+@pytest.mark.parametrize("fault", [None, "a brighter slice"])
+def test_a_body_that_begins_at_once_is_no_fault_of_its_neighbours(fault: str | None) -> None:
+    """Cubic slices ring beside the end of a body, where all is noise: no slice stands out but one that is wrong."""
+    rng = np.random.default_rng(1)
+    lr = rng.normal(0, 8, (14, 32, 32)) - 1000
+    lr[4:10, 6:26, 6:26] += 1040
+    lr = np.rint(lr).astype(np.int16)
+    sr = np.rint(_cubic_slices(lr, 5)).astype(np.int16)
+    sr = sr if fault is None else changed(sr, 36, 40)
+    found = judged(lr, sr, (5, 1, 1), True)
+    assert (found["slices.step"].value < 2.5) == (fault is None)
+    assert found["registration.shift"].passed
+
+
+def _cubic_slices(lr: Volume, scale: int) -> NDArray[np.float64]:
+    weights, ends = cubic_weights(scale), np.pad(lr.astype(np.float64), ((2, 2), (0, 0), (0, 0)), mode="reflect")
+    phases = [sum(w * ends[k : k + len(lr)] for k, w in enumerate(row)) for row in weights]
+    return np.stack(phases, axis=1).reshape(-1, *lr.shape[1:])
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_slices_beyond_an_end_are_those_of_the_mirrored_lr(repeats: bool) -> None:
+    tiles = TilePlan((3, 4, 4), (3, 4, 4), (0, 0, 0), (5, 1, 1), mirrored=repeats)
+    beyond = mirrored(np.array([-2, -1, 0, 14, 15, 16]), 15, tiles).tolist()
+    assert beyond == ([1, 0, 0, 14, 14, 13] if repeats else [6, 5, 0, 14, 9, 8])
+
+
+def test_corners_are_as_far_off_as_32_bits_leave_them() -> None:
+    grid = Grid((8, 8, 8), ((0.0, 0, 0.4, -321.4), (0, 0.4, 0, 77.7), (1.0, 0, 0, -1443.3)))
+    rounded = Grid(grid.shape, tuple(tuple(float(np.float32(n)) for n in row) for row in grid.scaled((5, 1, 1)).affine))
+    rounded = Grid((40, 8, 8), rounded.affine)
+    (found,) = [
+        one for one in check_place(Place(grid.scaled((5, 1, 1))), Place(rounded), LIMITS) if "corners" in one.id
+    ]
+    assert found.passed
+    assert found.value > 1e-4

@@ -144,3 +144,17 @@ def test_an_oblique_volume_says_so() -> None:
     found, degrees = views(grid((8, 8, 8), axes))
     assert degrees == pytest.approx(20)
     assert [one.axes[0] for one in found] == [0, 1, 2]
+
+
+def test_a_ct_that_is_stored_upside_down_looks_like_any_other() -> None:
+    stored = np.array([-1000.0, 0, 40, 300, np.nan])
+    assert np.array_equal(of_ct(-2.0, 10.0).of((stored - 10) / -2), CT.of(stored))
+
+
+def test_a_specimen_of_a_few_micrometres_has_a_size_and_a_bar() -> None:
+    place = grid((4, 4, 4), RAS, (1e-4, 1e-4, 1e-4))
+    values = np.zeros((4, 4, 4), np.int16)
+    for plane in collected(place, (1, 1, 1), values, values).planes:
+        assert plane.size_mm == pytest.approx((4e-4, 4e-4))
+    larger = collected(grid((4, 4, 4), RAS, (0.1, 0.1, 0.1)), (1, 1, 1), values, values)
+    assert larger.planes[0].bar_mm == 0.1

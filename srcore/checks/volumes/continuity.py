@@ -28,6 +28,11 @@ LEAST = 64
 EXPLAINED, HINTED, SMALL = 0.5, 1.25, 0.03
 """As in `srcore.checks.seams`: ranges that a bend counts for at most (a slice that stands out does so everywhere, a
 plate of bone in few places), jumps of the LR that explain one, and what is added to both sides of a quotient."""
+RINGING = (0.25, 0.05, 0.05)
+"""Parts of jumps one, two and three slices further away that explain a bend: where a body begins at once, what
+interpolates and back-projection ring in the slices beside it, which may be flat themselves."""
+FAR = 1 + len(RINGING)
+"""LR slices on each side that one is looked at with."""
 
 Kept = tuple[int, dict[str, NDArray[Any]]]
 
@@ -36,25 +41,29 @@ class ContinuityCheck:
     """Collects block by block, in raster order: `add` every block, then `checks`."""
 
     def __init__(self, slices: int, scale: Sequence[int], step: float) -> None:
-        self.scale = tuple(scale)
+        self.slices, self.scale = slices, tuple(scale)
         self.step = step
+        """What is no bend, in numbers of the LR."""
         self.sums = np.zeros((3, slices * scale[0]))
         """Of each SR slice: bends in ranges, ranges, and how many."""
         self.before: dict[tuple[int, int], Kept] = {}
-        """By the first row and column of a block: where it ended, and its last two slices of the LR."""
+        """By the first row and column of a block: where it ended, and its last slices of the LR, up to 2 FAR."""
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
         depth, rows, columns = block.core
         mine, key = self._thin(block), (rows.start, columns.start)
         end, kept = self.before.get(key, (-1, {}))
-        first = depth.start
+        first, start = depth.start, 1
         if end == depth.start:
-            first -= len(kept["lr"])
+            first, start = first - len(kept["lr"]), max(1, len(kept["lr"]) - FAR)
             mine = {name: np.concatenate([kept[name], values]) for name, values in mine.items()}
-        if len(mine["lr"]) > 2:
-            self._add_slices(first, mine)
-        last = {name: values[-2 * (self.scale[0] if name.startswith("sr") else 1) :] for name, values in mine.items()}
+        stop = len(mine["lr"]) - (1 if depth.stop == self.slices else FAR)
+        if start < stop:
+            self._add_slices(first, mine, np.arange(start, stop))
+        last = {
+            name: values[-2 * FAR * (self.scale[0] if name.startswith("sr") else 1) :] for name, values in mine.items()
+        }
         self.before[key] = (depth.stop, {name: values.copy() for name, values in last.items()})
 
     def _thin(self, block: Block) -> dict[str, NDArray[Any]]:
@@ -66,25 +75,24 @@ class ContinuityCheck:
         values = {"lr": lr[thin], "low": low[thin], "high": high[thin]}
         return {**values, "sr": block.sr[fine].astype(block.work), "sr_valid": block.sr_valid[fine]}
 
-    def _add_slices(self, first: int, found: dict[str, NDArray[Any]]) -> None:
-        """All but the first and the last slice of the LR, which starts at slice `first` of the scene."""
-        times, lr, sr, seen = self.scale[0], found["lr"], found["sr"], found["sr_valid"]
-        steps = np.abs(np.diff(lr, axis=0))
-        hint = np.maximum(steps[1:], steps[:-1]).repeat(times, axis=0)
-        low = np.minimum(np.minimum(found["low"][:-2], found["low"][1:-1]), found["low"][2:])
-        high = np.maximum(np.maximum(found["high"][:-2], found["high"][1:-1]), found["high"][2:])
+    def _add_slices(self, first: int, found: dict[str, NDArray[Any]], at: NDArray[np.intp]) -> None:
+        """The slices `at` of an LR that starts at slice `first` of the scene: they lie between two others."""
+        times, sr, seen = self.scale[0], found["sr"], found["sr_valid"]
+        explained = _explained(found["lr"], at).repeat(times, axis=0)
+        low, high = (_over_three(found[name], at, by) for name, by in (("low", np.minimum), ("high", np.maximum)))
         ranges = (high - low).repeat(times, axis=0)
-        inside, stop = slice(times, -times), len(sr) - times
-        beside = (sr[times - 1 : stop - 1] + sr[times + 1 : stop + 1]) / 2
-        known = seen[inside] & seen[times - 1 : stop - 1] & seen[times + 1 : stop + 1]
-        floor = self.step or 1e-5 * np.maximum(np.abs(low), np.abs(high)).repeat(times, axis=0)
+        start, stop = int(at[0]) * times, (int(at[-1]) + 1) * times
+        inside, behind, ahead = (slice(start + k, stop + k) for k in (0, -1, 1))
+        beside = (sr[behind] + sr[ahead]) / 2
+        known = seen[inside] & seen[behind] & seen[ahead]
+        floor = np.maximum(self.step, 1e-5 * np.maximum(np.abs(low), np.abs(high)).repeat(times, axis=0))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             bend = np.abs(sr[inside] - beside)
-            quotient = np.fmin(np.maximum(bend - HINTED * hint - floor, 0) / (ranges + floor), EXPLAINED)
+            quotient = np.fmin(np.maximum(bend - explained - floor, 0) / (ranges + floor), EXPLAINED)
         known &= np.isfinite(quotient) & ((ranges > floor) | (bend > 2 * floor))
-        at = slice((first + 1) * times, (first + 1) * times + len(bend))
+        of_scene = slice(first * times + start, first * times + stop)
         for total, part in zip(self.sums, (quotient, ranges, np.ones_like(bend)), strict=True):
-            total[at] += np.where(known, part, 0).sum(axis=(1, 2), dtype=np.float64)
+            total[of_scene] += np.where(known, part, 0).sum(axis=(1, 2), dtype=np.float64)
 
     def checks(self, limits: Mapping[str, Limit]) -> list[Check]:
         """How much the slice that stands out most does."""
@@ -101,6 +109,21 @@ class ContinuityCheck:
         basis = f"mean bend of a slice beyond the LR's, over that of the slices around; worst is slice {worst + 1}"
         hint = "a slice does not fit those beside it"
         return [judge(limits, "slices.step", float(ratio[worst]), "x around", basis, hint)]
+
+
+def _explained(lr: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
+    """What the jumps of the LR around the slices `at` explain of a bend there."""
+    jumps = np.abs(np.diff(lr, axis=0))
+    found: NDArray[Any] = np.zeros_like(jumps[at])
+    for away, part in enumerate((HINTED, *RINGING)):
+        both = np.maximum(jumps[np.maximum(at - 1 - away, 0)], jumps[np.minimum(at + away, len(jumps) - 1)])
+        found = np.maximum(found, part * both)
+    return found
+
+
+def _over_three(values: NDArray[Any], at: NDArray[np.intp], by: np.ufunc) -> NDArray[Any]:
+    """Of the slices `at` with the one before and the one behind each."""
+    return np.asarray(by(by(values[at - 1], values[at]), values[at + 1]))
 
 
 def _around(values: NDArray[np.float64], enough: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -33,10 +33,21 @@ AXES = ("slices", "rows", "columns")
 class PlaceCheck:
     """Collects block by block: `add` every block, then `checks`."""
 
-    def __init__(self, shape: Sequence[int], scale: Sequence[int], spacing: Sequence[float]) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        scale: Sequence[int],
+        spacing: Sequence[float],
+        own: tuple[float, float] | None = None,
+        known: bool = True,
+    ) -> None:
         self.shape, self.scale = tuple(shape), np.array(scale, np.float64)
         self.spacing = np.array(spacing) / self.scale
         """mm between voxels of the SR."""
+        self.own = (-np.inf, np.inf) if own is None else own
+        """Least and greatest number of the LR: where the SR comes to them it may be cut off, to one side."""
+        self.known = known
+        """Whether it is known what a slice of the LR sees; else nothing stops."""
         self.products, self.along = np.zeros((8, 6, 6)), np.zeros((8, 6))
         """Sums of products of gradients and curvatures, and of them and differences, of each eighth."""
         self.squares, self.count = np.zeros(8), np.zeros(8)
@@ -47,7 +58,7 @@ class PlaceCheck:
         if min(lr.shape) < 3:
             return
         inside = (slice(1, -1),) * 3
-        valid = block.valid[0] & np.isfinite(apart)
+        valid = block.valid[0] & np.isfinite(apart) & (block.low[0] > self.own[0]) & (block.high[0] < self.own[1])
         known = valid[inside] if valid.all() else ndimage.binary_erosion(valid, np.ones((3, 3, 3)))[inside]
         beside = [(np.roll(lr, -1, axis)[inside], np.roll(lr, 1, axis)[inside]) for axis in range(3)]
         forms = [(after - before) / 2 for after, before in beside]
@@ -75,14 +86,17 @@ class PlaceCheck:
         told = float(size.max() * self.spacing[axis])
         basis = f"least squares on the gradient in 3-D, worst eighth beyond chance: {told:.2g} mm along {AXES[axis]}"
         hint = "half a voxel was lost, or slices are not where the affine says"
+        if not self.known:
+            basis += "; no gate: thick slices are no plain means"
+            limits = {"registration.shift": Limit(warn=limits["registration.shift"].warn)}
         return [judge(limits, "registration.shift", float(size.max()), "SR px", basis, hint)]
 
     def _shift(self, eighth: int, least: float) -> NDArray[np.float64]:
         """Of an eighth along each axis, in voxels of the SR; NaN where nothing tells."""
         found, count = np.full(3, np.nan), self.count[eighth]
-        if count < LEAST or not np.isfinite(self.squares[eighth]):
-            return found
         matrix, along = self.products[eighth], self.along[eighth]
+        if count < LEAST or not (np.isfinite(matrix).all() and np.isfinite([*along, self.squares[eighth]]).all()):
+            return found
         told = np.diag(matrix) > np.maximum(count * least**2, HELD**2 * self.squares[eighth])
         axes = np.flatnonzero(told[:3])
         if not axes.size:

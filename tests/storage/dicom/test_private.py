@@ -16,7 +16,7 @@ from srcore.errors import SourceError, StoreError
 from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
-from srcore.run.states import scene_states
+from srcore.run.states import read_once, scene_job, scene_states
 from srcore.settings import load_settings
 from srcore.storage.archive.sources import find_scenes
 from srcore.storage.disk.veil import veiled
@@ -131,6 +131,16 @@ def test_hidden_makes_no_picture_anywhere(tmp_path: Path) -> None:
     assert json.loads(next((tmp_path / "out").rglob("evidence.json")).read_text())["difference"] is None
     assert run_scene(job, HERE) is not None
     assert "data:image" not in (tmp_path / "out/mine.report.html").read_text()
+
+
+def test_pages_with_pictures_are_due_where_a_dataset_becomes_hidden(tmp_path: Path, catalog: Catalog) -> None:
+    once = [read_once(catalog, "ct")]
+    for privacy in ("restricted", "hidden"):
+        (tmp_path / "catalog.yaml").write_text(f"{CATALOG}    privacy: {privacy}\n")
+        once.append(read_once(load_catalog(tmp_path / "catalog.yaml"), "ct"))
+    scene = find_scenes(catalog.dataset("ct"), catalog.base)[0]
+    unsaid, restricted, hidden = (scene_job(one, scene).configuration for one in once)
+    assert unsaid == restricted != hidden
 
 
 @pytest.mark.slow

@@ -64,6 +64,16 @@ def test_a_volume_as_large_as_a_patch_is_large_enough(count: int) -> None:
         assert np.abs(lr[0, 2:4, 2:-2, 2:-2] - means).max() < 0.5
 
 
+@pytest.mark.parametrize("kind", ["cos2", "bicubic", "sensor"])
+def test_an_image_of_no_more_than_the_core_is_enough(kind: str) -> None:
+    for slices in (10, 11, 13):
+        values = np.random.default_rng(6).normal(size=(1, slices, 8, 9)).astype(np.float32)
+        geometry, rng = Geometry((2, 8, 8), 3, (5, 1, 1), slab=True), np.random.default_rng(7)
+        kernels = _kernels(Degradation.model_validate({"kind": kind}), (5, 1, 1), rng)
+        lr, hr = slab_pair(plane(values), geometry, kernels, (2, 12), True, rng)
+        assert (lr.shape, hr.shape) == ((1, 8, 14, 14), (1, 10, 8, 8))
+
+
 def test_two_measured_slices_are_enough() -> None:
     values = np.arange(10, dtype=np.float32)[None, :, None, None] * np.ones((1, 10, 8, 8), np.float32)
     measured = np.array([20.0, 70.0], np.float32)[None, :, None, None] * np.ones((1, 2, 8, 8), np.float32)
