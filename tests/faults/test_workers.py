@@ -63,7 +63,7 @@ def test_a_poison_tile_is_named_and_its_neighbours_finish(tmp_path: Path, inject
     with cluster(Workers(2)) as running:
         tiles = partial(work, tmp_path, frozenset({5, 11}))
         with pytest.raises(TileError, match=r"tile 5, 11 ends its worker, each time.*KilledWorker") as caught:
-            run_tiles(each(tiles), range(24), running, results.append, batch=3)
+            run_tiles(each(tiles), range(24), running, results.append, batch=lambda left, there: 3)
     assert caught.value.code == "TILE_KILLED"
     assert caught.value.tiles == (5, 11)
     injected("poison tile", 2, [] if sorted(results) == sorted(set(range(24)) - {5, 11}) else [f"tiles {results}"])
