@@ -75,13 +75,9 @@ def behind_night(catalog: Catalog, dataset: str, outcomes: Sequence[Outcome]) ->
     """Collect what a night made new, where `on_arrival` asks for it: notes, since no night fails by its pairs."""
     if not any(one.result in ("published", "degraded") for one in outcomes):
         return []
-    asked = [name for name, entry in catalog.datasets.items() if entry.pairs is not None and entry.pairs.on_arrival]
-    return [_note(catalog, name) for name in asked if dataset in (name, _hr_of(catalog, name))]
-
-
-def _hr_of(catalog: Catalog, name: str) -> str | None:
-    pairs = catalog.datasets[name].pairs
-    return None if pairs is None else pairs.hr
+    told = {name: entry.pairs for name, entry in catalog.datasets.items() if entry.pairs is not None}
+    asked = [name for name, pairs in told.items() if pairs.on_arrival and dataset in (name, pairs.hr)]
+    return [_note(catalog, name) for name in asked]
 
 
 def _note(catalog: Catalog, name: str) -> Outcome:

@@ -115,17 +115,17 @@ def models_promote(
     why: WhyOption = "",
 ) -> None:
     """Make the challenger, or another version, the champion: the next runs use it."""
-    from srcore.registry.mlflow_store import open_registry
+    from srcore.registry.mlflow_store import ready_registry
 
-    print_version(open_registry().promote(name, version, who=getuser(), why=why))
+    print_version(ready_registry().promote(name, version, who=getuser(), why=why))
 
 
 @models_app.command("rollback")
 def models_rollback(name: str, why: WhyOption = "") -> None:
     """Make the champion before this one the champion again."""
-    from srcore.registry.mlflow_store import open_registry
+    from srcore.registry.mlflow_store import ready_registry
 
-    print_version(open_registry().rollback(name, who=getuser(), why=why))
+    print_version(ready_registry().rollback(name, who=getuser(), why=why))
 
 
 def retrain(

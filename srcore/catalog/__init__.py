@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from srcore.catalog.dataset import Dataset
+from srcore.catalog.elsewhere import Stac
 from srcore.catalog.keys import store_place
 from srcore.catalog.object_stores import on_object_store, shown
 from srcore.documents import read_document
@@ -67,10 +68,12 @@ class Catalog(BaseModel):
     def _check_hr_datasets(self) -> Catalog:
         for name, entry in self.datasets.items():
             other = entry.pairs.hr if entry.pairs else None
-            if other is not None and (other == name or other not in self.datasets):
+            if other is None or isinstance(other, Stac):
+                continue
+            if other == name or other not in self.datasets:
                 known = ", ".join(one for one in self.datasets if one != name)
                 raise ValueError(f"pairs of {name}: hr is {other!r}; another dataset is needed, of {known or 'none'}")
-            if other is not None and self.datasets[other].kind != entry.kind:
+            if self.datasets[other].kind != entry.kind:
                 raise ValueError(f"pairs of {name}: {other} is a {self.datasets[other].kind}, {name} a {entry.kind}")
         return self
 
@@ -96,9 +99,10 @@ class Catalog(BaseModel):
         return self
 
     def hr_of(self, name: str) -> Dataset | None:
-        """The dataset whose scenes are the HR of another's; None where that has none."""
-        pairs = self.dataset(name).pairs
-        return None if pairs is None or pairs.hr is None else self.datasets[pairs.hr]
+        """The dataset whose scenes are the HR of another's, or what stands for its search; None where that has none."""
+        entry = self.dataset(name)
+        hr = entry.pairs.hr if entry.pairs else None
+        return self.datasets[hr] if isinstance(hr, str) else entry.searched
 
     def dataset(self, name: str) -> Dataset:
         """The entry of that name; CatalogError when there is none."""

@@ -190,6 +190,13 @@ class Dataset(BaseModel):
         return isinstance(self.source, Stac) or is_remote(self.source)
 
     @property
+    def searched(self) -> Dataset | None:
+        """The scenes of the search that its key `pairs` has for HR, as an entry of defaults; None where it has none."""
+        if self.pairs is None or not isinstance(self.pairs.hr, Stac):
+            return None
+        return Dataset(kind=self.kind, source=self.pairs.hr, model=self.model, roots=self.roots)
+
+    @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
         own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}
@@ -255,7 +262,9 @@ class Dataset(BaseModel):
     @classmethod
     def _check_pairs(cls, value: Pairs | None, info: ValidationInfo) -> Pairs | None:
         if value is not None and value.hr is not None and info.data.get("hr") is not None:
-            raise ValueError("the HR is either that of `hr` or another dataset; take one out")
+            raise ValueError("the HR is either that of `hr` or of `pairs`; take one out")
+        if value is not None and isinstance(value.hr, Stac):
+            only_raster("hr", info)
         if value is not None and value.bands is not None:
             only_raster("bands", info)
             if not value.bands:

@@ -151,3 +151,6 @@ Source = Annotated[
     Annotated[str, AfterValidator(source_text), Tag(TEXT)] | Annotated[Stac, Tag(SEARCH)], Discriminator(_form_of)
 ]
 """The value of the key: a pattern of files, here or in a bucket, or a search."""
+
+NameOrSearch = Annotated[Annotated[str, Tag(TEXT)] | Annotated[Stac, Tag(SEARCH)], Discriminator(_form_of)]
+"""Another dataset by its name, or a search that needs no entry of its own."""

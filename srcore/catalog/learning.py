@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from srcore.catalog.elsewhere import NameOrSearch
 from srcore.catalog.keys import absolute, cron, expression
 
 
@@ -45,8 +46,9 @@ class Pairs(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    hr: str | None = None
-    """Another dataset of the catalog, whose scenes of the same ground and time are the HR; None: those of `hr`."""
+    hr: NameOrSearch | None = None
+    """Whose scenes of the same ground and time are the HR: another dataset of the catalog, or a search as in `source`,
+    {stac: ADDRESS, collections, ...}; None: those of `hr`."""
     within_days: float = Field(default=16, ge=0)
     """HR and LR were taken at most so many days apart, where both dates are known."""
     bands: dict[str, str] | None = None

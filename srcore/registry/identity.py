@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from srcore.errors import StoreError
 from srcore.settings import load_settings
@@ -26,6 +30,10 @@ T = TypeVar("T")
 
 PATIENCE_S = 4.0
 """For the first answer of a registry, where a training waits for it."""
+LOCK_S = 2.0
+"""A registry that another program writes is waited for."""
+ABSENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM")
+"""What begins the name of an error of sqlite that says nothing against the file."""
 SQLITE = "sqlite:///"
 
 
@@ -56,9 +64,15 @@ def check_identity(uri: str, identity: str, shown: str) -> None:
         write_sealed(memory_of(uri) / "identity.json", {"identity": identity})
 
 
+def is_gone(uri: str) -> bool:
+    """Whether a registry stood at the address whose file is not there any more."""
+    database = database_of(uri)
+    return database is not None and not database.exists() and bool(known_identity(uri))
+
+
 def refuse_fresh(uri: str) -> None:
     """StoreError REGISTRY_CHANGED when a new registry would stand where one was that is gone."""
-    if known_identity(uri):
+    if is_gone(uri):
         raise _changed(uri, f"the registry {uri} was there, and is gone", "no file")
 
 
@@ -68,19 +82,73 @@ def _changed(uri: str, what: str, found: str) -> StoreError:
 
 
 def check_database(uri: str) -> None:
-    """StoreError REGISTRY_DAMAGED for a sqlite registry that is no sound database; reads its structure only."""
+    """StoreError REGISTRY_DAMAGED for a sqlite registry that is no sound database, REGISTRY_AWAY for one that is locked
+    or cannot be opened; reads its structure only."""
     database = database_of(uri)
     if database is None or not database.exists():
         return
     try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as opened:
+        with _opened(database, "ro") as opened:
             found = opened.execute("pragma quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
+        if _name_of(error).startswith(ABSENT):
+            raise _unusable(uri, error, writing=False) from error
         found = str(error)
     if found != "ok":
         raise StoreError(
             f"the registry {uri} is damaged", str(found)[:200], "restore it from a copy", code="REGISTRY_DAMAGED"
         )
+
+
+def check_writable(uri: str) -> None:
+    """StoreError NOT_WRITABLE, DISK_FULL or REGISTRY_AWAY for a sqlite registry that takes no change now; makes none."""
+    database = database_of(uri)
+    if database is None or not database.exists():
+        return
+    try:
+        with _opened(database, "rw") as opened:
+            opened.execute("begin immediate")
+            version = opened.execute("pragma user_version").fetchone()[0]
+            opened.execute(f"pragma user_version = {version}")  # the same: what it needs beside the file is made
+            opened.rollback()
+    except sqlite3.Error as error:
+        raise _unusable(uri, error, writing=True) from error
+
+
+def _opened(database: Path, mode: str) -> closing[sqlite3.Connection]:
+    address = f"{database.absolute().as_uri()}?mode={mode}"
+    return closing(sqlite3.connect(address, uri=True, timeout=LOCK_S, isolation_level=None))
+
+
+def _name_of(error: sqlite3.Error) -> str:
+    return str(getattr(error, "sqlite_errorname", ""))
+
+
+def _unusable(uri: str, error: sqlite3.Error, *, writing: bool) -> StoreError:
+    name, found = _name_of(error), str(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        what, found, do = "does not answer", f"another program has held it for {LOCK_S:g} s", "wait for it to end"
+        return StoreError(f"the registry {uri} {what}", found, do, code="REGISTRY_AWAY")
+    if name.startswith("SQLITE_FULL"):
+        return StoreError(f"the registry {uri} takes no change", found, "free some space", code="DISK_FULL")
+    if writing and name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return StoreError(f"the registry {uri} cannot be written", found, "mend its rights", code="NOT_WRITABLE")
+    return StoreError(f"the registry {uri} does not answer", found, "see SRCORE_REGISTRY", code="REGISTRY_AWAY")
+
+
+def refuse_silent(uri: str, what: str) -> None:
+    """StoreError REGISTRY_AWAY for a server that sends no answer of any kind; asked before MLflow is imported."""
+    scheme, host = urlsplit(uri).scheme, urlsplit(uri).netloc.rpartition("@")[2]
+    if scheme not in ("http", "https"):
+        return
+    with suppress(HTTPException, ValueError):  # an answer of some kind, or nothing that can be asked: MLflow tells
+        try:
+            urlopen(f"{scheme}://{host}", timeout=PATIENCE_S).close()
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, (TimeoutError, ConnectionError, socket.gaierror)):
+                found = f"no answer in {PATIENCE_S:g} s" if isinstance(reason, TimeoutError) else str(reason)
+                raise StoreError(what, found, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
 
 
 def within(patience_s: float, what: str, ask: Callable[[], T]) -> T:

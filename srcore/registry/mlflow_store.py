@@ -6,10 +6,7 @@ MLflow runs without telemetry. What a reference means, and where its copy lies h
 from __future__ import annotations
 
 import logging
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +19,20 @@ from srcore.checkpoints import (
     Spec,
     read_spec,
 )
-from srcore.errors import CheckpointError, SRError, StoreError
-from srcore.registry.changes import Change, as_tag, told_changes
+from srcore.errors import CheckpointError, StoreError
+from srcore.registry.changes import Change, told_changes
+from srcore.registry.client import mlflow, shown, translated, whole
 from srcore.registry.identity import (
     PATIENCE_S,
     check_database,
     check_identity,
+    check_writable,
     database_of,
     refuse_fresh,
+    refuse_silent,
     within,
 )
+from srcore.registry.switch import REPLACED, meant, settle, switch
 from srcore.registry.told import Told, log_run
 from srcore.settings import load_settings
 from srcore.storage.disk.files import sha256_file
@@ -40,17 +41,8 @@ log = logging.getLogger(__name__)
 
 EXPERIMENT = "srcore"
 FOLDER = "checkpoint"
-DIGEST, REPLACED, CONTRACT, LICENCE = "srcore.digest", "srcore.replaced", "srcore.contract", "srcore.licence"
-"""Tags of a version: its digest, the champion that it took the place of, and what it takes and gives."""
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-"""Set before MLflow is imported, where the user has not: it reports nothing, and a dead server costs seconds."""
+DIGEST, CONTRACT, LICENCE = "srcore.digest", "srcore.contract", "srcore.licence"
+"""Tags of a version: its digest, and what it takes and gives."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,7 @@ def open_registry(*, create: bool = False) -> Registry:
     uri = load_settings().registry_uri
     database = database_of(uri)
     if database is not None and not database.exists():
+        refuse_fresh(uri)
         if not create:
             raise StoreError(
                 "there is no registry of models yet",
@@ -105,31 +98,39 @@ def open_registry(*, create: bool = False) -> Registry:
                 "srcore models import FOLDER makes one",
                 code="NO_REGISTRY",
             )
-        refuse_fresh(uri)
         database.parent.mkdir(parents=True, exist_ok=True)
     registry = Registry(uri)
-    check_identity(uri, registry.identity(), _shown(uri))
+    check_identity(uri, registry.identity(), shown(uri))
     return registry
 
 
 def refuse_unready() -> None:
-    """Say before a training what would end it: a registry that is gone, damaged, another one, or too slow.
+    """Say before a training, or a change of the champion, what would end it: a registry that is gone, damaged, another
+    one, locked, not to be written, or too slow.
 
-    StoreError REGISTRY_CHANGED, REGISTRY_DAMAGED or REGISTRY_AWAY, within PATIENCE_S once MLflow is imported. A
-    registry that never was is made when it is needed.
+    StoreError REGISTRY_CHANGED, REGISTRY_DAMAGED, NOT_WRITABLE or REGISTRY_AWAY, each in seconds. A registry that never
+    was is made when it is needed.
     """
     uri = load_settings().registry_uri
     database = database_of(uri)
     if database is not None and not database.exists():
         refuse_fresh(uri)
         return
-    slow = f"the registry {_shown(uri)} does not answer"
+    slow = f"the registry {shown(uri)} does not answer"
     if database is not None:
         within(PATIENCE_S, slow, lambda: check_database(uri))
+        check_writable(uri)
         open_registry()  # MLflow looks at all tables of a file, which a busy machine may take seconds for
         return
-    _mlflow()
+    refuse_silent(uri, slow)
+    mlflow()
     within(PATIENCE_S, slow, open_registry)
+
+
+def ready_registry() -> Registry:
+    """The registry, for a change of a champion: what would end it half way is said first. The errors of both."""
+    refuse_unready()
+    return open_registry()
 
 
 class Registry:
@@ -137,12 +138,12 @@ class Registry:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        with _translated(f"the registry {_shown(uri)} does not answer"):
-            self.client = _mlflow().MlflowClient(uri, uri)
+        with translated(f"the registry {shown(uri)} does not answer"):
+            self.client = mlflow().MlflowClient(uri, uri)
 
     def identity(self) -> str:
         """What tells this registry from all others: when its first model came; '' before."""
-        with _translated(f"the registry {_shown(self.uri)} does not answer"):
+        with translated(f"the registry {shown(self.uri)} does not answer"):
             found = self.client.get_experiment_by_name(EXPERIMENT)
         return "" if found is None else f"{found.experiment_id}-{found.creation_time}"
 
@@ -154,9 +155,9 @@ class Registry:
         """All versions of a name, or of all names, the newest first."""
         found: list[Version] = []
         for model in self._models(name):
-            with _translated(f"the registry {_shown(self.uri)} does not answer"):
-                aliases = {alias: str(version) for alias, version in model.aliases.items()}
-                versions = self.client.search_model_versions(f"name = '{model.name}'")
+            with translated(f"the registry {shown(self.uri)} does not answer"):
+                aliases = meant(model)
+                versions = whole(self.client.search_model_versions, f"name = '{model.name}'")
                 found += [self._version(one, aliases) for one in sorted(versions, key=lambda v: -int(v.version))]
         return found
 
@@ -164,14 +165,14 @@ class Registry:
         """What the registry has of a name, or of all that can be ours: others may keep models there, too."""
         if name is not None and NAME.fullmatch(name) is None:  # a quote in it would be part of the question
             return []
-        with _translated(f"the registry {_shown(self.uri)} does not answer"):
-            found = self.client.search_registered_models(f"name = '{name}'" if name else None)
+        with translated(f"the registry {shown(self.uri)} does not answer"):
+            found = whole(self.client.search_registered_models, f"name = '{name}'" if name else None)
         return [model for model in found if NAME.fullmatch(model.name)]
 
     def fetch(self, version: Version, folder: Path) -> None:
         """Put the version's files below `folder`."""
-        with _translated("a model cannot be fetched from the registry"):
-            _mlflow().artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(folder))
+        with translated("a model cannot be fetched from the registry"):
+            mlflow().artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(folder))
 
     def _version(self, found: Any, aliases: Mapping[str, str]) -> Version:
         number = str(found.version)
@@ -214,12 +215,14 @@ class Registry:
             )
         same = next((one for one in known if one.digest == spec.digest), None)
         if same is None:
-            with _translated(f"the registry {_shown(self.uri)} does not take a model"):
+            with translated(f"the registry {shown(self.uri)} does not take a model"):
                 number = self._create(folder, name, spec, told or Told())
-                if not known:
-                    self.client.set_registered_model_alias(name, CHAMPION, number)
             same = self.find(name, number)
         assert same is not None
+        if not same.aliases and len(known) <= 1 and {one.version for one in known} <= {same.version}:
+            with translated(f"the registry {shown(self.uri)} does not take an alias"):
+                self.client.set_registered_model_alias(name, CHAMPION, same.version)
+            same = self.find(name, same.version) or same
         return same
 
     def _create(self, folder: Path, name: str, spec: Spec, told: Told) -> str:
@@ -250,12 +253,12 @@ class Registry:
         database = database_of(self.uri)
         files = None if database is None else database.absolute().with_suffix(".files").as_uri()
         made = str(self.client.create_experiment(EXPERIMENT, artifact_location=files))
-        check_identity(self.uri, self.identity(), _shown(self.uri))
+        check_identity(self.uri, self.identity(), shown(self.uri))
         return made
 
     def name_challenger(self, version: Version) -> None:
         """Let @challenger mean this version."""
-        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
+        with translated(f"the registry {shown(self.uri)} does not take an alias"):
             self.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
 
     def promote(self, name: str, alias: str = CHALLENGER, *, who: str = "", why: str = "") -> Version:
@@ -263,21 +266,18 @@ class Registry:
 
         CheckpointError UNKNOWN_MODEL when there is none.
         """
-        version = self.find(name, alias)
+        finished = self._settled(name)
+        version, before = self.find(name, alias), self.find(name, CHAMPION)
+        if version is None and alias == CHALLENGER and finished is not None and finished.what == "promote":
+            version = before
         if version is None:
             raise CheckpointError(
                 f"{name} has no {alias} to promote", "", "see `srcore models list`", code="UNKNOWN_MODEL"
             )
-        before = self.find(name, CHAMPION)
         if before is not None and before.version == version.version:
             return before  # nothing changes, and no change is recorded
-        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
-            if before is not None:
-                self.client.set_model_version_tag(name, version.version, REPLACED, before.version)
-            self.client.set_registered_model_alias(name, CHAMPION, version.version)
-            if CHALLENGER in version.aliases:
-                self.client.delete_registered_model_alias(name, CHALLENGER)
-            self._record(name, Change("promote", before.version if before else "", version.version, who, why))
+        was = before.version if before else ""
+        self._switch(name, Change("promote", was, version.version, who, why), challenger=CHALLENGER in version.aliases)
         return self.find(name, CHAMPION) or version
 
     def rollback(self, name: str, *, who: str = "", why: str = "") -> Version:
@@ -285,16 +285,25 @@ class Registry:
 
         CheckpointError UNKNOWN_MODEL when there was none.
         """
-        champion = self.find(name, CHAMPION)
+        finished, champion = self._settled(name), self.find(name, CHAMPION)
+        if champion is not None and finished is not None and finished.what == "rollback":
+            return champion
         before = self.find(name, champion.replaced) if champion and champion.replaced else None
-        if before is None:
+        if champion is None or before is None:
             raise CheckpointError(
                 f"{name} has no champion before this one", "", "see `srcore models list`", code="UNKNOWN_MODEL"
             )
-        with _translated(f"the registry {_shown(self.uri)} does not take an alias"):
-            self.client.set_registered_model_alias(name, CHAMPION, before.version)
-            self._record(name, Change("rollback", champion.version if champion else "", before.version, who, why))
+        self._switch(name, Change("rollback", champion.version, before.version, who, why), challenger=False)
         return self.find(name, CHAMPION) or before
+
+    def _settled(self, name: str) -> Change | None:
+        """The change of the champion that was killed before, and is finished now."""
+        with translated(f"the registry {shown(self.uri)} does not take a change"):
+            return next((settle(self.client, model) for model in self._models(name)), None)
+
+    def _switch(self, name: str, change: Change, *, challenger: bool) -> None:
+        with translated(f"the registry {shown(self.uri)} does not take a change"):
+            switch(self.client, name, change, challenger=challenger)
 
     def history(self, name: str) -> list[Change]:
         """Every change of the champion by a promotion or a rollback, the oldest first.
@@ -308,43 +317,6 @@ class Registry:
         champion = self.find(name, CHAMPION)
         return told_changes(found[0].tags, *((champion.version, champion.replaced) if champion else ("", "")))
 
-    def _record(self, name: str, change: Change) -> None:
-        """In the registry itself: a tag a change, which nothing replaces."""
-        self.client.set_registered_model_tag(name, *as_tag(change))
-
 
 def _contract(spec: Spec) -> str:
     return f"{spec.kind}, scale {' x '.join(map(str, spec.scale))}, bands {spec.bands}"
-
-
-def _mlflow() -> Any:
-    """MLflow, imported when a registry is asked for: it takes two seconds, and is an extra."""
-    for variable, value in QUIET.items():
-        os.environ.setdefault(variable, value)
-    try:
-        import mlflow
-        import mlflow.artifacts
-    except ImportError as error:
-        raise StoreError(
-            "the registry of models needs MLflow", str(error), "pip install 'srcore[train]'", code="REGISTRY_AWAY"
-        ) from error
-    return mlflow
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Whatever MLflow, its database or the network raise, as a StoreError of one line: REGISTRY_AWAY, or
-    REGISTRY_DAMAGED where the database of the settings is no sound one."""
-    try:
-        yield
-    except SRError:
-        raise
-    except Exception as error:  # MLflow lets those of its database, of HTTP and of the disk through
-        check_database(load_settings().registry_uri)
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise StoreError(what, reason, "see SRCORE_REGISTRY", code="REGISTRY_AWAY") from error
-
-
-def _shown(uri: str) -> str:
-    """Without a password."""
-    return re.sub(r"//[^/@]+@", "//...@", uri)

@@ -7,8 +7,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from srcore.errors import CatalogError, StoreError
+from srcore.registry.client import QUIET
 from srcore.registry.identity import database_of
-from srcore.registry.mlflow_store import QUIET, open_registry
+from srcore.registry.mlflow_store import open_registry
 from srcore.settings import load_settings
 
 LOOPBACK = "127.0.0.1"

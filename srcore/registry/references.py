@@ -20,7 +20,7 @@ from pathlib import Path
 from srcore.checkpoints import CHAMPION, REFERENCE, SPEC, builtin_names, locate, read_spec
 from srcore.choices import SliceProfile
 from srcore.errors import CheckpointError, StoreError
-from srcore.registry.identity import memory_of
+from srcore.registry.identity import is_gone, memory_of
 from srcore.registry.mlflow_store import Registry, Version, check_folder, open_registry
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_folder
@@ -28,6 +28,9 @@ from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.trust import Trust
 
 log = logging.getLogger(__name__)
+
+OUTAGES = ("REGISTRY_AWAY", "REGISTRY_DAMAGED", "NO_REGISTRY")
+"""Codes of a registry that cannot be asked: what it said last holds."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def _resolve(reference: str) -> Model:
         if version is not None:
             return _remembered(Model(reference, _copy(registry, version), version.digest, version.version))
     except StoreError as away:
-        if away.code not in ("REGISTRY_AWAY", "REGISTRY_DAMAGED", "NO_REGISTRY"):
+        if away.code not in OUTAGES and not is_gone(load_settings().registry_uri):
             raise  # a full disk is no outage of the registry, and another registry is another's
         return _from_memory(reference, name, alias, away)
     if alias == CHAMPION and name in builtin_names():

@@ -69,6 +69,10 @@ class Scene:
     """What its files call it: the id of one that is not private, and what its true HR is called."""
     place: str = ""
     """Where it lies below the source: what the id of one that is private stands for."""
+    box: tuple[float, float, float, float] | None = None
+    """Where its item says that it lies (west, south, east, north in degrees): known before a byte of it is fetched."""
+    taken: tuple[str, str] = ("", "")
+    """When its item says that it was taken: the first and the last second."""
 
     @property
     def other_id(self) -> str:
@@ -159,7 +163,7 @@ def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[
     roots = (*place, *map(Path, dataset.roots))
     out = [regex_of(pattern if "/" not in pattern else f"**/{pattern.lstrip('./')}", ()) for pattern in dataset.exclude]
     scenes = [
-        Scene(one.id, (one.card,), dataset.bands, roots, name=one.id, place=one.address)
+        Scene(one.id, (one.card,), dataset.bands, roots, False, one.id, one.address, one.box, one.taken)
         for one in listed(source, dataset.bands)
         if any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
     ]

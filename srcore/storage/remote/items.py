@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from srcore.errors import SourceError, printable, shortened
@@ -27,6 +27,8 @@ PREFIXES = ("eo:", "view:", "sat:", "grid:")
 PLAIN = ("platform", "constellation", "mission")
 LONGEST = 200
 CHECKSUM = re.compile(r"[0-9a-fA-F]{8,200}")
+Box: TypeAlias = tuple[float, float, float, float]
+"""West, south, east, north in degrees; west is east of east across the date line."""
 _NOTHING: Mapping[str, Any] = {}
 EPSG = re.compile(r"EPSG:\d{1,6}", re.IGNORECASE)
 
@@ -51,6 +53,18 @@ def card_of(item: Mapping[str, Any], base: str, assets: Sequence[str] | None = N
         properties=_kept(properties),
         updated=mark,
     )
+
+
+def box_of(item: Mapping[str, Any]) -> Box | None:
+    """Where an item says that it lies; None where it says it not, or so that nobody can use it."""
+    found = item.get("bbox")
+    if not isinstance(found, (list, tuple)) or len(found) not in (4, 6):
+        return None
+    if not all(isinstance(one, (int, float)) and abs(one) < 1e6 for one in found):
+        return None
+    half = len(found) // 2
+    west, south, east, north = (float(found[i]) for i in (0, 1, half, half + 1))
+    return west, south, east, north
 
 
 def _address(item: Mapping[str, Any], base: str) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from srcore.catalog.elsewhere import WEB, Stac
@@ -20,7 +21,7 @@ from srcore.storage.remote.address import scheme_of, shown, told_apart
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import read_document, tried
 from srcore.storage.remote.folder import is_document, is_named, product_card
-from srcore.storage.remote.items import card_of
+from srcore.storage.remote.items import Box, box_of, card_of
 from srcore.storage.remote.search import described, items_of
 from srcore.storage.remote.transport import Seen, look
 
@@ -28,6 +29,8 @@ FRESH_S = 20.0
 """A list is asked for again after so long: a command looks at its sources several times."""
 LISTS = 16
 """Folders of a bucket that are listed at a time."""
+Named: TypeAlias = tuple[Card, str, Box | None]
+"""A card, what `exclude` may match, and where its item says that it lies."""
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "~")
 
 
@@ -40,6 +43,10 @@ class Listed:
     """Of its first file or its item, which `exclude` may match."""
     address: str
     card: Path
+    box: Box | None = None
+    """Where its item says that it lies: west, south, east, north in degrees."""
+    taken: tuple[str, str] = ("", "")
+    """First and last second by its item; '' where it does not say them."""
 
 
 _LISTS: dict[str, tuple[float, tuple[Listed, ...]]] = {}
@@ -55,7 +62,7 @@ def listed(source: str | Stac, bands: Sequence[str] | None) -> tuple[Listed, ...
     when, known = _LISTS.get(key, (float("-inf"), ()))
     if time.monotonic() - when < FRESH_S:
         return known
-    found = tuple(_saved(card, name, key) for card, name in _each_once(_cards(source, bands)))
+    found = tuple(_saved(*one, key) for one in _each_once(_cards(source, bands)))
     _LISTS[key] = (time.monotonic(), found)
     return found
 
@@ -88,32 +95,32 @@ def card_at(address: str, asset: str | None = None) -> Path:
     return card.save(f"{shown(address)}{told_apart(address)} {asset}")
 
 
-def _saved(card: Card, name: str, key: str) -> Listed:
-    return Listed(card.id, name, card.address, card.save(key))
+def _saved(card: Card, name: str, box: Box | None, key: str) -> Listed:
+    return Listed(card.id, name, card.address, card.save(key), box, (card.first, card.last))
 
 
-def _each_once(cards: Iterator[tuple[Card, str]]) -> Iterator[tuple[Card, str]]:
+def _each_once(cards: Iterator[Named]) -> Iterator[Named]:
     """A list that grows while it is read gives an item of one page on the next one, too."""
     seen: dict[str, Card] = {}
-    for card, name in cards:
+    for card, name, box in cards:
         before = seen.setdefault(card.id, card)
         if before is card or before != card:
-            yield card, name
+            yield card, name, box
 
 
-def _cards(source: str | Stac, bands: Sequence[str] | None) -> Iterator[tuple[Card, str]]:
+def _cards(source: str | Stac, bands: Sequence[str] | None) -> Iterator[Named]:
     if isinstance(source, Stac):
         for count, (item, base) in enumerate(items_of(source)):
             if count >= source.most:
                 found, do = f"more than {source.most} items", "narrow the search, or raise `most`"
                 raise CatalogError(f"{source} gives too many scenes", found, do)
             card = _stamped(card_of(item, base, source.assets))
-            yield card, str(item.get("id") or card.id)
+            yield card, str(item.get("id") or card.id), box_of(item)
     elif scheme_of(source) in WEB:
         card = _of_file(source)
-        yield card, card.files[0].name
+        yield card, card.files[0].name, None
     else:
-        yield from _of_bucket(source, bands)
+        yield from ((*one, None) for one in _of_bucket(source, bands))
 
 
 def _of_file(address: str) -> Card:

@@ -16,7 +16,7 @@ from srcore.catalog.elsewhere import WEB, Stac
 from srcore.errors import SourceError
 from srcore.storage.remote.address import joined, leads_inward, scheme_of, shown
 from srcore.storage.remote.documents import MOST_BYTES, parsed, read_document, tried
-from srcore.storage.remote.items import bad_item, moment
+from srcore.storage.remote.items import Box, bad_item, box_of, moment
 from srcore.storage.remote.table import is_table, read_table
 
 PAGE = 100
@@ -164,19 +164,16 @@ def _below(document: Mapping[str, Any], base: str) -> Iterator[Found]:
 def _is_meant(item: Mapping[str, Any], source: Stac) -> bool:
     if source.collections and item.get("collection") not in source.collections:
         return False
-    if source.bbox is not None and not _meets(item.get("bbox"), source.bbox):
+    if source.bbox is not None and not _meets(box_of(item), source.bbox):
         return False
     return _is_then(item, source.datetime) and _has_properties(item, source.query)
 
 
-def _meets(found: Any, wanted: tuple[float, float, float, float]) -> bool:
+def _meets(found: Box | None, wanted: Box) -> bool:
     """Whether two boxes have a point in common; without one of its own an item is nowhere."""
-    if not isinstance(found, (list, tuple)) or len(found) not in (4, 6):
+    if found is None:
         return False
-    if not all(isinstance(one, (int, float)) and abs(one) < 1e6 for one in found):
-        return False
-    half = len(found) // 2
-    west, south, east, north = (float(found[i]) for i in (0, 1, half, half + 1))
+    west, south, east, north = found
     return (
         south <= wanted[3]
         and wanted[1] <= north

@@ -1,19 +1,21 @@
-"""Where pairs come from: a folder of HR with the scenes' names, another dataset of the same ground and time, or the
-scenes themselves, which are shrunk then."""
+"""Where pairs come from: a folder of HR with the scenes' names, another dataset or a search of the same ground and time,
+or the scenes themselves, which are shrunk then."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
+from srcore.catalog.elsewhere import Stac
 from srcore.errors import SourceError, SRError
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.dates.moment import written
 from srcore.storage.dates.tags import FILE_TIME
 from srcore.storage.dates.taken import dated
 from srcore.storage.disk.watch import Stamp, stamp
@@ -24,6 +26,7 @@ from srcore.storage.stac.footprint import fitted, footprint
 LEAST_OVERLAP = 0.25
 """Share of the smaller outline's box that two scenes of one ground have in common."""
 DAY_SECONDS = 86400.0
+CENTURY_DAYS = 36525
 UNSAID = re.compile(r"band \d+")
 """Name of a band of which the file says none: the first of three is not the only one of another file."""
 Box = Sequence[float]
@@ -127,7 +130,7 @@ def refuse_restricted(entry: Dataset, name: str) -> None:
 
 
 def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> Sources:
-    """All pairs of a dataset by names, headers and dates; `other` is the dataset that its key `pairs` names.
+    """All pairs of a dataset by names, headers and dates; `other` is whose scenes its key `pairs` has for HR.
 
     SourceError RESTRICTED when one of the two is private.
     """
@@ -194,17 +197,42 @@ class _Placed:
 
 
 def _of_two(entry: Dataset, scenes: Sequence[Scene], other: Dataset, base: Path) -> Sources:
-    candidates = [_placed(one, other) for one in find_scenes(other, base)]
     within = entry.pairs.within_days if entry.pairs else 0.0
+    placed = [_placed(scene, entry) for scene in scenes]
+    narrow = _narrowed(other, other.source, placed, within) if isinstance(other.source, Stac) else other
+    there = find_scenes(narrow, base) if any(one.box for one in placed) else []
+    candidates = [_said(one) or _placed(one, other) for one in there]
     pairs, out = [], {}
-    for scene in scenes:
-        own = _placed(scene, entry)
+    for own in placed:
         hr, why = (None, own.why) if own.why else _nearest(own, candidates, within)
         if hr is None:
-            out[scene.id] = why
+            out[own.scene.id] = why
         else:
-            pairs.append(_pair(entry, scene, hr, other))
+            pairs.append(_pair(entry, own.scene, hr, other))
     return Sources(tuple(pairs), out)
+
+
+def _narrowed(other: Dataset, source: Stac, placed: Sequence[_Placed], within_days: float) -> Dataset:
+    """The same, whose search asks for the ground and the time of the LR where its own words leave them open."""
+    boxes = [one.box for one in placed if one.box is not None]
+    times = [one.taken for one in placed if one.box is not None]
+    more: dict[str, Any] = {}
+    if source.bbox is None and boxes and all(box[0] < box[2] for box in boxes):
+        west, south, east, north = zip(*boxes, strict=True)
+        more["bbox"] = (min(west), min(south), max(east), max(north))
+    if source.datetime is None and times and None not in times and within_days < CENTURY_DAYS:
+        ends = [datetime.fromisoformat(end) for one in times if one for end in (one.first, one.last)]
+        around = timedelta(days=within_days)
+        more["datetime"] = f"{written(min(ends) - around)}/{written(max(ends) + around)}"
+    return other.model_copy(update={"source": source.model_copy(update=more)})
+
+
+def _said(scene: Scene) -> _Placed | None:
+    """By what its item says, so that only what is paired is fetched; None where that says no place."""
+    if scene.box is None:
+        return None
+    first, last = scene.taken
+    return _Placed(scene, scene.box, Taken(first, last, "its item") if first else None)
 
 
 def _placed(scene: Scene, entry: Dataset) -> _Placed:

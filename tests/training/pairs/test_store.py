@@ -25,7 +25,6 @@ from srcore.training.pairs.find import overlap
 from srcore.training.pairs.measure import read_pair
 from srcore.training.pairs.store import check_pairs, collect_pairs
 from srcore.training.pairs.table import Table, read_table
-from tests.elsewhere import Elsewhere, item
 from tests.training.pairs.drawn import pair
 from tests.training.pairs.files import CORNER, write, write_pair
 
@@ -385,26 +384,3 @@ def test_in_a_pipe_a_scene_is_a_line(
     assert head == ["scene", "verdict", "figures"]
     assert [row[:2] for row in rows] == [["alone", "NO_HR"], ["moved", "pair"], ["right", "pair"], ["wrong", "UNLIKE"]]
     assert "moved back by" in rows[1][2]
-
-
-def test_the_hr_may_be_what_a_search_gives(world: Elsewhere, tmp_path: Path) -> None:
-    for i, name in enumerate(("one", "two")):
-        write_pair(tmp_path, name, pair(i), east=50000 * i)
-    items = []
-    for name in ("one", "two"):
-        href = world.put(f"/{name}.tif", (tmp_path / "hr" / f"{name}.tif").read_bytes())
-        items.append(item(f"hr-{name}", {"image": {"href": href, "roles": ["data"]}}, world.address))
-    world.items = items
-    path = catalog_of(
-        tmp_path,
-        s2={"source": "./lr/*.tif", "date": "2024-06-01", "pairs": {"hr": "naip", "within_days": 3}},
-        naip={"source": {"stac": f"{world.address}/api", "collections": ["c"]}},
-    )
-    table = collect_pairs(load_catalog(path), "s2", silent)
-    assert codes(table) == {"one": "", "two": ""}
-    places = DatasetPaths(tmp_path / "archive/s2")
-    assert np.array_equal(read_arrays(places.pairs / "two")["hr"], pair(1).hr)
-    record = read_record(places.pairs / "two")
-    assert record["files"][1]["path"] == f"{world.address}/api/collections/c/items/hr-two"
-    assert codes(collect_pairs(load_catalog(path), "s2", silent)) == {"one": "", "two": ""}
-    assert world.bytes_asked("/one.tif") == 1
