@@ -263,8 +263,8 @@ class Dataset(BaseModel):
     def _check_pairs(cls, value: Pairs | None, info: ValidationInfo) -> Pairs | None:
         if value is not None and value.hr is not None and info.data.get("hr") is not None:
             raise ValueError("the HR is either that of `hr` or of `pairs`; take one out")
-        if value is not None and isinstance(value.hr, Stac):
-            only_raster("hr", info)
+        if value is not None and isinstance(value.hr, Stac) and info.data.get("kind") == "volume":
+            raise ValueError("a search is of rasters: its HR is found by the ground; give volumes by `hr`")
         if value is not None and value.bands is not None:
             only_raster("bands", info)
             if not value.bands:

@@ -101,7 +101,7 @@ def check_database(uri: str) -> None:
 
 
 def check_writable(uri: str) -> None:
-    """StoreError NOT_WRITABLE, DISK_FULL or REGISTRY_AWAY for a sqlite registry that takes no change now; makes none."""
+    """StoreError NOT_WRITABLE, DISK_FULL or REGISTRY_AWAY for a file of sqlite that takes no change now. Makes none."""
     database = database_of(uri)
     if database is None or not database.exists():
         return

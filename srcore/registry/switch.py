@@ -19,7 +19,7 @@ REPLACED = "srcore.replaced"
 
 
 def switch(client: Any, name: str, change: Change, *, challenger: bool) -> None:
-    """Let @champion mean the version that the change leads to, and record it; `challenger`: it is that one until now."""
+    """Let @champion mean the version that the change leads to, and record it; `challenger`: it was that one."""
     key, text = as_tag(change)
     client.set_registered_model_tag(name, CHANGING, json.dumps([key, text]))
     if change.what == "promote" and change.before:
@@ -29,7 +29,7 @@ def switch(client: Any, name: str, change: Change, *, challenger: bool) -> None:
 
 
 def settle(client: Any, model: Any) -> Change | None:
-    """Finish a change of the model's champion that was killed, and give it; None where there was none, or none was made."""
+    """Finish a change of the model's champion that was killed, and give it; None where none was made."""
     told = model.tags.get(CHANGING)
     if told is None:
         return None

@@ -1,4 +1,4 @@
-"""A champion changes whole or not at all: killed behind every step, run again, and on registries that take no change."""
+"""A champion changes whole or not at all: killed behind every step, run again, on registries that take no change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import torch
@@ -92,6 +92,12 @@ def state(registry: Registry, name: str) -> tuple[str, str, list[tuple[str, str,
     both = [one.version if (one := registry.find(name, alias)) else "" for alias in ("champion", "challenger")]
     told = [(one.what, one.before, one.after, one.who) for one in registry.history(name)]
     return both[0], both[1], told
+
+
+class Closing(Protocol):
+    """What holds something until it is closed."""
+
+    def close(self) -> None: ...
 
 
 FIRST = ("promote", "1", "2", "first")
@@ -199,18 +205,54 @@ def test_the_command_killed_by_kill_9_behind_any_step_finishes_when_it_is_run_ag
 # a registry that takes no change
 
 
-@pytest.fixture
-def locked(database: Path) -> Iterator[Callable[[str], None]]:
+def _held(words: str) -> Callable[[Path], Closing]:
     """Another program that holds the registry's file, by SQL."""
-    held: list[sqlite3.Connection] = []
 
-    def lock(words: str) -> None:
-        held.append(sqlite3.connect(database, isolation_level=None))
-        held[0].execute(words)
+    def hold(database: Path) -> Closing:
+        opened = sqlite3.connect(database, isolation_level=None)
+        opened.execute(words)
+        return opened
 
-    yield lock
-    for one in held:
-        one.close()
+    return hold
+
+
+def _with(content: bytes | None, at: int = 0) -> Callable[[Path], Closing | None]:
+    """Its bytes are others; None: it is gone."""
+
+    def write(database: Path) -> None:
+        if content is None:
+            database.unlink()
+        else:
+            database.write_bytes(database.read_bytes()[:at] + content)
+
+    return write
+
+
+class _Server:
+    """An address at which nobody answers, or nobody is."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.there = there
+
+    def __call__(self, database: Path) -> Closing:
+        server = socket.create_server(("127.0.0.1", 0))
+        os.environ["SRCORE_REGISTRY"] = f"http://127.0.0.1:{server.getsockname()[1]}"
+        if not self.there:
+            server.close()
+        return server
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Closing | None], str, str]] = {
+    "gone": (_with(None), "REGISTRY_CHANGED", "was there, and is gone"),
+    "never there": (_with(None), "NO_REGISTRY", "there is no registry of models yet"),
+    "written by another": (_held("begin immediate"), "REGISTRY_AWAY", "another program has held it for"),
+    "held by another": (_held("begin exclusive"), "REGISTRY_AWAY", "another program has held it for"),
+    "no database": (_with(b"no database" * 100), "REGISTRY_DAMAGED", "is damaged; found file is not a database"),
+    "damaged inside": (_with(b"?" * 90000, 4096), "REGISTRY_DAMAGED", "is damaged"),
+    "without its history": (_with(b""), "REGISTRY_CHANGED", "is not the one that stood there"),
+    "a silent server": (_Server(there=True), "REGISTRY_AWAY", "no answer in"),
+    "no server": (_Server(there=False), "REGISTRY_AWAY", "does not answer"),
+}
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str]:
@@ -220,66 +262,34 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     return exited.value.code, capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("words", [("promote", "tiny"), ("rollback", "tiny"), ("promote", "tiny", "--version", "1")])
-@pytest.mark.parametrize(
-    ("fault", "code", "told"),
-    [
-        ("gone", "REGISTRY_CHANGED", "was there, and is gone"),
-        ("never", "NO_REGISTRY", "there is no registry of models yet"),
-        ("written", "REGISTRY_AWAY", "another program has held it for"),
-        ("read alone", "REGISTRY_AWAY", "another program has held it for"),
-        ("no database", "REGISTRY_DAMAGED", "is damaged; found file is not a database"),
-        ("damaged inside", "REGISTRY_DAMAGED", "is damaged"),
-        ("empty", "REGISTRY_CHANGED", "is not the one that stood there"),
-        ("silent", "REGISTRY_AWAY", "no answer in"),
-        ("nobody", "REGISTRY_AWAY", "does not answer"),
-    ],
-)
-def test_a_registry_that_takes_no_change_is_one_line_in_time_and_stays_as_it_is(
+@pytest.mark.parametrize("what", ["promote", "rollback"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_registry_that_takes_no_change_is_one_line_and_stays_as_it_is(
     template: Path,
     database: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    locked: Callable[[str], None],
-    words: tuple[str, ...],
+    what: str,
     fault: str,
-    code: str,
-    told: str,
 ) -> None:
     shutil.copytree(template / "registry", database.parent)
-    if fault != "never":
+    if fault != "never there":
         [known] = (template / "cache/models/registries").iterdir()
         shutil.copytree(known, memory_of(f"sqlite:///{database}"))
     monkeypatch.setattr("srcore.registry.identity.LOCK_S", 0.2)
     monkeypatch.setattr("srcore.registry.identity.PATIENCE_S", 0.5)
-    silent = socket.create_server(("127.0.0.1", 0))
-    if fault in ("gone", "never"):
-        database.unlink()
-    elif fault == "written":
-        locked("begin immediate")
-    elif fault == "read alone":
-        locked("begin exclusive")
-    elif fault == "no database":
-        database.write_bytes(b"no database" * 100)
-    elif fault == "damaged inside":
-        with database.open("r+b") as file:
-            file.seek(4096)
-            file.write(b"?" * 8192)
-    elif fault == "empty":
-        database.write_bytes(b"")
-    elif fault in ("silent", "nobody"):
-        monkeypatch.setenv("SRCORE_REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}")
-    if fault == "nobody":
-        silent.close()
-    before = database.read_bytes() if database.exists() else b""
-    status, line = ended(monkeypatch, capsys, *words)
-    silent.close()
+    break_it, code, told = FAULTS[fault]
+    with ExitStack() as stack:
+        if (held := break_it(database)) is not None:
+            stack.callback(held.close)
+        before = database.read_bytes() if database.exists() else b""
+        status, line = ended(monkeypatch, capsys, what, "tiny")
     assert status in (1, 2)
     assert line.startswith("error: ")
     assert line.endswith(f"[{code}]")
     assert told in line
-    if fault != "empty":  # MLflow makes its tables in an empty file
-        assert (database.read_bytes() if database.exists() else b"") == before
+    if before:  # MLflow makes its tables in an empty file
+        assert database.read_bytes() == before
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,11 @@ NEAR_END, HEAPED, FEW_LEVELS = 0.02, 3.0, 32
 there are more levels than in a map or a drawing."""
 LEAST_DETAIL = 0.1
 """Of `detail`: enlarged HR has 0 to 0.05, real HR 0.18 to 0.66, one that is blurred by a pixel 0.05 to 0.11."""
+LEAST_TOLD = 0.06
+"""Of what the pixels beside it tell of the detail: enlarged HR with white noise of any kind, a checkerboard or lines
+has at most 0.05, real HR 0.076 and more."""
+LEAST_PEAK, LEAST_AT_EDGES = 3.3, 0.2
+"""Soft noise on enlarged HR has less of both: a kurtosis of 3, and nothing to do with edges. Real HR has 3.8."""
 MOST_SHIFT_LR_PX = 2.0
 """On an axis."""
 STILL_LR_PX = 0.1
@@ -154,12 +159,22 @@ def _beyond(state: _State) -> Refusal | None:
     if scale == (1, 1):
         state.notes.append("one size in a slice: that the HR holds more than the LR is not known")
         return None
-    most = max(detail(plane, scale) for plane in planes)
-    state.figures["detail"] = most
+    found = [detail(plane, scale) for plane in planes]
+    most, told = max(one.beyond for one in found), max(one.told for one in found)
+    state.figures |= {"detail": most, "told": told}
     if most < LEAST_DETAIL:
         return Refusal(
             code="NO_DETAIL",
             what=f"the HR holds nothing beyond its averages: detail {most:.3f}, {LEAST_DETAIL} is the least",
+        )
+    if told < LEAST_TOLD:
+        what = (
+            f"the HR's detail is noise, or a pattern that repeats: of {most:.3f} the pixels beside it tell {told:.3f}"
+        )
+        return Refusal(code="NO_DETAIL", what=f"{what}, {LEAST_TOLD} is the least")
+    if all(one.peak < LEAST_PEAK and one.at_edges < LEAST_AT_EDGES for one in found):
+        return Refusal(
+            code="NO_DETAIL", what=f"the HR's detail ({most:.3f}) is soft noise: it is alike in the whole scene"
         )
     return None
 

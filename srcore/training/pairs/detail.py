@@ -1,41 +1,121 @@
-"""What an HR holds beyond its LR. Pure.
+"""What an HR holds beyond its LR, and whether that is more than noise or a pattern. Pure.
 
 An HR that was only enlarged (nearest, bilinear, bicubic, Lanczos) can be told from its own averages: every pixel is one
 weighted sum of the averages around it, the same weights everywhere. What the best such sum cannot tell is detail.
+
+What somebody added to an enlarged HR is no averages' either. But noise says nothing of the pixel beside it (white), or
+is alike in the whole scene, edges or none (soft); a checkerboard or lines repeat, and are single lines of the spectrum.
+Edges and texture go on from pixel to pixel, and lie where the scene has something.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
+
+Plane = NDArray[np.float64]
 
 REACH_LR_PX = 2
 """LR pixels around one that its HR pixels are told from: (2 * REACH + 1)^2 weights."""
 LARGEST_HR_PX = 512
 """Of the middle that is looked at."""
+PERIODS = (120, 24)
+"""Sides are cropped to multiples of one of these, so that patterns of 2, 3, 4, 5, 6 or 8 pixels are whole lines."""
+LINE, AROUND = 40.0, 9
+"""A line of the spectrum is so many times as strong as the median of the 9 x 9 around it: white noise reaches 16."""
+FEW = 4
+"""Blocks for each weight that are needed to say what surroundings tell."""
+WINDOW_LR_PX = 4
+"""On each side, of which detail and edges are compared."""
 
 
-def detail(hr: NDArray[Any], scale: tuple[int, int]) -> float:
-    """Of a plane (y * s, x * s) without nodata: rms of what its averages do not tell, over the rms of their own changes
-    from pixel to pixel. 0 for a plane that was enlarged, or has no changes."""
+@dataclass(frozen=True)
+class Detail:
+    """Of an HR, in rms over the rms of its averages' changes from pixel to pixel."""
+
+    beyond: float
+    """What its averages do not tell: 0 for a plane that was enlarged, or has no changes."""
+    told: float
+    """What of that the pixels beside it tell, without lines: 0 for white noise and for what repeats."""
+    peak: float
+    """Kurtosis of it: 3 for Gaussian noise, more where it lies at edges."""
+    at_edges: float
+    """How well its strength follows that of the averages' edges, as a correlation of logarithms."""
+
+
+def detail(hr: NDArray[Any], scale: tuple[int, int]) -> Detail:
+    """Of a plane (y * s, x * s) without nodata."""
     plane = _middle(hr, scale).astype(np.float64)
     rows, columns = scale
     blocks = plane.reshape(plane.shape[0] // rows, rows, plane.shape[1] // columns, columns)
     lr = blocks.mean((1, 3))
     changes = np.sqrt((np.diff(lr, axis=0) ** 2).mean() + (np.diff(lr, axis=1) ** 2).mean())
     if not changes > 0:
-        return 0.0
+        return Detail(0.0, 0.0, 0.0, 0.0)
     side = 2 * REACH_LR_PX + 1
     around = sliding_window_view(lr, (side, side)).reshape(-1, side * side)
     inner = blocks[REACH_LR_PX:-REACH_LR_PX, :, REACH_LR_PX:-REACH_LR_PX]
     fine = inner.transpose(0, 2, 1, 3).reshape(len(around), -1)
     level = around.mean(axis=1, keepdims=True)
     weights, *_ = np.linalg.lstsq(around - level, fine - level, rcond=None)
-    left = fine - level - (around - level) @ weights
-    return float(np.sqrt((left**2).mean()) / changes)
+    left = (fine - level - (around - level) @ weights).reshape(inner.shape[0], inner.shape[2], rows, columns)
+    beyond = float(np.sqrt((left**2).mean()) / changes)
+    plain = _without_lines(left.transpose(0, 2, 1, 3).reshape(inner.shape[0] * rows, -1), scale)
+    power = float((plain**2).mean())
+    if not power > 0:
+        return Detail(beyond, 0.0, 0.0, 0.0)
+    told = np.sqrt(power * _from_beside(plain, scale)) / changes
+    edges = _at_edges(plain, lr[REACH_LR_PX:-REACH_LR_PX, REACH_LR_PX:-REACH_LR_PX], scale)
+    return Detail(beyond, float(told), float((plain**4).mean() / power**2), edges)
+
+
+def _without_lines(left: Plane, scale: tuple[int, int]) -> Plane:
+    """What does not repeat, of the first pixels that patterns fit in whole."""
+    size = [max((n // p * p for p in PERIODS if n >= p), default=n) for n in left.shape]
+    size = [n // s * s for n, s in zip(size, scale, strict=True)]
+    spectrum = np.fft.rfft2(left[: size[0], : size[1]])
+    power = np.abs(spectrum) ** 2
+    usual = ndimage.median_filter(power, size=AROUND, mode="wrap")
+    spectrum[power > LINE * np.maximum(usual, np.finfo(float).eps * power.max())] = 0
+    return np.fft.irfft2(spectrum, s=size)
+
+
+def _from_beside(left: Plane, scale: tuple[int, int]) -> float:
+    """Share of the power of each block that the best weighted sum of the pixels around the block tells, 0 to 1.
+
+    1 where there are too few blocks to say it.
+    """
+    rows, columns = scale
+    windows = sliding_window_view(left, (rows + 2, columns + 2))[rows - 1 :: rows, columns - 1 :: columns]
+    outside = np.ones((rows + 2, columns + 2), bool)
+    outside[1:-1, 1:-1] = False
+    beside, blocks = windows[:, :, outside], windows[:, :, ~outside]
+    beside, blocks = (one.reshape(-1, one.shape[-1]) for one in (beside, blocks))
+    free = len(beside) - beside.shape[1]
+    if free < (FEW - 1) * beside.shape[1]:
+        return 1.0
+    weights, *_ = np.linalg.lstsq(beside, blocks, rcond=None)
+    power = (blocks**2).mean()
+    return max(0.0, 1.0 - float(((blocks - beside @ weights) ** 2).sum(axis=0).mean() / free / power))
+
+
+def _at_edges(left: Plane, lr: Plane, scale: tuple[int, int]) -> float:
+    """Correlation of the logarithms of the power of detail and of edges, over windows; 0 where there is none."""
+    strength = ndimage.sobel(lr, 0) ** 2 + ndimage.sobel(lr, 1) ** 2
+    sides = [min(n // s, m) // WINDOW_LR_PX for n, s, m in zip(left.shape, scale, lr.shape, strict=True)]
+    both = []
+    for values, steps in ((left**2, [WINDOW_LR_PX * s for s in scale]), (strength, [WINDOW_LR_PX] * 2)):
+        size = [n * step for n, step in zip(sides, steps, strict=True)]
+        means = values[: size[0], : size[1]].reshape(sides[0], steps[0], sides[1], steps[1]).mean((1, 3))
+        both.append(np.log(means + np.finfo(float).eps * means.max()).ravel())
+    if min(map(np.ptp, both)) == 0:
+        return 0.0
+    return float(np.corrcoef(*both)[0, 1])
 
 
 def _middle(hr: NDArray[Any], scale: tuple[int, int]) -> NDArray[Any]:

@@ -1,5 +1,5 @@
-"""Where pairs come from: a folder of HR with the scenes' names, another dataset or a search of the same ground and time,
-or the scenes themselves, which are shrunk then."""
+"""Where pairs come from: a folder of HR with the scenes' names, another dataset or a search of the same ground and
+time, or the scenes themselves, which are shrunk then."""
 
 from __future__ import annotations
 

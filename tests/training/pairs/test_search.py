@@ -111,7 +111,7 @@ FAULTS = {
     "no-assets": "NO_ASSETS",
     "a-picture": "NO_ASSETS",
     "several": "NO_ASSETS",
-    "inward": "OUTSIDE",
+    "inward": "NO_ASSETS",
     "other-bytes": "REMOTE_DAMAGED",
     "no-raster": "NOT_SUPPORTED",
     "another-place": "NO_HR",
@@ -199,11 +199,14 @@ def test_a_round_is_laid_out_from_a_search(world: Elsewhere, tmp_path: Path) -> 
     ("keys", "told"),
     [
         ({"pairs": {"hr": {"stac": "https://me:secret@host/v1"}}}, "no name or password in an address"),
-        ({"pairs": {"hr": {"stac": "https://host/v1", "bbox": [1.0, 2.0]}}}, "pairs.hr.bbox"),
-        ({"pairs": {"hr": {"collections": ["c"]}}}, "pairs.hr.stac"),
-        ({"pairs": {"hr": ["naip"]}}, "pairs.hr"),
+        ({"pairs": {"hr": {"stac": "https://host/v1", "bbox": [1.0, 2.0]}}}, "bbox.2' in datasets.s2.pairs.hr"),
+        ({"pairs": {"hr": {"collections": ["c"]}}}, "missing key 'stac' in datasets.s2.pairs.hr"),
+        ({"pairs": {"hr": ["naip"]}}, "hr in datasets.s2.pairs"),
         ({"pairs": {"hr": {"stac": "https://host/v1"}}, "hr": "./hr"}, "either that of `hr` or of `pairs`"),
-        ({"pairs": {"hr": {"stac": "https://host/v1"}}, "kind": "volume", "source": "./*.nii"}, "raster"),
+        (
+            {"pairs": {"hr": {"stac": "https://host/v1"}}, "kind": "volume", "source": "./*.nii"},
+            "a search is of rasters",
+        ),
     ],
 )
 def test_a_search_that_is_none_is_told_with_its_key(tmp_path: Path, keys: dict[str, Any], told: str) -> None:
