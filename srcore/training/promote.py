@@ -235,7 +235,8 @@ def _register(registry: Registry, work: Round, evaluation: Evaluation, verdict: 
     version = registry.register(work.recipe.output, work.name, _told(work, evaluation, verdict))
     registry.name_challenger(version)
     if verdict[0]:
-        registry.promote(work.name, who="retrain", why=f"{work.dataset}: {verdict[1]}")
+        # by its number: of two rounds at once the other may have named its own challenger meanwhile
+        registry.promote(work.name, version.version, who="retrain", why=f"{work.dataset}: {verdict[1]}")
     return version
 
 

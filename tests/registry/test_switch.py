@@ -20,11 +20,11 @@ import pytest
 import torch
 
 from flows.cli import main
-from srcore.checkpoints import Architecture
+from srcore.checkpoints import CHALLENGER, CHAMPION, Architecture
 from srcore.errors import StoreError
 from srcore.registry.client import whole
 from srcore.registry.identity import check_writable, memory_of
-from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
+from srcore.registry.mlflow_store import DIGEST, Registry, open_registry, refuse_unready
 from srcore.registry.references import resolve
 from srcore.weights import build, describe, save_checkpoint
 
@@ -56,15 +56,14 @@ def checkpoint(folder: Path, seed: int) -> Path:
     return folder
 
 
-def with_three(registry: Registry, folder: Path, name: str = "tiny") -> None:
-    """Version 2 was promoted over 1, and 3 is challenger."""
-    for seed in (1, 2, 3):
-        path = folder / str(seed)
-        version = registry.register(path if path.exists() else checkpoint(path, seed), name)
-        if seed > 1:
-            registry.name_challenger(version)
-        if seed == 2:
-            registry.promote(name, who="first")
+def with_three(registry: Registry, name: str = "tiny") -> None:
+    """Version 2 was promoted over 1, and 3 is challenger; none of them has files."""
+    registry.client.create_registered_model(name)
+    for number in "123":
+        registry.client.create_model_version(name, f"file:///{name}/{number}", None, tags={DIGEST: number * 64})
+    registry.client.set_registered_model_alias(name, CHAMPION, "1")
+    registry.promote(name, "2", who="first")
+    registry.client.set_registered_model_alias(name, CHALLENGER, "3")
 
 
 class _Dying:
@@ -112,13 +111,13 @@ BEFORE = ("2", "3", [FIRST])
     ],
 )
 def test_killed_behind_any_step_a_champion_is_that_before_or_after_and_run_again_it_is_done_once(
-    tmp_path: Path, what: str, after: tuple[str, str, list[tuple[str, str, str, str]]]
+    what: str, after: tuple[str, str, list[tuple[str, str, str, str]]]
 ) -> None:
     registry = open_registry(create=True)
     seen, steps = [], 0
     while True:
         name = f"tiny-{steps}"
-        with_three(registry, tmp_path, name)
+        with_three(registry, name)
         dying = open_registry()
         dying.client = _Dying(dying.client, steps)
         try:
@@ -137,11 +136,11 @@ def test_killed_behind_any_step_a_champion_is_that_before_or_after_and_run_again
     assert 0 < turn < steps
 
 
-def test_another_change_behind_a_kill_finishes_the_first(tmp_path: Path) -> None:
+def test_another_change_behind_a_kill_finishes_the_first() -> None:
     registry = open_registry(create=True)
     for steps, told in ((1, []), (3, [("promote", "2", "3", "me")])):
         name = f"other-{steps}"
-        with_three(registry, tmp_path, name)
+        with_three(registry, name)
         dying = open_registry()
         dying.client = _Dying(dying.client, steps)
         with pytest.raises(KeyboardInterrupt):
@@ -191,7 +190,7 @@ def test_the_command_killed_by_kill_9_behind_any_step_finishes_when_it_is_run_ag
 ) -> None:
     for step in range(steps):
         name = f"tiny-{step}"
-        with_three(open_registry(create=True), tmp_path, name)
+        with_three(open_registry(create=True), name)
         command = [sys.executable, "-c", KILLED, str(step), ",".join(CHANGES), what, name]
         assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
         champion = open_registry().find(name, "champion")
@@ -299,7 +298,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRCORE_REGISTRY", f"sqlite:///{folder}/registry/registry.db")
         patch.setenv("SRCORE_CACHE", str(folder / "cache"))
-        with_three(open_registry(create=True), folder)
+        registry = open_registry(create=True)
+        registry._experiment()
+        with_three(registry)
     return folder
 
 
@@ -323,11 +324,9 @@ def test_a_file_that_another_user_may_only_read_is_told_before_anything_is_done(
     place.unlink()
 
 
-def test_what_fills_the_disk_or_takes_the_rights_in_between_has_its_own_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fills_the_disk_or_takes_the_rights_in_between_has_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = open_registry(create=True)
-    with_three(registry, tmp_path)
+    with_three(registry)
     for found, code in (
         ("(sqlite3.OperationalError) database or disk is full", "DISK_FULL"),
         ("(sqlite3.OperationalError) attempt to write a readonly database", "NOT_WRITABLE"),
@@ -396,11 +395,19 @@ def test_a_silent_server_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "secret" not in str(refused.value)
 
 
-def test_a_look_whether_a_registry_can_be_written_changes_nothing(tmp_path: Path, database: Path) -> None:
-    with_three(open_registry(create=True), tmp_path)
+def test_a_look_whether_a_registry_can_be_written_changes_nothing(database: Path) -> None:
+    with_three(open_registry(create=True))
     with closing(sqlite3.connect(database)) as opened:
         opened.execute("pragma user_version = 7")
     before = database.read_bytes()
     check_writable(f"sqlite:///{database}")
     assert database.read_bytes() == before
-    assert sorted(one.name for one in database.parent.iterdir()) == ["registry.db", "registry.files"]
+    assert [one.name for one in database.parent.iterdir()] == ["registry.db"]
+
+
+def test_a_promotion_by_number_leaves_the_challenger_of_another_round() -> None:
+    registry = open_registry(create=True)
+    with_three(registry)
+    registry.client.create_model_version("tiny", "file:///tiny/4", None, tags={DIGEST: "4" * 64})
+    assert registry.promote("tiny", "4").version == "4"
+    assert state(registry, "tiny") == ("4", "3", [FIRST, ("promote", "2", "4", "")])

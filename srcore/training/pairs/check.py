@@ -32,9 +32,9 @@ NEAR_END, HEAPED, FEW_LEVELS = 0.02, 3.0, 32
 there are more levels than in a map or a drawing."""
 LEAST_DETAIL = 0.1
 """Of `detail`: enlarged HR has 0 to 0.05, real HR 0.18 to 0.66, one that is blurred by a pixel 0.05 to 0.11."""
-LEAST_TOLD = 0.06
-"""Of what the pixels beside it tell of the detail: enlarged HR with white noise of any kind, a checkerboard or lines
-has at most 0.05, real HR 0.076 and more."""
+LEAST_TOLD = 0.045
+"""Of what the pixels beside it tell of the detail: enlarged HR with white noise of any kind or a checkerboard
+has 0.02 (0.043 in 24 x 24 LR px), real HR 0.058 and more."""
 LEAST_PEAK, LEAST_AT_EDGES = 3.3, 0.2
 """Soft noise on enlarged HR has less of both: a kurtosis of 3, and nothing to do with edges. Real HR has 3.8."""
 MOST_SHIFT_LR_PX = 2.0

@@ -4,7 +4,7 @@ An HR that was only enlarged (nearest, bilinear, bicubic, Lanczos) can be told f
 weighted sum of the averages around it, the same weights everywhere. What the best such sum cannot tell is detail.
 
 What somebody added to an enlarged HR is no averages' either. But noise says nothing of the pixel beside it (white), or
-is alike in the whole scene, edges or none (soft); a checkerboard or lines repeat, and are single lines of the spectrum.
+is alike in the whole scene, edges or none (soft); a checkerboard repeats, and is a single line of the spectrum.
 Edges and texture go on from pixel to pixel, and lie where the scene has something.
 """
 

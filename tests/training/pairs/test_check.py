@@ -130,7 +130,7 @@ def test_gain_and_offset_are_fitted_where_that_is_asked_for() -> None:
 
 
 def test_another_sensor_may_look_less_alike() -> None:
-    one = pair(noise=0.06)
+    one = _with(pair(noise=0.06), hr=pair().hr)
     assert 0.75 < (ncc(one.reduced[0], one.lr[0]) or 0) < 0.9
     assert (refusal := check(one).refusal) is not None
     assert refusal.code == "UNLIKE"

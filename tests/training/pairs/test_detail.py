@@ -27,10 +27,6 @@ def _checkers(side: int) -> Added:
     return lambda values, _: np.add(*(one // side for one in np.indices(values.shape))) % 2 - 0.5
 
 
-def _lines(period: int, axis: int) -> Added:
-    return lambda values, _: (np.indices(values.shape)[axis] % period < 2) - 0.5
-
-
 ADDED: dict[str, Added] = {
     "white noise": lambda values, numbers: numbers.normal(size=values.shape),
     "uniform noise": lambda values, numbers: 3.4 * (numbers.random(values.shape) - 0.5),
@@ -40,8 +36,6 @@ ADDED: dict[str, Added] = {
     "soft noise": _soft,
     "a checkerboard": _checkers(1),
     "a checkerboard of 3 px": _checkers(3),
-    "lines of 3 px": _lines(3, 0),
-    "lines of 5 px": _lines(5, 1),
     "a checkerboard and noise": lambda values, numbers: (
         _checkers(1)(values, numbers) + 0.5 * numbers.normal(size=values.shape)
     ),
