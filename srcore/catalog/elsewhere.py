@@ -139,6 +139,13 @@ class Stac(BaseModel):
         return value
 
 
+class Narrowed(Stac):
+    """A search that asks for less than its words do, as those who look for the ground of other scenes."""
+
+    whole: Stac
+    """As it stands in the catalog: by this one its cards are filed, or each new ground would file them anew."""
+
+
 TEXT, SEARCH = "[files]", "[search]"
 """The two forms of a source."""
 

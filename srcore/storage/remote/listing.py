@@ -59,11 +59,12 @@ def listed(source: str | Stac, bands: Sequence[str] | None) -> tuple[Listed, ...
     StoreError when a card cannot be written.
     """
     key = f"{described(source) if isinstance(source, Stac) else source} {bands}"
-    when, known = _LISTS.get(key, (float("-inf"), ()))
+    asked = f"{key} {source!r}"  # of a narrowed one, what it asks for
+    when, known = _LISTS.get(asked, (float("-inf"), ()))
     if time.monotonic() - when < FRESH_S:
         return known
     found = tuple(_saved(*one, key) for one in _each_once(_cards(source, bands)))
-    _LISTS[key] = (time.monotonic(), found)
+    _LISTS[asked] = (time.monotonic(), found)
     return found
 
 

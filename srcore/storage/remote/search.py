@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from srcore.catalog.elsewhere import WEB, Stac
+from srcore.catalog.elsewhere import WEB, Narrowed, Stac
 from srcore.errors import SourceError
 from srcore.storage.remote.address import joined, leads_inward, scheme_of, shown
 from srcore.storage.remote.documents import MOST_BYTES, parsed, read_document, tried
@@ -255,4 +255,5 @@ def _holds(word: str, found: Any, wanted: Any) -> bool:
 
 def described(source: Stac) -> str:
     """All that decides which items there are, for a name of the search."""
+    source = source.whole if isinstance(source, Narrowed) else source
     return shown(source.stac) + json.dumps(source.model_dump(), sort_keys=True, default=str)

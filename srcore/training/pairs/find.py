@@ -12,7 +12,7 @@ from typing import Any
 
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
-from srcore.catalog.elsewhere import Stac
+from srcore.catalog.elsewhere import Narrowed, Stac
 from srcore.errors import SourceError, SRError
 from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.dates.moment import written
@@ -224,7 +224,8 @@ def _narrowed(other: Dataset, source: Stac, placed: Sequence[_Placed], within_da
         ends = [datetime.fromisoformat(end) for one in times if one for end in (one.first, one.last)]
         around = timedelta(days=within_days)
         more["datetime"] = f"{written(min(ends) - around)}/{written(max(ends) + around)}"
-    return other.model_copy(update={"source": source.model_copy(update=more)})
+    narrow = Narrowed.model_construct(**{**dict(source), **more}, whole=source)
+    return other.model_copy(update={"source": narrow})
 
 
 def _said(scene: Scene) -> _Placed | None:

@@ -18,7 +18,7 @@ from srcore.training.pairs.table import Row, require_table
 
 LEASE = "lease.json"
 """Of a folder of pairs: who collects, or copies from it."""
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Another number checks every pair again."""
 
 

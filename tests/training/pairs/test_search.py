@@ -92,10 +92,15 @@ def test_a_search_asks_for_ground_and_time_of_the_lr_unless_it_says_them(world: 
     boxes = np.array([one["bbox"] for one in world.items])
     ground = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
     assert np.allclose(asked["bbox"], ground, atol=1e-3)
+    cards = sorted((tmp_path / "cache").rglob("hr-*"))
+    world.items.append(offered(world, tmp_path, "three", 2 * FAR, 2))
+    assert table_of(tmp_path, datasets) == {"one": "", "two": "", "three": ""}
+    assert world.posts[-1]["bbox"] != asked["bbox"]
+    assert [one for one in sorted((tmp_path / "cache").rglob("hr-*")) if "three" not in one.name] == cards
     own = {"bbox": [0.0, 40.0, 20.0, 50.0], "datetime": "2024"}
     datasets["s2"]["pairs"]["hr"] |= own
     world.posts.clear()
-    assert table_of(tmp_path, datasets) == {"one": "", "two": ""}
+    assert table_of(tmp_path, datasets) == {"one": "", "two": "", "three": ""}
     assert (world.posts[0]["bbox"], world.posts[0]["datetime"]) == (
         own["bbox"],
         "2024-01-01T00:00:00Z/2024-12-31T23:59:59Z",
