@@ -18,6 +18,8 @@ from tests.training.pairs.files import write
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 pytest.importorskip("onnxruntime", reason="an import needs ONNX Runtime (extra: onnx)")
 
+from tests.exchange.graphs import saved, upscaler  # it imports ONNX
+
 PAGE = ROOT / "docs/own-model.md"
 STEPS = "steps: 5000"
 
@@ -43,7 +45,7 @@ def run(folder: Path, line: str) -> str:
 @pytest.mark.nightly
 def test_the_page_on_a_model_of_ones_own_holds(tmp_path: Path) -> None:
     for seed, side in enumerate(["train"] * 3 + ["validation"] * 2 + ["test"] * 2):
-        values = np.stack([number(ground(10 * seed + band), np.uint16) for band in range(1)])
+        values = number(ground(seed), np.uint16)[None]
         write(tmp_path / "imagery/hr" / side / f"{side}-{seed}.tif", values, 10.0)
     write(tmp_path / "scene.tif", number(ground(99), np.uint16)[None], 20.0)
     (tmp_path / "incoming").mkdir()
@@ -52,7 +54,7 @@ def test_the_page_on_a_model_of_ones_own_holds(tmp_path: Path) -> None:
     assert STEPS in recipe
     (tmp_path / "mine.yaml").write_text(recipe.replace(STEPS, "steps: 30"))
     theirs, own, elsewhere = fenced(PAGE, "bash")
-    run(tmp_path, "srcore models export srcore-x2-fast --onnx theirs.onnx")
+    saved(upscaler(), tmp_path / "theirs.onnx")
     for block in (theirs, own):
         run(tmp_path, f"set -e\n{block}")
     assert (tmp_path / "sr.tif").exists()
