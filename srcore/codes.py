@@ -519,7 +519,8 @@ CODES: dict[str, Code] = {
         "Many pixels of a pair are at the greatest number that there is: the sensor saw no more.", "Leave the pair out."
     ),
     "NO_DETAIL": Code(
-        "The HR of a pair holds nothing beyond its LR, as one does that was only enlarged.", "Give a measured HR."
+        "The HR of a pair holds nothing beyond its LR, or noise or a pattern alone: it was only enlarged.",
+        "Give a measured HR.",
     ),
     "SHIFTED": Code(
         "The HR of a pair lies more than two LR pixels beside its LR.", "Register the two, or correct their origins."

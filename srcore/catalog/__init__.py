@@ -99,10 +99,12 @@ class Catalog(BaseModel):
         return self
 
     def hr_of(self, name: str) -> Dataset | None:
-        """The dataset whose scenes are the HR of another's, or what stands for its search; None where that has none."""
+        """The dataset whose scenes are the HR of another's, for a search an entry of defaults; None: it has none."""
         entry = self.dataset(name)
         hr = entry.pairs.hr if entry.pairs else None
-        return self.datasets[hr] if isinstance(hr, str) else entry.searched
+        if isinstance(hr, Stac):
+            return Dataset(kind=entry.kind, source=hr, model=entry.model, roots=entry.roots)
+        return None if hr is None else self.datasets[hr]
 
     def dataset(self, name: str) -> Dataset:
         """The entry of that name; CatalogError when there is none."""

@@ -190,13 +190,6 @@ class Dataset(BaseModel):
         return isinstance(self.source, Stac) or is_remote(self.source)
 
     @property
-    def searched(self) -> Dataset | None:
-        """The scenes of the search that its key `pairs` has for HR, as an entry of defaults; None where it has none."""
-        if self.pairs is None or not isinstance(self.pairs.hr, Stac):
-            return None
-        return Dataset(kind=self.kind, source=self.pairs.hr, model=self.model, roots=self.roots)
-
-    @property
     def treatment(self) -> Treatment:
         """What is done to the numbers of its scenes beside the generator."""
         own = {field.name: getattr(self, field.name) for field in fields(Treatment) if field.name != "trust"}

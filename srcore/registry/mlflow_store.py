@@ -308,8 +308,8 @@ class Registry:
     def history(self, name: str) -> list[Change]:
         """Every change of the champion by a promotion or a rollback, the oldest first.
 
-        The last one may have no record, where its process ended in it, or another program made it: that is said in its
-        `why`. CheckpointError UNKNOWN_MODEL for a name that the registry does not have.
+        The last one may have no record, where another program made it: that is said in its `why`. CheckpointError
+        UNKNOWN_MODEL for a name that the registry does not have.
         """
         found = self._models(name)
         if not found:
