@@ -35,8 +35,6 @@ LEAST_DETAIL = 0.1
 LEAST_TOLD = 0.045
 """Of what the pixels beside it tell of the detail: enlarged HR with white noise of any kind or a checkerboard
 has 0.02 (0.043 in 24 x 24 LR px), real HR 0.058 and more."""
-LEAST_PEAK, LEAST_AT_EDGES = 3.3, 0.2
-"""Soft noise on enlarged HR has less of both: a kurtosis of 3, and nothing to do with edges. Real HR has 3.8."""
 MOST_SHIFT_LR_PX = 2.0
 """On an axis."""
 STILL_LR_PX = 0.1
@@ -172,10 +170,6 @@ def _beyond(state: _State) -> Refusal | None:
             f"the HR's detail is noise, or a pattern that repeats: of {most:.3f} the pixels beside it tell {told:.3f}"
         )
         return Refusal(code="NO_DETAIL", what=f"{what}, {LEAST_TOLD} is the least")
-    if all(one.peak < LEAST_PEAK and one.at_edges < LEAST_AT_EDGES for one in found):
-        return Refusal(
-            code="NO_DETAIL", what=f"the HR's detail ({most:.3f}) is soft noise: it is alike in the whole scene"
-        )
     return None
 
 

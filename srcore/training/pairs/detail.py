@@ -3,9 +3,8 @@
 An HR that was only enlarged (nearest, bilinear, bicubic, Lanczos) can be told from its own averages: every pixel is one
 weighted sum of the averages around it, the same weights everywhere. What the best such sum cannot tell is detail.
 
-What somebody added to an enlarged HR is no averages' either. But noise says nothing of the pixel beside it (white), or
-is alike in the whole scene, edges or none (soft); a checkerboard repeats, and is a single line of the spectrum.
-Edges and texture go on from pixel to pixel, and lie where the scene has something.
+What somebody added to an enlarged HR is no averages' either. But white noise says nothing of the pixel beside it, and a
+checkerboard repeats: it is a single line of the spectrum. Edges and texture go on from pixel to pixel.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ LINE, AROUND = 40.0, 9
 """A line of the spectrum is so many times as strong as the median of the 9 x 9 around it: white noise reaches 16."""
 FEW = 4
 """Blocks for each weight that are needed to say what surroundings tell."""
-WINDOW_LR_PX = 4
-"""On each side, of which detail and edges are compared."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,6 @@ class Detail:
     """What its averages do not tell: 0 for a plane that was enlarged, or has no changes."""
     told: float
     """What of that the pixels beside it tell, without lines: 0 for white noise and for what repeats."""
-    peak: float
-    """Kurtosis of it: 3 for Gaussian noise, more where it lies at edges."""
-    at_edges: float
-    """How well its strength follows that of the averages' edges, as a correlation of logarithms."""
 
 
 def detail(hr: NDArray[Any], scale: tuple[int, int]) -> Detail:
@@ -56,7 +49,7 @@ def detail(hr: NDArray[Any], scale: tuple[int, int]) -> Detail:
     lr = blocks.mean((1, 3))
     changes = np.sqrt((np.diff(lr, axis=0) ** 2).mean() + (np.diff(lr, axis=1) ** 2).mean())
     if not changes > 0:
-        return Detail(0.0, 0.0, 0.0, 0.0)
+        return Detail(0.0, 0.0)
     side = 2 * REACH_LR_PX + 1
     around = sliding_window_view(lr, (side, side)).reshape(-1, side * side)
     inner = blocks[REACH_LR_PX:-REACH_LR_PX, :, REACH_LR_PX:-REACH_LR_PX]
@@ -66,12 +59,7 @@ def detail(hr: NDArray[Any], scale: tuple[int, int]) -> Detail:
     left = (fine - level - (around - level) @ weights).reshape(inner.shape[0], inner.shape[2], rows, columns)
     beyond = float(np.sqrt((left**2).mean()) / changes)
     plain = _without_lines(left.transpose(0, 2, 1, 3).reshape(inner.shape[0] * rows, -1), scale)
-    power = float((plain**2).mean())
-    if not power > 0:
-        return Detail(beyond, 0.0, 0.0, 0.0)
-    told = np.sqrt(power * _from_beside(plain, scale)) / changes
-    edges = _at_edges(plain, lr[REACH_LR_PX:-REACH_LR_PX, REACH_LR_PX:-REACH_LR_PX], scale)
-    return Detail(beyond, float(told), float((plain**4).mean() / power**2), edges)
+    return Detail(beyond, float(np.sqrt((plain**2).mean() * _from_beside(plain, scale)) / changes))
 
 
 def _without_lines(left: Plane, scale: tuple[int, int]) -> Plane:
@@ -100,22 +88,9 @@ def _from_beside(left: Plane, scale: tuple[int, int]) -> float:
     if free < (FEW - 1) * beside.shape[1]:
         return 1.0
     weights, *_ = np.linalg.lstsq(beside, blocks, rcond=None)
-    power = (blocks**2).mean()
-    return max(0.0, 1.0 - float(((blocks - beside @ weights) ** 2).sum(axis=0).mean() / free / power))
-
-
-def _at_edges(left: Plane, lr: Plane, scale: tuple[int, int]) -> float:
-    """Correlation of the logarithms of the power of detail and of edges, over windows; 0 where there is none."""
-    strength = ndimage.sobel(lr, 0) ** 2 + ndimage.sobel(lr, 1) ** 2
-    sides = [min(n // s, m) // WINDOW_LR_PX for n, s, m in zip(left.shape, scale, lr.shape, strict=True)]
-    both = []
-    for values, steps in ((left**2, [WINDOW_LR_PX * s for s in scale]), (strength, [WINDOW_LR_PX] * 2)):
-        size = [n * step for n, step in zip(sides, steps, strict=True)]
-        means = values[: size[0], : size[1]].reshape(sides[0], steps[0], sides[1], steps[1]).mean((1, 3))
-        both.append(np.log(means + np.finfo(float).eps * means.max()).ravel())
-    if min(map(np.ptp, both)) == 0:
-        return 0.0
-    return float(np.corrcoef(*both)[0, 1])
+    power = float((blocks**2).mean())
+    left_over = float(((blocks - beside @ weights) ** 2).sum(axis=0).mean() / free)
+    return max(0.0, 1.0 - left_over / power) if power > 0 else 0.0
 
 
 def _middle(hr: NDArray[Any], scale: tuple[int, int]) -> NDArray[Any]:
