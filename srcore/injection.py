@@ -26,8 +26,8 @@ REACH_PX = SIDE // 2 + 1 + OPTICS_PX
 MTF = 0.3
 """Contrast at its Nyquist frequency that is taken for the coarse sensor."""
 RIDGE, FLAT = 1e-2, 1e-8
-"""Parts of the guides' variance and of their mean square that are added to the variance: guides that say the same share
-the weight, and one without detail has none."""
+"""Parts of a guide's variance and of its mean square that are added to its variance: guides that say the same share the
+weight, and one without detail has none."""
 
 
 def injected(bands: NDArray[np.generic], guides: NDArray[np.generic], zoom: int) -> Plane:
@@ -86,11 +86,9 @@ def _weights(bands: Plane, guides: Plane) -> Plane:
     for i in range(count):
         for j in range(i + 1):
             square[..., i, j] = square[..., j, i] = _mean(guides[i] * guides[j]) - means[i] * means[j]
-    variance = sum(square[..., i, i] for i in range(count)) / count
-    level = sum(mean * mean for mean in means) / count
-    ridge = RIDGE * np.maximum(variance, 0) + FLAT * level + np.finfo(np.float64).tiny ** 0.5
-    for i in range(count):
-        square[..., i, i] += ridge
+    for i in range(count):  # by each guide's own variance: near infrared has many times that of blue
+        least = FLAT * means[i] ** 2 + np.finfo(np.float64).tiny ** 0.5
+        square[..., i, i] += RIDGE * np.maximum(square[..., i, i], 0) + least
     shared = np.stack(
         [
             np.stack([_mean(band * guide) - mean * m for guide, m in zip(guides, means, strict=True)], -1)

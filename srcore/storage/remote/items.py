@@ -21,7 +21,7 @@ from srcore.storage.remote.fetch import remember_signed
 
 RASTER = re.compile(r"image/(tiff|jp2|jpx)|application/(x-)?(tar|zip|gzip|nifti)", re.IGNORECASE)
 SUFFIX = re.compile(r".*\.(tiff?|jp2|nii|nii\.gz|zip|tar)", re.IGNORECASE)
-SAFE = re.compile(r"(?P<folder>.*[^/]\.SAFE)(/|/manifest\.safe|/MTD_MSIL(1C|2A)\.xml)?", re.IGNORECASE)
+SAFE = re.compile(r"(?P<folder>.*?[^/]\.SAFE)(/|/manifest\.safe|/MTD_MSIL(1C|2A)\.xml)?", re.IGNORECASE)
 """What leads to a whole product of Sentinel-2: its folder, or what describes it."""
 NO_DATA = frozenset({"thumbnail", "overview", "metadata", "visual", "date", "index"})
 """Roles of assets that are no scene."""

@@ -33,7 +33,7 @@ from srcore.storage.remote.search import items_of
 from srcore.storage.scene import open_scene, read_header
 from srcore.storage.stac.parquet import export_items
 from tests.elsewhere import Elsewhere, item
-from tests.storage.providers.products import NAME, make_safe
+from tests.storage.providers.products import NAME, make_safe, pixels, write
 
 Write = Callable[..., Path]
 
@@ -395,10 +395,11 @@ def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
     asked = world.bytes_asked(red)
     assert told(night(catalog)) == [(NAME, "up to date", "")]  # of no byte that the product is made of
     assert (world.bytes_asked(red), world.bytes_asked(blue)) == (asked, 0)
+    written = {layer: (np.full((30, 30), 4, np.uint8), 20), red: (pixels(10, 7), 10)}
     for changed, due in ((layer, True), (red, True), (red.replace("B04_10m", "B04_60m"), False)):
-        content = world.files[changed].content + b" " if changed in world.files else b"new"
-        world.put(changed, content)
-        assert [one for _, one, _ in told(night(catalog))] == ["published" if due else "up to date"]
+        path = tmp_path / "new.jp2"
+        world.put(changed, write(path, *written[changed]).read_bytes() if changed in written else b"new")
+        assert told(night(catalog)) == [(NAME, "published" if due else "up to date", "")]
     catalog = catalog_of(tmp_path, "s3://bucket/in/*.SAFE", "    bands: [red, nir]\n")
     assert told(night(catalog)) == [(NAME, "published", "")]
     world.put(layer, world.files[layer].content + b" ")
