@@ -121,7 +121,8 @@ def test_what_the_layer_of_one_file_hides_another_file_shows(tmp_path: Path) -> 
         write(tmp_path / "masks" / f"east_2024060{day}.tif", mask)
     catalog = tmp_path / "data_catalog.yaml"
     text = CATALOG.replace('"{scene}_??.tif", order: first', '"{scene}_????????.tif", order: newest')
-    more = '    date: "*_YYYYMMDD.tif"\n    quality: {layer: "./masks/{scene}.tif", as: nodata, skip_above: 0.3}\n    roots: [./masks]\n'
+    quality = '    quality: {layer: "./masks/{scene}.tif", as: nodata, skip_above: 0.3}\n    roots: [./masks]\n'
+    more = f'    date: "*_YYYYMMDD.tif"\n{quality}'
     catalog.write_text(text + more)
     assert [(one.result, one.message) for one in run(catalog).values()] == [("published", "")]
     folder = tmp_path / "archive/tiles/products/east"
