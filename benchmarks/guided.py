@@ -306,7 +306,7 @@ def table_of(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
 
 def draw(path: Path, place: Place, made: Mapping[str, Cube]) -> None:
     """Three bands as red, green and blue: each way beside the truth, in the truth's own contrast."""
-    bands = (sorted({0, len(place.truth) // 2, len(place.truth) - 1}, reverse=True) * 3)[:3]  # of two one is shown twice
+    bands = (sorted({0, len(place.truth) // 2, len(place.truth) - 1}, reverse=True) * 3)[:3]  # of two, one twice
     shown = [cube[bands] for cube in (*made.values(), place.truth)]
     low, high = (np.percentile(place.truth[bands], q, axis=(1, 2))[:, None, None] for q in (1, 99))
     row = np.concatenate([np.clip((cube - low) / (high - low), 0, 1) for cube in shown], axis=2)
