@@ -57,6 +57,7 @@ BORDER_PX = 4
 BLOCK_PX = 32
 """Side of the blocks of Q2n."""
 MTF = {
+    "B01": 0.32,
     "B02": 0.26,
     "B03": 0.28,
     "B04": 0.24,
@@ -65,6 +66,7 @@ MTF = {
     "B07": 0.34,
     "B08": 0.26,
     "B8A": 0.33,
+    "B09": 0.26,
     "B11": 0.22,
     "B12": 0.23,
 }
@@ -86,6 +88,8 @@ class Place:
     truth: Cube
     mtf: tuple[float, ...]
     """Of each LR band."""
+    zoom: int = ZOOM
+    """Pixels of the truth along one of the LR."""
 
 
 def places() -> Iterator[Place]:
@@ -131,21 +135,21 @@ def on_ms_grid(pan: Cube) -> Cube:
     return wide[::ZOOM, ::ZOOM]
 
 
-def shrunk(band: Cube, mtf: float) -> Cube:
-    """A band (Y, X) as a sensor of half the resolution sees it."""
-    margin = ZOOM * REACH_LR
+def shrunk(band: Cube, mtf: float, zoom: int = ZOOM) -> Cube:
+    """A band (Y, X) as a sensor of `zoom` times as large pixels sees it."""
+    margin = zoom * REACH_LR
     wide = torch.from_numpy(np.pad(band, margin, mode="symmetric"))[None, None]
-    return np.asarray(reduce(wide, [optics(mtf, ZOOM)[None].double()] * 2)[0, 0].numpy())
+    return np.asarray(reduce(wide, [optics(mtf, zoom)[None].double()] * 2)[0, 0].numpy())
 
 
 def bicubic(place: Place) -> Cube:
     """Every band enlarged."""
-    return _up(place.lr)
+    return _up(place.lr, place.zoom)
 
 
 def gram_schmidt(place: Place) -> Cube:
     """GS, with GSA's intensity."""
-    up, out = _up(place.lr), []
+    up, out = _up(place.lr, place.zoom), []
     for band, mtf in zip(up, place.mtf, strict=True):
         guide, seen = _guide(place, band, mtf)
         terms = np.stack([*(one.ravel() for one in up), np.ones(band.size)], axis=1)
@@ -157,7 +161,7 @@ def gram_schmidt(place: Place) -> Cube:
 def mtf_glp(place: Place) -> Cube:
     """MTF-GLP with the gain of a regression."""
     out = []
-    for band, mtf in zip(_up(place.lr), place.mtf, strict=True):
+    for band, mtf in zip(_up(place.lr, place.zoom), place.mtf, strict=True):
         guide, seen = _guide(place, band, mtf)
         out.append(band + _gain(band, seen) * (guide - seen))
     return np.stack(out)
@@ -165,7 +169,7 @@ def mtf_glp(place: Place) -> Cube:
 
 def _guide(place: Place, band: Cube, mtf: float) -> tuple[Cube, Cube]:
     """The combination of the guides that comes nearest to a band at LR; and what the band's sensor sees of it."""
-    seen = _up(np.stack([shrunk(guide, mtf) for guide in place.guides]))
+    seen = _up(np.stack([shrunk(guide, mtf, place.zoom) for guide in place.guides]), place.zoom)
     terms = np.stack([*(one.ravel() for one in seen), np.ones(band.size)], axis=1)
     weights = np.linalg.lstsq(terms, band.ravel(), rcond=None)[0]
     return (
@@ -178,8 +182,8 @@ def _gain(band: Cube, low: Cube) -> float:
     return float(np.cov(band.ravel(), low.ravel())[0, 1] / np.var(low, ddof=1))
 
 
-def _up(lr: Cube) -> Cube:
-    return np.asarray(enlarge(torch.from_numpy(np.ascontiguousarray(lr))[:, None], ZOOM)[:, 0].numpy())
+def _up(lr: Cube, zoom: int) -> Cube:
+    return np.asarray(enlarge(torch.from_numpy(np.ascontiguousarray(lr))[:, None], zoom)[:, 0].numpy())
 
 
 def _named(path: Path) -> dict[str, Cube]:
@@ -240,7 +244,7 @@ def figures(place: Place, sr: Cube) -> dict[str, float]:
     truth, test = crop_border(place.truth, BORDER_PX), crop_border(sr, BORDER_PX)
     peaks = [float(np.percentile(band, 99.9)) for band in truth]
     return {
-        "ERGAS": ergas(truth, test, ZOOM),
+        "ERGAS": ergas(truth, test, place.zoom),
         "SAM": spectral_angle(truth, test),
         "Q2n": q2n(truth, test),
         "PSNR": fmean(psnr(a, b, peak) for a, b, peak in zip(truth, test, peaks, strict=True)),
@@ -252,7 +256,7 @@ def model(place: Place, engine: Engine) -> Cube:
     own, others = (percentile_normalisation(list(cube)) for cube in (place.lr, place.guides))
     halo = [(0, 0), *[(engine.spec.halo[-1],) * 2] * 2]
     guides = np.pad(others.apply(place.guides), halo, mode="symmetric")
-    bands = np.pad(own.apply(place.lr).repeat(ZOOM, 1).repeat(ZOOM, 2), halo, mode="symmetric")
+    bands = np.pad(own.apply(place.lr).repeat(place.zoom, 1).repeat(place.zoom, 2), halo, mode="symmetric")
     found = np.concatenate([engine.run(np.concatenate([band[None], guides])) for band in bands])
     return np.asarray(own.undo(found))
 
@@ -302,7 +306,7 @@ def table_of(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
 
 def draw(path: Path, place: Place, made: Mapping[str, Cube]) -> None:
     """Three bands as red, green and blue: each way beside the truth, in the truth's own contrast."""
-    bands = sorted({0, len(place.truth) // 2, len(place.truth) - 1}, reverse=True)
+    bands = (sorted({0, len(place.truth) // 2, len(place.truth) - 1}, reverse=True) * 3)[:3]  # of two, one twice
     shown = [cube[bands] for cube in (*made.values(), place.truth)]
     low, high = (np.percentile(place.truth[bands], q, axis=(1, 2))[:, None, None] for q in (1, 99))
     row = np.concatenate([np.clip((cube - low) / (high - low), 0, 1) for cube in shown], axis=2)

@@ -110,7 +110,7 @@ class Job:
             return dicom_files(self.paths)
         if self.kind == "volume":
             return tuple(Path(os.path.realpath(path)) for path in self.paths)
-        layers = layer_files(self.paths, self.treatment.quality)
+        layers = layer_files(self.paths if self.treatment.mosaic else self.paths[:1], self.treatment.quality)
         if len(self.paths) == 1 and (found := members(self.paths[0])):
             return tuple(dict.fromkeys((*found, *layers)))
         real, near = with_neighbours(self.paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from math import isfinite
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -17,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from srcore.catalog.elsewhere import Source, Stac, is_remote
+from srcore.catalog.elsewhere import WEB, Source, Stac, is_remote
 from srcore.catalog.keys import (
     BAND,
     BAND_IN_NAME,
@@ -236,11 +237,16 @@ class Dataset(BaseModel):
     def _check_mosaic(self) -> Dataset:
         if self.mosaic is None:
             return self
-        if self.kind != "raster" or self.is_remote or "{band}" in str(self.source):
-            raise ValueError("a mosaic is made of rasters on a disk that hold all bands each; take `mosaic` out")
-        for key, value in (("quality", self.quality), ("pairs", self.pairs), ("retrain", self.retrain)):
-            if value is not None:
-                raise ValueError(f"a mosaic goes without {key}; take one of them out")
+        if self.kind != "raster" or "{band}" in str(self.source):
+            raise ValueError("a mosaic is made of rasters that hold all bands each; take `mosaic` out")
+        if isinstance(self.source, Stac):
+            raise ValueError(
+                "a STAC item is a scene of its own; give the files of several as a `source`, without a search"
+            )
+        if urlsplit(self.source).scheme.lower() in WEB:
+            raise ValueError("the web has no lists of files; put those of a mosaic into a folder or a bucket")
+        if self.is_remote and self.quality is not None:
+            raise ValueError("files beside objects are not looked for; fetch those of the mosaic, or take quality out")
         return self
 
     @field_validator("checks")

@@ -92,7 +92,7 @@ def _sample(plan: ScenePlan, store: TileStore, ingested: Ingested) -> NDArray[np
 
 def _interpolated(header: Header) -> Header:
     """The header of what there is without guides: coarser bands by bicubic, as the picture says of its LR."""
-    return replace(header, bands=tuple(replace(band, guided=False) for band in header.bands))
+    return replace(header, bands=tuple(replace(band, guided=False, injected=False) for band in header.bands))
 
 
 def _colours(header: Header) -> list[str]:

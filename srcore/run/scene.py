@@ -300,7 +300,8 @@ def _guided(plan: ScenePlan) -> dict[str, Any]:
     if not header.guides:
         return {}
     names = {"guided": header.names_of(header.guided), "guides": header.names_of(header.guides)}
-    return {**names, "zoom": header.zoom}
+    further = {"injected": header.names_of(header.injected)} if header.injected else {}
+    return {**names, **further, "zoom": header.zoom}
 
 
 def _origins(plan: ScenePlan) -> dict[str, Any]:

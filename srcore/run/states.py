@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,13 @@ from srcore.storage.archive.history import History
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine
 from srcore.storage.archive.sources import HIDDEN_ID, Scene, find_hr, find_scenes
+from srcore.storage.disk.card import is_card
 from srcore.storage.disk.leases import holder, is_alive, leased
 from srcore.storage.disk.watch import same_sources
+from srcore.storage.header import Origin, Wish
 from srcore.storage.product import archive_ending
+from srcore.storage.remote.card import Card
+from srcore.storage.remote.folder import same_as
 from srcore.storage.scene import scene_files
 from srcore.treatment import Treatment
 from srcore.version import __version__
@@ -227,7 +231,7 @@ def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
         reprocess, champion = once.entry.reprocess, other_champion(job, receipt)
         if not (champion or once.is_configuration(job, receipt)):
             reason = "the model or the configuration changed"
-        elif not same_sources(receipt.sources, _sources(job)):
+        elif not (same_sources(receipt.sources, sources := _sources(job)) or _same_there(receipt, sources, job)):
             reason = "the source changed"
         elif champion and is_made_again(reprocess, receipt):
             reason = f"{champion} (reprocess: {reprocess})"
@@ -256,6 +260,19 @@ def _sources(job: Job) -> tuple[Path, ...]:
         return scene_files(job.paths, **job.wishes)
     except SRError:
         return job.files  # due: the run says what is wrong
+
+
+def _same_there(receipt: Receipt, sources: Sequence[Path], job: Job) -> bool:
+    """Whether of a product's folder elsewhere only such files changed as its scene is not made of: a band or a layer
+    that nobody asked for."""
+    origins = [Origin(**one) for one in receipt.parameters.get("origins", ())]
+    if not (origins and sources and is_card(sources[0]) and (card := Card.load(sources[0])).folder):
+        return False
+    try:
+        same = same_as(card, origins, Wish.of(**job.wishes))
+    except SRError:
+        return False  # due: the run says what is wrong
+    return same and same_sources(receipt.sources[1:], sources[1:])
 
 
 def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:

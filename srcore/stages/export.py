@@ -16,6 +16,7 @@ from srcore.storage.archive.publish import output_files
 from srcore.storage.cube import verify_cube, write_cube
 from srcore.storage.dicom.door import verify_series, write_series
 from srcore.storage.dicom.facts import Facts
+from srcore.storage.disk.card import is_card
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header
 from srcore.storage.nifti.door import verify_volume, write_volume
@@ -128,10 +129,10 @@ def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
 
 
 def _derived_from(header: Header) -> tuple[str, ...]:
-    """Names of the source files; addresses of what lies elsewhere."""
-    if header.origins:
-        return tuple(one.href if "://" in one.href else printable(Path(one.href).name) for one in header.origins)
-    return tuple(printable(path.name) for path in header.paths)
+    """Names of the source files; addresses of what lies elsewhere, and names of what was read here beside it."""
+    there = [one.href if "://" in one.href else printable(Path(one.href).name) for one in header.origins]
+    here = [printable(path.name) for path in header.paths if not (there and is_card(path))]
+    return tuple(dict.fromkeys((*there, *here)))
 
 
 def _window(header: Header) -> list[int]:
@@ -145,7 +146,8 @@ def _guided(header: Header) -> dict[str, list[str]]:
     """Which bands were brought to the grid of which others; empty where none was."""
     if not header.guides:
         return {}
-    return {"srcore:guided": header.names_of(header.guided), "srcore:guides": header.names_of(header.guides)}
+    names = {"srcore:guided": header.names_of(header.guided), "srcore:guides": header.names_of(header.guides)}
+    return names | ({"srcore:injected": header.names_of(header.injected)} if header.injected else {})
 
 
 def _copied(header: Header) -> dict[str, str]:

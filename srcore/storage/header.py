@@ -125,6 +125,8 @@ class Band:
     guided: bool = False
     """True of a coarser band that the generator brings there, with the finest as guides: it is read with each pixel
     repeated."""
+    injected: bool = False
+    """True of a coarser band yet, which is read with the detail of the finest (`srcore.injection`)."""
     between: bool = False
     """True where the file's pixels have their centres on the corners of the scene's: it is read half way between."""
 
@@ -137,25 +139,6 @@ class Band:
     def is_copied(self) -> bool:
         """True where each SR pixel is the LR pixel that it lies in: no number lies between two classes."""
         return self.values != "continuous"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file of a mosaic: where it lies in it, and by which rules it is read."""
-
-    start: tuple[int, int]
-    """Its first row and column in the scene."""
-    shape: tuple[int, ...]
-    bands: tuple[Band, ...]
-    """As many as the scene has."""
-    alpha: Band | None = None
-    rank: int = 0
-    """0: where several have a pixel, it is this one's."""
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.bands[0].path
 
 
 @dataclass(frozen=True)
@@ -178,6 +161,29 @@ class Quality:
     """or that are not 0 in one of these bands, from 1."""
     share: float | None = None
     """Of the pixels that were seen at all, how many are meant."""
+    apart: bool = False
+    """True of a file that no archive and no card stands for: it is watched itself."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a mosaic: where it lies in it, and by which rules it is read."""
+
+    start: tuple[int, int]
+    """Its first row and column in the scene."""
+    shape: tuple[int, ...]
+    bands: tuple[Band, ...]
+    """As many as the scene has."""
+    alpha: Band | None = None
+    rank: int = 0
+    """0: where several have a pixel, it is this one's."""
+    quality: Quality | None = None
+    """Its own layer of clouds, where one was asked for."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.bands[0].path
 
 
 @dataclass(frozen=True)
@@ -298,6 +304,13 @@ class Header:
         return tuple(i for i, band in enumerate(self.bands) if band.guided)
 
     @property
+    def injected(self) -> tuple[int, ...]:
+        """Which bands are read with the detail of the guides, by their place; none where there are no guides."""
+        if not self.guided:
+            return ()
+        return tuple(i for i, band in enumerate(self.bands) if band.injected)
+
+    @property
     def guides(self) -> tuple[int, ...]:
         """Which bands guide the coarser ones, by their place; none where no band is guided."""
         if not self.guided:
@@ -325,9 +338,10 @@ class Header:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that the scene was read from, each once: those with bands, then those beside them; or the archive
-        that holds them."""
+        that holds them, and what lies elsewhere."""
         if self.packed:
-            return (Path(self.packed),)
+            layer = self.quality
+            return (Path(self.packed), *([Path(layer.path)] if layer is not None and layer.apart else ()))
         return tuple(dict.fromkeys((*self.rasters, *map(Path, self.beside))))
 
     @property
@@ -392,7 +406,8 @@ def _part(value: dict[str, Any] | None) -> Part | None:
 def _member(value: dict[str, Any]) -> Member:
     alpha = _band(value["alpha"]) if value["alpha"] else None
     bands = tuple(map(_band, value["bands"]))
-    return Member(tuple(value["start"]), tuple(value["shape"]), bands, alpha, value["rank"])
+    quality = _quality(value["quality"]) if value.get("quality") else None
+    return Member(tuple(value["start"]), tuple(value["shape"]), bands, alpha, value["rank"], quality)
 
 
 def _band(value: dict[str, Any]) -> Band:

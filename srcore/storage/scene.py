@@ -106,10 +106,7 @@ def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
 
 
 def _read_mosaic(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:
-    """Of plain rasters: a provider's product has a grid of its own, and quality layers lie beside single files."""
-    if wishes.get("quality") is not None:
-        do = "take `quality` out, or give the files as scenes"
-        raise SourceError(f"{paths[0]}: a mosaic has no quality layer", "quality", do, code="BAD_SETTING")
+    """Of plain rasters: a provider's product has a grid of its own."""
     for path in paths:
         refuse_folder(path)
     return read_raster_header(paths, **wishes)
@@ -119,8 +116,8 @@ def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, 
     """The files that `read_header` would read; of a provider's product without opening a raster, and of a scene
     elsewhere without fetching one."""
     if is_card(paths[0]):
-        here = members(paths[0])
-        return here if len(here) == 1 else read_header(paths, **wishes).paths
+        here, layers = members(paths[0]), layer_files(paths, wishes.get("quality"))
+        return (*here, *layers) if len(here) == 1 else read_header(paths, **wishes).paths
     if find_document(paths[0]) is None or wishes.get("mosaic") is not None:
         if is_dicom(paths[0]):
             return dicom_files(paths)
@@ -129,7 +126,7 @@ def scene_files(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> tuple[Path, 
     if neighbours(bands):
         return read_header(paths, **wishes).paths
     quality = wishes.get("quality") or {}
-    layers = layer_files(paths, wishes.get("quality"))
+    layers = layer_files(paths[:1], wishes.get("quality"))
     ordered = (*bands, *layers, *documents) if quality.get("as_") == "band" else (*bands, *documents, *layers)
     return tuple(dict.fromkeys(ordered))
 

@@ -88,7 +88,8 @@ def test_a_safe_folder_gets_all_bands_on_one_grid(tmp_path: Path, model: Path) -
     assert_same({"B05": whole["B05"]}, {"B05": expected(model, "B05")})
     assert (item["srcore:guided"], item["srcore:guides"]) == (["B05", "B11"], ["B02", "B08"])
     assert "B05, B11: 20 m brought to 10 m with B02, B08 as guides, which stay as they are" in flags
-    assert "B01: 60 m brought to 10 m by bicubic interpolation" in flags
+    assert "B01: 60 m brought to 10 m with the detail of B02, B08, by regression alone" in flags
+    assert item["srcore:injected"] == ["B01"]
     truth = 1.2 * ground() + 100
     cubic = enlarged(values()["B05"], 2)
     inner = slice(8, -8), slice(8, -8)

@@ -111,6 +111,44 @@ def test_a_mosaic_is_published_and_due_when_a_file_comes_or_changes(
     assert {one.scene: one.due for one in scene_states(load_catalog(catalog), "tiles")}["north"]
 
 
+@pytest.mark.slow
+def test_what_the_layer_of_one_file_hides_another_file_shows(tmp_path: Path) -> None:
+    values = values_of()
+    for day, dn in ((1, 0), (5, 1)):
+        write(tmp_path / "in" / f"east_2024060{day}.tif", values + np.uint16(dn))
+        mask = np.zeros((2, 96, 96), "uint8")  # a second band that means nothing
+        mask[:, : 40 if day == 5 else 10, :50], mask[1] = 1, 0
+        write(tmp_path / "masks" / f"east_2024060{day}.tif", mask)
+    catalog = tmp_path / "data_catalog.yaml"
+    text = CATALOG.replace('"{scene}_??.tif", order: first', '"{scene}_????????.tif", order: newest')
+    quality = '    quality: {layer: "./masks/{scene}.tif", as: nodata, skip_above: 0.3}\n    roots: [./masks]\n'
+    more = f'    date: "*_YYYYMMDD.tif"\n{quality}'
+    catalog.write_text(text + more)
+    assert [(one.result, one.message) for one in run(catalog).values()] == [("published", "")]
+    folder = tmp_path / "archive/tiles/products/east"
+    receipt, item = (json.loads((folder / f"east.{end}").read_text()) for end in ("receipt.json", "json"))
+    with rasterio.open(folder / "east.tif") as product:
+        got, mask = product.read()[:, ::2, ::2], product.dataset_mask()[::2, ::2] > 0
+    old = np.zeros((96, 96), bool)
+    old[:40, :50] = True
+    hidden = np.zeros_like(old)
+    hidden[:10, :50] = True
+    assert np.array_equal(mask, ~hidden)
+    assert np.array_equal(got[:, mask], np.where(old, values, values + np.uint16(1))[:, mask])
+    share = 100 * (50 * 50) / (2 * 96 * 96)
+    assert item["properties"]["eo:cloud_cover"] == pytest.approx(share, abs=1e-4)
+    assert any(flag.startswith("quality layers mask of 2 files: 13.6% of what was seen") for flag in receipt["flags"])
+    assert [Path(one["path"]).parent.name for one in receipt["sources"]] == ["in", "in", "masks", "masks"]
+    assert run(catalog)["east"].result == "up to date"
+    write(tmp_path / "masks" / "east_20240605.tif", np.ones((2, 96, 96), "uint8"))
+    assert [one.due for one in scene_states(load_catalog(catalog), "tiles")] == [True]
+    assert run(catalog)["east"].code == "CLOUDY"
+    (tmp_path / "masks" / "east_20240601.tif").unlink()
+    assert run(catalog)["east"].code == "NO_QUALITY"
+    catalog.write_text(text + more.replace("as: nodata", "as: band"))
+    assert run(catalog)["east"].code in ("BAD_SETTING", "NO_QUALITY")
+
+
 def test_a_mosaic_of_which_a_file_is_excluded_is_not(catalog: Path, caplog: pytest.LogCaptureFixture) -> None:
     _tell_of_lost.cache_clear()
     catalog.write_text(CATALOG.replace("    values:", "    exclude: [north_01.tif, 'south_*', stray.tif]\n    values:"))
@@ -129,10 +167,11 @@ def test_a_mosaic_of_which_a_file_is_excluded_is_not(catalog: Path, caplog: pyte
         ('{group: "{scene}_??.tif", order: first}', '{group: "../{scene}.tif"}', "a pattern of names"),
         ('{group: "{scene}_??.tif", order: first}', '{group: "{scene}_{band}.tif"}', "a pattern of names"),
         ("order: first", "order: largest", "newest"),
-        ("./in/*.tif", "./in/*_{band}.tif", "mosaic is made of rasters on a disk"),
-        ("./in/*.tif", "s3://bucket/*.tif", "mosaic is made of rasters on a disk"),
+        ("./in/*.tif", "./in/*_{band}.tif", "mosaic is made of rasters that hold all bands"),
+        ("./in/*.tif", "https://example.org/a.tif", "the web has no lists"),
+        ("./in/*.tif", "{stac: https://example.org/v1}", "a STAC item is a scene of its own"),
+        ("./in/*.tif", "s3://bucket/*.tif\n    quality: {}", "files beside objects are not looked for"),
         ("kind: raster", "kind: volume", ""),
-        ("    values:", "    quality: {}\n    values:", "goes without quality"),
     ],
 )
 def test_what_is_no_mosaic_is_refused_in_the_catalog(catalog: Path, old: str, new: str, words: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import PurePath, PurePosixPath
 
 from srcore.catalog.pattern import regex_of
 from srcore.errors import printable
@@ -13,7 +14,27 @@ from srcore.errors import printable
 log = logging.getLogger(__name__)
 
 
-def mosaic_names(group: str, paths: Sequence[Path], *, tell: bool) -> list[str | None]:
+@dataclass(frozen=True)
+class Parts:
+    """How the objects of a bucket are made into mosaics."""
+
+    group: str
+    exclude: tuple[str, ...] = ()
+    """Patterns of names, or with a / of ends of keys."""
+    excluded: bool = False
+    """True: of those alone that `exclude` leaves out."""
+
+    def names(self, keys: Sequence[str]) -> list[str | None]:
+        """The name of the mosaic that each object is a part of; None for one that is of none."""
+        out = [regex_of(one if "/" not in one else f"**/{one.lstrip('./')}", ()) for one in self.exclude]
+        paths = [PurePosixPath(key) for key in keys]
+        left = [any(regex.fullmatch(path.name) or regex.fullmatch(str(path)) for regex in out) for path in paths]
+        kept = [path for path, is_left in zip(paths, left, strict=True) if is_left is self.excluded]
+        found = iter(mosaic_names(self.group, kept, tell=not self.excluded))
+        return [next(found) if is_left is self.excluded else None for is_left in left]
+
+
+def mosaic_names(group: str, paths: Sequence[PurePath], *, tell: bool) -> list[str | None]:
     """The name of the mosaic that each file is a part of; None, and to `tell` a warning, for one that is of none."""
     regex, depth = regex_of(group, ()), group.count("/")
     found = [regex.fullmatch("/".join(path.as_posix().split("/")[-1 - depth :])) for path in paths]

@@ -33,7 +33,7 @@ from srcore.catalog.keys import WILD
 from srcore.catalog.pattern import regex_of, scene_name, suffix_of
 from srcore.errors import CatalogError, printable
 from srcore.layout import safe_id
-from srcore.storage.archive.mosaics import mosaic_names
+from srcore.storage.archive.mosaics import Parts, mosaic_names
 from srcore.storage.dicom.files import is_dicom
 from srcore.storage.disk.card import told_of
 from srcore.storage.disk.strangers import UNKNOWN_FOLDER, folder_kind
@@ -162,10 +162,12 @@ def _elsewhere(dataset: Dataset, source: str | Stac, *, excluded: bool) -> list[
     place = () if isinstance(source, str) or is_remote(source.stac) else (Path(source.stac).parent,)
     roots = (*place, *map(Path, dataset.roots))
     out = [regex_of(pattern if "/" not in pattern else f"**/{pattern.lstrip('./')}", ()) for pattern in dataset.exclude]
+    parts = None if dataset.mosaic is None else Parts(dataset.mosaic.group, dataset.exclude, excluded)
     scenes = [
         Scene(one.id, (one.card,), dataset.bands, roots, False, one.id, one.address, one.box, one.taken)
-        for one in listed(source, dataset.bands)
-        if any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
+        for one in listed(source, dataset.bands, parts)
+        if parts is not None
+        or any(regex.fullmatch(one.name) or regex.fullmatch(one.address) for regex in out) is excluded
     ]
     do = "put {scene} where their names differ" if isinstance(source, str) else "narrow the search, as to a collection"
     return sorted(_unique(scenes, str(source), do), key=lambda scene: scene.id)

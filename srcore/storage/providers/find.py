@@ -50,7 +50,8 @@ def _inside(archive: Path) -> Path:
 def members(path: Path) -> tuple[Path, ...]:
     """All files of the product at `path`, sorted, links to folders not followed: what a run may read of it."""
     if is_card(path):
-        return tuple(Path(os.path.realpath(one)) for one in (*local_files(path), path))
+        here = [one for file in local_files(path) for one in (members(file) or (file,))]
+        return tuple(Path(os.path.realpath(one)) for one in (*here, path))
     document = find_document(path)
     if document is None or is_packed(document):
         return () if document is None else (Path(os.path.realpath(document)),)

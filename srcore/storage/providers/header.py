@@ -138,7 +138,10 @@ def _on_one_grid(granule: Granule, bands: Sequence[BandFile], headers: Mapping[P
             continue
         zoom = _zoom(finest.grid, header.grid, band)
         seen = zoom == guided > 1 and band.common not in UNGUIDED and not header.bands[0].is_copied
-        joined.append(replace(header.bands[0], zoom=zoom, guided=seen))
+        far = zoom > guided > 1 and band.common not in UNGUIDED and not header.bands[0].is_copied
+        joined.append(replace(header.bands[0], zoom=zoom, guided=seen, injected=far))
+    if not any(band.guided for band in joined):
+        joined = [replace(band, injected=False) for band in joined]  # there are no guides
     flags = [*granule.flags, *_told_of(granule, bands, joined, finest.grid)]
     own = [flag for band in bands for flag in headers[band.path].flags if not flag.startswith("no nodata")]
     return replace(
@@ -191,7 +194,7 @@ def _told_of(granule: Granule, bands: Sequence[BandFile], joined: Sequence[Band]
     told = [f"{granule.product} {granule.id}"]
     by_zoom: dict[int, list[str]] = {}
     for band in joined:
-        if not band.guided:
+        if not (band.guided or band.injected):
             by_zoom.setdefault(band.zoom, []).append(band.name)
     fine = min(grid.spacing())
     told += _guided(joined, fine)
@@ -217,6 +220,10 @@ def _guided(joined: Sequence[Band], fine: float) -> list[str]:
     guides = [band for band in joined if band.zoom == 1 and not band.is_copied]
     zoom, by = max(band.zoom for band in joined if band.guided), ", ".join(band.name for band in guides)
     told = [f"{', '.join(names)}: {fine * zoom:g} m brought to {fine:g} m with {by} as guides, which stay as they are"]
+    further = [band for band in joined if band.injected]
+    if further:
+        named, metres = ", ".join(band.name for band in further), fine * further[0].zoom
+        told.append(f"{named}: {metres:g} m brought to {fine:g} m with the detail of {by}, by regression alone")
     told.append("no back-projection: the model undoes the coarser sensor's optics, of which plain means know nothing")
     moved = [band.name for band in guides if band.between]
     if moved:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from srcore.choices import QUALITY_USES, QualityWish
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
 from srcore.storage.disk.card import is_card
-from srcore.storage.header import Band, Header, Quality, Wish
+from srcore.storage.header import Band, Header, Member, Origin, Quality, Wish
 from srcore.storage.providers import quality
 from srcore.storage.providers.find import find_document, read_granule
 from srcore.storage.providers.packed import is_packed
 from srcore.storage.providers.quality import Rule, meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
+from srcore.storage.raster.mosaic import of_member
 from srcore.storage.remote.layers import layer_of
 
 NEAR = 1e-3
@@ -28,64 +29,132 @@ ROWS = 512
 """Rows of a layer that are looked at at a time."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A layer that was asked for."""
+
+    layer: str
+    path: Path
+    origin: Origin | None = None
+    """Where it was fetched."""
+    apart: bool = False
+    """True of a file that neither an archive nor a card stands for."""
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Of the pixels of a layer that were seen, those that are meant."""
+
+    hit: int = 0
+    seen: int = 0
+
+    @property
+    def share(self) -> float | None:
+        return self.hit / self.seen if self.seen else None
+
+
 def layer_files(paths: Sequence[Path], wish: QualityWish | None) -> tuple[Path, ...]:
-    """The file of the layer that `wish` asks for, where it is found by its name; what a change of it makes due."""
-    if wish is None:
-        return ()
-    if is_packed(Path(paths[0])) or is_card(Path(paths[0])):
-        return ()  # a part of the archive, or of the card
-    found = _find(Path(paths[0]), wish.get("layer", "auto"), None)
-    return () if found is None else (Path(os.path.realpath(found[1])),)
+    """The files of the layers that `wish` asks for, one of each of `paths`, where they are found by their names and
+    nothing stands for them: a change of one makes its scene due."""
+    asked = None if wish is None else wish.get("layer", "auto")
+    named = asked in ("auto", *quality.known_layers())
+    found = [
+        _find(path, asked, None)
+        for path in map(Path, paths)
+        if asked is not None and not (named and (is_packed(path) or is_card(path)))  # a part of archive or card
+    ]
+    return tuple(dict.fromkeys(Path(os.path.realpath(one.path)) for one in found if one is not None))
 
 
 def heeded(header: Header, paths: Sequence[Path], wish: Wish) -> Header:
-    """The header with the layer that was asked for; SourceError where there is none, CLOUDY where too much is meant."""
+    """The header with the layer that was asked for; SourceError where there is none, CLOUDY where too much is meant.
+
+    Of a mosaic each file has its own: what it hides in one another file shows.
+    """
     if wish.quality is None:
         return header
     use = wish.quality.get("as_", "flag")
     if use not in QUALITY_USES:
         raise SourceError("what a quality layer is for is not known", repr(use), f"one of {', '.join(QUALITY_USES)}")
+    if header.mosaic:
+        return _heeded_mosaic(header, paths, wish, use)
+    found, layer, share = _read(header, Path(paths[0]), wish, use)
+    _refuse_cloudy(layer.layer, share.share, wish.quality.get("skip_above"))
+    return _used(header, replace(layer, share=share.share), use, found.origin)
+
+
+def _heeded_mosaic(header: Header, paths: Sequence[Path], wish: Wish, use: str) -> Header:
+    if use == "band":
+        what, do = "the quality layers of a mosaic cannot be a band of the product", "say as: flag, or as: nodata"
+        raise SourceError(what, f"{len(header.mosaic)} of them", do, code="BAD_SETTING")
+    assert wish.quality is not None, "asked before"
+    members: list[Member] = []
+    total = _Share()
+    for member, path in zip(header.mosaic, paths, strict=True):
+        own = of_member(header, member)
+        _, layer, share = _read(own, Path(path), wish, use)
+        members.append(replace(member, quality=_used(own, replace(layer, share=share.share), use).quality))
+        total = _Share(total.hit + share.hit, total.seen + share.seen)
+    layers = [one.quality for one in members if one.quality is not None]
+    name = ", ".join(dict.fromkeys(one.layer for one in layers))
+    _refuse_cloudy(name, total.share, wish.quality.get("skip_above"))
+    then = ", and another file's or nodata in the product" if use == "nodata" else ""
+    return replace(
+        header,
+        mosaic=tuple(members),
+        properties={**header.properties, **_cloud(total.share)},
+        beside=tuple(dict.fromkeys((*header.beside, *(one.path for one in layers)))),
+        flags=(*header.flags, f"quality layers {name} of {len(layers)} files: {_told(total.share)}{then}"),
+    )
+
+
+def _read(header: Header, path: Path, wish: Wish, use: str) -> tuple[_Found, Quality, _Share]:
+    """The layer of the raster or product at a path, on the grid of its header."""
+    assert wish.quality is not None, "asked before"
     asked = wish.quality.get("layer", "auto")
-    found = _find(Path(paths[0]), asked, wish.roots)
+    found = _find(path, asked, wish.roots)
     if found is None:
         raise SourceError(
-            f"{Path(paths[0]).name}: no quality layer {'' if asked == 'auto' else asked}".rstrip(),
+            f"{path.name}: no quality layer {'' if asked == 'auto' else asked}".rstrip(),
             "no such file in the product or beside the raster",
             "name one that is there, or leave `quality` out",
             code="NO_QUALITY",
         )
-    rule = quality.rule_of(found[0], wish.quality.get("use"))
+    rule = quality.rule_of(found.layer, wish.quality.get("use"))
     with gdal_env():
-        layer = _laid(header, found, rule, None if header.packed else wish.roots, hides=use == "nodata")
-    _refuse_cloudy(layer, wish.quality.get("skip_above"))
-    return _used(header, layer, use)
+        layer, share = _laid(header, found, rule, None if header.packed else wish.roots, hides=use == "nodata")
+    return found, layer, share
 
 
-def _find(path: Path, asked: str, roots: Sequence[Path] | None) -> tuple[str, Path] | None:
-    """The name of the layer, and its file: of a product, beside a raster, or by a path of the user's."""
+def _find(path: Path, asked: str, roots: Sequence[Path] | None) -> _Found | None:
+    """The layer of a product, beside a raster, or by a path of the user's."""
     if asked != "auto" and asked not in quality.known_layers():
         own = Path(asked.replace("{scene}", path.stem))
-        return ("mask", own) if own.is_file() else None
+        return _Found("mask", own, apart=True) if own.is_file() else None
     if is_card(path):
-        return layer_of(path, asked, quality.known_layers(), roots)
+        fetched = layer_of(path, asked, quality.known_layers(), roots)
+        return None if fetched is None else _Found(*fetched, apart=fetched[2] is None)
     document = find_document(path)
     if document is None:
         beside = quality.beside(path)
-        return beside if beside is not None and asked in ("auto", beside[0]) else None
+        return _Found(*beside) if beside is not None and asked in ("auto", beside[0]) else None
     layers = read_granule(document).layers
     name = next(iter(layers), "") if asked == "auto" else asked
-    return (name, layers[name][0]) if name in layers else None
+    return _Found(name, layers[name][0]) if name in layers else None
 
 
-def _laid(header: Header, found: tuple[str, Path], rule: Rule, roots: Sequence[Path] | None, *, hides: bool) -> Quality:
-    name, path = found
+def _laid(
+    header: Header, found: _Found, rule: Rule, roots: Sequence[Path] | None, *, hides: bool
+) -> tuple[Quality, _Share]:
+    name, path = found.layer, found.path
     with open_raster(path, roots) as dataset:
         own = _grid(dataset, header.grid)
         if rule.bands and max(rule.bands) > dataset.count:
             raise SourceError(f"{path.name}: {dataset.count} bands", f"asked for band {max(rule.bands)}", "name others")
         zoom, fine = _nested(header.grid, own, path)
-        layer = Quality(name, str(Path(os.path.realpath(path))), hides, zoom, fine, rule.values, rule.bits, rule.bands)
-        return replace(layer, share=_share(dataset, layer, rule))
+        real = str(Path(os.path.realpath(path)))
+        layer = Quality(name, real, hides, zoom, fine, rule.values, rule.bits, rule.bands, apart=found.apart)
+        return layer, _share(dataset, layer, rule)
 
 
 def _grid(dataset: Any, scene: Grid) -> Grid:
@@ -120,8 +189,7 @@ def _nested(scene: Grid, layer: Grid, path: Path) -> tuple[int, int]:
     return zoom, fine
 
 
-def _share(dataset: Any, layer: Quality, rule: Rule) -> float | None:
-    """Of the pixels of the layer that were seen, those that are meant; None where none was seen."""
+def _share(dataset: Any, layer: Quality, rule: Rule) -> _Share:
     hit = seen = 0
     try:
         for row in range(0, dataset.height, ROWS):
@@ -136,30 +204,38 @@ def _share(dataset: Any, layer: Quality, rule: Rule) -> float | None:
     except GDAL_ERRORS as error:
         what = f"{Path(layer.path).name}: the quality layer cannot be decoded"
         raise SourceError(what, gdal_message(error), "fetch it again", code="DAMAGED") from error
-    return hit / seen if seen else None
+    return _Share(hit, seen)
 
 
-def _refuse_cloudy(layer: Quality, most: float | None) -> None:
-    if most is not None and layer.share is not None and layer.share > most:
+def _refuse_cloudy(name: str, share: float | None, most: float | None) -> None:
+    if most is not None and share is not None and share > most:
         raise SourceError(
-            f"more of the scene is hidden than `skip_above` allows, by {layer.layer}",
-            f"{layer.share:.1%}",
+            f"more of the scene is hidden than `skip_above` allows, by {name}",
+            f"{share:.1%}",
             f"at most {most:.1%} are allowed: wait for another scene",
             code="CLOUDY",
         )
 
 
-def _used(header: Header, layer: Quality, use: str) -> Header:
+def _told(share: float | None) -> str:
+    return "no pixel of it was seen" if share is None else f"{share:.1%} of what was seen is meant"
+
+
+def _cloud(share: float | None) -> dict[str, float]:
+    return {} if share is None else {"eo:cloud_cover": round(100 * share, 4)}
+
+
+def _used(header: Header, layer: Quality, use: str, origin: Origin | None = None) -> Header:
     """The header with the layer in the form that was asked for, and a flag that says how much is meant."""
-    share = "no pixel of it was seen" if layer.share is None else f"{layer.share:.1%} of what was seen is meant"
     then = {"nodata": ", and nodata in the product", "band": ", and a band of the product", "flag": ""}[use]
-    cloud = {} if layer.share is None else {"eo:cloud_cover": round(100 * layer.share, 4)}
+    origins = header.origins if origin is None or origin in header.origins else (*header.origins, origin)
     found = replace(
         header,
         quality=layer,
-        properties={**header.properties, **cloud},
+        properties={**header.properties, **_cloud(layer.share)},
         beside=tuple(dict.fromkeys((*header.beside, layer.path))),
-        flags=(*header.flags, f"quality layer {layer.layer}: {share}{then}"),
+        flags=(*header.flags, f"quality layer {layer.layer}: {_told(layer.share)}{then}"),
+        origins=origins,
     )
     if use == "nodata" and header.alpha is not None:
         raise SourceError(

@@ -182,7 +182,7 @@ def _refuse_empty(headers: Sequence[Header], shape: tuple[int, int]) -> None:
 
 def _ranks(headers: Sequence[Header], times: Sequence[Taken | None], *, newest: bool) -> list[int]:
     """Which file comes first where several have a pixel: 0."""
-    order = sorted(range(len(headers)), key=lambda i: (_path(headers[i]).name, str(_path(headers[i]))))
+    order = sorted(range(len(headers)), key=lambda i: _path(headers[i]).name)
     if newest:
         for header, time in zip(headers, times, strict=True):
             if time is None or not time.source:
@@ -273,15 +273,15 @@ class MosaicReader:
             while len(self._open) >= MOST_OPEN:
                 self._open.pop(next(iter(self._open)))[0].close()
             stack = ExitStack()
-            found = stack, stack.enter_context(self._opener(_of_member(self._header, self._members[rank])))
+            found = stack, stack.enter_context(self._opener(of_member(self._header, self._members[rank])))
         self._open[rank] = found
         return found[1]
 
 
-def _of_member(header: Header, member: Member) -> Header:
+def of_member(header: Header, member: Member) -> Header:
     """The header of one file, for its reader."""
     grid = header.grid.part(member.start, member.shape)
-    return replace(header, grid=grid, bands=member.bands, alpha=member.alpha, mosaic=())
+    return replace(header, grid=grid, bands=member.bands, alpha=member.alpha, quality=member.quality, mosaic=())
 
 
 @contextmanager
@@ -295,8 +295,10 @@ def open_mosaic(header: Header, opener: Opener) -> Iterator[MosaicReader]:
 
 
 def has_holes(header: Header) -> bool:
-    """Whether a mosaic has pixels that no file has, or a file has such that a mask or alpha hides."""
+    """Whether a mosaic has pixels that no file has, or a file has such that a mask, alpha or a layer hides."""
     if any(one.alpha is not None or any(band.mask for band in one.bands) for one in header.mosaic):
+        return True
+    if any(one.quality is not None and one.quality.hides for one in header.mosaic):
         return True
     ends = [
         sorted({0, n, *(e for o in header.mosaic for e in (o.start[a], o.start[a] + o.shape[a]))})

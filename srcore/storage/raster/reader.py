@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from srcore.errors import SourceError
+from srcore.injection import REACH_PX, injected
 from srcore.nodata import is_nodata, keep_off
 from srcore.radiometry import HALF_PX, enlarged, fill_invalid, half_way, nearest, quantise
 from srcore.storage.header import Band, Header, Mask
@@ -44,12 +45,15 @@ class RasterReader:
         shape = tuple(w.stop - w.start for w in window)
         values = np.empty((len(header.bands), *shape), header.dtype)
         valid: NDArray[np.bool_] = np.ones(values.shape, np.bool_)
+        far = header.injected
         for path, dataset in self._datasets.items():
             here = [i for i, band in enumerate(header.bands) if band.path == path]
             fine = [i for i in here if header.bands[i].is_fine]
             if fine:
                 values[fine] = self._fetch(path, dataset.read, [header.bands[i].index for i in fine], window)
-            for i in set(here) - set(fine):
+            for i in sorted(set(here) - set(fine)):
+                if i in far:
+                    continue
                 way = self._between if header.bands[i].between else self._zoomed
                 values[i], valid[i] = way(header.bands[i], window)
         fine = [i for i, band in enumerate(header.bands) if band.is_fine]
@@ -57,6 +61,9 @@ class RasterReader:
             valid = self._valid(values, window)
         elif fine:
             valid[fine] = self._valid(values[fine], window, [header.bands[i] for i in fine])
+        for zoom in sorted({header.bands[i].zoom for i in far}):
+            own = [i for i in far if header.bands[i].zoom == zoom]
+            values[own], valid[own] = self._injected([header.bands[i] for i in own], window)
         return values, self._heeded(valid, window)
 
     def decoded_px(self, window: tuple[slice, ...]) -> int:
@@ -87,6 +94,40 @@ class RasterReader:
             return nearest(values, (zoom, zoom))[0][cut], shown
         fine = enlarged(fill_invalid(values, valid)[0], zoom)[cut]
         return _off_nodata(quantise(fine, values.dtype), band), shown
+
+    def _injected(
+        self, bands: Sequence[Band], window: tuple[slice, ...]
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Much coarser bands (B, Y, X) of one zoom, with the detail of the guides; interpolated where within
+        REACH_PX one of them or a guide is hidden."""
+        found = [self._zoomed(band, window) for band in bands]
+        plain, shown = (np.stack(one) for one in zip(*found, strict=True))
+        zoom, guides = bands[0].zoom, [self._header.bands[i] for i in self._header.guides]
+        around, missing = [], []
+        for w, n in zip(window, self._header.grid.shape, strict=True):
+            first, last = w.start // zoom - REACH_PX, -(-w.stop // zoom) + REACH_PX
+            around.append(slice(max(0, first), min(n // zoom, last)))
+            missing.append((max(0, -first), max(0, last - n // zoom)))
+        fine = tuple(slice(a.start * zoom, a.stop * zoom) for a in around)
+        coarse, there = self._whole(bands, tuple(around))
+        details, seen = self._whole(guides, fine)
+        wide = [(0, 0), *((a * zoom, b * zoom) for a, b in missing)]
+        values = injected(np.pad(coarse, [(0, 0), *missing], "symmetric"), np.pad(details, wide, "symmetric"), zoom)
+        cut = tuple(
+            slice(w.start - (a.start - m[0] + REACH_PX) * zoom, w.stop - (a.start - m[0] + REACH_PX) * zoom)
+            for w, a, m in zip(window, around, missing, strict=True)
+        )
+        known = there & seen.all(axis=0).reshape(there.shape[1], zoom, there.shape[2], zoom).all(axis=(1, 3))
+        known = np.stack([_eroded(np.pad(one, missing, constant_values=True)) for one in known])
+        fitted = quantise(values[:, *cut], plain.dtype)
+        fitted = np.stack([_off_nodata(one, band) for one, band in zip(fitted, bands, strict=True)])
+        return np.where(nearest(known, (zoom, zoom))[:, *cut], fitted, plain), shown
+
+    def _whole(self, bands: Sequence[Band], window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Pixels of the bands' own files (B, Y, X), what they hide filled, and which those are not."""
+        values = np.stack([self._fetch(b.path, self._datasets[b.path].read, b.index, window) for b in bands])
+        valid = self._valid(values, window, bands)
+        return fill_invalid(values, valid), valid
 
     def _between(self, band: Band, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """A band (Y, X) whose pixels lie on the corners of the scene's, read half way between them:
@@ -177,6 +218,15 @@ class RasterReader:
                 "fetch the file again",
                 code="DAMAGED",
             ) from error
+
+
+def _eroded(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(Y, X) where all is known within REACH_PX, without so many on each side."""
+    for axis in (0, 1):
+        along = np.moveaxis(known, axis, 0)
+        count = len(along) - 2 * REACH_PX
+        known = np.moveaxis(np.logical_and.reduce([along[k : k + count] for k in range(2 * REACH_PX + 1)]), 0, axis)
+    return known
 
 
 def _off_nodata(values: NDArray[Any], band: Band) -> NDArray[Any]:

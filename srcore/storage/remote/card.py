@@ -105,13 +105,15 @@ class Card:
     """When it changed last, as far as that is told."""
     folder: bool = False
     """A provider's product: the files lie below its address, their keys say where."""
+    mosaic: bool = False
+    """The files are parts of one scene, with all bands each."""
 
     def save(self, source: str) -> Path:
         """Write it where cards of `source` lie, unless it stands there; gives its path. StoreError."""
         group = hashlib.sha256(source.encode()).hexdigest()[:16]
         path = cards_folder() / group / f"{self.id}{CARD}"
         told = {
-            name: value for name, value in vars(self).items() if name != "folder" or value
+            name: value for name, value in vars(self).items() if name not in ("folder", "mosaic") or value
         }  # others stay as they were
         content = json.dumps({"format": FORMAT, **told}, sort_keys=True, default=vars).encode()
         try:

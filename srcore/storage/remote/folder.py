@@ -7,25 +7,28 @@ files with the names of the rasters: what the provider's reader makes of that sa
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from srcore.catalog.elsewhere import WEB
 from srcore.catalog.pattern import scene_name
 from srcore.errors import SourceError
 from srcore.layout import safe_id
-from srcore.storage.header import Header, Wish
+from srcore.storage.header import Header, Origin, Wish
 from srcore.storage.providers import hls, landsat, sentinel2
 from srcore.storage.providers.granule import Granule, metadata_error
 from srcore.storage.providers.header import granule_header, wanted_bands
 from srcore.storage.providers.packed import DOCUMENT, MOST_MEMBERS, NEEDED
+from srcore.storage.remote.address import scheme_of
 from srcore.storage.remote.bucket import listed as objects
 from srcore.storage.remote.cache import Kept
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import tried
 from srcore.storage.remote.fetch import fetch
+from srcore.storage.remote.items import safe_folder
 from srcore.storage.remote.transport import Seen
 
 PROVIDERS = (sentinel2, landsat, hls)
@@ -70,23 +73,59 @@ def is_document(name: str) -> bool:
     return "/" not in name and any(one.DOCUMENT.fullmatch(name) for one in PROVIDERS)
 
 
+def is_product(path: Path) -> bool:
+    """Whether a file of this machine describes the product of its folder."""
+    return is_document(path.name)
+
+
+def product_of_item(card: Card) -> Card:
+    """The card of an item that links to a whole product: of the bucket's folder, or of the file that describes it here;
+    any other card as it is."""
+    folder = safe_folder(card.files[0].href) if len(card.files) == 1 else ""
+    if not folder or scheme_of(folder) in WEB:
+        return card
+    if scheme_of(folder):
+        found = product_card(folder)
+        files = () if found is None else found.files
+        updated = max([card.updated, *(file.modified for file in files)])
+        return replace(card, files=files, folder=True, updated=updated)
+    document = sentinel2.find_document(Path(folder))
+    return card if document is None else replace(card, files=(replace(card.files[0], href=str(document)),))
+
+
 def read_folder(card: Card, wish: Wish) -> tuple[Header, dict[CardFile, Kept]]:
     """The header of the bands that are asked for, and what was fetched for them. SourceError as of a local product."""
     with _granule(card) as (granule, files, folder):
         bands = wanted_bands(granule, wish.bands, folder, wish.guided)
-        fetched = {file: fetch(file) for file in card.files if DOCUMENT.fullmatch(file.key)}
-        fetched |= {files[band.path]: fetch(files[band.path]) for band in bands}
+        fetched = {file: fetch(file) for file in (*_documents(card), *(files[band.path] for band in bands))}
         here = {band: replace(band, path=fetched[files[band.path]].path) for band in bands}
     every = tuple(here.get(band, band) for band in granule.bands)
     header = granule_header(replace(granule, bands=every, documents=()), tuple(here.values()), wish)
     return header, fetched
 
 
-def layer_of_folder(card: Card, asked: str) -> tuple[str, Path] | None:
-    """The name of the product's quality layer and its file, fetched; None where it has none of that name."""
+def same_as(card: Card, origins: Sequence[Origin], wish: Wish) -> bool:
+    """Whether all that the scene would be read from is what a product was made of, by size and ETag; its metadata are
+    fetched for that, and no raster is. SourceError as of a local product."""
+    with _granule(card) as (granule, files, folder):
+        bands = wanted_bands(granule, wish.bands, folder, wish.guided)
+        needed = {*_documents(card), *(files[band.path] for band in bands)}
+    asked = None if wish.quality is None else wish.quality.get("layer", "auto")
+    layer = None if asked is None else layer_of_folder(card, asked)
+    needed |= set() if layer is None else {layer[1]}
+    known = {(one.href, one.size_bytes, one.etag) for one in origins}
+    return all(one.mark for one in needed) and {(one.href, one.size, one.mark) for one in needed} == known
+
+
+def _documents(card: Card) -> list[CardFile]:
+    return [file for file in card.files if DOCUMENT.fullmatch(file.key)]
+
+
+def layer_of_folder(card: Card, asked: str) -> tuple[str, CardFile] | None:
+    """The name of the product's quality layer and its file, not fetched; None where it has none of that name."""
     with _granule(card) as (granule, files, _):
         name = next(iter(granule.layers), "") if asked == "auto" else asked
-        return (name, fetch(files[granule.layers[name][0]]).path) if name in granule.layers else None
+        return (name, files[granule.layers[name][0]]) if name in granule.layers else None
 
 
 @contextmanager
@@ -94,7 +133,10 @@ def _granule(card: Card) -> Iterator[tuple[Granule, dict[Path, CardFile], Path]]
     """What the metadata say, the files by the paths that it names, and the folder, which has no raster."""
     _refuse_unusable(card)
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch).resolve() / PurePosixPath(card.address).name
+        name = (
+            card.id if card.is_item else PurePosixPath(card.address).name
+        )  # the address of an item is a stranger's word
+        folder = Path(scratch).resolve() / name
         files = {folder.joinpath(*file.key.split("/")): file for file in card.files}
         for path, file in files.items():
             _put(path, fetch(file).path if DOCUMENT.fullmatch(file.key) else None)

@@ -21,6 +21,8 @@ from srcore.storage.remote.fetch import remember_signed
 
 RASTER = re.compile(r"image/(tiff|jp2|jpx)|application/(x-)?(tar|zip|gzip|nifti)", re.IGNORECASE)
 SUFFIX = re.compile(r".*\.(tiff?|jp2|nii|nii\.gz|zip|tar)", re.IGNORECASE)
+SAFE = re.compile(r"(?P<folder>.*?[^/]\.SAFE)(/|/manifest\.safe|/MTD_MSIL(1C|2A)\.xml)?", re.IGNORECASE)
+"""What leads to a whole product of Sentinel-2: its folder, or what describes it."""
 NO_DATA = frozenset({"thumbnail", "overview", "metadata", "visual", "date", "index"})
 """Roles of assets that are no scene."""
 PREFIXES = ("eo:", "view:", "sat:", "grid:")
@@ -90,14 +92,27 @@ def _last(address: str) -> str:
 def _files(item: Mapping[str, Any], base: str, mark: str, wanted: Sequence[str] | None) -> Iterable[CardFile]:
     assets = item.get("assets")
     assets = assets if isinstance(assets, Mapping) else {}
-    keys = wanted if wanted is not None else list(assets)
+    keys = wanted if wanted is not None else _data(assets)
     for key in keys:
         asset = assets.get(key)
-        if isinstance(asset, Mapping) and (wanted is not None or _is_data(asset)):
+        if isinstance(asset, Mapping):
             if isinstance(asset.get("href"), str) and asset["href"]:
                 yield _file(str(key), asset, item, base, mark)
         elif wanted is not None:
             yield CardFile("", str(key))  # reading it says that it is not there
+
+
+def _data(assets: Mapping[str, Any]) -> list[str]:
+    """The keys of rasters; of an item without any, that of the product folder that it links to."""
+    there = {str(key): one for key, one in assets.items() if isinstance(one, Mapping)}
+    found = [key for key, one in there.items() if _is_data(one)]
+    return found or [key for key, one in there.items() if safe_folder(str(one.get("href") or ""))][:1]
+
+
+def safe_folder(href: str) -> str:
+    """The SAFE folder that a link leads to; '' for any other link."""
+    match = SAFE.fullmatch(href)
+    return "" if match is None else match["folder"]
 
 
 def _is_data(asset: Mapping[str, Any]) -> bool:

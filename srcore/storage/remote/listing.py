@@ -17,10 +17,11 @@ from srcore.catalog.keys import WILD
 from srcore.catalog.pattern import regex_of, scene_name, suffix_of
 from srcore.errors import CatalogError, SourceError
 from srcore.layout import safe_id
+from srcore.storage.archive.mosaics import Parts
 from srcore.storage.remote.address import scheme_of, shown, told_apart
 from srcore.storage.remote.card import Card, CardFile
 from srcore.storage.remote.documents import read_document, tried
-from srcore.storage.remote.folder import is_document, is_named, product_card
+from srcore.storage.remote.folder import is_document, is_named, product_card, product_of_item
 from srcore.storage.remote.items import Box, box_of, card_of
 from srcore.storage.remote.search import described, items_of
 from srcore.storage.remote.transport import Seen, look
@@ -52,18 +53,18 @@ class Listed:
 _LISTS: dict[str, tuple[float, tuple[Listed, ...]]] = {}
 
 
-def listed(source: str | Stac, bands: Sequence[str] | None) -> tuple[Listed, ...]:
-    """The scenes of a source elsewhere, and their cards, in its order.
+def listed(source: str | Stac, bands: Sequence[str] | None, parts: Parts | None = None) -> tuple[Listed, ...]:
+    """The scenes of a source elsewhere, and their cards, in its order. `parts`: several objects of a bucket are one.
 
     SourceError REMOTE_DENIED, REMOTE_GONE, REMOTE_FAILED, BAD_ITEM; CatalogError for a search that gives too many;
     StoreError when a card cannot be written.
     """
-    key = f"{described(source) if isinstance(source, Stac) else source} {bands}"
+    key = f"{described(source) if isinstance(source, Stac) else source} {bands}{'' if parts is None else f' {parts}'}"
     asked = f"{key} {source!r}"  # of a narrowed one, what it asks for
     when, known = _LISTS.get(asked, (float("-inf"), ()))
     if time.monotonic() - when < FRESH_S:
         return known
-    found = tuple(_saved(*one, key) for one in _each_once(_cards(source, bands)))
+    found = tuple(_saved(*one, key) for one in _each_once(_cards(source, bands, parts)))
     _LISTS[asked] = (time.monotonic(), found)
     return found
 
@@ -90,7 +91,7 @@ def card_at(address: str, asset: str | None = None) -> Path:
         if document.get("type") != "Feature":
             found, do = f"type {document.get('type')!r}", "give the address of one item, or of a raster"
             raise SourceError(f"{shown(address)}: no item of STAC", found, do, code="BAD_ITEM")
-        card = _stamped(card_of(document, base, None if asset is None else (asset,)))
+        card = _stamped(product_of_item(card_of(document, base, None if asset is None else (asset,))))
     else:
         card = _of_file_or_folder(address)
     return card.save(f"{shown(address)}{told_apart(address)} {asset}")
@@ -109,19 +110,19 @@ def _each_once(cards: Iterator[Named]) -> Iterator[Named]:
             yield card, name, box
 
 
-def _cards(source: str | Stac, bands: Sequence[str] | None) -> Iterator[Named]:
+def _cards(source: str | Stac, bands: Sequence[str] | None, parts: Parts | None) -> Iterator[Named]:
     if isinstance(source, Stac):
         for count, (item, base) in enumerate(items_of(source)):
             if count >= source.most:
                 found, do = f"more than {source.most} items", "narrow the search, or raise `most`"
                 raise CatalogError(f"{source} gives too many scenes", found, do)
-            card = _stamped(card_of(item, base, source.assets))
+            card = _stamped(product_of_item(card_of(item, base, source.assets)))
             yield card, str(item.get("id") or card.id), box_of(item)
     elif scheme_of(source) in WEB:
         card = _of_file(source)
         yield card, card.files[0].name, None
     else:
-        yield from ((*one, None) for one in _of_bucket(source, bands))
+        yield from ((*one, None) for one in _of_bucket(source, bands, parts))
 
 
 def _of_file(address: str) -> Card:
@@ -183,9 +184,9 @@ def _product(address: str) -> Card:
     return card
 
 
-def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card, str]]:
-    """The objects that a pattern matches; those that differ in {band} alone are one scene, and so is a provider's
-    folder."""
+def _of_bucket(source: str, bands: Sequence[str] | None, mosaic: Parts | None) -> Iterator[tuple[Card, str]]:
+    """The objects that a pattern matches; those that differ in {band} alone are one scene, those of one mosaic, and a
+    provider's folder."""
     scheme, _, rest = source.partition("://")
     name, _, pattern = rest.partition("/")
     bucket, regex = f"{scheme.lower()}://{name}", regex_of(pattern, bands or ())
@@ -203,9 +204,26 @@ def _of_bucket(source: str, bands: Sequence[str] | None) -> Iterator[tuple[Card,
             continue
         before, after = (key[: band[0]], key[band[1] :]) if band else ("", key)
         groups.setdefault((before, after), {})[parts.get("band") or ""] = (scene, key, seen)
+    if mosaic is not None:
+        yield from _of_mosaics(bucket, mosaic, {key: seen for one in groups.values() for _, key, seen in one.values()})
+        return
     for (before, after), there in sorted(groups.items()):
         yield _of_group(bucket, before, after, there, bands if "{band}" in pattern else None)
     yield from _of_folders(bucket, [] if "{band}" in pattern else sorted(folders))
+
+
+def _of_mosaics(bucket: str, parts: Parts, there: dict[str, Seen]) -> Iterator[tuple[Card, str]]:
+    """Mosaics and their objects, both by name."""
+    keys, mosaics = sorted(there), dict[str, list[str]]()
+    for key, name in zip(keys, parts.names(keys), strict=True):
+        if name is not None:
+            mosaics.setdefault(name, []).append(key)
+    for name, own in sorted(mosaics.items()):
+        files = tuple(_card_file(f"{bucket}/{key}", there[key]) for key in own)
+        above = "".join(f"{part}/" for part in own[0].split("/")[: -1 - parts.group.count("/")])
+        address = f"{bucket}/{above}{parts.group.replace('{scene}', name)}"
+        updated = max(file.modified for file in files)
+        yield Card(address, safe_id(name), files, updated=updated, mosaic=True), PurePosixPath(own[0]).name
 
 
 def _of_folders(bucket: str, folders: Sequence[tuple[str, str]]) -> Iterator[tuple[Card, str]]:

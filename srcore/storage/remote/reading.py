@@ -23,7 +23,8 @@ from srcore.storage.providers.header import granule_header
 from srcore.storage.remote.cache import Kept, files_folder
 from srcore.storage.remote.card import Card, CardBand, CardFile
 from srcore.storage.remote.fetch import fetch
-from srcore.storage.remote.folder import read_folder
+from srcore.storage.remote.folder import is_product, read_folder
+from srcore.storage.remote.items import safe_folder
 
 BY_ITEM = "the item's datetime"
 SHOWN = 8
@@ -51,12 +52,15 @@ def _read_card(card: Card, path: Path, read: Read, wishes: Wishes) -> Header:
     if card.folder:
         found, parts = read_folder(card, Wish.of(**_inside(wishes)))
         return _told(found, card, path, list(parts), list(parts.values()))
-    if card.joined:
+    if card.joined or card.mosaic:
         fetched = [fetch(file) for file in card.files]
         found = read([one.path for one in fetched], **_inside(wishes))
         return _told(found, card, path, card.files, fetched)
     files = _chosen(card, wishes.get("bands"))
     if len(files) == 1:
+        if files[0].is_local and is_product(Path(files[0].href)):
+            kept = _here(files[0], _inside(wishes)["roots"])
+            return _told(read([kept.path], **_inside(wishes)), card, path, files, [kept])
         return _of_one(card, path, files[0], read, wishes)
     return _of_several(card, path, files, Wish.of(**_inside(wishes)))
 
@@ -75,6 +79,13 @@ def _refuse_unusable(card: Card) -> None:
     if lost:
         do = "name assets that the items have"
         raise SourceError(f"{card.address}: assets that are not there", ", ".join(lost[:SHOWN]), do, code="NO_ASSETS")
+    whole = [file.href for file in card.files if not file.is_local and safe_folder(file.href)]
+    if whole:
+        what, do = (
+            f"{card.address}: links to a whole folder",
+            "give the item's address in a bucket, or name assets that are files",
+        )
+        raise SourceError(what, f"{whole[0]}, and the web has no lists", do, code="NO_ASSETS")
     if not card.files:
         what, do = f"{card.address}: no raster among the assets of the item", "name one: `assets: [KEY]`, or --asset"
         raise SourceError(what, "none that is called one", do, code="NO_ASSETS")

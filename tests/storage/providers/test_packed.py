@@ -7,13 +7,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from srcore.errors import SourceError
 from srcore.settings import load_settings
 from srcore.storage.providers import packed
 from srcore.storage.scene import read_header, scene_files
-from tests.storage.providers.products import LANDSAT, NAME, make_landsat, make_safe
+from tests.storage.providers.products import LANDSAT, NAME, make_landsat, make_safe, write
 from tests.storage.providers.test_products import whole
 
 
@@ -44,6 +45,15 @@ def test_a_zip_of_a_safe_folder_is_the_scene_of_the_folder(tmp_path: Path, cache
     before = [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))]
     read_header([archive], **wish)
     assert [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))] == before  # unpacked once
+
+
+def test_a_mask_of_the_users_is_a_source_beside_the_archive(tmp_path: Path) -> None:
+    archive = zipped(make_safe(tmp_path), tmp_path / f"{NAME}.zip")
+    mask = write(tmp_path / "masks" / f"{NAME}.tif", np.eye(60, dtype=np.uint8), 10)
+    quality = {"layer": str(tmp_path / "masks" / "{scene}.tif"), "as_": "nodata"}
+    header = read_header([archive], bands=["B04"], quality=quality)
+    assert header.paths == scene_files([archive], bands=["B04"], quality=quality) == (archive, mask)
+    assert (~whole(header)[1]).sum() == 60
 
 
 def test_a_tar_of_landsat_files_is_the_scene_of_the_folder(tmp_path: Path) -> None:

@@ -200,3 +200,26 @@ def test_the_files_of_a_product_are_known_without_opening_a_raster(tmp_path: Pat
     data = next((safe / "GRANULE" / GRANULE / "IMG_DATA/R10m").iterdir())
     data.rename(data.with_name("elsewhere"))
     assert len(scene_files([safe], bands=["B05"])) == 3  # the band and two documents
+
+
+def test_a_60_m_band_has_the_detail_of_guides_whatever_the_window(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sides = {"B02": 180, "B03": 180, "B05": 90, "B01": 30}
+    values = {name: rng.integers(1000, 4000, (side, side)).astype(np.uint16) for name, side in sides.items()}
+    values["B02"][100:104, 20:30] = values["B02"][0, 179] = values["B01"][3, 28] = 0
+    bands = {"B02": 10, "B03": 10, "B05": 20, "B01": 60}
+    safe = make_safe(tmp_path, bands, values=values, scl=False)
+    header, plain = read_header([safe], guided=2), whole(read_header([safe]))[0]
+    assert header.names_of(header.injected) == ["B01"]
+    found, valid = whole(header)
+    assert (found[0] != plain[0]).mean() > 0.7
+    assert np.array_equal(found[0, 70:134, :60], plain[0, 70:134, :60])  # where a guide is hidden within its reach
+    assert not valid[0, 18:24, 168:174].any()
+    with open_scene(header) as reader:
+        for top, left, height, width in [(0, 0, 1, 1), (179, 179, 1, 1), (7, 61, 50, 19), (100, 0, 80, 180)]:
+            part, seen = reader.read((slice(top, top + height), slice(left, left + width)))
+            assert np.array_equal(part, found[:, top : top + height, left : left + width])
+            assert np.array_equal(seen, valid[:, top : top + height, left : left + width])
+    alone = read_header([safe], bands=["B02", "B01"], guided=2)  # nothing that a generator brings up: no guides
+    assert alone.injected == ()
+    assert any("B01: 60 m brought to 10 m by bicubic" in flag for flag in alone.flags)

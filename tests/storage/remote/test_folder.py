@@ -85,7 +85,7 @@ def test_a_safe_folder_of_a_bucket_is_the_scene_of_the_folder(world: Elsewhere, 
         "TL.xml",
         "MSIL2A.xml",
         *["10m.jp2"] * 2,
-        "20m.jp2",
+        *["20m.jp2"] * 2,
     ]
 
 

@@ -4,6 +4,7 @@ being gone."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import socket
@@ -27,11 +28,12 @@ from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
-from srcore.storage.remote.listing import forget_lists
+from srcore.storage.remote.listing import forget_lists, listed
 from srcore.storage.remote.search import items_of
+from srcore.storage.scene import open_scene, read_header
 from srcore.storage.stac.parquet import export_items
 from tests.elsewhere import Elsewhere, item
-from tests.storage.providers.products import NAME, make_safe
+from tests.storage.providers.products import NAME, make_safe, pixels, write
 
 Write = Callable[..., Path]
 
@@ -372,7 +374,11 @@ def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
     receipt = receipt_of(tmp_path, NAME)
     assert receipt.sources[0].path == f"s3://bucket/in/{safe.name}"
     origins = [one["href"].rpartition("_")[2] for one in receipt.parameters["origins"]]
-    assert origins == ["TL.xml", "MSIL2A.xml", "10m.jp2", "10m.jp2"]
+    assert origins == ["TL.xml", "MSIL2A.xml", "10m.jp2", "10m.jp2", "20m.jp2"]
+    layer = next(path for path in world.files if "SCL_20m" in path)
+    digest = hashlib.sha256(world.files[layer].content).hexdigest()
+    assert receipt.parameters["origins"][-1]["sha256"] == digest
+    assert f"s3:/{layer}" in [one["href"] for one in document["links"] if one["rel"] == "derived_from"]
     assert told(night(catalog)) == [(NAME, "up to date", "")]
     export_items(load_catalog(catalog), "far", tmp_path / "all.parquet")
     ((row, _),) = items_of(Stac(stac=str(tmp_path / "all.parquet")))
@@ -384,7 +390,109 @@ def test_a_safe_folder_of_a_bucket_is_published_once_and_again_when_it_changes(
         assert when == datetime(2024, 6, 1, 10, 30, 21, 24000, tzinfo=UTC)
     assert row == document  # all else of a real item
     world.put(red, world.files[red].content, datetime(2024, 6, 9, tzinfo=UTC))
+    blue = red.replace("B04", "B02")
+    world.put(blue, world.files[blue].content + b" ")
+    asked = world.bytes_asked(red)
+    assert told(night(catalog)) == [(NAME, "up to date", "")]  # of no byte that the product is made of
+    assert (world.bytes_asked(red), world.bytes_asked(blue)) == (asked, 0)
+    written = {layer: (np.full((30, 30), 4, np.uint8), 20), red: (pixels(10, 7), 10)}
+    for changed, due in ((layer, True), (red, True), (red.replace("B04_10m", "B04_60m"), False)):
+        path = tmp_path / "new.jp2"
+        world.put(changed, write(path, *written[changed]).read_bytes() if changed in written else b"new")
+        assert told(night(catalog)) == [(NAME, "published" if due else "up to date", "")]
+    catalog = catalog_of(tmp_path, "s3://bucket/in/*.SAFE", "    bands: [red, nir]\n")
     assert told(night(catalog)) == [(NAME, "published", "")]
+    world.put(layer, world.files[layer].content + b" ")
+    assert told(night(catalog)) == [(NAME, "up to date", "")]  # its product hides nothing
+
+
+def test_parts_in_a_bucket_are_one_scene(world: Elsewhere, tmp_path: Path, write_raster: Write) -> None:
+    values = picture(bands=2)
+
+    def put(key: str, part: np.ndarray, column: int) -> None:
+        place = rasterio.Affine(10, 0, 600000 + 10 * column, 0, -10, 5200000)
+        world.put(f"/bucket/in/{key}", write_raster(part, "part.tif", transform=place).read_bytes())
+
+    put("north 1.tif", values[:, :, :30], 0)
+    put("north ü2.tif", values[:, :, 20:] + np.uint16(1), 20)
+    put("north_old.tif", values[:, :, :30], 99)
+    put("south 1.tif", values, 0)
+    more = '    mosaic: {group: "{scene} *.tif", order: first}\n    values: continuous\n    exclude: [south*]\n'
+    catalog = catalog_of(tmp_path, "s3://bucket/in/*.tif", more)
+    assert told(night(catalog)) == [("north", "published", "")]
+    expected = values.copy()
+    expected[:, :, 30:] += 1
+    with rasterio.open(tmp_path / "store/far/products/north/north.tif") as product:
+        assert (product.read()[:, ::2, ::2] == expected).all()
+    receipt = receipt_of(tmp_path, "north")
+    assert [one.path for one in receipt.sources] == ["s3://bucket/in/north *.tif"]
+    assert [one["href"] for one in receipt.parameters["origins"]] == [
+        f"s3://bucket/in/north {name}.tif" for name in ("1", "ü2")
+    ]
+    assert receipt.flags[0].startswith("mosaic of 2 files, by name: north_1.tif, north_2.tif")
+    assert told(night(catalog)) == [("north", "up to date", "")]
+    put("north 3.tif", values[:, :, 40:], 48)
+    assert states(catalog) == {"north": "changed"}
+    put("north 3.tif", values[:, :, 40:].astype("float32"), 48)
+    assert told(night(catalog)) == [("north", "failed", "BAD_MOSAIC")]
+    del world.files["/bucket/in/north 3.tif"]
+    assert states(catalog) == {"north": "published"}
+
+
+def test_a_mask_of_the_users_is_watched_beside_what_was_fetched(
+    world: Elsewhere, tmp_path: Path, write_raster: Write
+) -> None:
+    world.put("/bucket/a.tif", write_raster(picture(), "a.tif").read_bytes())
+    mask = np.zeros((1, 40, 48), "uint8")
+    mask[:, :4] = 1
+    write_raster(mask, "masks/a.tif")
+    more = "    values: continuous\n    quality: {layer: './masks/{scene}.tif', as: nodata}\n"
+    catalog = catalog_of(tmp_path, "s3://bucket/*.tif", more)
+    assert told(night(catalog)) == [("a", "published", "")]
+    receipt = receipt_of(tmp_path, "a")
+    assert [Path(one.path).name for one in receipt.sources] == ["a.tif", "a.tif"]
+    assert receipt.sources[1].sha256 == hashlib.sha256((tmp_path / "masks/a.tif").read_bytes()).hexdigest()
+    assert told(night(catalog)) == [("a", "up to date", "")]
+    mask[:, :5] = 1
+    write_raster(mask, "masks/a.tif")
+    assert states(catalog) == {"a": "changed"}
+    (tmp_path / "masks/a.tif").unlink()
+    assert told(night(catalog)) == [("a", "failed", "NO_QUALITY")]
+
+
+@pytest.mark.parametrize("asset", ["safe_manifest", "product_metadata", "PRODUCT"])
+def test_an_item_that_links_to_a_whole_safe_folder_is_its_product(world: Elsewhere, tmp_path: Path, asset: str) -> None:
+    safe = make_safe(tmp_path)
+    (safe / "manifest.safe").write_bytes(b"<a/>")
+    for path in filter(Path.is_file, safe.rglob("*")):
+        world.put(f"/bucket/eodata/{safe.name}/{path.relative_to(safe)}", path.read_bytes())
+    end = {"safe_manifest": "/manifest.safe", "product_metadata": "/MTD_MSIL2A.xml", "PRODUCT": ""}[asset]
+    wishes: dict[str, Any] = {"bands": ["red", "B11"], "quality": {"layer": "SCL", "as_": "nodata"}}
+    here = read_header([safe], **wishes)
+    found = {
+        "thumbnail": {"href": "./preview.jpg", "roles": ["thumbnail"], "type": "image/jpeg"},
+        asset: {"href": f"s3://bucket/eodata/{safe.name}{end}", "roles": ["metadata"]},
+    }
+    for address in ("", str(safe), f"{world.address}/bucket/eodata/{safe.name}"):
+        if address:
+            found[asset]["href"] = f"{address}{end}"
+        (tmp_path / "item.json").write_text(json.dumps(item("..", found, **{"eo:cloud_cover": 3})))
+        forget_lists()
+        (scene,) = listed(Stac(stac=str(tmp_path / "item.json")), None)
+        wishes["roots"] = (tmp_path,)
+        if address.startswith("http"):
+            with pytest.raises(SourceError, match="the web has no lists") as caught:
+                read_header([scene.card], **wishes)
+            assert caught.value.code == "NO_ASSETS"
+            continue
+        there = read_header([scene.card], **wishes)
+        assert [band.name for band in there.bands] == ["B04", "B11"]
+        assert (there.grid, there.taken) == (here.grid, here.taken)
+        assert there.quality is not None
+        assert there.quality.share == here.quality.share  # type: ignore[union-attr]
+        with open_scene(there) as one, open_scene(here) as other:
+            window = tuple(slice(0, n) for n in here.grid.shape)
+            assert (one.read(window)[0] == other.read(window)[0]).all()
 
 
 @pytest.mark.slow

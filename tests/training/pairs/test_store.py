@@ -83,6 +83,22 @@ def test_pairs_are_kept_with_their_origin_and_the_others_are_told(tmp_path: Path
     assert moved["grid"]["affine"][0] == [0.0, 10.0, CORNER[0] + 50000]
 
 
+def test_the_lr_of_a_pair_may_be_a_mosaic(tmp_path: Path) -> None:
+    catalog_of_whole = three(tmp_path)
+    collect_pairs(load_catalog(catalog_of_whole), "s2", silent)
+    arrays = read_arrays(tmp_path / "archive/s2/pairs/right")
+    lr, middle = pair(0).lr, pair(0).lr.shape[2] // 2
+    for path in (tmp_path / "lr").iterdir():
+        path.unlink()
+    write(tmp_path / "lr/right_0.tif", lr[:, :, : middle + 5], 20)
+    write(tmp_path / "lr/right_1.tif", lr[:, :, middle:], 20, corner=(CORNER[0] + 20 * middle, CORNER[1]))
+    parts = load_catalog(of_folders(tmp_path, mosaic={"group": "{scene}_?.tif", "order": "first"}))
+    assert codes(collect_pairs(parts, "s2", silent)) == {"right": ""}
+    record, joined = (read(tmp_path / "archive/s2/pairs/right") for read in (read_record, read_arrays))
+    assert [Path(one["path"]).name for one in record["files"]] == ["right_0.tif", "right_1.tif", "right.tif"]
+    assert all(np.array_equal(joined[name], arrays[name]) for name in ("lr", "hr", "lr_valid", "hr_valid"))
+
+
 def test_nothing_is_done_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = load_catalog(three(tmp_path))
     first = collect_pairs(catalog, "s2", silent)
