@@ -24,8 +24,8 @@ def layer_of(
         return None if found is None else (found[0], *_fetched(found[1]))
     if len(card.files) == 1 and card.files[0].is_local and is_product(Path(card.files[0].href)):
         layers = read_granule(Path(card.files[0].href), roots).layers
-        name = next(iter(layers), "") if asked == "auto" else asked
-        return (name, layers[name][0], None) if name in layers else None
+        own = next(iter(layers), "") if asked == "auto" else asked
+        return (own, layers[own][0], None) if own in layers else None
     wanted = known if asked == "auto" else [asked]
     keys = {file.key.casefold(): file for file in card.files if file.href}
     name = next((one for one in wanted if one.casefold() in keys), None)
