@@ -57,9 +57,13 @@ def _opened(address: str) -> Any:
     except ImportError as error:
         do = "pip install 'srcore[s3]'"
         raise AwayError(f"store {address} needs obstore", "it is not installed", do, code="NOT_INSTALLED") from error
+    try:
+        plain = allows_http(address.partition(":")[0])
+    except ValueError as wrong:
+        raise AwayError(f"the store {address} cannot be used", *wrong.args, code="STORE_REFUSED") from None
     _OPENED_IN[:] = [os.getpid()]
     options: dict[str, Any] = {
-        "client_options": {"timeout": REQUEST, "connect_timeout": CONNECT, **_plain_http(address)},
+        "client_options": {"timeout": REQUEST, "connect_timeout": CONNECT, "allow_http": plain},
         "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     }
     with told(address):
@@ -94,21 +98,21 @@ def _puts(address: str, mode: Any) -> bool:
     return True
 
 
-def _plain_http(address: str) -> dict[str, bool]:
-    """Without TLS to this machine only; elsewhere who wants that says so (AWS_ALLOW_HTTP)."""
-    scheme = address.partition(":")[0]
+def allows_http(scheme: str) -> bool:
+    """Whether requests may go without TLS: to this machine; elsewhere where who wants that says so (AWS_ALLOW_HTTP).
+
+    ValueError where the environment contradicts itself: what was found, and what to do.
+    """
     name = next((one for one in ENDPOINTS[scheme] if os.environ.get(one)), "")
     if not name:
-        return {}
-    parts, what = urlsplit(os.environ[name]), f"the store {address} cannot be used"
+        return False
+    parts = urlsplit(os.environ[name])
     if parts.scheme not in ("http", "https") or not parts.hostname:  # obstore ends the process for less
-        raise AwayError(what, f"{name} is no address", "set it to https://HOST, or unset it", code="STORE_REFUSED")
-    if parts.scheme == "http" and parts.hostname in LOOPBACK:
-        return {"allow_http": True}
-    if parts.scheme == "http" and os.environ.get(ALLOWED[scheme], "").lower() not in ("1", "true", "yes"):
-        do = f"use https, or set {ALLOWED[scheme]}=true where nobody can listen"
-        raise AwayError(what, f"{name} without TLS", do, code="STORE_REFUSED")
-    return {}
+        raise ValueError(f"{name} is no address", "set it to https://HOST, or unset it")
+    allowed = parts.hostname in LOOPBACK or os.environ.get(ALLOWED[scheme], "").lower() in ("1", "true", "yes")
+    if parts.scheme == "http" and not allowed:
+        raise ValueError(f"{name} without TLS", f"use https, or set {ALLOWED[scheme]}=true where nobody can listen")
+    return parts.scheme == "http"
 
 
 @contextmanager
