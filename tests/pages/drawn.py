@@ -4,45 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.transform import Affine
 
+from srcore.samples.archive import halve
+from srcore.samples.landscape import render
 from srcore.samples.phantom import draw, thick
 from tests.elsewhere import Elsewhere, item
 from tests.storage.dicom.series import write_series
-from tests.storage.providers.products import LANDSAT, NAME, make_landsat, make_safe, pixels, write
+from tests.storage.providers.products import LANDSAT, NAME, make_landsat, make_safe, write
 
 LEVEL_1 = LANDSAT.replace("L2SP", "L1TP")
 HLS = "HLS.S30.T32TQM.2024153T103021.v2.0"
 SAFE_BANDS = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B11": 20}
 SIDE = 60
+BANDS_OF_LANDSAT = ("2", "3", "4", "5")
 
 
-def scene(path: Path, seed: int = 0, **facts: Any) -> Path:
-    """A GeoTIFF of two bands and some relief, in Switzerland."""
-    return write(path, np.stack([pixels(10, seed), pixels(10, seed + 1)]), 10, (460_000.0, 5_242_000.0), **facts)
+@cache
+def ground(side: int = SIDE) -> NDArray[np.uint16]:
+    """Four bands (C, Y, X) of a landscape as a sensor sees it: gates know what is none."""
+    return halve(render((2 * side, 2 * side), seed=3))
+
+
+def scene(path: Path, **facts: Any) -> Path:
+    """A GeoTIFF of two bands, in Switzerland."""
+    return write(path, ground()[:2], 10, (460_000.0, 5_242_000.0), **facts)
 
 
 def safe(folder: Path) -> Path:
     """A SAFE folder with the bands that the pages ask for."""
-    return make_safe(folder, SAFE_BANDS)
+    values = dict(zip(SAFE_BANDS, [*(ground() + 1000), halve(ground())[1] + 1000], strict=True))
+    return make_safe(folder, SAFE_BANDS, values=values)
 
 
 def landsat(folder: Path) -> Path:
     """Level 2, in a folder of its name."""
-    return make_landsat(folder / LANDSAT, bands=("2", "3", "4", "5"))
+    values = dict(zip(BANDS_OF_LANDSAT, 8000 + 2 * ground(), strict=True))
+    return make_landsat(folder / LANDSAT, bands=BANDS_OF_LANDSAT, values=values)
 
 
 def landsat_1(folder: Path) -> Path:
-    """Level 1 with its panchromatic band: rough enough that it can be told where it lies."""
-    fine = np.kron(np.random.default_rng(7).integers(4000, 20000, (40, 40)), np.ones((3, 3))).astype(np.uint16)
-    coarse = fine.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3)).astype(np.uint16)
-    values = {band: (coarse * (0.8 + 0.1 * int(band))).astype(np.uint16) for band in "2345"}
-    made = make_landsat(folder / LEVEL_1, bands=("2", "3", "4", "5"), values=values | {"8": fine})
+    """Level 1 with its panchromatic band."""
+    fine = ground(2 * SIDE)
+    pan = np.rint(fine[:3].mean(axis=0)).astype(np.uint16)
+    values = dict(zip(BANDS_OF_LANDSAT, halve(fine), strict=True))
+    made = make_landsat(folder / LEVEL_1, bands=BANDS_OF_LANDSAT, values=values | {"8": pan})
     for file in made.iterdir():
         text = file.read_bytes() if file.suffix == ".json" else None
         target = file.with_name(file.name.replace("L2SP", "L1TP").replace("_SR_B", "_B"))
@@ -55,7 +68,7 @@ def landsat_1(folder: Path) -> Path:
 def hls(folder: Path) -> Path:
     """HLS with its mask."""
     for band in ("B02", "B03", "B04"):
-        write(folder / HLS / f"{HLS}.{band}.tif", pixels(10).astype(np.int16), 30, nodata=-9999)
+        write(folder / HLS / f"{HLS}.{band}.tif", ground()[0].astype(np.int16), 30, nodata=-9999)
     write(folder / HLS / f"{HLS}.Fmask.tif", np.zeros((SIDE, SIDE), np.uint8), 30)
     return folder / HLS
 
@@ -73,7 +86,7 @@ def wide(path: Path) -> None:
     with rasterio.open(path, "w", **profile, **options) as file:
         for column, row in ((2000, 1200), (4000, 2500)):
             window = rasterio.windows.Window(column, row, 512, 512)
-            file.write(pixels(10, side=512), 1, window=window)
+            file.write(ground(512)[0], 1, window=window)
 
 
 def source_of(folder: Path, entry: Mapping[str, Any], world: Elsewhere) -> None:
@@ -104,20 +117,20 @@ def _on_disk(folder: Path, source: str, entry: Mapping[str, Any]) -> None:
 def _raster(folder: Path, place: Path, last: str, entry: Mapping[str, Any]) -> None:
     if "{band}" in last:
         for number, band in enumerate(entry["bands"]):
-            write(place / last.replace("{scene}", "T32TQM").replace("{band}", band), pixels(10, number), 10)
+            write(place / last.replace("{scene}", "T32TQM").replace("{band}", band), ground()[number], 10)
     elif "mosaic" in entry:
         for number, name in enumerate(("N45E007_20240601.tif", "N45E007_20240703.tif")):
-            write(place / name, pixels(10, number), 10, (400_000.0 + 300 * number, 5_000_040.0), nodata=0)
+            write(place / name, ground()[number], 10, (400_000.0 + 300 * number, 5_000_040.0), nodata=0)
     elif "values" in entry:
-        path = write(place / "scene_20240601_1.tif", np.stack([pixels(10, seed) for seed in range(4)]), 10)
+        path = write(place / "scene_20240601_1.tif", ground(), 10)
         with rasterio.open(path, "r+") as file:
             file.descriptions = ("red", "green", "class", "nir")
             file.write(np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // 900 * 7, 3)
     else:
         scene(place / last.replace("*", "one"))
         if isinstance(entry.get("hr"), str):
-            hr = np.kron(pixels(10), np.ones((2, 2))).astype(np.uint16)
-            write(folder / entry["hr"] / last.replace("*", "one"), np.stack([hr, hr]), 5, (460_000.0, 5_242_000.0))
+            hr = render((2 * SIDE, 2 * SIDE), seed=3)[:2]
+            write(folder / entry["hr"] / last.replace("*", "one"), hr, 5, (460_000.0, 5_242_000.0))
 
 
 def _upload(folder: Path, world: Elsewhere) -> None:
@@ -129,7 +142,7 @@ def _searched(folder: Path, entry: Mapping[str, Any], world: Elsewhere) -> None:
     """An item whose assets have the names that the entry calls them by."""
     assets: dict[str, Any] = {}
     for number, name in enumerate(entry["bands"]):
-        path = write(folder / f"there/{name}.tif", pixels(10, number), 10)
+        path = write(folder / f"there/{name}.tif", ground()[number], 10)
         assets[name] = {"href": world.put(f"/item/{name}.tif", path.read_bytes()), "roles": ["data"]}
     layer = write(folder / "there/SCL.tif", np.full((SIDE, SIDE), 4, np.uint8), 10)
     assets["SCL"] = {"href": world.put("/item/SCL.tif", layer.read_bytes())}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from flows.cli import main
@@ -21,7 +22,7 @@ from tests.elsewhere import Elsewhere
 from tests.exchange import graphs
 from tests.pages import drawn
 from tests.pages.steps import Step, steps_of
-from tests.storage.providers.products import pixels, write
+from tests.storage.providers.products import write
 
 INSTALLED = "pip install "
 """Begins lines that set up what the tests have already."""
@@ -55,6 +56,11 @@ def catalog_of(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / "data_catalog.yaml").write_text(CATALOG.format(name))
 
 
+def without_catalog(folder: Path) -> None:
+    """Have none."""
+    (folder / "data_catalog.yaml").unlink()
+
+
 def products(folder: Path, world: Elsewhere) -> None:
     """Products of providers, here and elsewhere."""
     drawn.safe(folder), drawn.landsat(folder), drawn.landsat_1(folder)
@@ -77,8 +83,8 @@ def models(folder: Path, _: Elsewhere) -> None:
 def windows(folder: Path, _: Elsewhere) -> None:
     """A scene that is wide enough, and what is added to a catalog."""
     drawn.wide(folder / "scene.tif")
-    write(folder / "incoming/LC81070352015122.tif", pixels(10, side=520), 10)
-    write(folder / "in/T32TQM_B02.tif", pixels(10), 10)
+    write(folder / "incoming/LC81070352015122.tif", drawn.ground(512), 10)
+    write(folder / "in/T32TQM_B02.tif", drawn.ground()[0], 10)
 
 
 def archive(folder: Path, _: Elsewhere) -> None:
@@ -92,9 +98,12 @@ def archive(folder: Path, _: Elsewhere) -> None:
     shutil.copy(folder / "archive/DATASET/products/SCENE/SCENE.zarr.zip", folder)
 
 
-def training(folder: Path) -> None:
-    """A recipe and what it learns from."""
-    write(folder / "imagery/hr/train/a.tif", pixels(10, side=160), 10)
+def recipe(folder: Path) -> object:
+    """A recipe, and what it learns from."""
+    found = [step.text for step in steps_of(ROOT / "docs/own-model.md") if "architecture:" in step.text]
+    (folder / "mine.yaml").write_text(found[0])
+    for part in ("train", "validation"):
+        write(folder / f"imagery/hr/{part}/a.tif", drawn.ground(160), 10)
 
 
 PAGES: Mapping[str, Page] = {
@@ -104,8 +113,16 @@ PAGES: Mapping[str, Page] = {
     "medical": Page(lambda folder, _: drawn.study(folder)),
     "models": Page(models),
     "archive": Page(archive),
-    "commandline": Page(windows),
-    "gpu": Page(scenes),
+    "commandline": Page(
+        windows,
+        before={"srcore run my-dataset": catalog_of("my-dataset"), "srcore init": without_catalog},
+        left_out={"srcore metrics --port": "until Ctrl-C: tests/flows/test_metrics_command.py"},
+    ),
+    "gpu": Page(
+        scenes,
+        before={"srcore run my-dataset": catalog_of("my-dataset"), "srcore train mine.yaml": recipe},
+        left_out={} if torch.cuda.is_available() else {"srcore upscale scene.tif sr.tif --device cuda": "no GPU"},
+    ),
     "index": Page(scenes),
 }
 QUICK = ("dataset", "landsat", "index")
@@ -126,7 +143,7 @@ def pages() -> Iterator[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", pages())
+@pytest.mark.parametrize("name", list(pages()))
 def test_a_page_works_from_top_to_bottom(
     name: str, tmp_path: Path, world: Elsewhere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +200,7 @@ def try_catalog(step: Step, folder: Path, world: Elsewhere) -> None:
 
 
 def test_every_page_of_the_site_is_tried_or_said_not_to_be() -> None:
-    elsewhere = {"tutorial", "notebook", "own-model", "retraining", "cluster", "serve"}
+    elsewhere = {"tutorial", "notebook", "own-model", "retraining", "cluster", "serve"}  # they have tests of their own
+    elsewhere |= {"api", "commands", "quality"}  # examples of the reference; figures that take hours
     told = {path.stem for path in (ROOT / "docs").glob("*.md") if any(True for _ in steps_of(path))}
     assert told - PAGES.keys() - elsewhere == set()
