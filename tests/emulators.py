@@ -114,5 +114,7 @@ def fake_gcs(folder: Path) -> Iterator[Emulator]:
     program, port = _found("SRCORE_FAKE_GCS", "fake-gcs-server"), _free_port()
     where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
     with _running([program, *where, "-backend", "memory"], port, folder):
-        told = {"GOOGLE_BASE_URL": f"http://127.0.0.1:{port}", "GOOGLE_SKIP_SIGNATURE": "true"}
-        yield Emulator("gs", port, told)
+        address = f"http://127.0.0.1:{port}"
+        nobody = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True}
+        key = json.dumps({"gcs_base_url": address, **nobody})
+        yield Emulator("gs", port, {"GOOGLE_BASE_URL": address, "GOOGLE_SERVICE_ACCOUNT_KEY": key})

@@ -23,6 +23,11 @@ ENDPOINTS = {
     "gs": ("GOOGLE_BASE_URL",),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
+KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_ENDPOINT",
+}
 ALLOWED = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 DENIED = re.compile(
@@ -75,13 +80,12 @@ def _opened(address: str) -> Any:
 
 @cache
 def refuse_careless(address: str) -> None:
-    """AwayError for a server of S3 that passes over the condition of a put: two runs would publish one scene at once.
+    """AwayError for a server that passes over the condition of a put: two runs would publish one scene at once.
 
     Asked once a process, by the object CONDITIONS, which stays: whoever removed it would disturb who asks just now.
     """
-    if not address.startswith("s3:"):  # the others always had conditions
-        return
-    if (_puts(address, "create") and _puts(address, "create")) or _puts(address, {"e_tag": NO_TAG}):
+    none = {"e_tag": NO_TAG, "version": "1"}  # Google goes by the version
+    if (_puts(address, "create") and _puts(address, "create")) or _puts(address, none):
         do = "use one that keeps If-None-Match and If-Match of a put"
         raise AwayError(f"the store {address} cannot be used", "it passes over conditions", do, code="STORE_REFUSED")
 
@@ -138,7 +142,7 @@ def away(address: str, error: BaseException) -> AwayError:
     if MISSING.search(text) or isinstance(error, FileNotFoundError):
         return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
     if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
-        do = "set the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+        do = f"set the credentials in the environment ({KEYS[address.partition(':')[0]]})"
         return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
     status = STATUS.search(text)
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"

@@ -17,11 +17,11 @@ from srcore.storage.objects.store import ObjectStore
 from tests.s3 import KEY, Proxy, environment, proxied, reopened
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", pytest.param("az", marks=pytest.mark.nightly)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return LocalStore(tmp_path / "store")
-    return ObjectStore(request.getfixturevalue("address"), "fields")
+    return ObjectStore(request.getfixturevalue({"s3": "address", "az": "azure_address"}[request.param]), "fields")
 
 
 def test_what_was_put_is_there_and_only_that(store: Store) -> None:
