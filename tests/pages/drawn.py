@@ -51,9 +51,10 @@ def landsat(folder: Path) -> Path:
 
 
 def landsat_1(folder: Path) -> Path:
-    """Level 1 with its panchromatic band."""
+    """Level 1 with its panchromatic band, whose grid begins half a pixel of its own inside."""
     fine = ground(2 * SIDE)
-    pan = np.rint(fine[:3].mean(axis=0)).astype(np.uint16)
+    shown = fine[:3].mean(axis=0)
+    pan = np.rint((shown[1:, 1:] + shown[:-1, :-1] + shown[1:, :-1] + shown[:-1, 1:]) / 4).astype(np.uint16)
     values = dict(zip(BANDS_OF_LANDSAT, halve(fine), strict=True))
     made = make_landsat(folder / LEVEL_1, bands=BANDS_OF_LANDSAT, values=values | {"8": pan})
     for file in made.iterdir():

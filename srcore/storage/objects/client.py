@@ -35,6 +35,8 @@ DENIED = re.compile(
     r"|AuthenticationFailed|InvalidToken",
     re.IGNORECASE,
 )
+MISUNDERSTOOD = frozenset({"400", "405", "501"})
+"""Answers that no waiting changes: another region's, or of a server that knows a part of the protocol."""
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
 CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
@@ -145,5 +147,8 @@ def away(address: str, error: BaseException) -> AwayError:
         do = f"set the credentials in the environment ({KEYS[address.partition(':')[0]]})"
         return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
     status = STATUS.search(text)
+    if status and status[1] in MISUNDERSTOOD:
+        do = "look at region and address, or use a server that knows all of the provider's protocol"
+        return AwayError(what, f"answer {status[1]}", do, code="STORE_REFUSED")
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")
