@@ -36,6 +36,7 @@ from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.object_stores import on_object_store
 from srcore.errors import AwayError, SRError, StoreError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
+from srcore.regular import MAX_RECORD_BYTES
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.runs import run_of
 from srcore.storage.archive.sources import HIDDEN_ID
@@ -118,7 +119,7 @@ def _file(request: Request, catalog: Catalog, address: str, *, keyed: bool) -> R
     if path is None or content is None:
         return PlainTextResponse(NONE, 404)
     kind, dataset = TYPES.get(path.suffix, "application/octet-stream"), address.partition("/")[0]
-    if keyed and INDEX.fullmatch(address.partition("/")[2]):
+    if keyed and INDEX.fullmatch(address.partition("/")[2]) and content.size_bytes <= MAX_RECORD_BYTES:
         page = with_keys(b"".join(content.pieces(0, content.size_bytes)), dataset)
         return Response(page if request.method == "GET" else None, 200, {"Content-Length": str(len(page))}, kind)
     return sent(request, content, kind, squeezed=path.name.endswith(TEXT))

@@ -67,7 +67,7 @@ def read_scenes(places: DatasetPaths) -> Listed:
 
 @lru_cache(maxsize=8)
 def _listed(places: DatasetPaths, _minute: int) -> Listed:
-    """On an object store: a request for 1000 objects, and two a product of which nothing is known yet."""
+    """On an object store: a request for 1000 objects, and two a product."""
     found = find_receipts(places.products)
     names = [path.parent.name for path, _ in sorted(found, key=lambda one: one[1], reverse=True)]
     return _read_listed(places, [name for name in names if SAFE_ID.fullmatch(name)])

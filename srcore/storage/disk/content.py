@@ -23,7 +23,7 @@ class Content(Protocol):
     def mark(self) -> str:
         """Another content has another one: letters, digits and hyphens."""
 
-    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
         """The bytes from `start` until before `end`; closed behind the last one. OSError, AwayError."""
 
     def close(self) -> None:
