@@ -125,7 +125,7 @@ PAGES: Mapping[str, Page] = {
     ),
     "index": Page(scenes),
 }
-QUICK = ("dataset", "landsat", "index")
+QUICK = ("landsat", "index")
 
 
 def call(words: list[str]) -> int:
