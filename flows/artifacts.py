@@ -142,7 +142,7 @@ def show_report(page: Path, dataset: str, scene: str) -> None:
 def show_map(product: Path, dataset: str, scene: str) -> None:
     """A link to the map of a raster, where the service draws one."""
     page = address(product)
-    if not page.startswith("file:") and product.suffix == ".tif":
+    if page.startswith("http") and product.suffix == ".tif":
         found = page.rsplit("/", 3)[0] + f"/map.html?scene={quote(scene)}"
         what = f"map of {scene}: LR beside SR"
         tried(create_link_artifact, found, link_text=what, key=artifact_key("map", dataset, scene), description=what)
@@ -168,18 +168,17 @@ def _catalog(path: Path, changed: int) -> Catalog:
 
 
 def address(page: Path, environ: Mapping[str, str] = os.environ) -> str:
-    """Of a page of the store: where `srcore serve` shows it, or the file, as of data that is restricted."""
-    if on_object_store(page):
-        return shown(page)
+    """Of a page of the store: where `srcore serve` shows it, or where it lies, as of data that is restricted."""
+    where = shown(page) if on_object_store(page) else page.absolute().as_uri()
     base, copy = environ.get(PAGES), environ.get(IN_FORCE)
     if not base or not copy or not os.path.isfile(copy):
-        return page.absolute().as_uri()
+        return where
     catalog = _catalog(Path(copy), os.stat(copy).st_mtime_ns)
     store = Path(catalog.store)
     inside = page.relative_to(store) if page.is_relative_to(store) else None
     entry = catalog.datasets.get(inside.parts[0]) if inside else None
     if inside is None or entry is None or entry.privacy != "public":
-        return page.absolute().as_uri()
+        return where
     return f"{base}/{quote(inside.as_posix())}"
 
 

@@ -127,7 +127,7 @@ def _links(catalog: Catalog, dataset: str, outcome: Outcome) -> list[str]:
     store = Path(catalog.store)
     places = DatasetPaths(store / dataset)
     product, record = places.product(outcome.scene, archive_ending(entry.form)), places.quarantine(outcome.scene)
-    if on_object_store(store):  # no page of it is served here
+    if on_object_store(store):  # a page lies in the folder of its run; the index leads there
         return [] if outcome.ok else [f"quarantine {cell_text(shown(record))}"]
     files = {"report": product.page, "stopped product": record.with_suffix(".html"), "quarantine": record}
     wanted = ("report",) if outcome.ok else ("stopped product", "quarantine")

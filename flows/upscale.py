@@ -167,6 +167,8 @@ def _run_and_show(run: Run, job: Job) -> Receipt | None:
         return receipt
     if on_object_store(product.folder):
         logging.getLogger(__name__).info("%s: its quicklook and report lie at %s", job.scene, shown(product.folder))
+        if job.dataset:
+            show_map(product.data, job.dataset, job.scene)
         return receipt
     if "quicklook" in job.outputs and product.quicklook.exists():
         show_quicklook(product.quicklook, job.dataset, job.scene, product.data)

@@ -427,7 +427,7 @@ CODES: dict[str, Code] = {
         "soon",
     ),
     "STORE_REFUSED": Code(
-        "The object store refuses the credentials, has no such bucket, or passes over conditions.",
+        "The object store refuses the credentials, has no such bucket, or does not keep to its provider's protocol.",
         "Set the credentials in the environment, and correct `store`; the message says which.",
         "soon",
     ),

@@ -5,24 +5,20 @@
 
 Only of what `flows.service.pages` would show: a product that a receipt names, of a public dataset. A tile reads a
 window of bounded size; two are drawn at a time, each in a thread, so that the server answers meanwhile.
-
-A page without an origin of its own gets no password for its pictures: browsers send none. So the page of a scene has a
-key, which is good for the tiles of that scene alone, while the service runs.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from pathlib import Path
-from secrets import compare_digest, token_bytes
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from flows.service.keys import key_of
 from srcore.catalog import Catalog
-from srcore.errors import SRError
+from srcore.errors import AwayError, SRError
 from srcore.layout import DatasetPaths
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.disk.real_file import has_no_link
@@ -36,7 +32,6 @@ ADDRESS = re.compile(r"([^/]+)/(?:map\.html|tiles/.*)")
 TILE = re.compile(r"tiles/([^/]+)/(sr|lr)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.png", re.ASCII)
 KEPT = "private, max-age=300"
 """Tiles are the browser's for some minutes; another product has other addresses."""
-_SECRET = token_bytes(32)
 NONE = "no map of this store, or of a dataset that is restricted\n"
 
 
@@ -45,30 +40,29 @@ def is_map(address: str) -> bool:
     return ADDRESS.fullmatch(address) is not None
 
 
-def has_key(request: Request, address: str) -> bool:
-    """Whether a request for a tile has the key of its scene."""
-    dataset, _, rest = address.partition("/")
-    found = TILE.fullmatch(rest)
-    given = request.query_params.get("key", "").encode()
-    return found is not None and compare_digest(given, _key(dataset, found[1]).encode())
-
-
-def _key(dataset: str, scene: str) -> str:
-    return hmac.new(_SECRET, f"{dataset}/{scene}".encode(), "sha256").hexdigest()
-
-
 def answer_map(request: Request, catalog: Catalog, address: str) -> Response:
-    """What is answered to a GET or HEAD of such an address; of a store on a disk."""
+    """What is answered to a GET or HEAD of such an address. AwayError of an object store."""
     dataset, _, rest = address.partition("/")
     entry = catalog.datasets.get(dataset)
     if entry is None or entry.privacy != "public":
         return PlainTextResponse(NONE, 404)
+    places, scene = DatasetPaths(Path(catalog.store) / dataset), request.query_params.get("scene", "")
     if entry.kind != "raster":
-        return PlainTextResponse("a dataset of volumes has no map\n", 404)
-    places = DatasetPaths(Path(catalog.store) / dataset)
+        return _of_volumes(places, scene) if rest == PAGE else PlainTextResponse("volumes have no map\n", 404)
     if rest == PAGE:
-        return _page(catalog, places, request.query_params.get("scene", ""))
+        return _page(catalog, places, scene)
     return _tile(request, catalog, places, rest)
+
+
+def _of_volumes(places: DatasetPaths, scene: str) -> Response:
+    """That there is no map, and where the planes are."""
+    from srcore.report.map.page import page_of_volumes
+    from srcore.report.map.scenes import public_receipt
+
+    receipt = public_receipt(places, scene) if scene else None
+    pages = [one.name for one in receipt.outputs if one.name.endswith(".report.html")] if receipt else []
+    planes = f"products/{scene}/{pages[0]}" if pages else ""
+    return HTMLResponse(page_of_volumes(places.root.name, scene if planes else "", planes), 404)
 
 
 def _page(catalog: Catalog, places: DatasetPaths, scene: str) -> Response:
@@ -82,6 +76,8 @@ def _page(catalog: Catalog, places: DatasetPaths, scene: str) -> Response:
         return HTMLResponse(map_page(name, listed, None, note), 404 if scene else 200)
     try:
         return HTMLResponse(map_page(name, listed, _chosen(catalog, places, receipt)))
+    except AwayError:
+        raise
     except SRError as error:
         return HTMLResponse(map_page(name, listed, None, f"Its product cannot be shown ({error.code})."), 404)
 
@@ -90,13 +86,15 @@ def _chosen(catalog: Catalog, places: DatasetPaths, receipt: Receipt) -> Chosen:
     from srcore.report.map.lr import lr_of
     from srcore.report.map.page import Chosen
     from srcore.report.map.tiles import look
+    from srcore.storage.view.near import near
     from srcore.storage.view.source import first_level
 
     path, digest = _data(places, receipt)
-    _, _, frame = look(path, digest)
+    with near(path, digest) as here:
+        _, _, frame = look(here, digest)
     lr = lr_of(catalog.datasets[places.root.name], catalog.base, receipt)
     first = None if lr.header is None else first_level(frame, lr.header)
-    return Chosen(receipt.scene, frame, digest[:12], _key(places.root.name, receipt.scene), first, lr.why)
+    return Chosen(receipt.scene, frame, digest[:12], key_of(places.root.name, receipt.scene), first, lr.why)
 
 
 def _tile(request: Request, catalog: Catalog, places: DatasetPaths, rest: str) -> Response:
@@ -117,6 +115,8 @@ def _tile(request: Request, catalog: Catalog, places: DatasetPaths, rest: str) -
         return Response(None, 304, {"ETag": tag, "Cache-Control": KEPT})
     try:
         drawn, why = _drawn(catalog, places, receipt, found[2], place)
+    except AwayError:
+        raise
     except SRError as error:
         return PlainTextResponse(f"{error.code}: the scene cannot be shown\n", 404)
     if drawn is None:
@@ -130,19 +130,25 @@ def _drawn(
     """A tile, or why there is none."""
     from srcore.report.map.lr import lr_of
     from srcore.report.map.tiles import lr_tile, product_tile
+    from srcore.storage.view.near import near
 
     path, digest = _data(places, receipt)
     if not has_no_link(path, places.root.parent):
         return None, "no product that can be shown"
-    if which == "sr":
-        return product_tile(path, digest, place), "that tile lies beside the product"
-    lr = lr_of(catalog.datasets[places.root.name], catalog.base, receipt)
-    if lr.header is None:
+    lr = lr_of(catalog.datasets[places.root.name], catalog.base, receipt) if which == "lr" else None
+    if lr is not None and lr.header is None:
         return None, lr.why
-    return lr_tile(path, digest, lr.header, place), "that tile lies beside the input, or would take too much of it"
+    with near(path, digest) as here:
+        if lr is None or lr.header is None:
+            return product_tile(here, digest, place), "that tile lies beside the product"
+        tile = lr_tile(here, digest, lr.header, place)
+        return tile, "that tile lies beside the input, or would take too much of it"
 
 
 def _data(places: DatasetPaths, receipt: Receipt) -> tuple[Path, str]:
     """The product's COG, and its sha256."""
-    name = f"{receipt.scene}.tif"
-    return places.products / receipt.scene / name, next(one.sha256 for one in receipt.outputs if one.name == name)
+    from srcore.report.map.scenes import data_of
+
+    data = data_of(receipt)
+    assert data is not None, "of a receipt that may be shown"
+    return places.products / receipt.scene / data.name, data.sha256

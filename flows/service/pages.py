@@ -1,7 +1,7 @@
 """The store's pages by HTTP, read-only: what a receipt of ours names, and our index pages; nothing of restricted data.
 
     /store/DATASET/index.html, index-2.html ...
-    /store/DATASET/products/SCENE/FILE          as the scene's receipt names it, or the receipt
+    /store/DATASET/products/SCENE/FILE          as the scene's receipt names it (RUN/FILE), or the receipt
     /store/DATASET/quarantine/SCENE.html        where a record of ours lies beside it
     /store/DATASET/pairs/pairs.html
     /store/DATASET/collection.json, stac/2024-06.json   the archive as a STAC catalog
@@ -15,31 +15,34 @@ nothing in it can reach the API that answers beside it, and runs the scripts tha
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import stat
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from secrets import compare_digest
-from typing import BinaryIO
 
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 
 from flows.guard import App, Receive, Scope, Send
-from flows.service.map import answer_map, has_key, is_map
+from flows.service.keys import has_key, with_keys
+from flows.service.map import answer_map, is_map
+from flows.service.sending import sent
 from srcore.catalog import Catalog, load_catalog
 from srcore.catalog.object_stores import on_object_store
-from srcore.errors import SRError
+from srcore.errors import AwayError, SRError, StoreError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
+from srcore.regular import MAX_RECORD_BYTES
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.runs import run_of
 from srcore.storage.archive.sources import HIDDEN_ID
+from srcore.storage.disk.content import Content
 from srcore.storage.disk.real_file import has_no_link
+from srcore.storage.disk.store import store_at
 from srcore.storage.stac.catalog import COLLECTION, PARTS, ROOT
 
 PREFIX = "/store/"
@@ -57,7 +60,7 @@ TYPES = {
 """Of other files: application/octet-stream."""
 TEXT, SMALL_BYTES = (".html", ".json", ".svg"), 1000
 """What is sent by gzip to who takes it, a tenth of its size; pictures and products are compressed already."""
-BLOCK_BYTES = 1 << 20
+NONE = "no page of this store, or of a dataset that is restricted\n"
 DRAWN_AT_ONCE = 2
 """Tiles and maps."""
 
@@ -72,6 +75,8 @@ def with_pages(app: App, in_force: Path, password: str = "") -> App:
         if is_map(scope["path"].removeprefix(PREFIX)):  # drawn, not read: the server answers others meanwhile
             loop = asyncio.get_running_loop()
             response = await loop.run_in_executor(drawing, answer, asked, catalog, password)
+        elif catalog is not None and on_object_store(Path(catalog.store)):  # it may take its time
+            response = await run_in_threadpool(answer, asked, catalog, password)
         else:
             response = answer(asked, catalog, password)
         for name, value in headers.items():
@@ -98,20 +103,26 @@ def answer(request: Request, catalog: Catalog | None, password: str = "") -> Res
         return PlainTextResponse("a password is needed\n", 401, {"WWW-Authenticate": 'Basic realm="srcore"'})
     if request.method not in ("GET", "HEAD"):
         return PlainTextResponse("these pages can only be read\n", 405, {"Allow": "GET, HEAD"})
-    if catalog is not None and on_object_store(Path(catalog.store)):
-        return PlainTextResponse(f"these pages lie at {catalog.shown_store}: open them there\n", 404)
-    if catalog is not None and is_map(address):
-        return answer_map(request, catalog, address)
-    path = None if catalog is None else find_page(catalog, address)
-    file = None if catalog is None or path is None else _open(Path(catalog.store), path)
-    if path is None or file is None:
-        return PlainTextResponse("no page of this store, or of a dataset that is restricted\n", 404)
-    head = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-    kind = TYPES.get(path.suffix, "application/octet-stream")
-    if request.method == "HEAD":
-        file.close()
-        return Response(None, 200, head, kind)
-    return StreamingResponse(_blocks(file), 200, head, kind)
+    if catalog is None:
+        return PlainTextResponse(NONE, 404)
+    try:
+        if is_map(address):
+            return answer_map(request, catalog, address)
+        return _file(request, catalog, address, keyed=bool(password))
+    except AwayError as error:
+        return PlainTextResponse(f"{error.code}: {error}\n", 503)
+
+
+def _file(request: Request, catalog: Catalog, address: str, *, keyed: bool) -> Response:
+    path = find_page(catalog, address)
+    content = None if path is None else _open(Path(catalog.store), path)
+    if path is None or content is None:
+        return PlainTextResponse(NONE, 404)
+    kind, dataset = TYPES.get(path.suffix, "application/octet-stream"), address.partition("/")[0]
+    if keyed and INDEX.fullmatch(address.partition("/")[2]) and content.size_bytes <= MAX_RECORD_BYTES:
+        page = with_keys(b"".join(content.pieces(0, content.size_bytes)), dataset)
+        return Response(page if request.method == "GET" else None, 200, {"Content-Length": str(len(page))}, kind)
+    return sent(request, content, kind, squeezed=path.name.endswith(TEXT))
 
 
 def find_page(catalog: Catalog, address: str) -> Path | None:
@@ -137,23 +148,31 @@ def _of_dataset(places: DatasetPaths, rest: list[str]) -> Path | None:
             return places.pairs_page
         case ["quarantine", name] if HIDDEN_ID.fullmatch(name.removesuffix(".html")):
             return None  # of a private scene: a picture of somebody
-        case ["quarantine", name] if name.endswith(".html") and places.quarantine(name[:-5]).is_file():
+        case ["quarantine", name] if name.endswith(".html") and _is_there(places.quarantine(name[:-5])):
             return places.quarantine(name[:-5]).with_suffix(".html")
-        case ["products", scene, name]:
-            return _published(places, scene, name)
+        case ["products", scene, name] | ["products", scene, _, name]:
+            return _published(places, scene, "/".join(rest[2:]))
     return None
 
 
+def _is_there(path: Path) -> bool:
+    return store_at(path.parent).find(path.name) is not None
+
+
 def _published(places: DatasetPaths, scene: str, name: str) -> Path | None:
-    receipt_path = ProductPaths(places.products / scene, f"{scene}.tif").receipt
+    product = ProductPaths(places.products / scene, f"{scene}.tif")
     try:
-        receipt = Receipt.load(receipt_path)
-    except SRError:
+        receipt = Receipt.load(product.receipt)
+    except StoreError:
         return None
-    known = {output.name for output in receipt.outputs} | {receipt_path.name} if receipt is not None else set()
-    if receipt is not None and receipt.is_private:
-        known &= {receipt_path.name, *(end for end in known if end.endswith(PLAIN))}
-    return receipt_path.with_name(name) if name in known else None
+    if receipt is None:
+        return None
+    known = {output.name for output in receipt.outputs} | {product.receipt.name}
+    if f"{run_of(receipt)}/{product.stac.name}" in known:  # on an object store it stands beside the receipt, too
+        known.add(product.stac.name)
+    if receipt.is_private:
+        known &= {product.receipt.name, *(end for end in known if end.endswith(PLAIN))}
+    return product.folder / name if name in known else None
 
 
 class _Catalogs:
@@ -178,24 +197,9 @@ def _knows(request: Request, password: str) -> bool:
     return compare_digest(given, b"Basic " + b64encode(password.encode()))
 
 
-def _open(store: Path, path: Path) -> BinaryIO | None:
+def _open(store: Path, path: Path) -> Content | None:
     """The file, opened; None where it is none, or a link stands anywhere below the store."""
-    if not has_no_link(path, store):
-        return None
-    try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    return None
-
-
-async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
-    with file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+    return store_at(path.parent).open(path.name) if has_no_link(path, store) else None
 
 
 def _headers() -> dict[str, str]:

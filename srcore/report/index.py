@@ -113,7 +113,7 @@ class Product:
     @property
     def mapped(self) -> bool:
         """Whether `srcore serve` has a map of it."""
-        return f"{self.scene}.tif" in self.outputs
+        return any(name.rpartition("/")[2] == f"{self.scene}.tif" for name in self.outputs)
 
     @property
     def receipt(self) -> str:

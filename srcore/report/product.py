@@ -157,10 +157,11 @@ def _links(plan: ScenePlan, receipt: Receipt) -> Rows:
 
 
 def _map(plan: ScenePlan, receipt: Receipt) -> str:
-    """Where the service shows it on a map: what is published of a public raster on a disk."""
+    """Where the service shows it on a map: what is published of a public raster."""
     stopped = plan.validate and receipt.verdict == "quarantined"
     shown = plan.dataset and not stopped and plan.header.kind == "raster" and "quicklook" in plan.outputs
-    return f"../../map.html?scene={quote(plan.scene)}" if shown and not on_object_store(plan.product.folder) else ""
+    deeper = "../" if on_object_store(plan.product.folder) else ""
+    return f"{deeper}../../map.html?scene={quote(plan.scene)}" if shown else ""
 
 
 def _source(header: Header, flags: Sequence[str]) -> Rows:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import rasterio
@@ -177,6 +178,26 @@ def test_nothing_of_a_restricted_dataset_is_drawn(client: Client) -> None:
     assert client("POST", "/store/hills/map.html").status_code == 405
 
 
+def test_volumes_have_no_map_and_their_planes_are_linked(tmp_path: Path) -> None:
+    values = np.arange(16**3, dtype=np.int16).reshape(16, 16, 16) % 700
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "one.nii.gz")
+    catalog = tmp_path / "data_catalog.yaml"
+    entry = "{kind: volume, source: ./*.nii.gz, model: nearest-x2, privacy: public}"
+    catalog.write_text(f"version: 1\nstore: ./archive\ndatasets:\n  body: {entry}\n")
+    with scene_runner(Workers(0, None), plain) as run:
+        [outcome] = run_dataset(catalog, "body", run)
+    assert outcome.result == "published"
+    client = Client(with_pages(None, catalog))  # type: ignore[arg-type]
+    for scene, said in ((outcome.scene, f"the planes of {outcome.scene}"), ("", "the page of each"), ("x", "of each")):
+        found = client.get(f"/store/body/map.html?scene={scene}")
+        assert found.status_code == 404
+        assert "Volumes have no map" in found.text
+        assert said in found.text
+    [planes] = re.findall(r'href="(products/[^"]+)"', client.get(f"/store/body/map.html?scene={outcome.scene}").text)
+    assert client.get(f"/store/body/{planes}").status_code == 200
+    assert client.get(f"/store/body/tiles/{outcome.scene}/sr/0/0/0.png").text == "volumes have no map\n"
+
+
 def test_a_page_behind_a_password_has_a_key_for_the_tiles_of_its_scene(archive: Path) -> None:
     """Browsers send no password for the pictures of a page without an origin."""
     client = Client(with_pages(None, archive, "user:word"))  # type: ignore[arg-type]
@@ -189,7 +210,8 @@ def test_a_page_behind_a_password_has_a_key_for_the_tiles_of_its_scene(archive: 
         ("hills/tiles/plain/sr/0/0/0.png", 401),
         ("ward/tiles/east/sr/0/0/0.png", 401),
         ("hills/map.html", 401),
-        ("hills/products/east/east.png", 401),
+        ("hills/products/east/east.png", 200),
+        ("hills/products/east/east.tif", 401),
     ):
         assert client.get(f"/store/{address}?key={key}").status_code == status
     for wrong in ("", "?key=", f"?key={key[:-1]}", "?key=%C3%A4"):

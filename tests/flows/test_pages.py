@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -191,6 +192,79 @@ def test_a_password_guards_the_pages_too(archive: Path) -> None:
     assert client.get("/store/hills/index.html").status_code == 401
     assert client.get("/store/hills/index.html", auth=("user", "wrong")).status_code == 401
     assert client.get("/store/hills/index.html", auth=("user", "secret")).status_code == 200
+
+
+PRODUCT = "/store/hills/products/east/east.tif"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-9", 206, slice(0, 10)),
+        ("bytes=5-", 206, slice(5, None)),
+        ("bytes=-7", 206, slice(-7, None)),
+        ("bytes=10-99999999999", 206, slice(10, None)),
+        ("bytes=-99999999999", 206, slice(None)),
+        ("bytes=99999999999-", 416, slice(0, 0)),
+        ("bytes=-0", 416, slice(0, 0)),
+        ("bytes=9-2", 200, slice(None)),
+        ("bytes=-", 200, slice(None)),
+        ("bytes=0-1,4-5", 200, slice(None)),
+        ("lines=0-9", 200, slice(None)),
+        ("bytes=\u0661-\u0662".encode(), 200, slice(None)),
+        ("bytes=" + "9" * 4000, 200, slice(None)),
+    ],
+)
+def test_a_range_of_a_product_is_sent_alone(
+    client: Client, archive: Path, asked: str | bytes, status: int, part: slice
+) -> None:
+    whole = (archive.parent / "archive/hills/products/east/east.tif").read_bytes()
+    found = client.get(PRODUCT, headers={"Range": asked})
+    assert (found.status_code, found.content) == (status, whole[part])
+    first, last, _ = part.indices(len(whole))
+    told = {206: f"bytes {first}-{last - 1}/{len(whole)}", 416: f"bytes */{len(whole)}", 200: None}
+    assert found.headers.get("content-range") == told[status]
+    assert client("HEAD", PRODUCT, headers={"Range": asked}).headers["content-length"] == str(len(whole))
+
+
+def test_what_somebody_has_is_not_sent_again_and_another_product_is(client: Client, archive: Path) -> None:
+    folder = archive.parent / "archive/hills/products/east"
+    for name in ("east.tif", "east.report.html"):
+        address = f"/store/hills/products/east/{name}"
+        tag = client.get(address).headers["etag"]
+        again = client.get(address, headers={"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
+    tag = client.get(PRODUCT).headers["etag"]
+    assert client.get(PRODUCT, headers={"Range": "bytes=0-9", "If-Range": tag}).status_code == 206
+    os.utime(folder / "east.tif", ns=(1, 1))
+    assert client.get(PRODUCT, headers={"Range": "bytes=0-9", "If-Range": tag}).status_code == 200
+    assert client.get(PRODUCT, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_page_behind_a_password_has_keys_of_its_pictures_alone(archive: Path) -> None:
+    client = Client(with_pages(None, archive, "user:secret"))  # type: ignore[arg-type]
+    index = client.get("/store/hills/index.html", auth=("user", "secret"))
+    [picture] = re.findall(r'<img [^>]*src="([^"]*)"', index.text)
+    found = client.get(f"/store/hills/{picture}")
+    assert (found.status_code, found.headers["content-type"]) == (200, "image/png")
+    key = picture.partition("?key=")[2]
+    for address in (
+        "index.html",
+        "products/east/east.tif",
+        "products/east/east.report.html",
+        "products/west/east.png",
+        "products/east/x/y/east.png",
+        "tiles/west/sr/0/0/0.png",
+    ):
+        assert client.get(f"/store/hills/{address}?key={key}").status_code == 401, address
+    for wrong in ("", key[:-1], key[::-1], "\u00e9"):
+        assert client.get("/store/hills/products/east/east.png", params={"key": wrong}).status_code == 401
+    assert client.get(f"/store/ward/products/east/east.png?key={key}").status_code == 401
+    head = client("HEAD", "/store/hills/index.html", auth=("user", "secret"))
+    assert int(head.headers["content-length"]) == len(index.content)
+    open_page = Client(with_pages(None, archive)).get("/store/hills/index.html")  # type: ignore[arg-type]
+    assert "key=" not in open_page.text
 
 
 def test_what_becomes_restricted_is_not_shown_any_more(tmp_path: Path, archive: Path) -> None:

@@ -1,6 +1,7 @@
 """The store seam: all that the archive asks of whatever holds it. Here the local disk; `storage.objects` is another.
 
     get  put  put_if  delete  find  one object by its name, whole or not at all
+    open                            one of any size, in pieces
     list  folders                   what is there
     take                            files of this machine, under their names; the old ones until then
 
@@ -21,6 +22,7 @@ from typing import Protocol
 from srcore.catalog.object_stores import object_store_of
 from srcore.errors import StoreError
 from srcore.regular import read_regular
+from srcore.storage.disk.content import Content, open_file
 from srcore.storage.disk.files import fsync_folder, hidden_beside, make_folder, sha256_file, write_atomic
 
 
@@ -62,6 +64,9 @@ class Store(Protocol):
 
     def find(self, name: str) -> Stored | None:
         """What a listing would say of an object; None when there is none."""
+
+    def open(self, name: str) -> Content | None:
+        """An object of any size, to be read in pieces; None when there is none."""
 
     def sha256(self, name: str) -> str | None:
         """Of an object's content, of any size, as 64 hex digits; None when there is none."""
@@ -147,6 +152,10 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Stored(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def open(self, name: str) -> Content | None:
+        """See Store; a link is none."""
+        return open_file(self.folder / name)
 
     def sha256(self, name: str) -> str | None:
         """See Store."""

@@ -23,6 +23,11 @@ ENDPOINTS = {
     "gs": ("GOOGLE_BASE_URL",),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
+KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_ENDPOINT",
+}
 ALLOWED = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 DENIED = re.compile(
@@ -30,6 +35,8 @@ DENIED = re.compile(
     r"|AuthenticationFailed|InvalidToken",
     re.IGNORECASE,
 )
+MISUNDERSTOOD = frozenset({"400", "405", "501"})
+"""Answers that no waiting changes: another region's, or of a server that knows a part of the protocol."""
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
 CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
@@ -57,9 +64,13 @@ def _opened(address: str) -> Any:
     except ImportError as error:
         do = "pip install 'srcore[s3]'"
         raise AwayError(f"store {address} needs obstore", "it is not installed", do, code="NOT_INSTALLED") from error
+    try:
+        plain = allows_http(address.partition(":")[0])
+    except ValueError as wrong:
+        raise AwayError(f"the store {address} cannot be used", *wrong.args, code="STORE_REFUSED") from None
     _OPENED_IN[:] = [os.getpid()]
     options: dict[str, Any] = {
-        "client_options": {"timeout": REQUEST, "connect_timeout": CONNECT, **_plain_http(address)},
+        "client_options": {"timeout": REQUEST, "connect_timeout": CONNECT, "allow_http": plain},
         "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     }
     with told(address):
@@ -71,13 +82,12 @@ def _opened(address: str) -> Any:
 
 @cache
 def refuse_careless(address: str) -> None:
-    """AwayError for a server of S3 that passes over the condition of a put: two runs would publish one scene at once.
+    """AwayError for a server that passes over the condition of a put: two runs would publish one scene at once.
 
     Asked once a process, by the object CONDITIONS, which stays: whoever removed it would disturb who asks just now.
     """
-    if not address.startswith("s3:"):  # the others always had conditions
-        return
-    if (_puts(address, "create") and _puts(address, "create")) or _puts(address, {"e_tag": NO_TAG}):
+    none = {"e_tag": NO_TAG, "version": "1"}  # Google goes by the version
+    if (_puts(address, "create") and _puts(address, "create")) or _puts(address, none):
         do = "use one that keeps If-None-Match and If-Match of a put"
         raise AwayError(f"the store {address} cannot be used", "it passes over conditions", do, code="STORE_REFUSED")
 
@@ -94,21 +104,21 @@ def _puts(address: str, mode: Any) -> bool:
     return True
 
 
-def _plain_http(address: str) -> dict[str, bool]:
-    """Without TLS to this machine only; elsewhere who wants that says so (AWS_ALLOW_HTTP)."""
-    scheme = address.partition(":")[0]
+def allows_http(scheme: str) -> bool:
+    """Whether requests may go without TLS: to this machine; elsewhere where who wants that says so (AWS_ALLOW_HTTP).
+
+    ValueError where the environment contradicts itself: what was found, and what to do.
+    """
     name = next((one for one in ENDPOINTS[scheme] if os.environ.get(one)), "")
     if not name:
-        return {}
-    parts, what = urlsplit(os.environ[name]), f"the store {address} cannot be used"
+        return False
+    parts = urlsplit(os.environ[name])
     if parts.scheme not in ("http", "https") or not parts.hostname:  # obstore ends the process for less
-        raise AwayError(what, f"{name} is no address", "set it to https://HOST, or unset it", code="STORE_REFUSED")
-    if parts.scheme == "http" and parts.hostname in LOOPBACK:
-        return {"allow_http": True}
-    if parts.scheme == "http" and os.environ.get(ALLOWED[scheme], "").lower() not in ("1", "true", "yes"):
-        do = f"use https, or set {ALLOWED[scheme]}=true where nobody can listen"
-        raise AwayError(what, f"{name} without TLS", do, code="STORE_REFUSED")
-    return {}
+        raise ValueError(f"{name} is no address", "set it to https://HOST, or unset it")
+    allowed = parts.hostname in LOOPBACK or os.environ.get(ALLOWED[scheme], "").lower() in ("1", "true", "yes")
+    if parts.scheme == "http" and not allowed:
+        raise ValueError(f"{name} without TLS", f"use https, or set {ALLOWED[scheme]}=true where nobody can listen")
+    return parts.scheme == "http"
 
 
 @contextmanager
@@ -134,8 +144,11 @@ def away(address: str, error: BaseException) -> AwayError:
     if MISSING.search(text) or isinstance(error, FileNotFoundError):
         return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
     if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
-        do = "set the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+        do = f"set the credentials in the environment ({KEYS[address.partition(':')[0]]})"
         return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
     status = STATUS.search(text)
+    if status and status[1] in MISUNDERSTOOD:
+        do = "look at region and address, or use a server that knows all of the provider's protocol"
+        return AwayError(what, f"answer {status[1]}", do, code="STORE_REFUSED")
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")

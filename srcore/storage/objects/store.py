@@ -92,20 +92,33 @@ class ObjectStore:
 
     def sha256(self, name: str) -> str | None:
         """Of an object's content, read in pieces, as 64 hex digits; None when there is none."""
-        digest = hashlib.sha256()
+        digest, found = hashlib.sha256(), self.open(name)
+        if found is None:
+            return None
         try:
-            for piece in self._pieces(name):
+            for piece in found.pieces(0, found.size_bytes):
                 digest.update(piece)
         except FileNotFoundError:
             return None
         return digest.hexdigest()
 
+    def open(self, name: str) -> ObjectContent | None:
+        """See Store."""
+        try:
+            with told(self.address):
+                meta = client(self.address).head(self._key(name))
+        except FileNotFoundError:
+            return None
+        return ObjectContent(self.address, self._key(name), meta["size"], meta["e_tag"])
+
     def fetch(self, name: str, file: Path) -> str | None:
         """Write an object's content to a file; gives its sha256, None when there is none."""
-        digest = hashlib.sha256()
+        digest, found = hashlib.sha256(), self.open(name)
+        if found is None:
+            return None
         try:
             with open(file, "wb") as target:
-                for piece in self._pieces(name):
+                for piece in found.pieces(0, found.size_bytes):
                     digest.update(piece)
                     target.write(piece)
         except FileNotFoundError:
@@ -147,20 +160,6 @@ class ObjectStore:
         for start in range(0, len(keys), AT_ONCE):
             self._delete(keys[start : start + AT_ONCE])
 
-    def _pieces(self, name: str) -> Iterator[memoryview]:
-        """The content of an object, a request a piece: a request ends after a time, and an object has any size.
-
-        FileNotFoundError when there is none; AwayError also where it is replaced meanwhile.
-        """
-        key = self._key(name)
-        with told(self.address):
-            meta = client(self.address).head(key)
-        for start in range(0, meta["size"], PIECE_BYTES):
-            end = min(start + PIECE_BYTES, meta["size"])
-            with told(self.address):
-                found = client(self.address).get(key, options={"range": (start, end), "if_match": meta["e_tag"]})
-                yield memoryview(found.bytes())
-
     def _delete(self, keys: Sequence[str]) -> None:
         try:
             with told(self.address):
@@ -184,6 +183,35 @@ class ObjectStore:
                 return bytes(found.bytes()), version
         except FileNotFoundError:
             return None
+
+
+@dataclass(frozen=True)
+class ObjectContent:
+    """Of an object; see Content."""
+
+    address: str
+    key: str
+    size_bytes: int
+    e_tag: str | None
+
+    @property
+    def mark(self) -> str:
+        """See Content: by a hash, for it may be anything."""
+        return hashlib.sha256(f"{self.e_tag} {self.size_bytes}".encode()).hexdigest()[:32]
+
+    def pieces(self, start: int, end: int) -> Iterator[memoryview]:
+        """See Content: a request a piece, for a request ends after a time, and an object has any size.
+
+        FileNotFoundError when it is gone; AwayError also where it was replaced meanwhile.
+        """
+        held = {} if self.e_tag is None else {"if_match": self.e_tag}
+        for at in range(start, end, PIECE_BYTES):
+            with told(self.address):
+                part = {"range": (at, min(at + PIECE_BYTES, end)), **held}
+                yield memoryview(client(self.address).get(self.key, options=part).bytes())
+
+    def close(self) -> None:
+        """See Content: nothing is held."""
 
 
 def _too_large(name: str) -> StoreError:

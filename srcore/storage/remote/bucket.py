@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 
 from srcore.errors import SourceError
 from srcore.settings import load_settings
+from srcore.storage.objects.client import allows_http
 from srcore.storage.remote.address import shown
 from srcore.storage.remote.transport import PASSING, Passing, Reply, Seen, refused
 
 PART = 16 << 20
 """Bytes of a request: each has the whole time-out to itself."""
-DECIDING = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_REGION")
-"""Of the environment: another one of these, another way to the same name."""
+DECIDING = ("AWS_", "GOOGLE_", "AZURE_")
+"""Begin variables of the environment: another one of these, another way to the same name."""
 PROCESS = os.getpid()
 """Whose threads obstore's are: in a fork of it they do not run, and a request would wait for ever."""
 
@@ -95,16 +96,19 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _store(bucket: str, timeout_s: float) -> Any:
-    return _made(bucket, timeout_s, tuple(os.environ.get(name, "") for name in DECIDING))
+    return _made(bucket, timeout_s, frozenset(one for one in os.environ.items() if one[0].startswith(DECIDING)))
 
 
 @lru_cache(maxsize=16)
-def _made(bucket: str, timeout_s: float, _environment: tuple[str, ...]) -> Any:
+def _made(bucket: str, timeout_s: float, _environment: frozenset[tuple[str, str]]) -> Any:
     from obstore.store import AzureStore, GCSStore, S3Store
 
     scheme, _, name = bucket.partition("://")
     client: dict[str, Any] = {"timeout": f"{timeout_s:g}s", "connect_timeout": f"{min(timeout_s, 15.0):g}s"}
-    client["allow_http"] = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
+    try:
+        client["allow_http"] = allows_http(scheme)
+    except ValueError as wrong:
+        raise SourceError(f"{bucket} cannot be asked", *wrong.args, code="REMOTE_FAILED") from None
     # one way of trying again, ours: the same for the web, and seen in the log
     retry = {"max_retries": 0, "retry_timeout": timedelta(seconds=timeout_s)}
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}

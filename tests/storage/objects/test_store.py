@@ -17,11 +17,11 @@ from srcore.storage.objects.store import ObjectStore
 from tests.s3 import KEY, Proxy, environment, proxied, reopened
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", pytest.param("az", marks=pytest.mark.nightly)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return LocalStore(tmp_path / "store")
-    return ObjectStore(request.getfixturevalue("address"), "fields")
+    return ObjectStore(request.getfixturevalue({"s3": "address", "az": "azure_address"}[request.param]), "fields")
 
 
 def test_what_was_put_is_there_and_only_that(store: Store) -> None:
@@ -81,6 +81,28 @@ def test_a_large_file_goes_in_parts_and_comes_back_in_pieces(
     found = store.find("large")
     assert found is not None
     assert found.size_bytes == len(data)
+
+
+def test_an_object_is_read_in_pieces_of_one_content(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "PIECE_BYTES", 3)
+    assert store.open("a") is None
+    store.put("a", b"0123456789")
+    found, again = store.open("a"), store.open("a")
+    assert found is not None
+    assert again is not None
+    assert (found.size_bytes, found.mark) == (10, again.mark)
+    assert b"".join(found.pieces(2, 9)) == b"2345678"
+    assert b"".join(again.pieces(0, 10)) == b"0123456789"
+    before = store.open("a")
+    store.put("a", b"other")
+    after = store.open("a")
+    assert before is not None
+    assert after is not None
+    assert before.mark != after.mark
+    if isinstance(store, ObjectStore):  # a folder reads on in the old file
+        with pytest.raises(AwayError):
+            list(before.pieces(0, 10))
+    after.close()
 
 
 def test_hidden_names_are_on_their_way(store: Store) -> None:

@@ -158,7 +158,7 @@ def make_landsat(
     }
     other = {
         f"REFLECTANCE_{what}_BAND_{band}": value
-        for band in "2345"
+        for band in "23458"
         for what, value in (("MULT", "2.0000E-05"), ("ADD", "-0.1"))
     }
     groups: dict[str, dict[str, str]] = {
