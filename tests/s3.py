@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from srcore.storage.objects import client
+from srcore.storage.objects import client, store
 
 NUMBERS = count(1)
 KEY = "AKIATESTTESTTESTTEST"
@@ -61,6 +62,30 @@ def new_bucket(endpoint: str) -> str:
 def reopened() -> None:
     """Forget all connections, as a new process would."""
     client._opened.cache_clear()
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Every request to stores of products while it is entered, as 'GET fields/...'; a listing is one."""
+    seen: list[str] = []
+
+    class Counted:
+        def __init__(self, opened: Any) -> None:
+            self.opened = opened
+
+        def __getattr__(self, name: str) -> Any:
+            call = getattr(self.opened, name)
+
+            def asked(*args: Any, **options: Any) -> Any:
+                seen.append(f"{name.upper()} {(args or [options.get('prefix')])[0]}")
+                return call(*args, **options)
+
+            return asked
+
+    with pytest.MonkeyPatch.context() as patch:
+        opened = store.client
+        patch.setattr(store, "client", lambda address: Counted(opened(address)))
+        yield seen
 
 
 @pytest.fixture(scope="session")

@@ -75,12 +75,6 @@ def shown(path: Path) -> str:
     return str(path) if found is None else "/".join(filter(None, found))
 
 
-def refuse_object_store(what: str, store: Path) -> None:
-    """CatalogError where a store is an object store, and `what` works on folders alone."""
-    if on_object_store(store):
-        raise CatalogError(f"{what} works on a store that is a folder", shown(store), "see docs/archive.md")
-
-
 def refuse_address(output: Path) -> None:
     """PlanError BAD_OUTPUT where somebody gives an address for a file or folder of this machine. It is not repeated."""
     if is_address(str(output)):

@@ -87,7 +87,7 @@ def acquire(path: Path) -> Lease:
         if found is None and not is_there(path):
             continue  # released just now
         if is_alive(path, found):
-            raise LeaseError(f"{path.parent.name} is in the hands of another run", str(found), "let it finish")
+            raise LeaseError(f"{path.parent.name} is in the hands of another run", *told_of(path, found))
         if _take_over(path, found, lease.owner):
             return lease
         time.sleep(0.01)
@@ -163,15 +163,32 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
     """
     if owner is not None and (runs := still_runs(owner)) is not None:
         return runs
+    silent = silent_s(path)
+    torn = owner is None and not on_store(path)
+    return silent is not None and silent < (TORN_SECONDS if torn else STALE_SECONDS)
+
+
+def silent_s(path: Path) -> float | None:
+    """Seconds since the last beat of the lease at `path`, on an object store as this machine saw it; None without."""
     if on_store(path):
-        silent = objects.silent_s(path)
-        return silent is not None and silent < STALE_SECONDS
+        return objects.silent_s(path)
     try:
         # abs: a time far ahead was never a beat, and would be none for ever
-        age = abs(_now(path.parent) - path.stat().st_mtime)
-        return age < (STALE_SECONDS if owner is not None else TORN_SECONDS)
+        return abs(_now(path.parent) - path.stat().st_mtime)
     except FileNotFoundError:
-        return False
+        return None
+
+
+def told_of(path: Path, owner: Owner | None) -> tuple[str, str]:
+    """Who holds the lease at `path`, and what to do: of a process that nobody here can ask, how long it was silent."""
+    if owner is not None and still_runs(owner):
+        return str(owner), "let it finish"
+    silent = silent_s(path) or 0.0
+    who = f"{owner or 'somebody who cannot be read'}; its process cannot be asked from here"
+    if silent < 2 * BEAT_SECONDS:
+        return who, "let it finish"
+    left = max(STALE_SECONDS - silent, 0.0)
+    return f"{who}, and no beat came for {silent:.0f} s", f"wait: without one it is taken over in {left:.0f} s"
 
 
 def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:

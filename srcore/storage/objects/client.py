@@ -30,10 +30,16 @@ DENIED = re.compile(
     r"|AuthenticationFailed|InvalidToken",
     re.IGNORECASE,
 )
+EXPIRED = re.compile(r"ExpiredToken|TokenRefreshRequired|RequestExpired")
+SKEWED = re.compile(r"RequestTimeTooSkewed|RequestInTheFuture")
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
+AGAIN = frozenset({"408", "425", "429"})
+"""Answers of 4xx that pass by themselves."""
 CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
 """An object of each store that nobody reads, and the tag of no object."""
+NEVER = ".conditions.never"
+"""An object that is nowhere: who may delete it may delete others."""
 _OPENED_IN: list[int] = []
 """The process that opened the first one."""
 
@@ -71,15 +77,31 @@ def _opened(address: str) -> Any:
 
 @cache
 def refuse_careless(address: str) -> None:
-    """AwayError for a server of S3 that passes over the condition of a put: two runs would publish one scene at once.
+    """AwayError for a server of S3 that passes over the condition of a put: two runs would publish one scene at once;
+    and for one that lets nothing be deleted: leases would stay.
 
     Asked once a process, by the object CONDITIONS, which stays: whoever removed it would disturb who asks just now.
     """
     if not address.startswith("s3:"):  # the others always had conditions
         return
+    _refuse_undeletable(address)
     if (_puts(address, "create") and _puts(address, "create")) or _puts(address, {"e_tag": NO_TAG}):
         do = "use one that keeps If-None-Match and If-Match of a put"
         raise AwayError(f"the store {address} cannot be used", "it passes over conditions", do, code="STORE_REFUSED")
+
+
+def _refuse_undeletable(address: str) -> None:
+    try:
+        with told(address):
+            client(address).delete([NEVER])
+    except FileNotFoundError:
+        return
+    except AwayError as error:
+        if error.code != "STORE_REFUSED":
+            raise
+        do = "allow s3:DeleteObject there: leases and what is replaced are deleted"
+        what = f"the store {address} cannot be used"
+        raise AwayError(what, "it lets nothing be deleted", do, code="STORE_REFUSED") from None
 
 
 def _puts(address: str, mode: Any) -> bool:
@@ -133,9 +155,21 @@ def away(address: str, error: BaseException) -> AwayError:
     text, what = str(error).partition("Debug source")[0], f"the store {address} cannot be used"
     if MISSING.search(text) or isinstance(error, FileNotFoundError):
         return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
+    if SKEWED.search(text):
+        do = "set it by a time server, and run again"
+        return AwayError(what, "the clock of this machine is minutes off", do, code="STORE_REFUSED")
+    if EXPIRED.search(text):
+        do = "set fresh ones, and run again: the next run goes on from there"
+        return AwayError(what, "the credentials have expired", do, code="STORE_REFUSED")
     if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
-        do = "set the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
-        return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
+        do = (
+            "set them in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); "
+            "they need to list, get, put and delete"
+        )
+        return AwayError(what, "it refuses the credentials, there are none, or they may not do that", do, code="STORE_REFUSED")
     status = STATUS.search(text)
+    if status and status[1].startswith("4") and status[1] not in AGAIN:
+        do = "see the bucket's policies; one with object lock wants AWS_CHECKSUM_ALGORITHM=SHA256"
+        return AwayError(what, f"it refuses a request: answer {status[1]}", do, code="STORE_REFUSED")
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")

@@ -167,16 +167,10 @@ def test_a_store_that_is_away_stops_the_night_and_changes_nothing(
     assert sorted(one.result for one in archive.run(catalog)) == ["published", "published"]
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ("    privacy: restricted\n", "privacy: restricted"),
-        ("    pairs: {}\n", "pairs"),
-    ],
-)
-def test_what_does_not_work_there_is_refused_at_once(tmp_path: Path, address: str, more: str, words: str) -> None:
-    with pytest.raises(CatalogError, match=f"{words}.*needs a store that is a folder"):
-        load_catalog(catalog_at(tmp_path, address, more))
+@pytest.mark.parametrize("privacy", ["restricted", "hidden"])
+def test_private_datasets_are_refused_at_once(tmp_path: Path, address: str, privacy: str) -> None:
+    with pytest.raises(CatalogError, match=f"privacy: {privacy}.*needs a store that is a folder"):
+        load_catalog(catalog_at(tmp_path, address, f"    privacy: {privacy}\n"))
 
 
 def test_volumes_need_a_folder_unless_they_are_nobodys(tmp_path: Path, address: str) -> None:
@@ -199,15 +193,6 @@ def test_no_address_shows_a_password(tmp_path: Path, address: str) -> None:
         load_catalog(catalog_at(tmp_path, f"s3://{address}"))
     assert "hunter2" not in str(found.value)
     assert "s3, gs or az" in str(found.value)
-
-
-def test_commands_for_folders_say_so(catalog: Path, address: str) -> None:
-    ObjectStore(address).put("fields/products/scene/scene.receipt.json", b"{}")
-    for command in (["products", "remove", "fields", "scene", "--yes"], ["privacy", "erase", "scene", "--yes"]):
-        result = CliRunner().invoke(app, [*command, "--catalog", str(catalog)])
-        assert isinstance(result.exception, CatalogError)
-        assert "works on a store that is a folder" in str(result.exception)
-    assert "fields/products/scene/scene.receipt.json" in names(address)
 
 
 def test_an_output_by_hand_is_no_address(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
