@@ -32,11 +32,8 @@ def write_packed(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], t
     """Put a pair in place of the one there; see `archive.pairs.write_pair`. Call it with the lease of the pairs."""
     store, name = _store(folder), _name(str(told["digest"]))
     with _here(folder) as here:
-        try:
-            fill(here / "pair", scene, arrays, told)
-            _pack(here / "pair" / ARRAYS, here / name)
-        except OSError as error:
-            raise error if isinstance(error, StoreError) else store_error(folder, error) from error
+        fill(here / "pair", scene, arrays, told)
+        _pack(here / "pair" / ARRAYS, here / name)
         store.take({name: here / name})
         store.put(RECORD, (here / "pair" / RECORD).read_bytes())
     store.delete(*(one for one in packed_names(folder) if one != name))
@@ -88,15 +85,16 @@ def _name(digest: str) -> str:
 
 @contextmanager
 def _here(folder: Path) -> Iterator[Path]:
-    """A fresh folder of this machine, for the work on a pair."""
+    """A fresh folder of this machine, for the work on a pair; what its disk refuses is a StoreError."""
     place = folder.parent.with_name(".pairs")
     try:
         make_folder(place)
-        made = tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True)
+        with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as here:
+            yield Path(here)
+    except StoreError:
+        raise
     except OSError as error:
         raise store_error(place, error) from error
-    with made as here:
-        yield Path(here)
 
 
 def _pack(arrays: Path, file: Path) -> None:

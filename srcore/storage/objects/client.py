@@ -34,6 +34,7 @@ EXPIRED = re.compile(r"ExpiredToken|TokenRefreshRequired|RequestExpired")
 SKEWED = re.compile(r"RequestTimeTooSkewed|RequestInTheFuture")
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
+DENIES = "it refuses the credentials, there are none, or they may not do that"
 AGAIN = frozenset({"408", "425", "429"})
 """Answers of 4xx that pass by themselves."""
 CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
@@ -97,7 +98,7 @@ def _refuse_undeletable(address: str) -> None:
     except FileNotFoundError:
         return
     except AwayError as error:
-        if error.code != "STORE_REFUSED":
+        if error.found != DENIES:
             raise
         do = "allow s3:DeleteObject there: leases and what is replaced are deleted"
         what = f"the store {address} cannot be used"
@@ -166,7 +167,7 @@ def away(address: str, error: BaseException) -> AwayError:
             "set them in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); "
             "they need to list, get, put and delete"
         )
-        return AwayError(what, "it refuses the credentials, there are none, or they may not do that", do, code="STORE_REFUSED")
+        return AwayError(what, DENIES, do, code="STORE_REFUSED")
     status = STATUS.search(text)
     if status and status[1].startswith("4") and status[1] not in AGAIN:
         do = "see the bucket's policies; one with object lock wants AWS_CHECKSUM_ALGORITHM=SHA256"

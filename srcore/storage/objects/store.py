@@ -31,6 +31,10 @@ PIECE_BYTES = 32 << 20
 """That one request reads of a large object."""
 PART_BYTES, MOST_PARTS, PARTS_AT_ONCE = 8 << 20, 9000, 4
 """Of a large upload; S3 takes 10,000 parts."""
+SENDING_BYTES = 256 << 20
+"""That parts on their way take in memory, but for a single one."""
+MOST_BYTES = 5 << 40
+"""Of an object of S3."""
 
 
 class Content(bytes):
@@ -94,9 +98,9 @@ class ObjectStore:
         """See Store; StoreError VERIFY_FAILED for what reads back as something else. Not all at once: who names the
         objects does so later."""
         for name, file in _flat(files).items():
-            part = max(PART_BYTES, -(-file.stat().st_size // MOST_PARTS))
+            part, at_once = parts_of(name, file.stat().st_size)
             with told(self.address):
-                client(self.address).put(self._key(name), file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+                client(self.address).put(self._key(name), file, chunk_size=part, max_concurrency=at_once)
             sha256 = sha256_file(file)
             if (found := self.sha256(name)) != sha256:
                 what, do = f"{name} was not stored as it was sent", "run again; look at the store"
@@ -218,6 +222,16 @@ class ObjectStore:
 
     def _key(self, name: str) -> str:
         return "/".join(filter(None, (self.below, name)))
+
+
+def parts_of(name: str, size: int) -> tuple[int, int]:
+    """Bytes of a part of an upload, and how many parts are sent at once; StoreError TOO_LARGE for what S3 does not
+    take."""
+    if size > MOST_BYTES:
+        do = "use a store that is a folder, or make parts of the scene"
+        raise StoreError(f"{name} is larger than an object can be", f"{size:,} bytes", do, code="TOO_LARGE")
+    part = max(PART_BYTES, -(-size // MOST_PARTS))
+    return part, max(1, min(PARTS_AT_ONCE, SENDING_BYTES // part))
 
 
 def _too_large(name: str) -> StoreError:

@@ -121,13 +121,13 @@ def test_who_slept_while_a_product_came_and_went_publishes_nothing(place: Path) 
         nonlocal asked
         asked += 1
         if asked == 4:  # its files are up, its receipt is not
-            stage(places, "heir", "heir")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("srcore.storage.archive.runs._refuse_lost", lambda _: None)
                 publish(*heir)
             remove_runs(product)
 
-    heir = (*stage(places, "heir", "heir")[:2], RECEIPT, stage(places, "heir", "heir")[2])
+    _, theirs, their_sums = stage(places, "heir", "heir")
+    heir = (product, theirs, RECEIPT, their_sums)
     with held(lease_path(places.scratch("scene"))), around(meanwhile, lambda: None), pytest.raises(LeaseError) as found:
         publish(product, scratch, RECEIPT, sums)
     assert "was removed meanwhile" in str(found.value)
