@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from srcore.errors import CatalogError, PlanError
+from srcore.errors import PlanError
 from srcore.settings import load_settings
 
 BUCKETS = ("s3", "gs", "az")

@@ -46,11 +46,9 @@ def refuse_strangers(
 
     What is ours is replaced with `overwrite`, and where the last run ended while it published.
     """
-    there = [path for path in written if os.path.lexists(path)]
-    if not there:
-        return
+    there = list(filter(os.path.lexists, written))
     begun = interrupted(scratch)
-    ours = begun | own_names(product)
+    ours = begun | own_names(product) if there else begun  # on an object store nothing of it lies here
     replace = overwrite or (bool(begun) and not os.path.lexists(product.receipt))
     for path in there:
         if any(_is_same(path, one) for one in inputs):

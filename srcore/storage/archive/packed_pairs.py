@@ -1,9 +1,9 @@
 """A pair on an object store: its arrays as one object, named by their digest; the record says which of them counts.
 
-    STORE/DATASET/pairs/SCENE/DIGEST.zip    pair.zarr, packed as it is
-                              pair.json     the record, as in a folder
+STORE/DATASET/pairs/SCENE/DIGEST.zip    pair.zarr, packed as it is
+                          pair.json     the record, as in a folder
 
-    arrays up and read back --> record --> older arrays go          removed: the arrays, then the record
+arrays up and read back --> record --> older arrays go          removed: the arrays, then the record
 """
 
 from __future__ import annotations

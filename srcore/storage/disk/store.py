@@ -211,7 +211,7 @@ def exists(path: Path) -> bool:
 
 
 def keeps_versions(folder: Path) -> bool:
-    """Whether the store keeps what is deleted or replaced, as a bucket with versioning does; asked of its root's page."""
+    """Whether a store keeps what is deleted or replaced, as a bucket with versioning does; its page is asked for it."""
     found = object_store_of(folder)
     if found is None:
         return False

@@ -186,7 +186,7 @@ def test_two_machines_on_one_store_publish_each_scene_once(tmp_path: Path, addre
         for one in ("a", "b")
     ]
     told = [json.loads(night.communicate(timeout=300)[0].splitlines()[-1]) for night in nights]
-    results = [[result for scene, result in one if scene == f"scene{seed}"][0] for seed in range(4) for one in told]
+    results = [next(result for scene, result in one if scene == f"scene{seed}") for seed in range(4) for one in told]
     assert results.count("published") == 4
     assert set(results) == {"published", "up to date"}
     assert {one.result for one in archive.run(catalog)} == {"up to date"}

@@ -40,7 +40,7 @@ def test_pairs_lie_on_the_store_and_are_collected_once(
     assert codes(table) == {"alone": "NO_HR", "moved": "", "right": "", "wrong": "UNLIKE"}
     folder = DatasetPaths(place / "s2").pairs
     kept = names(address)
-    assert [one.rpartition("/")[0] for one in kept] == ["s2/pairs/moved"] * 2 + ["s2/pairs"] * 2 + ["s2/pairs/right"] * 2
+    assert [one.split("/")[2] for one in kept] == ["moved", "moved", "pairs.html", "pairs.json", "right", "right"]
     assert np.array_equal(read_arrays(folder / "right")["hr"], pair(0).hr)
     assert require_table(folder, "s2") == table
     assert not [path for path in place.rglob("*") if path.is_file()]
