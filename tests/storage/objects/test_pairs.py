@@ -42,7 +42,7 @@ def test_pairs_lie_on_the_store_and_are_collected_once(
     kept = names(address)
     assert [one.split("/")[2] for one in kept] == ["moved", "moved", "pairs.html", "pairs.json", "right", "right"]
     assert np.array_equal(read_arrays(folder / "right")["hr"], pair(0).hr)
-    assert require_table(folder, "s2") == table
+    assert require_table(folder, "s2").rows == table.rows
     assert not [path for path in place.rglob("*") if path.is_file()]
     monkeypatch.setattr(store, "measure", None)  # would be called
     assert store.collect_pairs(catalog, "s2", silent).rows == table.rows

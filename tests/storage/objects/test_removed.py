@@ -16,7 +16,7 @@ from srcore.run.privacy import erase, holders
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt, is_whole, publish
 from srcore.storage.archive.removal import remove_product
-from srcore.storage.archive.runs import remove_runs
+from srcore.storage.archive.runs import is_empty, remove_runs, sweep_runs
 from srcore.storage.disk.leases import held
 from srcore.storage.objects.store import ObjectStore
 from tests.faults import archive
@@ -91,14 +91,25 @@ def test_a_removal_keeps_who_and_why_and_the_next_run_makes_the_product_again(ca
     assert {one.scene: one.result for one in archive.run(catalog)}["scene0"] == "published"
 
 
-@pytest.mark.parametrize("at", [2, 3])  # behind the mark, behind the files
-def test_a_removal_that_is_killed_is_ended_by_the_next_sweep(catalog: Path, address: str, at: int) -> None:
-    places = DatasetPaths(Path(load_catalog(catalog).store) / "fields")
-    with held(lease_path(places.scratch("scene0"))), pytest.raises(Killed), around(*killed_at(at)):
-        remove_runs(places.product("scene0", ".tif"))
-    assert Receipt.load(places.product("scene0", ".tif").receipt) is None
-    assert remove_product(places, places.product("scene0", ".tif"), "me", "")
-    assert not [one for one in names(address) if "/products/scene0/" in one]
+def test_a_removal_that_is_killed_is_ended_by_the_same_call_or_by_the_next_sweep(place: Path) -> None:
+    places = DatasetPaths(place / "fields")
+    product = places.product("scene", ".tif")
+
+    def ended_by_call() -> None:
+        assert remove_product(places, product, "me", "")
+
+    def ended_by_sweep() -> None:
+        sweep_runs(product)  # as each run of the scene does when it begins
+
+    for end in (ended_by_call, ended_by_sweep):
+        for at in (2, 3):  # behind the mark, behind the files
+            put(places, "old")
+            with pytest.raises(Killed), around(*killed_at(at)):
+                remove_runs(product)
+            assert Receipt.load(product.receipt) is None
+            end()
+            assert is_empty(product)
+    assert not remove_product(places, product, "me", "")
 
 
 def test_who_slept_while_a_product_came_and_went_publishes_nothing(place: Path) -> None:
@@ -126,6 +137,7 @@ def test_who_slept_while_a_product_came_and_went_publishes_nothing(place: Path) 
     assert read(places) == "new"
 
 
+@pytest.mark.nightly
 def test_a_bucket_that_keeps_versions_is_told(catalog: Path, address: str, server: str) -> None:
     import boto3
 
