@@ -63,7 +63,7 @@ def privacy_erase(
             out.print(f"left, since srcore did not make it: {shown(path)}")
         for path in one.learned:
             out.print(f"left, since a model learned from it or was judged by it: {shown(path)}")
-    out.print("copies that were made elsewhere, backups, and a Prefect server's runs are not looked at")
+    out.print("copies made elsewhere, backups, what a bucket keeps, and a Prefect server's runs are not looked at")
     if any(one.versions for one in done):
         raise StoreError(
             f"{loaded.shown_store} keeps versions: whoever may read those can still read what was erased",

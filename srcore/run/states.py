@@ -139,6 +139,8 @@ def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
     """
     wanted, once = scene and scene.replace(BREAK, ""), read_once(catalog, dataset)
     refuse_undecided(once.entry, dataset, once.ids)
+    if wanted is None:
+        once = replace(once, seen=overview(once.places))
     history = History(once.model.digest)
     found = (one for one in find_scenes(once.entry, catalog.base) if wanted is None or one.id == wanted)
     return Standing((_state(once, scene_job(once, one), history) for one in found), history)
@@ -158,7 +160,6 @@ def read_once(catalog: Catalog, dataset: str, model: Model | None = None) -> Onc
         reads=load_reads(places),
         begun=leased(places.scratch("scene").parent),
         ids=ids_of_volumes(places) if entry.kind == "volume" else frozenset(),
-        seen=overview(places),
     )
 
 

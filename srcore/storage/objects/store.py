@@ -171,7 +171,9 @@ class ObjectStore:
             return None
 
     def keeps_versions(self, name: str) -> bool:
-        """Whether an object that is there would outlive its deletion, as a version."""
+        """Whether an object that is there would outlive its deletion, as a version; not known of Google's."""
+        if self.address.startswith("gs:"):  # each object of these has a version, kept or not
+            return False
         try:
             with told(self.address):
                 version = client(self.address).head(self._key(name)).get("version")

@@ -12,14 +12,17 @@ from typer.testing import CliRunner
 from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.errors import AwayError, CatalogError, PlanError
+from srcore.layout import DatasetPaths
 from srcore.run.audit import audit
 from srcore.run.listed import list_products
 from srcore.run.states import scene_states
-from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.publish import Receipt, is_whole
+from srcore.storage.archive.removal import remove_product
 from srcore.storage.objects import client
 from srcore.storage.objects.store import ObjectStore
 from tests.faults import archive
 from tests.s3 import Proxy, proxied, reopened
+from tests.storage.dicom.series import write_series
 
 
 def catalog_at(folder: Path, address: str, more: str = "") -> Path:
@@ -226,3 +229,26 @@ def test_what_a_restriction_withdraws_goes_from_the_store(catalog: Path, address
     list_products(load_catalog(catalog), archive.DATASET)
     assert "fields/collection.json" not in names(address)
     assert not [name for name in names(address) if "/stac/" in name]
+
+
+def test_a_series_of_dicom_is_published_whole_and_removed_whole(tmp_path: Path, address: str, place: Path) -> None:
+    write_series(tmp_path / "in" / "ct")
+    catalog = tmp_path / "data_catalog.yaml"
+    catalog.write_text(
+        f"version: 1\nstore: {address}\ndatasets:\n  fields:\n    kind: volume\n    source: ./in/{{scene}}/\n"
+        "    model: nearest-x2\n    privacy: public\n    products: [dicom, report]\n"
+    )
+    assert [(one.result, one.message) for one in archive.run(catalog)] == [("published", "")]
+    product = DatasetPaths(place / "fields").product("ct", ".dicom")
+    receipt = Receipt.load(product.receipt)
+    assert receipt is not None
+    slices = [one.name for one in receipt.outputs if one.name.endswith(".dcm")]
+    assert len(slices) > 1
+    assert {one.count("/") for one in slices} == {2}  # RUN/ct.dicom/...
+    assert [name for name in names(address) if name.endswith(".dcm")] == [f"fields/products/ct/{one}" for one in slices]
+    assert is_whole(product, receipt, thorough=True)
+    assert [one.result for one in archive.run(catalog)] == ["up to date"]
+    ObjectStore(address).delete(f"fields/products/ct/{slices[0]}")
+    assert [one.reason for one in scene_states(load_catalog(catalog), "fields")] == ["product damaged"]
+    assert remove_product(DatasetPaths(place / "fields"), product, "me", "")
+    assert not [name for name in names(address) if "/products/" in name]
