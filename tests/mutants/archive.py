@@ -115,6 +115,13 @@ ARCHIVE = (
         "return psutil.pid_exists(owner.pid)",
         LEASES,
     ),
+    mutant(
+        "who ended and was not waited for runs on",
+        "storage/disk/owner.py",
+        'if told[0] in "ZX":',
+        'if told[0] == "X":',
+        LEASES,
+    ),
     # an object store
     mutant(
         "the receipt of a run is put whatever stands there",
@@ -136,6 +143,20 @@ ARCHIVE = (
         'store.put_if(product.receipt.name, before + b"\\n", before):',
         "before:",
         SLEPT,
+    ),
+    mutant(
+        "a first publication trusts its condition",
+        RUNS,
+        "        _refuse_removed(store, product, complete)\n",
+        "        pass\n",
+        "storage/objects/test_removed.py",
+    ),
+    mutant(
+        "a product is removed without a mark",
+        RUNS,
+        "        if store.put_if(name, _mark(), before):\n",
+        "        if True:\n            store.delete(name)\n",
+        "storage/objects/test_removed.py",
     ),
     mutant(
         "an upload is not read back", OBJECTS, "if (found := self.sha256(name)) != sha256:", "if False:", OF_OBJECTS
