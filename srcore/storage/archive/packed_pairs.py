@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def read_packed(folder: Path, record: Mapping[str, Any]) -> dict[str, NDArray[An
         try:
             with ZipFile(here / name) as packed:
                 packed.extractall(here)
-        except (BadZipFile, NotImplementedError) as error:
+        except (BadZipFile, RuntimeError, ValueError, EOFError, zlib.error) as error:
             raise StoreError(f"{name} cannot be read", str(error), "collect the pair again") from error
         return arrays_in(here / ARRAYS, record)
 
@@ -60,7 +61,8 @@ def has_packed(folder: Path, digest: str) -> bool:
 
 def remove_packed(folder: Path) -> None:
     """Remove the arrays, and then the record that says they are srcore's."""
-    _store(folder).delete(*packed_names(folder), RECORD)
+    _store(folder).delete(*packed_names(folder))
+    _store(folder).delete(RECORD)  # a request of its own: within one, nobody says in which order
 
 
 def packed_names(folder: Path) -> list[str]:
