@@ -37,6 +37,8 @@ TORN_SECONDS = 10.0
 """A lease that cannot be read is one that is being written, for so long at most: its owner, if any, has lost it."""
 ROUNDS = 50
 """Attempts at a lease that others take and release meanwhile."""
+_HELD: set[str] = set()
+"""Owners of the leases that this process holds: of it one is dead that was given back while its store was away."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -67,19 +69,32 @@ class Lease:
 
     def release(self) -> None:
         """Give it back; nothing happens when it is no longer ours."""
-        # the scene's work is done, and the lease ends with this process anyway
-        with suppress(OSError, AwayError):
-            if not self.is_held():
-                return
-            if on_store(self.path):  # and stays ours until it is removed: we are alive, so nobody takes it over
-                objects.remove(self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+        # the scene's work is done: a lease that cannot be removed, for its store is away, is nobody's all the same
+        try:
+            with suppress(OSError, AwayError):
+                if not self.is_held():
+                    return
+                if on_store(self.path):  # and stays ours until it is removed: we are alive, so nobody takes it over
+                    objects.remove(self.path)
+                else:
+                    self.path.unlink(missing_ok=True)
+        finally:
+            _HELD.discard(self.owner.id)
 
 
 def acquire(path: Path) -> Lease:
     """The lease at `path`, taken over from a dead owner if need be; LeaseError (LEASED) names a living one."""
     lease = Lease(path, myself())
+    _HELD.add(lease.owner.id)  # first: another thread may look at it as soon as it is there
+    try:
+        return _acquired(lease)
+    except BaseException:
+        _HELD.discard(lease.owner.id)
+        raise
+
+
+def _acquired(lease: Lease) -> Lease:
+    path = lease.path
     for _ in range(ROUNDS):
         if _put_if_absent(path, lease.owner):
             return lease
@@ -162,7 +177,7 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
     In our own pid namespace the process tells; elsewhere, and for a lease that cannot be read, the last beat.
     """
     if owner is not None and (runs := still_runs(owner)) is not None:
-        return runs
+        return runs and (owner.pid != os.getpid() or owner.id in _HELD)
     silent = silent_s(path)
     torn = owner is None and not on_store(path)
     return silent is not None and silent < (TORN_SECONDS if torn else STALE_SECONDS)
