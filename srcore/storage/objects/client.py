@@ -170,7 +170,7 @@ def away(address: str, error: BaseException) -> AwayError:
         return AwayError(what, DENIES, do, code="STORE_REFUSED")
     status = STATUS.search(text)
     if status and status[1].startswith("4") and status[1] not in AGAIN:
-        do = "see the bucket's policies; one with object lock wants AWS_CHECKSUM_ALGORITHM=SHA256"
+        do = "see the bucket's policies; one that locks objects by default (object lock) can be no store"
         return AwayError(what, f"it refuses a request: answer {status[1]}", do, code="STORE_REFUSED")
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")

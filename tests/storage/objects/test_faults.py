@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "STORE_REFUSED",
         "it lets nothing be deleted",
     ),
-    "object lock without a checksum": (
+    "a lock by default": (
         lambda method, path: "400 InvalidRequest" if method == "PUT" else "",
         "STORE_REFUSED",
         "answer 400",
@@ -144,20 +144,13 @@ def test_objects_of_any_size_go_in_as_many_parts_as_s3_takes() -> None:
     assert found.value.code == "TOO_LARGE"
 
 
-@pytest.mark.parametrize("kind", ["versions", "lock", "prefix"])
-def test_a_night_on_an_odd_bucket(kind: str, tmp_path: Path, address: str, server: str) -> None:
-    s3, bucket = boto3.client("s3", endpoint_url=server), address.removeprefix("s3://").partition("/")[0]
-    if kind == "versions":
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    elif kind == "lock":
-        s3.create_bucket(Bucket=f"{bucket}-locked", ObjectLockEnabledForBucket=True)
-        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
-        s3.put_object_lock_configuration(
-            Bucket=f"{bucket}-locked", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
-        )
-        address = f"s3://{bucket}-locked/archive"
-    else:
-        address = f"s3://{bucket}/nach Süden/衛星 @=+"
+@pytest.mark.parametrize("prefix", ["archive", "nach Süden/衛星 @=+"])
+def test_a_night_on_a_bucket_that_keeps_and_locks_versions(
+    prefix: str, tmp_path: Path, address: str, server: str
+) -> None:
+    s3, bucket = boto3.client("s3", endpoint_url=server), f"{address.split('/')[2]}-locked"
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)  # with versions
+    address = f"s3://{bucket}/{prefix}"
     archive.write_scene(tmp_path / "in" / "scene.tif", seed=1)
     catalog = catalog_at(tmp_path, f'"{address}"')
     assert [one.result for one in archive.run(catalog)] == ["published"]
@@ -165,6 +158,17 @@ def test_a_night_on_an_odd_bucket(kind: str, tmp_path: Path, address: str, serve
     assert [one.result for one in archive.run(catalog)] == ["published"]
     assert [one.result for one in archive.run(catalog)] == ["up to date"]
     assert len([one for one in names(address) if one.endswith(".tif")]) == 1
+
+
+def test_a_bucket_that_locks_all_objects_is_refused(address: str, server: str) -> None:
+    s3, bucket = boto3.client("s3", endpoint_url=server), f"{address.split('/')[2]}-locking"
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=lock)
+    with pytest.raises(AwayError, match="answer 400.*object lock") as found:
+        ObjectStore(f"s3://{bucket}").put_if("x", b"1", None)
+    assert (found.value.code, "\n" in str(found.value)) == ("STORE_REFUSED", False)
 
 
 @pytest.mark.nightly  # two processes that start
