@@ -91,7 +91,14 @@ def test_a_fault_is_one_line_with_a_code_and_changes_nothing(fault: str, address
     assert store.put_if("x", b"new", b"before")
 
 
-@pytest.mark.parametrize("fault", ["400 ExpiredToken", "503", "cut"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "400 ExpiredToken",
+        pytest.param("503", marks=pytest.mark.nightly),
+        pytest.param("cut", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_night_that_loses_its_store_on_the_way_ends_and_the_next_goes_on(
     fault: str, tmp_path: Path, address: str, proxy: Proxy
 ) -> None:
@@ -166,7 +173,7 @@ def test_a_bucket_that_locks_all_objects_is_refused(address: str, server: str) -
     rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
     lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
     s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=lock)
-    with pytest.raises(AwayError, match="answer 400.*object lock") as found:
+    with pytest.raises(AwayError, match=r"answer 400.*object lock") as found:
         ObjectStore(f"s3://{bucket}").put_if("x", b"1", None)
     assert (found.value.code, "\n" in str(found.value)) == ("STORE_REFUSED", False)
 
