@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -64,7 +64,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
 
 
 @pytest.fixture
-def proxy(server: str, address: str, monkeypatch: pytest.MonkeyPatch) -> Proxy:
+def proxy(server: str, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """In front of the store; without a fault at first."""
     assert address
     monkeypatch.setattr(client, "RETRIES", 0)
