@@ -73,7 +73,7 @@ def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *
 
 def _sweep(folder: Path, keep: Path | None) -> None:
     """Remove what interrupted rounds on other pairs left, and nothing else. Call it with the lease."""
-    for entry in folder.iterdir():
+    for entry in folder.iterdir() if folder.is_dir() else ():  # of an object store the lease lies elsewhere
         if entry != keep and is_round(entry):
             shutil.rmtree(entry, ignore_errors=True)
         elif entry.is_dir() and entry != keep:

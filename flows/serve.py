@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from flows.guard import AUTH, IN_FORCE, PAGES, SERVED, is_loopback
-from flows.service.alone import alone, places, refuse_second
+from flows.service.alone import alone, places, refuse_second, refuse_shared
 from flows.service.follow import Followed, first
 from srcore.errors import CatalogError, SRError
 from srcore.settings import load_settings
@@ -53,6 +53,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     environment = server_environment(store, host, port, os.environ, load_settings().history_days)
     home, url = Path(environment["PREFECT_HOME"]), environment["PREFECT_API_URL"].removesuffix("/api")
     refuse_second(places(store, home))
+    refuse_shared(store)
     refuse_taken_port(host, port)
     copy = home / "catalog.yaml"
     environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}

@@ -427,9 +427,13 @@ CODES: dict[str, Code] = {
         "soon",
     ),
     "STORE_REFUSED": Code(
-        "The object store refuses the credentials, has no such bucket, or does not keep to its provider's protocol.",
+        "The object store refuses the credentials or a request, has no such bucket, or breaks its provider's protocol.",
         "Set the credentials in the environment, and correct `store`; the message says which.",
         "soon",
+    ),
+    "VERSIONS_KEPT": Code(
+        "A scene was erased from a bucket that keeps versions: old ones can still be read there.",
+        "Delete the old versions by the bucket's own tools, or let a lifecycle rule do it.",
     ),
     "VERIFY_FAILED": Code(
         "The product, read back, is not what was written; it is not published.",

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from srcore.storage.objects import client
+from srcore.storage.objects import client, store
 
 NUMBERS = count(1)
 KEY = "AKIATESTTESTTESTTEST"
@@ -63,6 +64,30 @@ def reopened() -> None:
     client._opened.cache_clear()
 
 
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Every request to stores of products while it is entered, as 'GET fields/...'; a listing is one."""
+    seen: list[str] = []
+
+    class Counted:
+        def __init__(self, opened: Any) -> None:
+            self.opened = opened
+
+        def __getattr__(self, name: str) -> Any:
+            call = getattr(self.opened, name)
+
+            def asked(*args: Any, **options: Any) -> Any:
+                seen.append(f"{name.upper()} {(args or [options.get('prefix')])[0]}")
+                return call(*args, **options)
+
+            return asked
+
+    with pytest.MonkeyPatch.context() as patch:
+        opened = store.client
+        patch.setattr(store, "client", lambda address: Counted(opened(address)))
+        yield seen
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """A server of this process."""
@@ -82,8 +107,8 @@ def address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @dataclass
 class Proxy:
-    """Passes requests on, but for what `fault` says of one: 'cut', 'lose', 'spoil', 'slow', a status, or a header
-    to leave out."""
+    """Passes requests on, but for what `fault` says of one: 'cut', 'lose', 'spoil', 'slow', a status, perhaps with
+    S3's code ('400 ExpiredToken'), or a header to leave out."""
 
     behind: str
     fault: Callable[[str, str], str] = lambda method, path: ""
@@ -123,9 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.proxy.fault(self.command, self.path)
         self.proxy.seen.append(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if fault.isdigit():
-            text = f"<Error><Code>{'AccessDenied' if fault == '403' else 'SlowDown'}</Code><Key>{KEY}</Key></Error>"
-            self._answer(int(fault), [], text.encode())
+        status, _, code = fault.partition(" ")
+        if status.isdigit():
+            code = code or ("AccessDenied" if status == "403" else "SlowDown")
+            self._answer(int(status), [], f"<Error><Code>{code}</Code><Key>{KEY}</Key></Error>".encode())
             return
         if fault == "slow":
             time.sleep(2)  # and then nothing
@@ -134,13 +160,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault in self.headers:
             del self.headers[fault]
-        status, headers, data = self._asked(bytes([*body[:-1], body[-1] ^ 1]) if fault == "spoil" else body)
+        answer, headers, data = self._asked(bytes([*body[:-1], body[-1] ^ 1]) if fault == "spoil" else body)
         if fault == "stale":
-            status, headers, data = self.proxy.lists.setdefault(self.path, (status, headers, data))
+            answer, headers, data = self.proxy.lists.setdefault(self.path, (answer, headers, data))
         if fault == "lose":
             self.close_connection = True
             return
-        self._answer(status, headers, data)
+        self._answer(answer, headers, data)
 
     def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         parts = urlsplit(self.proxy.behind)

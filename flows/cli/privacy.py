@@ -43,7 +43,8 @@ def privacy_erase(
     --yes.
     """
     from srcore.catalog import load_catalog
-    from srcore.errors import CatalogError
+    from srcore.catalog.object_stores import shown
+    from srcore.errors import CatalogError, StoreError
     from srcore.run.privacy import erase, holders
 
     loaded = load_catalog(chosen_catalog(catalog))
@@ -53,10 +54,20 @@ def privacy_erase(
             raise CatalogError(f"nothing is there of a scene {scene!r}", "", "see `srcore status`")
         out.print(f"would erase {scene} from {', '.join(names)}; --yes does it")
         return
-    for one in erase(loaded, scene):
+    done = erase(loaded, scene)
+    for one in done:
         out.print(f"erased {scene} from {one.dataset}")
         if one.comes_again:
             out.print("its source is there: the next run makes it again unless it is moved or `exclude` names it")
         for path in one.left:
-            out.print(f"left, since srcore did not make it: {path}")
-    out.print("copies that were made elsewhere, backups, and a Prefect server's runs are not looked at")
+            out.print(f"left, since srcore did not make it: {shown(path)}")
+        for path in one.learned:
+            out.print(f"left, since a model learned from it or was judged by it: {shown(path)}")
+    out.print("copies made elsewhere, backups, what a bucket keeps, and a Prefect server's runs are not looked at")
+    if any(one.versions for one in done):
+        raise StoreError(
+            f"{loaded.shown_store} keeps versions: whoever may read those can still read what was erased",
+            "versioning of the bucket is on",
+            "delete the old versions below these names there, by its own tools or a lifecycle rule",
+            code="VERSIONS_KEPT",
+        )

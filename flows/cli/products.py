@@ -60,7 +60,6 @@ def products_remove(
 ) -> None:
     """Remove published products: of the scenes that are named, or of all, by --older and --gone. Dry without --yes."""
     from srcore.catalog import load_catalog
-    from srcore.catalog.object_stores import refuse_object_store
     from srcore.layout import DatasetPaths
     from srcore.report.index import write_index
     from srcore.run.listed import list_products
@@ -71,7 +70,6 @@ def products_remove(
     loaded = load_catalog(chosen_catalog(catalog))
     chosen = _chosen(loaded, dataset, scenes or [], older, gone=gone)
     places = DatasetPaths(Path(loaded.store) / dataset)
-    refuse_object_store("products remove", places.root.parent)
     for one in chosen:
         again = "" if one.gone else "; its source is there, so the next run makes it again unless `exclude` names it"
         if not yes:

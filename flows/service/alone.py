@@ -12,7 +12,7 @@ from srcore.errors import CatalogError, LeaseError
 from srcore.layout import safe_id
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic
-from srcore.storage.disk.leases import held, holder, is_alive
+from srcore.storage.disk.leases import held, holder, is_alive, is_there, leased, told_of
 from srcore.storage.disk.owner import Owner
 
 FOLDER = ".serve"
@@ -37,6 +37,25 @@ def refuse_second(folders: tuple[Path, ...]) -> None:
         owner = holder(lease)
         if owner is not None and is_alive(lease, owner):
             raise _served(folder, owner)
+
+
+def refuse_shared(store: Path) -> None:
+    """CatalogError SERVED_ALREADY when another machine serves the same object store at a Prefect server that is shared.
+
+    A server of its own would show nothing of what that one does, and start every night once more.
+    """
+    folder = store / FOLDER
+    for name in sorted(leased(folder) or ()) if on_object_store(store) else ():
+        lease = folder / name / "lease.json"
+        owner = holder(lease)
+        if is_there(lease) and is_alive(lease, owner):
+            who, _ = told_of(lease, owner)
+            raise CatalogError(
+                f"{shown(store)} is served already, at a Prefect server that is shared",
+                who,
+                "serve at that one, too: srcore serve --server URL; or stop the service there first",
+                code="SERVED_ALREADY",
+            )
 
 
 @contextmanager

@@ -88,14 +88,11 @@ class Catalog(BaseModel):
                     f"dataset {name}: volumes are private where nothing is said, and need a store that is a folder, "
                     "not an object store; write `privacy: public` for those that are nobody's"
                 )
-            wrong = {
-                "privacy: restricted": entry.privacy != "public",
-                f"form: {entry.form}": entry.form == "dicom",
-                "retrain": entry.retrain is not None,
-                "pairs": entry.pairs is not None,
-            }
-            if found := [key for key, there in wrong.items() if there]:
-                raise ValueError(f"dataset {name}: {found[0]!r} needs a store that is a folder, not an object store")
+            if entry.privacy != "public":
+                raise ValueError(
+                    f"dataset {name}: 'privacy: {entry.privacy}' needs a store that is a folder, not an object store: "
+                    "a bucket may keep versions, and its owner reads what is in it"
+                )
         return self
 
     def hr_of(self, name: str) -> Dataset | None:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from srcore.errors import CatalogError, PlanError
+from srcore.errors import PlanError
 from srcore.settings import load_settings
 
 BUCKETS = ("s3", "gs", "az")
@@ -73,12 +73,6 @@ def shown(path: Path) -> str:
     """A path as people know it: of an object store its address."""
     found = object_store_of(path)
     return str(path) if found is None else "/".join(filter(None, found))
-
-
-def refuse_object_store(what: str, store: Path) -> None:
-    """CatalogError where a store is an object store, and `what` works on folders alone."""
-    if on_object_store(store):
-        raise CatalogError(f"{what} works on a store that is a folder", shown(store), "see docs/archive.md")
 
 
 def refuse_address(output: Path) -> None:

@@ -29,7 +29,7 @@ from srcore.errors import StoreError
 from srcore.layout import DatasetPaths
 from srcore.report.page import policy, render
 from srcore.report.store import write_store_page
-from srcore.report.totals import LAST, Totals, counted, night_of
+from srcore.report.totals import LAST, Totals, counted, night_of, read_totals
 from srcore.report.words import CONSISTENCY
 from srcore.report.written import Trend, trend_figure
 from srcore.storage.archive.champions import read_champions
@@ -220,13 +220,32 @@ def is_stale(places: DatasetPaths) -> bool:
     Each of them comes by a new name in its folder, so the folders' times tell. An object store has no folders.
     """
     if on_object_store(places.root):
-        return True
+        return _is_older(places)
     told = [places.quarantined, places.shadows, places.champions]
     changed = max((time_ns for path in told if (time_ns := _changed_ns(path)) is not None), default=0)
     if places.products.is_dir():
         with os.scandir(places.products) as entries:
             changed = max(changed, *(entry.stat().st_mtime_ns for entry in entries if entry.is_dir()), 0)
     return changed > (_changed_ns(places.index) or 0)
+
+
+def _is_older(places: DatasetPaths) -> bool:
+    """The same by listings: something is newer than the page, or more or fewer are there than it was made of.
+
+    Within a second, which is all that a listing tells of time, the page counts as the older one.
+    """
+    page = store_at(places.root).find(places.index.name)
+    receipts = [written_ns for _, written_ns in find_receipts(places.products)]
+    held = [one for one in store_at(places.quarantined).list() if one.name.endswith(".json")]
+    beside = [*store_at(places.shadows).list(), store_at(places.root).find(places.champions.name)]
+    times = [*receipts, *(one.mtime_ns for one in (*held, *beside) if one is not None)]
+    if page is None or max(times, default=0) >= page.mtime_ns:
+        return True
+    try:
+        totals = read_totals(places.root)
+    except (StoreError, TypeError):
+        return True
+    return totals.products + totals.held != len(receipts) + len(held)
 
 
 def _changed_ns(path: Path) -> int | None:

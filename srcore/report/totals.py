@@ -89,11 +89,15 @@ def find_totals(store: Path) -> tuple[list[Totals], list[str]]:
     found, untold = [], []
     for folder in _datasets(store):
         try:
-            value = read_sealed(folder / NAME)
-            found.append(Totals(**{**value, "name": folder.name}))
+            found.append(read_totals(folder))
         except (StoreError, TypeError):
             untold.append(folder.name)  # of another version, or damaged: the next page writes it anew
     return sorted(found, key=lambda one: one.order), sorted(untold)
+
+
+def read_totals(folder: Path) -> Totals:
+    """Of one dataset; StoreError or TypeError where they are not there, damaged, or another version's."""
+    return Totals(**{**read_sealed(folder / NAME), "name": folder.name})
 
 
 def _datasets(store: Path) -> Iterator[Path]:

@@ -87,7 +87,8 @@ def not_due(catalog: Catalog, state: SceneState) -> Outcome:
     """Why a scene is not done; what was held against one that is published goes."""
     if state.state == "published":
         sweep_done(state.job.scratch, state.job.product)
-        _forget(_record(catalog, state))
+        if not state.clean:
+            _forget(_record(catalog, state))
         erase_former(state.job)
         return Outcome(state.scene, "up to date")
     code, _, message = state.reason.partition(": ")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcore.catalog import Catalog
-from srcore.catalog.object_stores import refuse_object_store
 from srcore.errors import CatalogError, SRError
 from srcore.layout import DatasetPaths, safe_id
 from srcore.run.listed import list_products
 from srcore.run.renamed import ids_of_volumes
-from srcore.storage.archive.erasure import erase_scene, has_traces
+from srcore.storage.archive.erasure import erase_scene, has_traces, remembered
 from srcore.storage.archive.sources import HIDDEN_ID, find_scenes
+from srcore.storage.disk.store import keeps_versions
 from srcore.storage.disk.whose import Whose, forget, whose
 from srcore.storage.product import archive_ending
 
@@ -26,6 +26,10 @@ class Erased:
     """Files of somebody else in its folders."""
     comes_again: bool
     """True where its source is there: the next run makes it again."""
+    learned: tuple[Path, ...] = ()
+    """Records of retraining that name it."""
+    versions: bool = False
+    """True where the bucket keeps what was deleted, and srcore cannot delete that."""
 
 
 def who(catalog: Catalog | None, scene: str) -> list[Whose]:
@@ -57,7 +61,6 @@ def _in_sources(catalog: Catalog | None, scene: str) -> list[tuple[str, Whose]]:
 
 def holders(catalog: Catalog, scene: str) -> list[str]:
     """The datasets of a catalog that have something of a scene: products, scratch, records, or its source."""
-    refuse_object_store("privacy erase", Path(catalog.store))
     if safe_id(scene) != scene:
         raise CatalogError(f"{scene!r} is no scene", "", "see `srcore status`")
     sources = {name for name, _ in _in_sources(catalog, scene)}
@@ -85,7 +88,8 @@ def erase(catalog: Catalog, scene: str) -> list[Erased]:
             forget(one, name, Path(catalog.store))
         write_index(places)
         list_products(catalog, name, anew=True)
-        done.append(Erased(name, tuple(left), name in here))
+        versions = keeps_versions(Path(catalog.store))
+        done.append(Erased(name, tuple(left), name in here, tuple(remembered(places, scene)), versions))
     return done
 
 

@@ -19,6 +19,7 @@ from srcore.run.champion import is_made_again, other_champion
 from srcore.run.renamed import ids_of_volumes, refuse_undecided
 from srcore.settings import load_settings
 from srcore.storage.archive.history import History
+from srcore.storage.archive.overview import Overview, overview
 from srcore.storage.archive.publish import Receipt, is_whole
 from srcore.storage.archive.quarantine import Quarantine
 from srcore.storage.archive.sources import HIDDEN_ID, Scene, find_hr, find_scenes
@@ -56,6 +57,8 @@ class SceneState:
     """What a user should know of its product."""
     read: Read | None = None
     """What an audit noted of a product that is damaged."""
+    clean: bool = False
+    """Nothing in quarantine is held against it: a listing says so."""
 
     @property
     def due(self) -> bool:
@@ -80,6 +83,8 @@ class Once:
     """Scenes with a scratch folder, where a lease would lie; None where that cannot be listed."""
     ids: frozenset[str] = frozenset()
     """What a store of volumes has anything of, by its ids: some may be from before it became private, or public."""
+    seen: Overview | None = None
+    """What an object store listed; None elsewhere, and where one scene is looked at."""
     same: dict[tuple[str, int], bool] = field(default_factory=dict)
     """Whether receipts of a configuration and format are of that of the dataset's jobs, which all have one."""
 
@@ -98,6 +103,14 @@ class Once:
     def _open(self) -> frozenset[str]:
         """Ids that are names."""
         return (self.ids | (self.begun or frozenset())) - self._hidden
+
+    def is_whole(self, job: Job, receipt: Receipt) -> bool:
+        """Whether all of a product is there, by sizes."""
+        return (self.seen is not None and self.seen.shows(job.scene, receipt)) or is_whole(job.product, receipt)
+
+    def is_clean(self, job: Job) -> bool:
+        """Whether a listing says that nothing is held against a scene."""
+        return self.seen is not None and job.scene not in self.seen.held
 
     def is_configuration(self, job: Job, receipt: Receipt) -> bool:
         """Whether a receipt has the job's configuration, worked out once for all that have the same."""
@@ -130,6 +143,8 @@ def look(catalog: Catalog, dataset: str, scene: str | None = None) -> Standing:
     """
     wanted, once = scene and scene.replace(BREAK, ""), read_once(catalog, dataset)
     refuse_undecided(once.entry, dataset, once.ids)
+    if wanted is None:
+        once = replace(once, seen=overview(once.places))
     history = History(once.model.digest)
     found = (one for one in find_scenes(once.entry, catalog.base) if wanted is None or one.id == wanted)
     return Standing((_state(once, scene_job(once, one), history) for one in found), history)
@@ -227,7 +242,7 @@ def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
     read = read if read is not None and receipt is not None and read.created == receipt.created else None
     if read is not None and read.damaged:
         damaged = f"PRODUCT_DAMAGED: {read.damaged}"
-    elif receipt is not None and is_whole(job.product, receipt):
+    elif receipt is not None and once.is_whole(job, receipt):
         reprocess, champion = once.entry.reprocess, other_champion(job, receipt)
         if not (champion or once.is_configuration(job, receipt)):
             reason = "the model or the configuration changed"
@@ -237,11 +252,11 @@ def _by_receipt(once: Once, job: Job, history: History | None) -> SceneState:
             reason = f"{champion} (reprocess: {reprocess})"
         else:
             told = f"{receipt.verdict}; {champion}: it stays (reprocess: {reprocess})" if champion else receipt.verdict
-            return _published(job, receipt, told, read)
-        return _failed_before(once.places, job) or SceneState(job.scene, "changed", job, reason)
+            return replace(_published(job, receipt, told, read), clean=once.is_clean(job))
+        return _failed_before(once, job) or SceneState(job.scene, "changed", job, reason)
     renamed = "its id is another one: `privacy` changed" if job.former else ""
     reason = damaged or ("product damaged" if receipt else renamed)
-    return replace(_failed_before(once.places, job) or SceneState(job.scene, "new", job, reason), read=read)
+    return replace(_failed_before(once, job) or SceneState(job.scene, "new", job, reason), read=read)
 
 
 def _published(job: Job, receipt: Receipt, told: str, read: Read | None) -> SceneState:
@@ -275,8 +290,8 @@ def _same_there(receipt: Receipt, sources: Sequence[Path], job: Job) -> bool:
     return same and same_sources(receipt.sources[1:], sources[1:])
 
 
-def _failed_before(places: DatasetPaths, job: Job) -> SceneState | None:
-    record = Quarantine.load(places.quarantine(job.scene))
+def _failed_before(once: Once, job: Job) -> SceneState | None:
+    record = None if once.is_clean(job) else Quarantine.load(once.places.quarantine(job.scene))
     if record is None:
         return None
     if not record.applies(job.files, job.configuration):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcore.catalog.object_stores import shown
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import SRError, StoreError
 from srcore.memory.whole import form_of
@@ -20,9 +21,9 @@ from srcore.registry.mlflow_store import Registry, Version, open_registry
 from srcore.registry.told import Told
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
-from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists, store_at
 from srcore.training.config import Source, TrainConfig
 from srcore.training.data.batches import Geometry
 from srcore.training.data.collect import KNOWN, NEW, refuse_few
@@ -78,7 +79,7 @@ class Decision:
 def decided(work: Round) -> Decision | None:
     """What was decided on the same pairs and recipe; None when nothing was, or its record is damaged."""
     try:
-        return Decision(**{**read_sealed(work.record), "repeated": True}) if work.record.exists() else None
+        return Decision(**{**read_sealed(work.record), "repeated": True}) if exists(work.record) else None
     except (StoreError, TypeError) as error:
         log.warning("%s is decided again: %s", work.dataset, error)
         return None
@@ -126,7 +127,7 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
 
 def _known(work: Round) -> list[str]:
     """Scenes that the champion has learned from."""
-    return list(read_sealed(work.learned)["scenes"]) if work.learned.exists() else []
+    return list(read_sealed(work.learned)["scenes"]) if exists(work.learned) else []
 
 
 def _replayed(work: Round) -> TrainConfig:
@@ -205,14 +206,14 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
         _decision(work, reason, f"version {champion.version}, {champion.digest}"),
         promoted=promoted,
         challenger=f"version {version.version}, {version.digest}",
-        page=str(work.page),
+        page=shown(work.page),
         places=verdict.places,
         attempt=verdict.attempt if verdict.judged else 0,
         left_out={**_left_out(work), **evaluation.left_out},
         stopped=_stopped(evaluation),
     )
-    work.page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(work.page, evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode())
+    page = evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode()
+    store_at(work.page.parent).put(work.page.name, page)
     if promoted:
         learned = {pair.scene for pair in work.pairs if not pair.held} - set(_left_out(work))
         write_sealed(work.learned, {"scenes": sorted({*_known(work), *learned})})
@@ -223,7 +224,7 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
 
 def _tried(work: Round, evaluation: Evaluation, digest: str) -> Verdict:
     """The verdict; a challenger whose scores were looked at has spent a try, and the same one spends no other."""
-    tries: list[str] = read_sealed(work.tries)["challengers"] if work.tries.exists() else []
+    tries: list[str] = read_sealed(work.tries)["challengers"] if exists(work.tries) else []
     attempt = tries.index(digest) + 1 if digest in tries else len(tries) + 1
     verdict = judge(work, evaluation, attempt)
     if verdict.judged and digest not in tries:

@@ -25,7 +25,7 @@ from flows.guard import POOL
 from flows.outside import client_environment, identity
 from flows.service import reach
 from flows.service.again import which
-from flows.service.alone import alone, places, places_here, refuse_second
+from flows.service.alone import alone, places, places_here, refuse_second, refuse_shared
 from flows.service.notices import endless, triggers, zombies
 from flows.service.reach import AUTHORITY, CLIENT_AUTH, UNCHECKED, api_of, in_the_clear, pool_of, refuse_unusable
 from flows.service.runs import LABEL, ours, shared_fate
@@ -33,6 +33,7 @@ from srcore.catalog import load_catalog
 from srcore.catalog.object_stores import place_of
 from srcore.errors import CatalogError, SRError
 from srcore.storage.disk.leases import myself
+from srcore.storage.objects import leases
 from tests.flows.conftest import free_port
 from tests.s3 import address, server
 
@@ -257,3 +258,19 @@ def test_a_worker_without_a_certificate_is_told_in_one_line(srcore: Callable[...
     assert code == 2
     assert ".worker.cert" in told
     assert "[NO_TLS]" in told
+
+
+def test_a_server_of_its_own_refuses_an_object_store_that_another_machine_serves(address: str) -> None:
+    store = place_of(address)
+    refuse_shared(store)
+    lease = store / ".serve" / "other" / "lease.json"
+    assert leases.put_if_absent(lease, replace(myself(), host="other", space="other"))
+    with pytest.raises(CatalogError) as found:
+        refuse_shared(store)
+    told = str(found.value)
+    assert (found.value.code, "\n" in told) == ("SERVED_ALREADY", False)
+    assert f"{address} is served already" in told
+    assert "on other" in told
+    assert "srcore serve --server URL" in told
+    leases.remove(lease)
+    refuse_shared(store)

@@ -102,17 +102,24 @@ ARCHIVE = (
     mutant(
         "a beat of the future is one",
         LEASE,
-        "age = abs(_now(path.parent) - path.stat().st_mtime)",
-        "age = _now(path.parent) - path.stat().st_mtime",
+        "return abs(_now(path.parent) - path.stat().st_mtime)",
+        "return _now(path.parent) - path.stat().st_mtime",
         LEASES,
     ),
-    mutant("a damaged lease blocks for ten minutes", LEASE, "else TORN_SECONDS)", "else STALE_SECONDS)", LEASES),
+    mutant("a damaged lease blocks for ten minutes", LEASE, "(TORN_SECONDS if torn", "(STALE_SECONDS if torn", LEASES),
     mutant("nobody beats", LEASE, "            lease.beat()\n", "            pass\n", LEASES),
     mutant(
         "a pid that is used again is its owner",
         "storage/disk/owner.py",
-        "return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0",
+        "return _started(owner.pid) == owner.started",
         "return psutil.pid_exists(owner.pid)",
+        LEASES,
+    ),
+    mutant(
+        "who ended and was not waited for runs on",
+        "storage/disk/owner.py",
+        'if told[0] in "ZX":',
+        'if told[0] == "X":',
         LEASES,
     ),
     # an object store
@@ -136,6 +143,20 @@ ARCHIVE = (
         'store.put_if(product.receipt.name, before + b"\\n", before):',
         "before:",
         SLEPT,
+    ),
+    mutant(
+        "a first publication trusts its condition",
+        RUNS,
+        "        _refuse_removed(store, product, complete)\n",
+        "        pass\n",
+        "storage/objects/test_removed.py",
+    ),
+    mutant(
+        "a product is removed without a mark",
+        RUNS,
+        "        if store.put_if(name, _mark(), before):\n",
+        "        if True:\n            store.delete(name)\n",
+        "storage/objects/test_removed.py",
     ),
     mutant(
         "an upload is not read back", OBJECTS, "if (found := self.sha256(name)) != sha256:", "if False:", OF_OBJECTS

@@ -43,7 +43,7 @@ def map_page(dataset: str, listed: Listed, chosen: Chosen | None, note: str = ""
 
 def page_of_volumes(dataset: str, scene: str = "", planes: str = "") -> str:
     """The page of a dataset of volumes, which have no map; `planes`: where the page of the scene lies."""
-    facts = {"scenes": [], "chosen": None}
+    facts: dict[str, object] = {"scenes": [], "chosen": None}
     told = {"listed": None, "chosen": None, "placed": 0, "note": "", "facts": facts}
     return render("map.html", dataset=dataset, scene=scene, planes=planes, **told, policy=policy(("map.js",), "'self'"))
 

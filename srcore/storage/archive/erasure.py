@@ -1,25 +1,30 @@
 """Erasing a scene: all that a dataset's folder has of it, its name included; what is not srcore's stays and is told.
 
-    lines of audit and nights --> pair --> quarantine, retired, shadow --> receipt --> files of the product --> scratch
+    lines of audit, nights and pairs --> pair --> quarantine, retired, shadow --> receipt --> files of the product
+                                                                                  --> scratch
 
-A kill in between leaves less; the same call goes on: what says that there is such a scene goes last.
+A kill in between leaves less; the same call goes on: what says that there is such a scene goes last. What a retraining
+remembers of the scenes that a model learned from, or was judged by, is a fact of that model, stays and is told.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.object_stores import on_object_store
 from srcore.errors import StoreError
-from srcore.layout import DatasetPaths, ProductPaths, lease_path
+from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import remove_ours
-from srcore.storage.archive.pairs import pair_folder, remove_pair
+from srcore.storage.archive.pairs import TABLE, pair_folder, remove_pair
 from srcore.storage.archive.publish import interrupted, own_names
-from srcore.storage.disk.leases import held
+from srcore.storage.archive.runs import remove_runs
+from srcore.storage.disk.leases import held, is_there
 from srcore.storage.disk.records import json_bytes, parse_json, read_sealed, write_sealed
-from srcore.storage.disk.store import store_at
+from srcore.storage.disk.store import LocalStore, store_at
 
 
 def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
@@ -31,15 +36,33 @@ def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
     scratch = places.scratch(scene)
     with held(lease_path(scratch)):
         _erase_lines(places, scene)
+        _erase_row(places, scene)
         remove_pair(pair_folder(places.pairs, scene))
         _erase_records(places, scene)
-        _erase_product(product, scratch)
-        for entry in list(scratch.iterdir()):
+        if on_object_store(product.folder):
+            remove_runs(product)
+        else:
+            _erase_product(product, scratch)
+        for entry in list(scratch.iterdir()) if scratch.is_dir() else []:
             if entry.is_dir():
                 remove_ours(entry)
-        store_at(scratch).delete("publishing.json")
-    kept = [product.folder, scratch, pair_folder(places.pairs, scene)]
-    return [path for folder in kept if folder.is_dir() for path in sorted(folder.rglob("*")) if not path.is_dir()]
+        store_at(scratch).delete(PUBLISHING)
+    return [path for folder in (product.folder, scratch, pair_folder(places.pairs, scene)) for path in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """All that lies in a folder, or in a place of an object store."""
+    store = store_at(folder)
+    if isinstance(store, LocalStore):  # hidden ones, too
+        return [path for path in sorted(folder.rglob("*")) if not path.is_dir()] if folder.is_dir() else []
+    return [folder / one.name for one in store.list(deep=True)]
+
+
+def remembered(places: DatasetPaths, scene: str) -> list[Path]:
+    """What names a scene that a model learned from, or was judged by, and stays."""
+    store, quoted = store_at(places.retrained), json.dumps(scene).encode()
+    names = [one.name for one in store.list() if one.name.endswith(".json")]
+    return [places.retrained / name for name in names if quoted in (store.get(name) or b"")]
 
 
 def _erase_product(product: ProductPaths, scratch: Path) -> None:
@@ -55,7 +78,8 @@ def _erase_product(product: ProductPaths, scratch: Path) -> None:
 def has_traces(places: DatasetPaths, scene: str) -> bool:
     """Whether a dataset's folder has anything that is called by a scene."""
     folders = (places.product(scene, "").folder, places.scratch(scene), pair_folder(places.pairs, scene))
-    return any(folder.is_dir() for folder in folders) or any(names for _, names in _records(places, scene))
+    there = any(folder.is_dir() or _files(folder) for folder in folders)
+    return there or is_there(lease_path(places.scratch(scene))) or any(names for _, names in _records(places, scene))
 
 
 def _records(places: DatasetPaths, scene: str) -> list[tuple[Path, list[str]]]:
@@ -86,6 +110,19 @@ def _erase_lines(places: DatasetPaths, scene: str) -> None:
             value = read_sealed(path)
             if (left := _without(value, scene)) != value:
                 write_sealed(path, left)
+
+
+def _erase_row(places: DatasetPaths, scene: str) -> None:
+    """Its row among the pairs, and what was noted of its files; the page is made again when pairs are collected."""
+    table = places.pairs / TABLE
+    with suppress(StoreError):  # none, or damaged: begun anew by the next collecting
+        value = read_sealed(table)
+        gone = {digest for row in value["rows"] if row["scene"] == scene for digest in row["digests"]}
+        left = [row for row in value["rows"] if row["scene"] != scene]
+        if len(left) < len(value["rows"]):
+            store_at(places.pairs).delete(places.pairs_page.name)
+            files = {path: seen for path, seen in value["files"].items() if seen[2] not in gone}
+            write_sealed(table, {**value, "rows": left, "files": files})
 
 
 def _without(value: Any, scene: str) -> Any:

@@ -46,10 +46,11 @@ def refuse_strangers(
 
     What is ours is replaced with `overwrite`, and where the last run ended while it published.
     """
+    there = list(filter(os.path.lexists, written))
     begun = interrupted(scratch)
-    ours = begun | own_names(product)
+    ours = begun | own_names(product) if there else begun  # on an object store nothing of it lies here
     replace = overwrite or (bool(begun) and not os.path.lexists(product.receipt))
-    for path in filter(os.path.lexists, written):
+    for path in there:
         if any(_is_same(path, one) for one in inputs):
             raise PlanError(f"{path} is the input", "", "give another output", code="BAD_OUTPUT")
         if product.is_folder and path == product.data and path.is_dir() and not path.is_symlink():

@@ -4,7 +4,7 @@
                               pair.json     sealed: where it comes from, its figures, the checksum of every array,
                                             and the digest of all
 
-It is made hidden, brought to the disk, and renamed.
+It is made hidden, brought to the disk, and renamed. On an object store its arrays are one object (`packed_pairs`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srcore.catalog.object_stores import on_object_store, shown
 from srcore.errors import SourceError, StoreError
 from srcore.storage.chunks.arrays import Form, StoredArray, checksum, create_group
 from srcore.storage.disk.files import fsync_file, fsync_folder, hidden_folder, make_folder, store_error
@@ -27,7 +28,9 @@ from srcore.storage.disk.records import read_sealed, write_sealed
 
 ARRAYS, RECORD = "pair.zarr", "pair.json"
 CHUNK_PX = 512
-BESIDE = ("pairs.json", "pairs.html", "lease.json")
+TABLE = "pairs.json"
+"""Which scenes are pairs, and why the others are none."""
+BESIDE = (TABLE, "pairs.html", "lease.json")
 """What lies beside the pairs: a scene may be called so, too."""
 
 
@@ -39,6 +42,17 @@ def pair_folder(folder: Path, scene: str) -> Path:
 
 def refuse_stranger(folder: Path) -> None:
     """SourceError OUTPUT_EXISTS where a pair would lie and something is that no collecting has made."""
+    if on_object_store(folder):
+        from srcore.storage.archive import packed_pairs  # it stands on this module, here and in all that follow
+
+        if there := packed_pairs.names_there(folder):
+            raise SourceError(
+                f"{shown(folder)} is there, and is no pair",
+                ", ".join(there[:3]),
+                "move it away",
+                code="OUTPUT_EXISTS",
+            )
+        return
     if not os.path.lexists(folder):
         return
     ours = folder.is_dir() and not folder.is_symlink()
@@ -63,11 +77,16 @@ def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], tol
     Gives its digest. StoreError DISK_FULL where it does not fit: what was there stays.
     """
     digest = digest_of(arrays)
+    if on_object_store(folder):
+        from srcore.storage.archive import packed_pairs
+
+        packed_pairs.write_packed(folder, scene, arrays, {**told, "digest": digest})
+        return digest
     make_folder(folder.parent)
     with hidden_folder(folder) as hidden:
         new, old = hidden / "new", hidden / "old"
         try:
-            _fill(new, scene, arrays, {**told, "digest": digest})
+            fill(new, scene, arrays, {**told, "digest": digest})
             if folder.exists():
                 os.rename(folder, old)
             os.rename(new, folder)
@@ -79,7 +98,8 @@ def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], tol
     return digest
 
 
-def _fill(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> None:
+def fill(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> None:
+    """Make a pair in a folder that is not there yet; what it holds is on the disk when it returns."""
     folder.mkdir()
     forms = {
         name: Form(values.shape, str(values.dtype), (1, *(min(CHUNK_PX, n) for n in values.shape[1:])))
@@ -103,8 +123,17 @@ def read_record(folder: Path) -> dict[str, Any]:
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
     """Its arrays by name, compared with their checksums; StoreError when one of them is not what was written."""
     record = read_record(folder)
+    if on_object_store(folder):
+        from srcore.storage.archive import packed_pairs
+
+        return packed_pairs.read_packed(folder, record)
+    return arrays_in(folder / ARRAYS, record)
+
+
+def arrays_in(group: Path, record: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of a group, compared with the checksums of their record; StoreError as `read_arrays`."""
     return {
-        name: StoredArray(folder / ARRAYS / name, str(record["scene"])).checked(name, ..., crc32)
+        name: StoredArray(group / name, str(record["scene"])).checked(name, ..., crc32)
         for name, crc32 in record["sums"].items()
     }
 
@@ -130,6 +159,11 @@ def is_whole(folder: Path, scene: str, digest: str) -> bool:
     """Whether the pair of this scene and digest is there, with all its arrays; their bytes are not read."""
     with suppress(StoreError, KeyError, AttributeError):
         record = read_record(folder)
+        if on_object_store(folder):
+            from srcore.storage.archive import packed_pairs
+
+            same = (record["scene"], record["digest"]) == (scene, digest)
+            return same and packed_pairs.has_packed(folder, digest)
         return (record["scene"], record["digest"]) == (scene, digest) and all(
             (folder / ARRAYS / name / "zarr.json").exists() for name in record["sums"]
         )
@@ -138,11 +172,17 @@ def is_whole(folder: Path, scene: str, digest: str) -> bool:
 
 def remove_pair(folder: Path) -> bool:
     """Remove a pair; False for a folder that no sealed record says to be one, which stays."""
-    if folder.is_symlink() or not folder.is_dir():
+    there = on_object_store(folder)
+    if not there and (folder.is_symlink() or not folder.is_dir()):
         return False
     try:
         read_record(folder)
     except StoreError:
         return False
+    if there:
+        from srcore.storage.archive import packed_pairs
+
+        packed_pairs.remove_packed(folder)
+        return True
     shutil.rmtree(folder, ignore_errors=True)
     return True

@@ -25,6 +25,8 @@ from srcore.storage.disk.veil import MARK
 from srcore.storage.disk.watch import Source
 
 RECEIPT = ".receipt.json"
+CLOSED = "srcore:closed"
+"""Key of what stands in the place of a receipt while a product is removed from an object store."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,14 @@ class Receipt:
     def load(cls, path: Path) -> Receipt | None:
         """The receipt at `path`; None when there is none. StoreError when it cannot be understood."""
         data = store_at(path.parent).get(path.name)
-        if data is None:
+        return None if data is None else cls.read(data, path.name)
+
+    @classmethod
+    def read(cls, data: bytes, name: str) -> Receipt | None:
+        """The receipt in `data`; None for what stands in the place of one that is removed. StoreError, see `load`."""
+        value = parse_json(data, name)
+        if CLOSED in value:
             return None
-        value = parse_json(data, path.name)
         try:
             return cls(
                 **{
@@ -100,7 +107,7 @@ class Receipt:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise StoreError(f"{path.name} is not a receipt", str(error), "remove it to publish again") from error
+            raise StoreError(f"{name} is not a receipt", str(error), "remove it to publish again") from error
 
 
 def publish(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: Mapping[str, str]) -> Receipt:
@@ -283,7 +290,7 @@ def is_whole(product: ProductPaths, receipt: Receipt, *, thorough: bool = False)
     """True when every output stands there with its size and, when `thorough`, with its sha256."""
     # Sizes alone unless asked: `srcore status` and every night look at all products of the archive.
     store, folders = store_at(product.folder), {top_of(output.name) for output in receipt.outputs if "/" in output.name}
-    listed = [*store.list(), *(stored for folder in folders for stored in store.list(folder))]
+    listed = [*store.list(), *(stored for folder in folders for stored in store.list(folder, deep=True))]
     sizes = {stored.name: stored.size_bytes for stored in listed}
     doubtful = [output for output in receipt.outputs if sizes.get(output.name) != output.size_bytes]
     if not receipt.outputs or any(_size(store, output.name) != output.size_bytes for output in doubtful):

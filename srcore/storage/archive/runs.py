@@ -11,6 +11,9 @@ A reader that has the receipt finds all that it names, or that it was replaced m
 deleted was listed before the receipt was put: whoever uploaded it read an older receipt before, and so can put none
 any more (the condition fails). So nothing here rests on the lease or on a clock: the lease saves work, the condition
 decides.
+
+A product is removed behind a mark in the place of its receipt, which no older condition fits; it goes last, so that a
+removal that was killed is known, and ended.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import Any
 
 from srcore.errors import LeaseError, StoreError
 from srcore.layout import ProductPaths, Scratch, lease_path
-from srcore.storage.archive.publish import Output, Receipt, top_of, verified_outputs
+from srcore.storage.archive.publish import CLOSED, Output, Receipt, is_whole, top_of, verified_outputs
 from srcore.storage.disk.leases import holder
 from srcore.storage.disk.owner import myself
 from srcore.storage.disk.records import json_bytes, parse_json
@@ -36,6 +39,8 @@ from srcore.storage.disk.store import Store, store_at
 
 RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 """How the folder of a run is called."""
+ROUNDS = 10
+"""Looks at a receipt that others change meanwhile."""
 
 
 def publish_run(product: ProductPaths, scratch: Scratch, receipt: Receipt, verified: Mapping[str, str]) -> Receipt:
@@ -58,6 +63,8 @@ def publish_run(product: ProductPaths, scratch: Scratch, receipt: Receipt, verif
     left = _beside(store, product, run)
     if not store.put_if(product.receipt.name, json_bytes(complete.to_json()), before):
         raise LeaseError(f"another run published {product.stem} meanwhile", "another receipt", "nothing to do")
+    if before is None or CLOSED.encode() in before:
+        _refuse_removed(store, product, complete)
     _settle(store, product, complete, item, left)
     return complete
 
@@ -65,22 +72,49 @@ def publish_run(product: ProductPaths, scratch: Scratch, receipt: Receipt, verif
 def sweep_runs(product: ProductPaths) -> None:
     """Delete runs that the receipt does not name, which a run left that ended on its way, and mend the STAC item.
 
-    The receipt gets a blank more first: who is about to put one on the old condition fails by it.
+    The receipt gets a blank more first: who is about to put one on the old condition fails by it. A removal that was
+    killed is ended.
     """
     store = store_at(product.folder)
     before = store.get(product.receipt.name)
     if before is None:
         return  # nothing is published: the next publication sweeps
     try:
-        receipt = Receipt.load(product.receipt)
+        receipt = Receipt.read(before, product.receipt.name)
     except StoreError:
         return  # the scene is due, and so again
-    if receipt is None or not (run := run_of(receipt)):
+    if receipt is None:
+        remove_runs(product)
+        return
+    if not (run := run_of(receipt)):
         return  # its files lie beside it, as somebody brought them from a folder: the next publication sweeps
     left, item = _beside(store, product, run), store.get(f"{run}/{product.stac.name}")
     stale = item is not None and store.get(product.stac.name) != _at_top(item, run)
     if (left or stale) and store.put_if(product.receipt.name, before + b"\n", before):
         _settle(store, product, receipt, item, left)
+
+
+def remove_runs(product: ProductPaths) -> bool:
+    """Remove all that is srcore's in a product's place; False where nothing is. Call it with the scene's lease.
+
+    LeaseError where other runs publish all the time; AwayError: what is left is removed by the same call.
+    """
+    store, name = store_at(product.folder), product.receipt.name
+    for _ in range(ROUNDS):
+        before = store.get(name)
+        if before is None and not _ours(store, product):
+            return False
+        if store.put_if(name, _mark(), before):
+            store.delete(*_ours(store, product))
+            store.delete(name)
+            return True
+    raise LeaseError(f"{product.stem} is published again and again", f"{ROUNDS} receipts", "run again")
+
+
+def is_empty(product: ProductPaths) -> bool:
+    """Whether nothing of srcore's lies in a product's place on an object store."""
+    store = store_at(product.folder)
+    return store.find(product.receipt.name) is None and not _ours(store, product)
 
 
 def run_of(receipt: Receipt) -> str:
@@ -91,6 +125,21 @@ def run_of(receipt: Receipt) -> str:
 
 def _new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def _mark() -> bytes:
+    """What no receipt and no other mark is."""
+    return json_bytes({CLOSED: secrets.token_hex(8)})
+
+
+def _refuse_removed(store: Store, product: ProductPaths, receipt: Receipt) -> None:
+    """LeaseError, without the receipt, where what it names was removed: no condition tells who read none before a
+    product came and went from who reads none today."""
+    if is_whole(product, receipt):
+        return
+    if store.put_if(product.receipt.name, _mark(), json_bytes(receipt.to_json())):
+        store.delete(product.receipt.name)
+    raise LeaseError(f"{product.stem} was removed meanwhile", "its files are gone", "run again")
 
 
 def _refuse_lost(lease: Path) -> None:
@@ -108,6 +157,12 @@ def _beside(store: Store, product: ProductPaths, run: str) -> list[str]:
     brought = product.names - {product.receipt.name, product.stac.name}
     found = [(top_of(one.name), one.name) for one in store.list(deep=True)]
     return [name for top, name in found if top != run and (top in brought or RUN.fullmatch(top))]
+
+
+def _ours(store: Store, product: ProductPaths) -> list[str]:
+    """All of srcore's in the product's place but its receipt."""
+    item = [product.stac.name] if store.find(product.stac.name) is not None else []
+    return [*item, *_beside(store, product, "")]
 
 
 def _settle(store: Store, product: ProductPaths, receipt: Receipt, item: bytes | None, left: list[str]) -> None:

@@ -37,6 +37,8 @@ TORN_SECONDS = 10.0
 """A lease that cannot be read is one that is being written, for so long at most: its owner, if any, has lost it."""
 ROUNDS = 50
 """Attempts at a lease that others take and release meanwhile."""
+_HELD: set[str] = set()
+"""Owners of the leases that this process holds: of it one is dead that was given back while its store was away."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -67,19 +69,32 @@ class Lease:
 
     def release(self) -> None:
         """Give it back; nothing happens when it is no longer ours."""
-        # the scene's work is done, and the lease ends with this process anyway
-        with suppress(OSError, AwayError):
-            if not self.is_held():
-                return
-            if on_store(self.path):  # and stays ours until it is removed: we are alive, so nobody takes it over
-                objects.remove(self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+        # the scene's work is done: a lease that cannot be removed, for its store is away, is nobody's all the same
+        try:
+            with suppress(OSError, AwayError):
+                if not self.is_held():
+                    return
+                if on_store(self.path):  # and stays ours until it is removed: we are alive, so nobody takes it over
+                    objects.remove(self.path)
+                else:
+                    self.path.unlink(missing_ok=True)
+        finally:
+            _HELD.discard(self.owner.id)
 
 
 def acquire(path: Path) -> Lease:
     """The lease at `path`, taken over from a dead owner if need be; LeaseError (LEASED) names a living one."""
     lease = Lease(path, myself())
+    _HELD.add(lease.owner.id)  # first: another thread may look at it as soon as it is there
+    try:
+        return _acquired(lease)
+    except BaseException:
+        _HELD.discard(lease.owner.id)
+        raise
+
+
+def _acquired(lease: Lease) -> Lease:
+    path = lease.path
     for _ in range(ROUNDS):
         if _put_if_absent(path, lease.owner):
             return lease
@@ -87,7 +102,7 @@ def acquire(path: Path) -> Lease:
         if found is None and not is_there(path):
             continue  # released just now
         if is_alive(path, found):
-            raise LeaseError(f"{path.parent.name} is in the hands of another run", str(found), "let it finish")
+            raise LeaseError(f"{path.parent.name} is in the hands of another run", *told_of(path, found))
         if _take_over(path, found, lease.owner):
             return lease
         time.sleep(0.01)
@@ -162,16 +177,33 @@ def is_alive(path: Path, owner: Owner | None) -> bool:
     In our own pid namespace the process tells; elsewhere, and for a lease that cannot be read, the last beat.
     """
     if owner is not None and (runs := still_runs(owner)) is not None:
-        return runs
+        return runs and (owner.pid != os.getpid() or owner.id in _HELD)
+    silent = silent_s(path)
+    torn = owner is None and not on_store(path)
+    return silent is not None and silent < (TORN_SECONDS if torn else STALE_SECONDS)
+
+
+def silent_s(path: Path) -> float | None:
+    """Seconds since the last beat of the lease at `path`, on an object store as this machine saw it; None without."""
     if on_store(path):
-        silent = objects.silent_s(path)
-        return silent is not None and silent < STALE_SECONDS
+        return objects.silent_s(path)
     try:
         # abs: a time far ahead was never a beat, and would be none for ever
-        age = abs(_now(path.parent) - path.stat().st_mtime)
-        return age < (STALE_SECONDS if owner is not None else TORN_SECONDS)
+        return abs(_now(path.parent) - path.stat().st_mtime)
     except FileNotFoundError:
-        return False
+        return None
+
+
+def told_of(path: Path, owner: Owner | None) -> tuple[str, str]:
+    """Who holds the lease at `path`, and what to do: of a process that nobody here can ask, how long it was silent."""
+    if owner is not None and still_runs(owner):
+        return str(owner), "let it finish"
+    silent = silent_s(path) or 0.0
+    who = f"{owner or 'somebody who cannot be read'}; its process cannot be asked from here"
+    if silent < 2 * BEAT_SECONDS:
+        return who, "let it finish"
+    left = max(STALE_SECONDS - silent, 0.0)
+    return f"{who}, and no beat came for {silent:.0f} s", f"wait: without one it is taken over in {left:.0f} s"
 
 
 def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:

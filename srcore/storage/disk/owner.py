@@ -24,7 +24,7 @@ class Owner:
     """Boot and pid namespace: only there does `pid` mean anything."""
     pid: int
     started: float
-    """When the process began, s since 1970: a pid is used again."""
+    """When the process began, s since the system did: a pid is used again."""
     since: str
     """UTC, ISO 8601."""
 
@@ -37,8 +37,7 @@ def still_runs(owner: Owner) -> bool | None:
     if owner.space != _space():
         return None
     try:
-        # within a second: psutil counts from the time of boot, which moves a little when the clock is set
-        return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1.0
+        return _started(owner.pid) == owner.started
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # there is such a process, and it is another user's
@@ -53,16 +52,35 @@ def myself() -> Owner:
         host=socket.gethostname(),
         space=_space(),
         pid=pid,
-        started=psutil.Process(pid).create_time(),
+        started=_started(pid),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
+def _started(pid: int) -> float:
+    """When a process began, s since the system did: no clock that somebody sets has a part in it.
+
+    psutil.NoSuchProcess for one that is gone, and for one that ended and was not waited for, which does nothing more.
+    """
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            raise psutil.NoSuchProcess(pid) from None
+        return psutil.Process(pid).create_time()  # not Linux
+    if told[0] in "ZX":
+        raise psutil.NoSuchProcess(pid)
+    return int(told[19]) / os.sysconf("SC_CLK_TCK")
+
+
 @cache
 def _space() -> str:
-    """Names the set of pids that this process sees: of one boot, and of one container."""
+    """Names the set of pids that this process sees: of one boot, and of one container.
+
+    The last word says how `started` is counted: a version that counts otherwise judges by beats.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')} ticks"
     except OSError:
         return f"{socket.gethostname()} {psutil.boot_time():.0f}"

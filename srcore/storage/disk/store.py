@@ -217,3 +217,13 @@ def exists(path: Path) -> bool:
     """Whether an object stands there, or with a local store anything."""
     store = store_at(path.parent)
     return os.path.lexists(path) if isinstance(store, LocalStore) else store.find(path.name) is not None
+
+
+def keeps_versions(folder: Path) -> bool:
+    """Whether a store keeps what is deleted or replaced, as a bucket with versioning does; its page is asked for it."""
+    found = object_store_of(folder)
+    if found is None:
+        return False
+    from srcore.storage.objects.store import ObjectStore
+
+    return ObjectStore(found[0]).keeps_versions("index.html")

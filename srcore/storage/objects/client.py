@@ -35,12 +35,19 @@ DENIED = re.compile(
     r"|AuthenticationFailed|InvalidToken",
     re.IGNORECASE,
 )
-MISUNDERSTOOD = frozenset({"400", "405", "501"})
-"""Answers that no waiting changes: another region's, or of a server that knows a part of the protocol."""
+EXPIRED = re.compile(r"ExpiredToken|TokenRefreshRequired|RequestExpired")
+SKEWED = re.compile(r"RequestTimeTooSkewed|RequestInTheFuture")
 STATUS = re.compile(r"status code: (\d\d\d)")
 LATE = re.compile(r"operation timed out|TimedOut|deadline has elapsed", re.IGNORECASE)
+DENIES = "it refuses the credentials, there are none, or they may not do that"
+AGAIN = frozenset({"408", "425", "429"})
+"""Answers of 4xx that pass by themselves."""
+UNABLE = frozenset({"501"})
+"""Answers of a server that knows a part of the protocol."""
 CONDITIONS, NO_TAG = ".conditions", '"00000000000000000000000000000000"'
 """An object of each store that nobody reads, and the tag of no object."""
+NEVER = ".conditions.never"
+"""An object that is nowhere: who may delete it may delete others."""
 _OPENED_IN: list[int] = []
 """The process that opened the first one."""
 
@@ -82,14 +89,30 @@ def _opened(address: str) -> Any:
 
 @cache
 def refuse_careless(address: str) -> None:
-    """AwayError for a server that passes over the condition of a put: two runs would publish one scene at once.
+    """AwayError for a server that passes over the condition of a put: two runs would publish one scene at once; and for
+    one that lets nothing be deleted: leases would stay.
 
     Asked once a process, by the object CONDITIONS, which stays: whoever removed it would disturb who asks just now.
     """
+    _refuse_undeletable(address)
     none = {"e_tag": NO_TAG, "version": "1"}  # Google goes by the version
     if (_puts(address, "create") and _puts(address, "create")) or _puts(address, none):
         do = "use one that keeps If-None-Match and If-Match of a put"
         raise AwayError(f"the store {address} cannot be used", "it passes over conditions", do, code="STORE_REFUSED")
+
+
+def _refuse_undeletable(address: str) -> None:
+    try:
+        with told(address):
+            client(address).delete([NEVER])
+    except FileNotFoundError:
+        return
+    except AwayError as error:
+        if error.found != DENIES:
+            raise
+        do = "allow to delete objects there (s3:DeleteObject): leases and what is replaced are deleted"
+        what = f"the store {address} cannot be used"
+        raise AwayError(what, "it lets nothing be deleted", do, code="STORE_REFUSED") from None
 
 
 def _puts(address: str, mode: Any) -> bool:
@@ -143,12 +166,19 @@ def away(address: str, error: BaseException) -> AwayError:
     text, what = str(error).partition("Debug source")[0], f"the store {address} cannot be used"
     if MISSING.search(text) or isinstance(error, FileNotFoundError):
         return AwayError(what, "no such bucket", "make the bucket, or correct `store`", code="STORE_REFUSED")
+    if SKEWED.search(text):
+        do = "set it by a time server, and run again"
+        return AwayError(what, "the clock of this machine is minutes off", do, code="STORE_REFUSED")
+    if EXPIRED.search(text):
+        do = "set fresh ones, and run again: the next run goes on from there"
+        return AwayError(what, "the credentials have expired", do, code="STORE_REFUSED")
     if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {text}"):
-        do = f"set the credentials in the environment ({KEYS[address.partition(':')[0]]})"
-        return AwayError(what, "it refuses the credentials, or there are none", do, code="STORE_REFUSED")
+        keys = KEYS[address.partition(":")[0]]
+        do = f"set them in the environment ({keys}); they need to list, get, put and delete"
+        return AwayError(what, DENIES, do, code="STORE_REFUSED")
     status = STATUS.search(text)
-    if status and status[1] in MISUNDERSTOOD:
-        do = "look at region and address, or use a server that knows all of the provider's protocol"
-        return AwayError(what, f"answer {status[1]}", do, code="STORE_REFUSED")
+    if status and (status[1] in UNABLE or (status[1].startswith("4") and status[1] not in AGAIN)):
+        do = "look at region and address, and at the bucket: one that locks by default (object lock) can be no store"
+        return AwayError(what, f"it refuses a request: answer {status[1]}", do, code="STORE_REFUSED")
     found = f"answer {status[1]}" if status else "no answer in time" if LATE.search(str(error)) else "no connection"
     return AwayError(what, found, "wait until it answers; the next run goes on")

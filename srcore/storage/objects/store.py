@@ -1,7 +1,8 @@
 """An object store behind the store's seam: whole objects by name, conditional puts, read back.
 
     get, list, find, folders     a request each (a listing: one for 1000 objects)
-    put_if                       get, put where the version is still that one, get: also right where an answer was lost
+    put_if                       put where the version is still the one that was read; refused: get, for an answer that
+                                 was lost looks like somebody who was first
     take                         upload, read back, compare; the files go when all are there
 
 No name changes what another one holds, and nothing is renamed.
@@ -13,7 +14,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,16 @@ PIECE_BYTES = 32 << 20
 """That one request reads of a large object."""
 PART_BYTES, MOST_PARTS, PARTS_AT_ONCE = 8 << 20, 9000, 4
 """Of a large upload; S3 takes 10,000 parts."""
+SENDING_BYTES = 256 << 20
+"""That parts on their way take in memory, but for a single one."""
+MOST_BYTES = 5 << 40
+"""Of an object of S3."""
+
+
+class Content(bytes):
+    """What was read of an object, and which version of it that was: `put_if` need not look again."""
+
+    version: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,18 @@ class ObjectStore:
         """How people call it."""
         return "/".join(filter(None, (self.address, self.below)))
 
-    def get(self, name: str) -> bytes | None:
+    def get(self, name: str) -> Content | None:
         """See Store; AwayError where it does not answer, here and in all that follow."""
-        found = self._read(name)
-        return None if found is None else found[0]
+        try:
+            with told(self.address):
+                found = client(self.address).get(self._key(name))
+                if found.meta["size"] > MAX_RECORD_BYTES:
+                    raise _too_large(f"{self.place}/{name}")
+                content = Content(found.bytes())
+        except FileNotFoundError:
+            return None
+        content.version = {key: found.meta[key] for key in ("e_tag", "version") if found.meta.get(key) is not None}
+        return content
 
     def put(self, name: str, data: bytes) -> None:
         """See Store."""
@@ -60,26 +79,28 @@ class ObjectStore:
 
         `data` differs from caller to caller: by it one knows its own where the answer was lost.
         """
-        there = self._read(name)
-        if (None if there is None else there[0]) != expected:
+        seen = expected if expected is None or isinstance(expected, Content) else self.get(name)
+        if seen != expected:
             return False
         refuse_careless(self.address)
-        mode: Any = "create" if there is None else there[1]
+        mode: Any = "create" if seen is None else seen.version
         try:
             with told(self.address):
-                _put_under(client(self.address), self._key(name), data, mode)
+                if _put_under(client(self.address), self._key(name), data, mode):
+                    return True
         except AwayError:
             if self.get(name) != data:  # raises by itself where the store is still away
                 raise
+            return True
         return self.get(name) == data
 
     def take(self, files: Mapping[str, Path]) -> None:
         """See Store; StoreError VERIFY_FAILED for what reads back as something else. Not all at once: who names the
         objects does so later."""
         for name, file in _flat(files).items():
-            part = max(PART_BYTES, -(-file.stat().st_size // MOST_PARTS))
+            part, at_once = parts_of(name, file.stat().st_size)
             with told(self.address):
-                client(self.address).put(self._key(name), file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+                client(self.address).put(self._key(name), file, chunk_size=part, max_concurrency=at_once)
             sha256 = sha256_file(file)
             if (found := self.sha256(name)) != sha256:
                 what, do = f"{name} was not stored as it was sent", "run again; look at the store"
@@ -127,17 +148,32 @@ class ObjectStore:
 
     def list(self, below: str = "", *, deep: bool = False) -> list[Stored]:
         """See Store."""
-        before, prefix = f"{below}/" if below else "", self._key(below)
+        if deep:
+            return sorted(self.each(below), key=lambda one: one.name)
+        prefix = self._key(below)
         with told(self.address):
-            if deep:
-                batches = client(self.address).list(prefix=prefix or None)
-                found = [one for batch in batches for one in batch]
-            else:
-                found = client(self.address).list_with_delimiter(prefix or None)["objects"]
-        start = len(prefix) + 1 if prefix else 0
-        named = [_stored(before + one["path"][start:], one) for one in found]
-        shown = [one for one in named if not any(part.startswith(".") for part in one.name.split("/"))]
-        return sorted(shown, key=lambda one: one.name)
+            found = client(self.address).list_with_delimiter(prefix or None)["objects"]
+        return sorted(self._shown(below, prefix, found), key=lambda one: one.name)
+
+    def each(self, below: str = "") -> Iterator[Stored]:
+        """Every object of `list(below, deep=True)` in the store's order, as the pages of the listing come."""
+        prefix = self._key(below)
+        with told(self.address):
+            batches = iter(client(self.address).list(prefix=prefix or None))
+        while True:
+            with told(self.address):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield from self._shown(below, prefix, batch)
+
+    def _shown(self, below: str, prefix: str, found: Iterable[Mapping[str, Any]]) -> Iterator[Stored]:
+        """The objects of a listing by their names here, but those on their way."""
+        before, start = f"{below}/" if below else "", len(prefix) + 1 if prefix else 0
+        for one in found:
+            name = before + one["path"][start:]
+            if not any(part.startswith(".") for part in name.split("/")):
+                yield _stored(name, one)
 
     def find(self, name: str) -> Stored | None:
         """See Store."""
@@ -146,6 +182,17 @@ class ObjectStore:
                 return _stored(name, client(self.address).head(self._key(name)))
         except FileNotFoundError:
             return None
+
+    def keeps_versions(self, name: str) -> bool:
+        """Whether an object that is there would outlive its deletion, as a version; not known of Google's."""
+        if self.address.startswith("gs:"):  # each object of these has a version, kept or not
+            return False
+        try:
+            with told(self.address):
+                version = client(self.address).head(self._key(name)).get("version")
+        except FileNotFoundError:
+            return False
+        return version not in (None, "null")
 
     def folders(self) -> tuple[str, ...]:
         """See Store."""
@@ -172,17 +219,15 @@ class ObjectStore:
     def _key(self, name: str) -> str:
         return "/".join(filter(None, (self.below, name)))
 
-    def _read(self, name: str) -> tuple[bytes, dict[str, Any]] | None:
-        """The content, and what says that it is still the same."""
-        try:
-            with told(self.address):
-                found = client(self.address).get(self._key(name))
-                if found.meta["size"] > MAX_RECORD_BYTES:
-                    raise _too_large(f"{self.place}/{name}")
-                version = {key: found.meta[key] for key in ("e_tag", "version") if found.meta.get(key) is not None}
-                return bytes(found.bytes()), version
-        except FileNotFoundError:
-            return None
+
+def parts_of(name: str, size: int) -> tuple[int, int]:
+    """Bytes of a part of an upload, and how many parts are sent at once; StoreError TOO_LARGE for what S3 does not
+    take."""
+    if size > MOST_BYTES:
+        do = "use a store that is a folder, or make parts of the scene"
+        raise StoreError(f"{name} is larger than an object can be", f"{size:,} bytes", do, code="TOO_LARGE")
+    part = max(PART_BYTES, -(-size // MOST_PARTS))
+    return part, max(1, min(PARTS_AT_ONCE, SENDING_BYTES // part))
 
 
 @dataclass(frozen=True)
@@ -219,14 +264,15 @@ def _too_large(name: str) -> StoreError:
     return StoreError(f"{name} cannot be read", f"{why}: more than {MAX_RECORD_BYTES} bytes", "move it away")
 
 
-def _put_under(opened: Any, key: str, data: bytes, mode: Any) -> None:
-    """A put that nobody else may have come before; who did is seen by reading."""
+def _put_under(opened: Any, key: str, data: bytes, mode: Any) -> bool:
+    """A put that nobody else may have come before; False where somebody did, or this put itself, unanswered."""
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     try:
         opened.put(key, data, mode=mode, use_multipart=False)
     except (AlreadyExistsError, PreconditionError, FileNotFoundError):
-        return
+        return False
+    return True
 
 
 def _flat(files: Mapping[str, Path]) -> dict[str, Path]:

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from srcore.catalog.object_stores import shown
 from srcore.errors import StoreError
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists
 from srcore.storage.disk.watch import stamp
 from srcore.training.data.split import Member, Split
 
@@ -41,7 +43,7 @@ class Digests:
 
 def read_split(path: Path) -> tuple[dict[str, Member], Digests]:
     """What is remembered of scenes and of files; empty before the first round. StoreError when it is damaged."""
-    if not path.exists():
+    if not exists(path):
         return {}, Digests({})
     try:
         found = read_sealed(path)
@@ -50,7 +52,7 @@ def read_split(path: Path) -> tuple[dict[str, Member], Digests]:
         return {scene: _member(**one) for scene, one in found["scenes"].items()}, Digests(found["files"])
     except (StoreError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"{path} is damaged",
+            f"{shown(path)} is damaged",
             str(error),
             "restore it; without it, scenes are split anew, and some that were trained on would judge",
         ) from error

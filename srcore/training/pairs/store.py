@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
-from srcore.catalog.object_stores import refuse_object_store
 from srcore.checkpoints import read_spec
 from srcore.errors import GridError, SourceError, SRError, StoreError
 from srcore.layout import DatasetPaths
@@ -27,8 +26,8 @@ from srcore.registry.references import resolve
 from srcore.report.pairs import PairFacts, pairs_page
 from srcore.storage.archive.ownership import refuse_links
 from srcore.storage.archive.pairs import is_whole, pair_folder, read_arrays, refuse_stranger, remove_pair, write_pair
-from srcore.storage.disk.files import write_atomic
 from srcore.storage.disk.leases import held
+from srcore.storage.disk.store import store_at
 from srcore.training.data.sealed import Digests
 from srcore.training.pairs.facts import facts_of
 from srcore.training.pairs.find import Pair, header_of, of_catalog
@@ -56,7 +55,6 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
     by then is there.
     """
     places = DatasetPaths(Path(catalog.store) / dataset)
-    refuse_object_store("pairs collect", places.root.parent)
     refuse_links(places.root.parent, places.pairs)
     with held(places.pairs / LEASE):
         before = _before(places.pairs, dataset, force)
@@ -64,7 +62,8 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
         work = _Round(catalog, dataset, known, Digests({} if force else before.files), keep=places.pairs)
         table = work.table(progress)
         write_table(places.pairs, table)
-        write_atomic(places.pairs_page, page_of(table).encode("utf-8", "backslashreplace"))
+        page = page_of(table).encode("utf-8", "backslashreplace")
+        store_at(places.pairs).put(places.pairs_page.name, page)
         for gone in {row.scene for row in before.rows} - {row.scene for row in table.rows if row.accepted}:
             remove_pair(pair_folder(places.pairs, gone))
     return table

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import SourceError, StoreError
+from srcore.storage.archive.pairs import TABLE as RECORD
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.storage.disk.store import exists
 
-RECORD = "pairs.json"
 VERSION = 1
 SHOWN = (
     ("ncc", "NCC", "{:.3f}"),
@@ -108,7 +109,7 @@ def write_table(folder: Path, table: Table) -> None:
 
 def read_table(folder: Path, dataset: str) -> Table:
     """What was collected last; empty before. StoreError when its record is damaged."""
-    if not (folder / RECORD).exists():
+    if not exists(folder / RECORD):
         return Table(dataset, (), "")
     found = read_sealed(folder / RECORD)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import psutil
 import pytest
 
 from srcore.errors import LeaseError, StoreError
 from srcore.storage.disk import leases
 from srcore.storage.disk.leases import STALE_SECONDS, TORN_SECONDS, acquire, held, holder
+from srcore.storage.disk.owner import still_runs
 
 
 @pytest.fixture
@@ -90,6 +93,40 @@ def test_elsewhere_the_last_beat_decides(path: Path, torn: bool, age: float, fre
     else:
         with pytest.raises(LeaseError):
             acquire(path)
+
+
+def test_who_was_killed_and_not_waited_for_holds_nothing(path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        acquire(path)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # its parent in a container may never wait
+    try:
+        dead = holder(path)
+        assert dead is not None
+        assert (dead.pid, still_runs(dead)) == (child, False)
+        assert acquire(path).is_held()
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_a_clock_that_is_set_kills_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = acquire(path)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(psutil, "boot_time", lambda: 0.0)  # what psutil adds to the ticks of a process
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert still_runs(lease.owner)
+
+
+@pytest.mark.parametrize(
+    ("age", "told"), [(5, "cannot be asked from here; let it finish"), (125, r"no beat came for 12\d s; wait: without")]
+)
+def test_of_a_process_that_nobody_can_ask_it_is_said_how_long_it_is_silent(path: Path, age: float, told: str) -> None:
+    acquire(path)
+    rewrite(path, host="other", space="other")
+    os.utime(path, (time.time() - age,) * 2)
+    with pytest.raises(LeaseError, match=told):
+        acquire(path)
 
 
 @pytest.mark.parametrize("odd", ["brackets", "pipe"])

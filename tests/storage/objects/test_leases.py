@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from srcore.catalog.object_stores import object_store_of
-from srcore.errors import LeaseError
+from srcore.errors import AwayError, LeaseError
 from srcore.layout import lease_path
 from srcore.storage.disk.leases import STALE_SECONDS, acquire, held, holder, is_alive, leased
 from srcore.storage.disk.owner import Owner, myself
@@ -154,3 +154,21 @@ def test_who_asks_by_hand_is_let_first_on_this_machine(place: Path, address: str
     with held(lease_path(place / ".waiting/1")):
         assert (place / ".waiting/1/lease.json").exists()
     assert ObjectStore(address).list(deep=True) == []
+
+
+def test_a_lease_that_was_given_back_while_the_store_was_away_is_this_process_s_no_more(
+    lease: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = acquire(lease)
+    with monkeypatch.context() as away:
+        away.setattr(leases, "remove", cannot)
+        first.release()
+    assert holder(lease) == first.owner
+    second = acquire(lease)
+    assert second.is_held()
+    with pytest.raises(LeaseError):
+        acquire(lease)
+
+
+def cannot(_: Path) -> None:
+    raise AwayError("the store cannot be used", "answer 503", "wait")

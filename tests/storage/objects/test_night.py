@@ -12,14 +12,17 @@ from typer.testing import CliRunner
 from flows.cli import app
 from srcore.catalog import load_catalog
 from srcore.errors import AwayError, CatalogError, PlanError
+from srcore.layout import DatasetPaths
 from srcore.run.audit import audit
 from srcore.run.listed import list_products
 from srcore.run.states import scene_states
-from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.publish import Receipt, is_whole
+from srcore.storage.archive.removal import remove_product
 from srcore.storage.objects import client
 from srcore.storage.objects.store import ObjectStore
 from tests.faults import archive
 from tests.s3 import Proxy, proxied, reopened
+from tests.storage.dicom.series import write_series
 
 
 def catalog_at(folder: Path, address: str, more: str = "") -> Path:
@@ -167,16 +170,10 @@ def test_a_store_that_is_away_stops_the_night_and_changes_nothing(
     assert sorted(one.result for one in archive.run(catalog)) == ["published", "published"]
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ("    privacy: restricted\n", "privacy: restricted"),
-        ("    pairs: {}\n", "pairs"),
-    ],
-)
-def test_what_does_not_work_there_is_refused_at_once(tmp_path: Path, address: str, more: str, words: str) -> None:
-    with pytest.raises(CatalogError, match=f"{words}.*needs a store that is a folder"):
-        load_catalog(catalog_at(tmp_path, address, more))
+@pytest.mark.parametrize("privacy", ["restricted", "hidden"])
+def test_private_datasets_are_refused_at_once(tmp_path: Path, address: str, privacy: str) -> None:
+    with pytest.raises(CatalogError, match=f"privacy: {privacy}.*needs a store that is a folder"):
+        load_catalog(catalog_at(tmp_path, address, f"    privacy: {privacy}\n"))
 
 
 def test_volumes_need_a_folder_unless_they_are_nobodys(tmp_path: Path, address: str) -> None:
@@ -199,15 +196,6 @@ def test_no_address_shows_a_password(tmp_path: Path, address: str) -> None:
         load_catalog(catalog_at(tmp_path, f"s3://{address}"))
     assert "hunter2" not in str(found.value)
     assert "s3, gs or az" in str(found.value)
-
-
-def test_commands_for_folders_say_so(catalog: Path, address: str) -> None:
-    ObjectStore(address).put("fields/products/scene/scene.receipt.json", b"{}")
-    for command in (["products", "remove", "fields", "scene", "--yes"], ["privacy", "erase", "scene", "--yes"]):
-        result = CliRunner().invoke(app, [*command, "--catalog", str(catalog)])
-        assert isinstance(result.exception, CatalogError)
-        assert "works on a store that is a folder" in str(result.exception)
-    assert "fields/products/scene/scene.receipt.json" in names(address)
 
 
 def test_an_output_by_hand_is_no_address(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,3 +229,26 @@ def test_what_a_restriction_withdraws_goes_from_the_store(catalog: Path, address
     list_products(load_catalog(catalog), archive.DATASET)
     assert "fields/collection.json" not in names(address)
     assert not [name for name in names(address) if "/stac/" in name]
+
+
+def test_a_series_of_dicom_is_published_whole_and_removed_whole(tmp_path: Path, address: str, place: Path) -> None:
+    write_series(tmp_path / "in" / "ct")
+    catalog = tmp_path / "data_catalog.yaml"
+    catalog.write_text(
+        f"version: 1\nstore: {address}\ndatasets:\n  fields:\n    kind: volume\n    source: ./in/{{scene}}/\n"
+        "    model: nearest-x2\n    privacy: public\n    products: [dicom, report]\n"
+    )
+    assert [(one.result, one.message) for one in archive.run(catalog)] == [("published", "")]
+    product = DatasetPaths(place / "fields").product("ct", ".dicom")
+    receipt = Receipt.load(product.receipt)
+    assert receipt is not None
+    slices = [one.name for one in receipt.outputs if one.name.endswith(".dcm")]
+    assert len(slices) > 1
+    assert {one.count("/") for one in slices} == {2}  # RUN/ct.dicom/...
+    assert [name for name in names(address) if name.endswith(".dcm")] == [f"fields/products/ct/{one}" for one in slices]
+    assert is_whole(product, receipt, thorough=True)
+    assert [one.result for one in archive.run(catalog)] == ["up to date"]
+    ObjectStore(address).delete(f"fields/products/ct/{slices[0]}")
+    assert [one.reason for one in scene_states(load_catalog(catalog), "fields")] == ["product damaged"]
+    assert remove_product(DatasetPaths(place / "fields"), product, "me", "")
+    assert not [name for name in names(address) if "/products/" in name]

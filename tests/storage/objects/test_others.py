@@ -131,7 +131,7 @@ def test_an_emulator_of_google_without_conditions_is_no_store(
     for name, value in {**google.environment, "SRCORE_SCRATCH": str(tmp_path / "stores")}.items():
         monkeypatch.setenv(name, value)
     reopened()
-    with pytest.raises(AwayError, match="found answer 400; look at region") as told:
+    with pytest.raises(AwayError, match="answer 400; look at region") as told:
         refuse_careless(f"{google.new_bucket()}/archive")
     assert told.value.code == "STORE_REFUSED"
     reopened()

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import boto3
 import pytest
 
 from srcore.catalog.object_stores import checked_address, object_store_of, place_of, shown
@@ -284,3 +285,16 @@ def test_a_missing_bucket_is_no_empty_store(server: str, address: str) -> None:
     with pytest.raises(AwayError, match="no such bucket") as found:
         ObjectStore("s3://nothing-here").get("x")
     assert found.value.code == "STORE_REFUSED"
+
+
+def test_a_bucket_that_keeps_versions_is_known(server: str, address: str) -> None:
+    store = ObjectStore(address)
+    store.put("x", b"1")
+    assert not store.keeps_versions("x")
+    bucket = address.removeprefix("s3://").partition("/")[0]
+    versioning = {"Status": "Enabled"}
+    boto3.client("s3", endpoint_url=server).put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioning)
+    assert store.put_if("x", b"2", b"1")
+    assert store.put_if("x", b"3", store.get("x"))
+    assert store.keeps_versions("x")
+    assert not store.keeps_versions("nothing")
