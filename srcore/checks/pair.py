@@ -22,6 +22,7 @@ from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.bounds import bounds
 from srcore.storage.cut import cut
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header, Wishes
@@ -121,7 +122,7 @@ def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
 
 def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
     nodata = tuple(band.nodata for band in sr.bands)
-    core, ends = _tiles(lr, scale).core, _own_ends(lr, scale)
+    core, extent = _tiles(lr, scale).core, _extent(lr, scale)
     return Scene(
         place_of(lr),
         place_of(sr),
@@ -134,18 +135,19 @@ def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
         nodata,
         lr.copied,
         lr.ranges,
-        ends,
-        hounsfield=hounsfield_of(lr, ends),
+        extent.ends,
+        hounsfield=hounsfield_of(lr, extent.ends),
+        bounds=bounds(lr, extent),
     )
 
 
-def _own_ends(lr: Header, scale: tuple[int, ...]) -> tuple[tuple[float, float] | None, ...]:
-    """Least and greatest valid number of each band."""
+def _extent(lr: Header, scale: tuple[int, ...]) -> Extent:
+    """Between which ends the valid numbers of each band lie."""
     extent = Extent(len(lr.bands))
     with open_scene(lr) as reader:
         for tile in _tiles(lr, scale):
             extent.add(*reader.read(tile.core))
-    return extent.ends
+    return extent
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:

@@ -71,12 +71,20 @@ class Scene:
     """True where blocks know what the profile of the LR's slices sees of the SR."""
     least_contrast: float | None = None
     """Of the sensors that the generator takes the LR to come from, at the LR's Nyquist frequency; None: of none."""
+    bounds: tuple[tuple[float, float] | None, ...] = ()
+    """Of each band the ends at which whoever made the SR may have cut it off, beside `ranges`: nothing has to keep to
+    them; (): none is known."""
 
     @property
     def ends(self) -> list[tuple[float, float]]:
-        """Least and greatest number that a valid pixel of each band can have."""
-        ranges = self.ranges or (None,) * self.bands
-        return [own if kept is None else kept for own, kept in zip(self._of_dtype(), ranges, strict=True)]
+        """Least and greatest number that a valid pixel of each band can have, for all that is known."""
+        return [own if cut is None else cut for own, cut in zip(self._of_dtype(), self.cut, strict=True)]
+
+    @property
+    def cut(self) -> list[tuple[float, float] | None]:
+        """Of each band the ends of its own, not of the dtype, at which it may be cut off."""
+        none = (None,) * self.bands
+        return [a if a is not None else b for a, b in zip(self.ranges or none, self.bounds or none, strict=True)]
 
     def _of_dtype(self) -> list[tuple[float, float]]:
         dtype = np.dtype(self.dtype)
@@ -95,7 +103,7 @@ class Scene:
         """The same of those bands alone."""
         chosen: dict[str, Any] = {
             name: tuple(values[band] for band in self.seen)
-            for name in ("nodata", "ranges", "own")
+            for name in ("nodata", "ranges", "bounds", "own")
             if (values := getattr(self, name))
         }
         return replace(self, bands=len(self.seen), copied=(), **chosen)
@@ -147,7 +155,7 @@ class Suite:
         planar = not scene.no_plane
         self.spread = Spread(scene.bands, np.dtype(scene.dtype))
         self.radiometry = RadiometryCheck(scene.ends, self.spread, planar)
-        self.ends = EndsCheck(scene.ends, scene.step, [ends is not None for ends in scene.ranges])
+        self.ends = EndsCheck(scene.ends, scene.step, [ends is not None for ends in scene.cut])
         self.consistency = _consistency(scene, planar)
         self.spectral = SpectralCheck(scene.bands, planar)
         self.range = RangeCheck(scene.step)

@@ -16,12 +16,13 @@ from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
+from srcore.storage.bounds import bounds, flags
 from srcore.storage.cut import Cut, cut
 from srcore.storage.disk.watch import changed, hidden_sources, identify
 from srcore.storage.guides import Unguided, registered
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
-from srcore.storage.work.ingested import Ingested, floors
+from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile, TilePlan, core_inside
@@ -51,8 +52,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    extent, sums = Extent(len(plan.header.bands), plan.header.ranges), []
-    told: list[str] = []
+    sums, told = [], list[str]()
     with open_scene(plan.header.whole) as reader:
         unguided = Unguided(plan.header)
         if plan.header.guides:
@@ -66,12 +66,11 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             if plan.of is None:
                 survey.add(plan.tiles, tile, found, alpha)
             core = core_inside(plan.tiles, tile)
-            extent.add(found.plain[core], found.valid[core])
             unguided.add(found.valid[core])
             seen = None if plan.of is None else found.valid
             sums.append(store.lr.write(tile, found.values, found.valid[core], alpha, seen))
             progress(tile.index + 1, len(plan.tiles))
-    sampler, undeclared = survey.sampler, survey.undeclared
+    sampler, undeclared, extent = survey.sampler, survey.undeclared, survey.extent
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
     spread = sampler.spread()
@@ -91,9 +90,10 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             *unguided.flags,
             *undeclared.flags(sampler.samples),
             *_beyond_range(plan.header, extent),
-            *_floored(plan.header, extent),
+            *flags(plan.header, extent),
         ),
         extent.ends,
+        bounds(plan.header, extent),
     )
     result.save(plan.scratch)
     return result
@@ -119,6 +119,7 @@ class Survey:
 
     def __init__(self, tiles: TilePlan, header: Header, *, denoised: bool) -> None:
         self.sampler, self.undeclared = Sampler(tiles, len(header.bands)), undeclared_of(header)
+        self.extent = Extent(len(header.bands), header.ranges)
         self.denoised = denoised
 
     def add(self, tiles: TilePlan, tile: Tile, found: Cut, alpha: NDArray[Any] | None) -> None:
@@ -128,6 +129,7 @@ class Survey:
         self.sampler.add(tile, found.values[core], valid, found.plain[core] if self.denoised else None)
         self.undeclared.add(tile.core, found.plain[core], valid)
         self.undeclared.add_raw(found.raw[core])
+        self.extent.add(found.plain[core], valid)
         if alpha is not None:
             self.undeclared.add_alpha(alpha)
 
@@ -158,12 +160,6 @@ def _beyond_range(header: Header, extent: Extent) -> tuple[str, ...]:
         for band, ends, outside, valid in told
         if ends is not None and outside
     )
-
-
-def _floored(header: Header, extent: Extent) -> Iterator[str]:
-    """That a volume without negative numbers gets none."""
-    if any(floors(header, extent.ends)):
-        yield "no number of the LR is negative, and none of the SR: `valid_range` says another end"
 
 
 def _noise(reader: SceneReader, plan: ScenePlan) -> tuple[float, ...]:

@@ -6,35 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-
 from srcore.errors import StoreError
 from srcore.layout import Scratch
-from srcore.radiometry import Normalisation, native_range
+from srcore.radiometry import Normalisation
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Source
 from srcore.storage.header import Header
 
 Ends = tuple[float, float]
-
-
-def floors(header: Header, ends: Sequence[Ends | None]) -> tuple[Ends | None, ...]:
-    """Of a volume without a negative number ends that leave none in the SR: magnitudes, of MR above all, have none.
-
-    None for a band that has some, for classes, and where somebody gave ends. Of a CT no number of HU is the least.
-    """
-    if header.kind != "volume" or header.extra.get("modality") == "CT":
-        return (None,) * len(header.bands)
-    return tuple(_floor(header, place, own) for place, own in enumerate(ends))
-
-
-def _floor(header: Header, place: int, own: Ends | None) -> Ends | None:
-    band, dtype = header.bands[place], np.dtype(header.dtype)
-    if own is None or band.is_copied or band.valid_range != (None, None) or band.scale <= 0:
-        return None
-    zero = -band.offset / band.scale
-    unsigned = dtype.kind == "u" and zero <= 0
-    return None if unsigned or own[0] < zero else native_range((zero, None), dtype, band.nodata)
 
 
 @dataclass(frozen=True)
@@ -74,10 +53,12 @@ class Ingested:
     """What the pixels showed that a user should know, beside the header's flags."""
     ends: tuple[tuple[float, float] | None, ...] = ()
     """Least and greatest valid number of each band; None where nothing is valid."""
+    bounds: tuple[Ends | None, ...] = ()
+    """The ends that the pixels show, which the SR of each band keeps to where nobody gave some; (): none."""
 
     def ranges(self, header: Header) -> tuple[Ends | None, ...]:
         """Per band the ends that the SR keeps to: the header's, and those that the pixels show."""
-        found = zip(header.ranges, floors(header, self.ends), strict=True)
+        found = zip(header.ranges, self.bounds or (None,) * len(header.bands), strict=True)
         return tuple(said if said is not None else shown for said, shown in found)
 
     def save(self, scratch: Scratch) -> None:
@@ -99,7 +80,10 @@ class Ingested:
                 tuple(value["noise"]),
                 tuple(value["removed"]),
                 tuple(value["flags"]),
-                tuple(None if ends is None else (ends[0], ends[1]) for ends in value["ends"]),
+                *(
+                    tuple(None if ends is None else (ends[0], ends[1]) for ends in value[name])
+                    for name in ("ends", "bounds")
+                ),
             )
         except (StoreError, KeyError, TypeError, AttributeError, ValueError):
             return None  # damaged, or written by a version with other fields: the scene is ingested again
