@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,17 +22,19 @@ from srcore.models.blocks import cubic_weights
 from srcore.samples.phantom import draw, thick
 from srcore.tiling import TilePlan
 
+Array = NDArray[Any]
 Volume = NDArray[np.int16]
 CORE = (8, 32, 32)
 
 
-def judged(lr: Volume, sr: Volume, scale: tuple[int, int, int], profile: bool = False) -> dict[str, Check]:
-    """The suite's findings, in blocks of CORE."""
+def judged(lr: Array, sr: Array, scale: tuple[int, int, int], profile: bool = False) -> dict[str, Check]:
+    """The suite's findings, in blocks of CORE; of whole numbers as HU."""
     grid = Grid(lr.shape, ((0, 0, 1, 0), (0, 1, 0, 0), (float(scale[0]), 0, 0, 0)))
     own = ((float(lr.min()), float(lr.max())),)
     places = Place(grid), Place(grid.scaled(scale))
-    facts = (scale, 1, "int16", "int16", CORE, True)
-    suite = Suite(Scene(*places, *facts, own=own, hounsfield=(1.0, 0.0), by_profile=profile), LIMITS)
+    facts = (scale, 1, str(lr.dtype), str(sr.dtype), CORE, True)
+    hounsfield = (1.0, 0.0) if lr.dtype.kind == "i" else None
+    suite = Suite(Scene(*places, *facts, own=own, hounsfield=hounsfield, by_profile=profile), LIMITS)
     core = tuple(min(a, b) for a, b in zip(CORE, lr.shape, strict=True))
     plan = TilePlan(lr.shape, core, (0, MARGIN_PX, MARGIN_PX), scale)
     for tile in plan:
@@ -148,6 +151,21 @@ def test_a_body_that_begins_at_once_is_no_fault_of_its_neighbours(fault: str | N
     found = judged(lr, sr, (5, 1, 1), True)
     assert (found["slices.step"].value < 2.5) == (fault is None)
     assert found["registration.shift"].passed
+
+
+@pytest.mark.parametrize("fault", [None, "a brighter slice"])
+def test_what_a_network_makes_of_nothing_is_no_slice_that_stands_out(fault: str | None) -> None:
+    """Floats with 0 outside of a body: around it the SR of one thin slice in five is 0.2 % of the range off 0."""
+    rng = np.random.default_rng(2)
+    lr = np.zeros((24, 32, 32), np.float32)
+    lr[:, 8:24, 8:24] = rng.normal(0, 1, (24, 16, 16))
+    sr = _cubic_slices(lr, 5).astype(np.float32)
+    around = ndimage.binary_dilation(lr[0] != 0, iterations=5) & (lr[0] == 0)
+    sr[42, around] += np.float32(0.002 * np.ptp(lr))
+    if fault:
+        sr[61] += np.float32(0.15 * np.ptp(lr))
+    found = judged(lr, sr, (5, 1, 1), True)["slices.step"]
+    assert (found.kind == "GATE" and not found.passed) if fault else found.passed
 
 
 def _cubic_slices(lr: Volume, scale: int) -> NDArray[np.float64]:
