@@ -52,7 +52,8 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     if tuple(source.stamp for source in sources) != plan.sources:
         raise changed(plan.scene, "after it was planned")
     store.create()
-    sums, told = [], list[str]()
+    extent, sums = Extent(len(plan.header.bands), plan.header.ranges), []
+    told: list[str] = []
     with open_scene(plan.header.whole) as reader:
         unguided = Unguided(plan.header)
         if plan.header.guides:
@@ -66,11 +67,12 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             if plan.of is None:
                 survey.add(plan.tiles, tile, found, alpha)
             core = core_inside(plan.tiles, tile)
+            extent.add(found.plain[core], found.valid[core])
             unguided.add(found.valid[core])
             seen = None if plan.of is None else found.valid
             sums.append(store.lr.write(tile, found.values, found.valid[core], alpha, seen))
             progress(tile.index + 1, len(plan.tiles))
-    sampler, undeclared, extent = survey.sampler, survey.undeclared, survey.extent
+    sampler, undeclared = survey.sampler, survey.undeclared
     if tuple(identify(path) for path in plan.header.paths) != sources:
         raise changed(plan.scene, "while it was read")
     spread = sampler.spread()
@@ -119,7 +121,6 @@ class Survey:
 
     def __init__(self, tiles: TilePlan, header: Header, *, denoised: bool) -> None:
         self.sampler, self.undeclared = Sampler(tiles, len(header.bands)), undeclared_of(header)
-        self.extent = Extent(len(header.bands), header.ranges)
         self.denoised = denoised
 
     def add(self, tiles: TilePlan, tile: Tile, found: Cut, alpha: NDArray[Any] | None) -> None:
@@ -129,7 +130,6 @@ class Survey:
         self.sampler.add(tile, found.values[core], valid, found.plain[core] if self.denoised else None)
         self.undeclared.add(tile.core, found.plain[core], valid)
         self.undeclared.add_raw(found.raw[core])
-        self.extent.add(found.plain[core], valid)
         if alpha is not None:
             self.undeclared.add_alpha(alpha)
 

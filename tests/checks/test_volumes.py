@@ -126,6 +126,22 @@ def test_thick_slices_without_a_profile_have_no_limit_of_consistency() -> None:
     assert found.value > 2
 
 
+@pytest.mark.parametrize("moved", [0.0, 1.0])
+def test_what_is_off_alike_in_neighbours_is_no_shift(moved: float) -> None:
+    """Seven slices of texture, and as smooth a difference of a third of it: by chance it looks like a shift."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        lr, off = (ndimage.gaussian_filter(rng.normal(size=(7, 64, 64)), (1, 2, 2)) for _ in range(2))
+        lr, off = 100 * lr / lr.std(), 35 * off / off.std()
+        seen = lr + off - moved / 2 * np.gradient(lr, axis=1)
+        around = np.pad(lr, ((0, 0), (3, 3), (3, 3)), mode="edge")[None]
+        fine, core = np.zeros((1, 14, 128, 128)), tuple(slice(0, n) for n in lr.shape)
+        check, everywhere = PlaceCheck(lr.shape, (2, 2, 2), (1.0, 1.0, 1.0)), np.ones((1, *lr.shape), bool)
+        check.add(Block(core, around, everywhere, fine, np.ones(fine.shape, bool), (2, 2, 2), None, seen[None]))
+        (found,) = check.checks(LIMITS, BandSpread(True, 1, 0.0, 100.0, 100.0, 100.0, 1.0, 0.0))
+        assert (found.kind == "GATE") == bool(moved), found
+
+
 def test_numbers_without_squares_have_no_place() -> None:
     check = PlaceCheck((4, 24, 24), (1, 2, 2), (1.0, 1.0, 1.0))
     lr = np.random.default_rng(0).normal(size=(1, 4, 24, 24)) * 1e160
