@@ -136,7 +136,7 @@ def by_model(
     treatment = Treatment(back_projection=steps, slice_profile=profile if steps else "box")
     image, extent = Image(lr[None], np.ones((1, *lr.shape), np.bool_), (None,)), Extent(1)
     extent.add(image.values, image.valid)
-    (ends,) = bounds(array_header(image.values.shape, lr.dtype, None), extent)
+    (ends,) = bounds(array_header(image.values.shape, lr.dtype, None), extent.ends)
     assert ends is not None
     return np.asarray(super_resolved(engine, image, treatment)[0], np.float64).clip(*ends)
 

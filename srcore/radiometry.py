@@ -93,10 +93,6 @@ def _around(invalid: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(box)
 
 
-CUT, CUT_LEAST = 1e-3, 20
-"""Share of the numbers of a band, and how many, that are exactly an end where something cut them off."""
-
-
 class Extent:
     """`add` every part of a scene: between which ends the valid numbers of each band lie, and how many leave theirs."""
 
@@ -104,8 +100,6 @@ class Extent:
         self.ranges = tuple(ranges) or (None,) * bands
         self.least, self.most = [np.inf] * bands, [-np.inf] * bands
         self.outside, self.valid = [0] * bands, [0] * bands
-        self.at = [[0] * bands, [0] * bands]
-        """Numbers that are exactly the least, and the greatest."""
 
     def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Take values (C, ...) and their validity into account."""
@@ -114,11 +108,6 @@ class Extent:
             if not found.size:
                 continue
             least, most = float(found.min()), float(found.max())
-            for side, (end, known) in enumerate(((least, self.least[band]), (-most, -self.most[band]))):
-                if end < known:
-                    self.at[side][band] = 0
-                if end <= known:
-                    self.at[side][band] += int(np.count_nonzero(found == (most if side else least)))
             self.least[band], self.most[band] = min(self.least[band], least), max(self.most[band], most)
             self.valid[band] += found.size
             if ends is not None and (least < ends[0] or most > ends[1]):
@@ -129,13 +118,6 @@ class Extent:
         """Least and greatest valid number of each band; None where nothing is valid."""
         each = zip(self.least, self.most, strict=True)
         return tuple((least, most) if least <= most else None for least, most in each)
-
-    @property
-    def cut(self) -> tuple[tuple[bool, bool], ...]:
-        """Of each band whether numbers were cut off below and above: many are exactly the least, or the greatest."""
-        enough = [max(CUT_LEAST, CUT * valid) for valid in self.valid]
-        each = zip(*self.at, enough, strict=True)
-        return tuple((low >= least, high >= least) for low, high, least in each)
 
 
 def native_range(

@@ -122,7 +122,7 @@ def _tiles(lr: Header, scale: tuple[int, ...]) -> TilePlan:
 
 def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
     nodata = tuple(band.nodata for band in sr.bands)
-    core, extent = _tiles(lr, scale).core, _extent(lr, scale)
+    core, ends = _tiles(lr, scale).core, _own_ends(lr, scale)
     return Scene(
         place_of(lr),
         place_of(sr),
@@ -135,19 +135,19 @@ def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
         nodata,
         lr.copied,
         lr.ranges,
-        extent.ends,
-        hounsfield=hounsfield_of(lr, extent.ends),
-        bounds=bounds(lr, extent),
+        ends,
+        hounsfield=hounsfield_of(lr, ends),
+        bounds=bounds(lr, ends),
     )
 
 
-def _extent(lr: Header, scale: tuple[int, ...]) -> Extent:
-    """Between which ends the valid numbers of each band lie."""
+def _own_ends(lr: Header, scale: tuple[int, ...]) -> tuple[tuple[float, float] | None, ...]:
+    """Least and greatest valid number of each band."""
     extent = Extent(len(lr.bands))
     with open_scene(lr) as reader:
         for tile in _tiles(lr, scale):
             extent.add(*reader.read(tile.core))
-    return extent
+    return extent.ends
 
 
 def comparable(lr: Header, sr: Header) -> tuple[int, ...]:

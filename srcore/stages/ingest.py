@@ -16,7 +16,7 @@ from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
-from srcore.storage.bounds import bounds, flags
+from srcore.storage.bounds import flags
 from srcore.storage.cut import Cut, cut
 from srcore.storage.disk.watch import changed, hidden_sources, identify
 from srcore.storage.guides import Unguided, registered
@@ -92,10 +92,9 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             *unguided.flags,
             *undeclared.flags(sampler.samples),
             *_beyond_range(plan.header, extent),
-            *flags(plan.header, extent),
+            *flags(plan.header, extent.ends),
         ),
         extent.ends,
-        bounds(plan.header, extent),
     )
     result.save(plan.scratch)
     return result

@@ -1,17 +1,17 @@
 """What the SR of a volume keeps to where nobody gave a valid range: as much as its LR shows of its numbers' ends.
 
 A sharp edge rings: beyond the least and the greatest number that a scanner gave there is a little truth, and much that
-is none. So the SR goes beyond the LR's own range by REACH of it at most; not at all beyond an end that many numbers of
-the LR are at, for there the scanner cut them off; and not below 0 where nothing is: magnitudes have no sign.
+is none. So the SR goes beyond the LR's own range by REACH of it at most, and not below 0 where nothing is: magnitudes
+have no sign.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from srcore.radiometry import Extent, native_range
+from srcore.radiometry import native_range
 from srcore.storage.header import Header
 
 Ends = tuple[float, float]
@@ -21,19 +21,18 @@ REACH = 0.5
 0.05 % of its voxels; CT up to 0.14, the next MR 0.48."""
 
 
-def bounds(header: Header, extent: Extent) -> tuple[Ends | None, ...]:
-    """Least and greatest number of each band's SR; None of a raster, of classes, and where somebody gave ends."""
-    return tuple(_of_band(header, band, extent) for band in range(len(header.bands)))
+def bounds(header: Header, ends: Sequence[Ends | None]) -> tuple[Ends | None, ...]:
+    """Least and greatest number of each band's SR by those of the LR; None of a raster, of classes, and where somebody
+    gave some."""
+    return tuple(_of_band(header, place, own) for place, own in enumerate(ends))
 
 
-def _of_band(header: Header, place: int, extent: Extent) -> Ends | None:
-    band, own, dtype = header.bands[place], extent.ends[place], np.dtype(header.dtype)
+def _of_band(header: Header, place: int, own: Ends | None) -> Ends | None:
+    band, dtype = header.bands[place], np.dtype(header.dtype)
     if header.kind != "volume" or own is None or band.is_copied or band.valid_range != (None, None):
         return None
-    room, (below, above) = REACH * (own[1] - own[0]), extent.cut[place]
-    zero = _zero(header, place, own)
-    least = max(own[0] if below else own[0] - room, -np.inf if zero is None else zero)
-    most = own[1] if above else own[1] + room
+    room, zero = REACH * (own[1] - own[0]), _zero(header, place, own)
+    least, most = max(own[0] - room, -np.inf if zero is None else zero), own[1] + room
     if dtype.kind == "f":
         least, most = max(least, float(np.finfo(dtype).min)), min(most, float(np.finfo(dtype).max))
     return native_range((least, most), dtype, band.nodata)
@@ -48,22 +47,11 @@ def _zero(header: Header, place: int, own: Ends) -> float | None:
     return zero if own[0] >= zero else None
 
 
-def flags(header: Header, extent: Extent) -> Iterator[str]:
-    """What a user should know of them: ends at which the SR stops because its LR does."""
-    unsigned = np.dtype(header.dtype).kind == "u"
-    for place, (kept, own) in enumerate(zip(bounds(header, extent), extent.ends, strict=True)):
-        if kept is None or own is None or own[0] == own[1]:
-            continue
-        below, above = extent.cut[place]
-        if _zero(header, place, own) is None:
-            yield from _cut_off(own[0], "less") if below else ()
-        elif not unsigned:
-            yield f"no number of the LR is negative, and none of the SR: {ELSE}"
-        yield from _cut_off(own[1], "greater") if above else ()
-
-
-def _cut_off(end: float, word: str) -> Iterator[str]:
-    yield f"numbers of the LR are cut off at {end:g}, and none of the SR is {word}: {ELSE}"
-
-
-ELSE = "`valid_range` says another end"
+def flags(header: Header, ends: Sequence[Ends | None]) -> Iterator[str]:
+    """That a volume without negative numbers gets none."""
+    floors = (
+        own is not None and kept is not None and _zero(header, place, own) is not None
+        for place, (own, kept) in enumerate(zip(ends, bounds(header, ends), strict=True))
+    )
+    if np.dtype(header.dtype).kind != "u" and any(floors):
+        yield "no number of the LR is negative, and none of the SR: `valid_range` says another end"

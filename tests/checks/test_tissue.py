@@ -116,8 +116,7 @@ def test_magnitudes_stay_magnitudes(tmp_path: Path) -> None:
     assert ringing.min() < -50
     assert not any("no number of the LR is negative" in flag for flag in free.flags)
     below, lower = upscaled(nifti(tmp_path / "ct.nii", (values - 1000).astype(np.int16)), tmp_path / "ct")
-    assert lower.min() == -1000
-    assert any("cut off at -1000" in flag for flag in below.flags)
+    assert lower.min() < -1050
     assert any(one["id"].startswith("tissue.") for one in below.checks)
 
 

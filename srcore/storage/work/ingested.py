@@ -9,6 +9,7 @@ from typing import Any
 from srcore.errors import StoreError
 from srcore.layout import Scratch
 from srcore.radiometry import Normalisation
+from srcore.storage.bounds import bounds
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Source
 from srcore.storage.header import Header
@@ -53,12 +54,10 @@ class Ingested:
     """What the pixels showed that a user should know, beside the header's flags."""
     ends: tuple[tuple[float, float] | None, ...] = ()
     """Least and greatest valid number of each band; None where nothing is valid."""
-    bounds: tuple[Ends | None, ...] = ()
-    """The ends that the pixels show, which the SR of each band keeps to where nobody gave some; (): none."""
 
     def ranges(self, header: Header) -> tuple[Ends | None, ...]:
         """Per band the ends that the SR keeps to: the header's, and those that the pixels show."""
-        found = zip(header.ranges, self.bounds or (None,) * len(header.bands), strict=True)
+        found = zip(header.ranges, bounds(header, self.ends), strict=True)
         return tuple(said if said is not None else shown for said, shown in found)
 
     def save(self, scratch: Scratch) -> None:
@@ -80,10 +79,7 @@ class Ingested:
                 tuple(value["noise"]),
                 tuple(value["removed"]),
                 tuple(value["flags"]),
-                *(
-                    tuple(None if ends is None else (ends[0], ends[1]) for ends in value[name])
-                    for name in ("ends", "bounds")
-                ),
+                tuple(None if ends is None else (ends[0], ends[1]) for ends in value["ends"]),
             )
         except (StoreError, KeyError, TypeError, AttributeError, ValueError):
             return None  # damaged, or written by a version with other fields: the scene is ingested again
