@@ -1,12 +1,14 @@
 """Thick slices made thin, 5 to 1: what a model gives over linear, splines, and splines with back-projection.
 
     SRCORE_DATA=<folder with data/ and trainset/> python -m benchmarks.slices [--model NAME ...] [--steps N ...]
+        [--edge repeat reflect] [--only TEXT]
 
 PSNR in dB with a peak of 2,000 HU (of MR the span of the 2nd to 98th percentile); `inner` without the five thin slices
-of the first and the last thick one; `soft` the RMS in HU where the truth is -150 to 200 HU; `blurred` the PSNR, and RMS
-there, after a Gaussian of 2 mm full width on both; `seen` the RMS of what the SR comes to by the profile against the
-LR. Two pairs are a scanner's own, of a plastic head of which the model saw another slab; elsewhere LR is made by the
-profile. Steps of back-projection are by the profile, too.
+of the first and the last thick one; `ends` of those alone; `soft` the RMS in HU where the truth is -150 to 200 HU;
+`blurred` the PSNR, and RMS there, after a Gaussian of 2 mm full width on both; `seen` the RMS of what the SR comes to
+by the profile against the LR, and the true thin slices' own beside it. Two pairs are a scanner's own, of a plastic head
+of which the model saw another slab; elsewhere LR is made by the profile. Steps of back-projection are by the profile,
+too. `--edge`: what lies beyond the ends of the slab, in place of the checkpoint's own rule.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from srcore.checkpoints import locate
+from srcore.choices import Edge, SliceProfile
+from srcore.memory.arrays import array_header
 from srcore.memory.whole import open_whole, super_resolved
 from srcore.models.backprojection import back_project
-from srcore.radiometry import quantise, slice_weights
+from srcore.radiometry import Extent, quantise, slice_weights
+from srcore.storage.bounds import bounds
 from srcore.storage.scene import read_header
 from srcore.storage.whole_images import Image, read_image
 from srcore.treatment import Treatment
@@ -92,16 +98,18 @@ def seen_by(fine: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.tensordot(weights, fine[SCALE * i : SCALE * i + len(weights)], 1) for i in range(count)])
 
 
-def linear(lr: NDArray[Any]) -> NDArray[np.float64]:
-    return _enlarged(lr, 1)
+def linear(lr: NDArray[Any], scale: Sequence[int] = (SCALE, 1, 1)) -> NDArray[np.float64]:
+    """`lr` (Z, Y, X) enlarged, linear on each axis."""
+    return _enlarged(lr, scale, 1)
 
 
-def spline(lr: NDArray[Any]) -> NDArray[np.float64]:
-    return _enlarged(lr, 3)
+def spline(lr: NDArray[Any], scale: Sequence[int] = (SCALE, 1, 1)) -> NDArray[np.float64]:
+    """The same by cubic splines."""
+    return _enlarged(lr, scale, 3)
 
 
-def _enlarged(lr: NDArray[Any], order: int) -> NDArray[np.float64]:
-    found = ndimage.zoom(lr.astype(np.float64), (SCALE, 1, 1), order=order, mode="nearest", grid_mode=True)
+def _enlarged(lr: NDArray[Any], scale: Sequence[int], order: int) -> NDArray[np.float64]:
+    found = ndimage.zoom(lr.astype(np.float64), scale, order=order, mode="nearest", grid_mode=True)
     return np.asarray(found, np.float64)
 
 
@@ -119,33 +127,46 @@ def spline_back_projected(lr: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(sr[0, 0].numpy(), np.float64)
 
 
-def by_model(reference: str, lr: NDArray[Any], steps: int) -> NDArray[np.float64]:
-    """The SR as published, after so many steps by the profile."""
-    engine = open_whole(*load_generator(locate(reference)))
-    treatment = Treatment(back_projection=steps, slice_profile="cos2" if steps else "box")
-    image = Image(lr[None], np.ones((1, *lr.shape), np.bool_), (None,))
-    return np.asarray(super_resolved(engine, image, treatment)[0], np.float64)
+def by_model(
+    reference: str, lr: NDArray[Any], steps: int, edge: Edge | None = None, profile: SliceProfile = "cos2"
+) -> NDArray[np.float64]:
+    """The SR as published, after so many steps by the profile; of other ends where `edge` says so."""
+    spec, generator = load_generator(locate(reference))
+    engine = open_whole(spec if edge is None else spec.model_copy(update={"edge": edge}), generator)
+    treatment = Treatment(back_projection=steps, slice_profile=profile if steps else "box")
+    image, extent = Image(lr[None], np.ones((1, *lr.shape), np.bool_), (None,)), Extent(1)
+    extent.add(image.values, image.valid)
+    (ends,) = bounds(array_header(image.values.shape, lr.dtype, None), extent.ends)
+    assert ends is not None
+    return np.asarray(super_resolved(engine, image, treatment)[0], np.float64).clip(*ends)
 
 
 def row(case: Case, sr: NDArray[np.float64]) -> list[str]:
-    """The figures of an SR: PSNR whole, inner, blurred; soft RMS, blurred; RMS by the profile."""
+    """The figures of an SR: PSNR whole, inner, ends, blurred; soft RMS, blurred; RMS by the profile."""
     truth = case.hr.astype(np.float64)
     sigma = [2 / FWHM / step for step in case.spacing]
     smooth = [ndimage.gaussian_filter(one, sigma, mode="nearest") for one in (truth, sr)]
-    inner = slice(SCALE, -SCALE)
-    found = [f"{_psnr(case, a, b):.2f}" for a, b in ((truth, sr), (truth[inner], sr[inner]), (smooth[0], smooth[1]))]
+    inner, ends = slice(SCALE, -SCALE), np.r_[:SCALE, -SCALE:0]
+    seen = [(truth, sr), (truth[inner], sr[inner]), (truth[ends], sr[ends]), (smooth[0], smooth[1])]
     soft = (truth >= SOFT[0]) & (truth <= SOFT[1])
-    found += [f"{_rms((a - b)[soft]):.1f}" if case.is_ct else "" for a, b in ((truth, sr), (smooth[0], smooth[1]))]
-    apart = seen_by(sr[SCALE - SCALE // 2 : -(SCALE - SCALE // 2)]) - case.lr[1:-1]
-    return [*found, f"{_rms(apart):.1f}"]
+    found = [f"{psnr(case.peak, *one):.2f}" for one in seen]
+    found += [f"{rms((a - b)[soft]):.1f}" if case.is_ct else "" for a, b in ((truth, sr), (smooth[0], smooth[1]))]
+    return [*found, f"{off(case, sr):.1f}"]
 
 
-def _rms(apart: NDArray[np.float64]) -> float:
+def off(case: Case, sr: NDArray[np.float64]) -> float:
+    """RMS of what thick slices see of an SR, against the LR; without the slices that reach beyond an end."""
+    return rms(seen_by(sr[SCALE - SCALE // 2 : -(SCALE - SCALE // 2)]) - case.lr[1:-1])
+
+
+def rms(apart: NDArray[np.float64]) -> float:
+    """Root mean square."""
     return float(np.sqrt(np.mean(apart**2)))
 
 
-def _psnr(case: Case, truth: NDArray[np.float64], sr: NDArray[np.float64]) -> float:
-    return float(20 * np.log10(case.peak / _rms(truth - sr)))
+def psnr(peak: float, truth: NDArray[np.float64], sr: NDArray[np.float64]) -> float:
+    """In dB."""
+    return float(20 * np.log10(peak / rms(truth - sr)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -153,16 +174,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", nargs="*", default=["srcore-volume-z5"])
     parser.add_argument("--steps", nargs="*", type=int, default=[0, 1])
+    parser.add_argument("--edge", nargs="*", choices=("repeat", "reflect"), default=[None])
+    parser.add_argument("--only", default="", help="volumes whose name contains this")
     given = parser.parse_args(arguments)
-    print("| volume | by | PSNR | inner | blurred | soft RMS | blurred | seen |\n|---|---|---|---|---|---|---|---|")
+    print("| volume | by | PSNR | inner | ends | blurred | soft RMS | blurred | seen |\n" + "|---" * 9 + "|")
     for case in cases(Path(os.environ.get("SRCORE_DATA", "../shared"))):
+        if given.only not in case.name:
+            continue
+        print(f"| {case.name} | the truth | | | | | | | {off(case, case.hr.astype(np.float64)):.1f} |")
         ways = {"linear": linear, "cubic spline": spline, "spline, back-projected": spline_back_projected}
         for name, way in ways.items():
             print(f"| {case.name} | {name} | {' | '.join(row(case, way(case.lr)))} |", flush=True)
-        for model in given.model:
-            for steps in given.steps:
-                found = row(case, by_model(model, case.lr, steps))
-                print(f"| {case.name} | `{Path(model).name}`, {steps} steps | {' | '.join(found)} |", flush=True)
+        for model, steps, edge in product(given.model, given.steps, given.edge):
+            found = row(case, by_model(model, case.lr, steps, edge))
+            how = f"`{Path(model).name}`, {steps} steps" + (f", {edge}" if edge else "")
+            print(f"| {case.name} | {how} | {' | '.join(found)} |", flush=True)
 
 
 if __name__ == "__main__":

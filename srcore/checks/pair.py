@@ -22,6 +22,7 @@ from srcore.limits import Limit
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.bounds import bounds
 from srcore.storage.cut import cut
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header, Wishes
@@ -136,6 +137,7 @@ def _scene(lr: Header, sr: Header, scale: tuple[int, ...]) -> Scene:
         lr.ranges,
         ends,
         hounsfield=hounsfield_of(lr, ends),
+        bounds=bounds(lr, ends),
     )
 
 

@@ -16,12 +16,13 @@ from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
+from srcore.storage.bounds import flags
 from srcore.storage.cut import Cut, cut
 from srcore.storage.disk.watch import changed, hidden_sources, identify
 from srcore.storage.guides import Unguided, registered
 from srcore.storage.header import Header
 from srcore.storage.scene import SceneReader, open_scene
-from srcore.storage.work.ingested import Ingested, floors
+from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.tile_store import TileStore
 from srcore.tiling import Tile, TilePlan, core_inside
@@ -91,7 +92,7 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
             *unguided.flags,
             *undeclared.flags(sampler.samples),
             *_beyond_range(plan.header, extent),
-            *_floored(plan.header, extent),
+            *flags(plan.header, extent.ends),
         ),
         extent.ends,
     )
@@ -158,12 +159,6 @@ def _beyond_range(header: Header, extent: Extent) -> tuple[str, ...]:
         for band, ends, outside, valid in told
         if ends is not None and outside
     )
-
-
-def _floored(header: Header, extent: Extent) -> Iterator[str]:
-    """That a volume without negative numbers gets none."""
-    if any(floors(header, extent.ends)):
-        yield "no number of the LR is negative, and none of the SR: `valid_range` says another end"
 
 
 def _noise(reader: SceneReader, plan: ScenePlan) -> tuple[float, ...]:

@@ -51,6 +51,8 @@ class Degradation(BaseModel):
     """Range of the deviation of white noise on the LR, in spans of the 2nd to 98th percentile."""
     shift: float = Field(default=0.0, ge=0, le=0.5)
     """LR pixels by which a sensor's LR may lie off, on each axis to either side."""
+    width: tuple[float, float] = (1.0, 1.0)
+    """Range of a slice's thickness, in distances between slices: below 1 lie gaps, above 1 slices overlap more."""
 
     @field_validator("mtf")
     @classmethod
@@ -66,10 +68,19 @@ class Degradation(BaseModel):
             raise ValueError("must be a range from 0 up")
         return value
 
+    @field_validator("width")
+    @classmethod
+    def _width_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.5 <= value[0] <= value[1] <= 2:
+            raise ValueError("must be a range within 0.5 to 2")
+        return value
+
     @model_validator(mode="after")
-    def _only_a_sensor_is_off(self) -> Degradation:
+    def _of_its_kind(self) -> Degradation:
         if self.kind != "sensor" and self.shift:
             raise ValueError("shift belongs to kind: sensor")
+        if self.kind != "cos2" and self.width != (1.0, 1.0):
+            raise ValueError("width belongs to kind: cos2")
         return self
 
 

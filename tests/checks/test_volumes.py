@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,17 +22,19 @@ from srcore.models.blocks import cubic_weights
 from srcore.samples.phantom import draw, thick
 from srcore.tiling import TilePlan
 
+Array = NDArray[Any]
 Volume = NDArray[np.int16]
 CORE = (8, 32, 32)
 
 
-def judged(lr: Volume, sr: Volume, scale: tuple[int, int, int], profile: bool = False) -> dict[str, Check]:
-    """The suite's findings, in blocks of CORE."""
+def judged(lr: Array, sr: Array, scale: tuple[int, int, int], profile: bool = False) -> dict[str, Check]:
+    """The suite's findings, in blocks of CORE; of whole numbers as HU."""
     grid = Grid(lr.shape, ((0, 0, 1, 0), (0, 1, 0, 0), (float(scale[0]), 0, 0, 0)))
     own = ((float(lr.min()), float(lr.max())),)
     places = Place(grid), Place(grid.scaled(scale))
-    facts = (scale, 1, "int16", "int16", CORE, True)
-    suite = Suite(Scene(*places, *facts, own=own, hounsfield=(1.0, 0.0), by_profile=profile), LIMITS)
+    facts = (scale, 1, str(lr.dtype), str(sr.dtype), CORE, True)
+    hounsfield = (1.0, 0.0) if lr.dtype.kind == "i" else None
+    suite = Suite(Scene(*places, *facts, own=own, hounsfield=hounsfield, by_profile=profile), LIMITS)
     core = tuple(min(a, b) for a, b in zip(CORE, lr.shape, strict=True))
     plan = TilePlan(lr.shape, core, (0, MARGIN_PX, MARGIN_PX), scale)
     for tile in plan:
@@ -123,6 +126,22 @@ def test_thick_slices_without_a_profile_have_no_limit_of_consistency() -> None:
     assert found.value > 2
 
 
+@pytest.mark.parametrize("moved", [0.0, 1.0])
+def test_what_is_off_alike_in_neighbours_is_no_shift(moved: float) -> None:
+    """Seven slices of texture, and as smooth a difference of a third of it: by chance it looks like a shift."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        lr, off = (ndimage.gaussian_filter(rng.normal(size=(7, 64, 64)), (1, 2, 2)) for _ in range(2))
+        lr, off = 100 * lr / lr.std(), 35 * off / off.std()
+        seen = lr + off - moved / 2 * np.gradient(lr, axis=1)
+        around = np.pad(lr, ((0, 0), (3, 3), (3, 3)), mode="edge")[None]
+        fine, core = np.zeros((1, 14, 128, 128)), tuple(slice(0, n) for n in lr.shape)
+        check, everywhere = PlaceCheck(lr.shape, (2, 2, 2), (1.0, 1.0, 1.0)), np.ones((1, *lr.shape), bool)
+        check.add(Block(core, around, everywhere, fine, np.ones(fine.shape, bool), (2, 2, 2), None, seen[None]))
+        (found,) = check.checks(LIMITS, BandSpread(True, 1, 0.0, 100.0, 100.0, 100.0, 1.0, 0.0))
+        assert (found.kind == "GATE") == bool(moved), found
+
+
 def test_numbers_without_squares_have_no_place() -> None:
     check = PlaceCheck((4, 24, 24), (1, 2, 2), (1.0, 1.0, 1.0))
     lr = np.random.default_rng(0).normal(size=(1, 4, 24, 24)) * 1e160
@@ -148,6 +167,21 @@ def test_a_body_that_begins_at_once_is_no_fault_of_its_neighbours(fault: str | N
     found = judged(lr, sr, (5, 1, 1), True)
     assert (found["slices.step"].value < 2.5) == (fault is None)
     assert found["registration.shift"].passed
+
+
+@pytest.mark.parametrize("fault", [None, "a brighter slice"])
+def test_what_a_network_makes_of_nothing_is_no_slice_that_stands_out(fault: str | None) -> None:
+    """Floats with 0 outside of a body: around it the SR of one thin slice in five is 0.2 % of the range off 0."""
+    rng = np.random.default_rng(2)
+    lr = np.zeros((24, 32, 32), np.float32)
+    lr[:, 8:24, 8:24] = rng.normal(0, 1, (24, 16, 16))
+    sr = _cubic_slices(lr, 5).astype(np.float32)
+    around = ndimage.binary_dilation(lr[0] != 0, iterations=5) & (lr[0] == 0)
+    sr[42, around] += np.float32(0.002 * np.ptp(lr))
+    if fault:
+        sr[61] += np.float32(0.15 * np.ptp(lr))
+    found = judged(lr, sr, (5, 1, 1), True)["slices.step"]
+    assert (found.kind == "GATE" and not found.passed) if fault else found.passed
 
 
 def _cubic_slices(lr: Volume, scale: int) -> NDArray[np.float64]:

@@ -47,6 +47,8 @@ def test_absent_data_says_which_variable_to_set(tmp_path: Path, monkeypatch: pyt
         ("srcore-x2", "slab: [2, 12]\n", "generator of volumes alone"),
         ("srcore-volume-x2", "slab: [12, 2]\n", "least slices and most"),
         ("srcore-volume-x2", "magnify: [0.5, 2]\n", "within 1 to 4"),
+        ("srcore-volume-x2", "degradation: {kind: cos2, width: [0.2, 1]}\n", "within 0.5 to 2"),
+        ("srcore-volume-x2", "degradation: {kind: box, width: [1, 1.5]}\n", "belongs to kind: cos2"),
         ("srcore-volume-x2", "edge: wrap\n", "'reflect' or 'repeat'"),
         ("srcore-volume-x2", "slice_profile: gauss\n", "'box' or 'cos2'"),
     ],

@@ -40,10 +40,10 @@ Kept = tuple[int, dict[str, NDArray[Any]]]
 class ContinuityCheck:
     """Collects block by block, in raster order: `add` every block, then `checks`."""
 
-    def __init__(self, slices: int, scale: Sequence[int], step: float) -> None:
+    def __init__(self, slices: int, scale: Sequence[int], step: float, least: float = 0.0) -> None:
         self.slices, self.scale = slices, tuple(scale)
-        self.step = step
-        """What is no bend, in numbers of the LR."""
+        self.step, self.least = step, least
+        """What is no bend, and the least range of the LR that a bend is measured in, in numbers of the LR."""
         self.sums = np.zeros((3, slices * scale[0]))
         """Of each SR slice: bends in ranges, ranges, and how many."""
         self.before: dict[tuple[int, int], Kept] = {}
@@ -88,7 +88,8 @@ class ContinuityCheck:
         floor = np.maximum(self.step, 1e-5 * np.maximum(np.abs(low), np.abs(high)).repeat(times, axis=0))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             bend = np.abs(sr[inside] - beside)
-            quotient = np.fmin(np.maximum(bend - explained - floor, 0) / (ranges + floor), EXPLAINED)
+            against = np.maximum(ranges, self.least) + floor
+            quotient = np.fmin(np.maximum(bend - explained - floor, 0) / against, EXPLAINED)
         known &= np.isfinite(quotient) & ((ranges > floor) | (bend > 2 * floor))
         of_scene = slice(first * times + start, first * times + stop)
         for total, part in zip(self.sums, (quotient, ranges, np.ones_like(bend)), strict=True):

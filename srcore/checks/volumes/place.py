@@ -27,6 +27,8 @@ HELD = 0.5
 """Of the root mean square of what is off: a volume that varies less than that along an axis does not tell of it."""
 CHANCE = 3.0
 """Standard errors that are no shift."""
+ALIKE = 4
+"""Voxels of which one tells anything of its own: what a product is off is alike from one to the next in its slice."""
 AXES = ("slices", "rows", "columns")
 
 
@@ -105,7 +107,7 @@ class PlaceCheck:
         inverse = np.linalg.pinv(matrix[np.ix_(forms, forms)], hermitian=True)
         amounts = inverse @ along[forms]
         rest = max(self.squares[eighth] - float(amounts @ along[forms]), 0.0) / count
-        error = np.sqrt(np.maximum(np.diag(inverse), 0) * rest)
+        error = np.sqrt(np.maximum(np.diag(inverse), 0) * rest * ALIKE)
         shift = np.sign(amounts) * np.maximum(np.abs(amounts) - CHANCE * error, 0)
         found[axes] = shift[: len(axes)] * self.scale[axes]
         return found

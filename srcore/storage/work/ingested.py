@@ -6,35 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-
 from srcore.errors import StoreError
 from srcore.layout import Scratch
-from srcore.radiometry import Normalisation, native_range
+from srcore.radiometry import Normalisation
+from srcore.storage.bounds import bounds
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.watch import Source
 from srcore.storage.header import Header
 
 Ends = tuple[float, float]
-
-
-def floors(header: Header, ends: Sequence[Ends | None]) -> tuple[Ends | None, ...]:
-    """Of a volume without a negative number ends that leave none in the SR: magnitudes, of MR above all, have none.
-
-    None for a band that has some, for classes, and where somebody gave ends. Of a CT no number of HU is the least.
-    """
-    if header.kind != "volume" or header.extra.get("modality") == "CT":
-        return (None,) * len(header.bands)
-    return tuple(_floor(header, place, own) for place, own in enumerate(ends))
-
-
-def _floor(header: Header, place: int, own: Ends | None) -> Ends | None:
-    band, dtype = header.bands[place], np.dtype(header.dtype)
-    if own is None or band.is_copied or band.valid_range != (None, None) or band.scale <= 0:
-        return None
-    zero = -band.offset / band.scale
-    unsigned = dtype.kind == "u" and zero <= 0
-    return None if unsigned or own[0] < zero else native_range((zero, None), dtype, band.nodata)
 
 
 @dataclass(frozen=True)
@@ -77,7 +57,7 @@ class Ingested:
 
     def ranges(self, header: Header) -> tuple[Ends | None, ...]:
         """Per band the ends that the SR keeps to: the header's, and those that the pixels show."""
-        found = zip(header.ranges, floors(header, self.ends), strict=True)
+        found = zip(header.ranges, bounds(header, self.ends), strict=True)
         return tuple(said if said is not None else shown for said, shown in found)
 
     def save(self, scratch: Scratch) -> None:

@@ -197,7 +197,8 @@ def _kernels(made: Degradation, scales: Sequence[int], rng: np.random.Generator)
     if made.kind == "box":
         return [box(scale) for scale in scales]
     if made.kind == "cos2":
-        return [cos2(scales[0]), *(box(scale) for scale in scales[1:])]
+        width = float(rng.uniform(*made.width)) if made.width[0] < made.width[1] else made.width[0]
+        return [cos2(scales[0], width), *(box(scale) for scale in scales[1:])]
     mtf = float(rng.uniform(*made.mtf))
     return [optics(mtf, scale, float(rng.uniform(-made.shift, made.shift))) for scale in scales]
 

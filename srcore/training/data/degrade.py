@@ -68,9 +68,10 @@ def box(scale: int) -> Tensor:
     return kernel_of(lambda d: (d < 0.5).double(), scale)
 
 
-def cos2(scale: int) -> Tensor:
-    """Kernel of what a scanner's slice weighs, cos^2 over twice its thickness: `radiometry.slice_weights`."""
-    return kernel_of(lambda d: torch.where(d < 1, torch.cos(math.pi / 2 * d).square(), 0.0), scale)
+def cos2(scale: int, width: float = 1.0) -> Tensor:
+    """Kernel of what a scanner's slice weighs, cos^2 over twice its thickness, which is `width` distances between
+    slices: `radiometry.slice_weights` at 1."""
+    return kernel_of(lambda d: torch.where(d < width, torch.cos(math.pi / 2 * d / width).square(), 0.0), scale)
 
 
 def optics(mtf: float, scale: int, shift: float = 0.0) -> Tensor:

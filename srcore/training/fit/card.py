@@ -107,6 +107,8 @@ def _way(made: Degradation) -> str:
         "sensor": f"through Gaussian optics with an MTF of {made.mtf[0]:g} to {made.mtf[1]:g} at LR Nyquist",
         "cos2": "weighed across slices by cos^2 over twice their thickness",
     }[made.kind]
+    if made.kind == "cos2" and tuple(made.width) != (1.0, 1.0):
+        text += f", {made.width[0]:g} to {made.width[1]:g} times as thick as their distance"
     text += f", off by up to {made.shift:g} LR pixels" if made.shift else ""
     return text + (f", with noise of {made.noise[0]:g} to {made.noise[1]:g} spans" if made.noise[1] else "")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srcore.models.blocks import centre_crop
-from srcore.training.data.degrade import REACH_LR, box, cubic, optics, reduce
+from srcore.training.data.degrade import REACH_LR, box, cos2, cubic, optics, reduce
 from srcore.training.data.resize import shrink
 
 
@@ -35,6 +35,16 @@ def test_a_sensor_has_its_contrast_at_nyquist(mtf: float, scale: int) -> None:
     place = np.arange(len(kernel)) - (len(kernel) - 1) / 2
     assert kernel.sum() == pytest.approx(1)
     assert abs((kernel * np.exp(1j * np.pi * place / scale)).sum()) == pytest.approx(mtf, abs=0.01)
+
+
+@pytest.mark.parametrize("width", [0.6, 1.0, 1.3, 2.0])
+def test_a_slice_is_as_thick_as_it_is_said_to_be(width: float) -> None:
+    kernel = cos2(5, width).numpy().astype(np.float64)
+    place = (np.arange(len(kernel)) - (len(kernel) - 1) / 2) / 5
+    assert kernel.sum() == pytest.approx(1)
+    assert np.abs(place[kernel > 1e-6]).max() <= width
+    half = np.interp(0.5, (kernel / kernel.max())[place >= 0][::-1], place[place >= 0][::-1])
+    assert 2 * half == pytest.approx(width, abs=0.06)  # full width at half maximum
 
 
 def test_every_sample_has_a_kernel_of_its_own() -> None:
