@@ -91,6 +91,9 @@ FRAME_TAGS = (
     "ApplicableSafetyStandardAgency",
 )
 """What is looked at of an enhanced file besides."""
-NOT_OF_FILES = (*NUMBERS, "Laterality", "RescaleType", "VOILUTFunction", "ScanningSequence", "SequenceVariant")
+NOT_OF_FILES = (
+    *(name for name in NUMBERS if name != "SeriesNumber"),
+    *("Laterality", "RescaleType", "VOILUTFunction", "ScanningSequence", "SequenceVariant"),
+)
 """What an enhanced file says of each frame, in groups, or not at all."""
 COPIED = (*NUMBERS, *WORDS, *TEXTS, *UIDS)

@@ -48,8 +48,6 @@ def derived_frames(series: Series, origin: Origins) -> Dataset:
     made = copied(first, facts.identity)
     for name in NOT_OF_FILES:
         made.pop(name, None)
-    if "SeriesNumber" in first:
-        made.SeriesNumber = first.SeriesNumber
     made.SOPClassUID, made.Modality = ENHANCED[_is_ct(series)], series.header.extra["modality"]
     made.ImageType, made.ContentQualification = IMAGE_TYPE, "RESEARCH"
     made.update(_shown(first, series))

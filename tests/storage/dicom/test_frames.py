@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from srcore.dispatch import Workers
+from srcore.errors import SourceError
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
+from srcore.storage.dicom import files
 from srcore.storage.dicom.facts import Facts, classic_because
 from srcore.storage.dicom.frames import ENHANCED
 from srcore.storage.dicom.writer import verify_derived, write_derived
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header
-from tests.storage.dicom.canary import canaries, traces
+from tests.storage.dicom.canary import canaries, traces, zipped
 from tests.storage.dicom.series import CT_CLASS, PATIENT, numbers, save, write_enhanced
 from tests.storage.dicom.test_derived import KEEP, REMOVE, faults_of, finer
 
@@ -139,6 +142,30 @@ def test_where_it_cannot_be_one_file_its_frames_become_classic_slices_and_that_i
     assert [one.SourceImageSequence[0].ReferencedFrameNumber for one in made] == [4, 3, 2, 1]
     assert {one.RescaleIntercept for one in made} == {-1000}
     assert faults_of(tmp_path / "sr" / "00001.dcm") == set()
+
+
+def test_frames_of_a_file_in_a_zip_are_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_enhanced(tmp_path / "in/e.dcm", numbers(4))
+    header = read_header([zipped(tmp_path / "in", tmp_path / "e.zip")])
+    unpack, done = files._unzipped, []
+    monkeypatch.setattr(files, "_unzipped", lambda path, entry: done.append(entry) or unpack(path, entry))
+    with open_scene(header) as reader:
+        for place in range(4):
+            found = reader.read((slice(place, place + 1), slice(0, 10), slice(0, 8)))[0][0, 0]
+            assert np.array_equal(found, numbers(4)[3 - place])
+    assert len(done) == 1
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_frames_without_a_place_are_not_left_out_in_silence(tmp_path: Path, count: int) -> None:
+    with pytest.raises(SourceError, match="4 descriptions of") as told:
+        read_header([write_enhanced(tmp_path / "e.dcm", numbers(4), NumberOfFrames=count)])
+    assert told.value.code == "NO_GEOMETRY"
+
+
+def test_a_number_that_is_none_is_left_out(tmp_path: Path) -> None:
+    made, _ = derive(tmp_path, KEEP, SeriesNumber=DataElement("SeriesNumber", "LO", "three"))
+    assert made.SeriesNumber is None
 
 
 @pytest.mark.parametrize(
