@@ -151,9 +151,10 @@ def derived_slice(series: Series, place: int, origins: Sequence[Origin], values:
     made.SourceImageSequence = [reference(one, facts) for one in origins]
     _say_place(made, series, place, origins[0].header)
     say_pixels(made, header, values.shape)
-    said = made.pop("RescaleType", None)
+    said = made.get("RescaleType")
+    made.pop("RescaleType", None)
     if header.extra["rescaled"]:
-        made.update(rescale(header, said and said.value))
+        made.update(rescale(header, said))
     data = stored_bytes(values)
     made.add_new("PixelData", "OW", data + b"\0" * (len(data) % 2))
     return made
