@@ -189,7 +189,8 @@ def _frame(series: Series, place: int, origin: Origins) -> Dataset:
 
 def _say_sources(made: Dataset, series: Series, origin: Origins) -> None:
     """The series that it was made of, with each file of it once: twice, for two parts of the standard ask for it."""
-    identity, found = series.facts.identity, {}
+    identity = series.facts.identity
+    found: dict[str, Dataset] = {}
     for place in range(len(series.header.extra["slices"])):
         one = origin(place).header
         found.setdefault(str(one.get("SOPInstanceUID") or ""), one)
