@@ -103,10 +103,12 @@ def _header_of(product: Path, header: Header) -> Header:
 
 def _values(header: Header, reader: SceneReader, window: Window) -> NDArray[Any]:
     """Voxels in units; stored numbers where they are that."""
-    stored, band = reader.read(window)[0][0], header.bands[0]
+    stored: NDArray[Any] = reader.read(window)[0][0]
+    band = header.bands[0]
     if (band.scale, band.offset) == (1.0, 0.0):
         return stored
-    return (stored * np.float64(band.scale) + band.offset).astype(np.float32)
+    units: NDArray[Any] = (stored * np.float64(band.scale) + band.offset).astype(np.float32)
+    return units
 
 
 def _write_whole(root: zarr.Group, header: Header, reader: SceneReader) -> tuple[float, float]:

@@ -147,8 +147,13 @@ def test_where_it_cannot_be_one_file_its_frames_become_classic_slices_and_that_i
 def test_frames_of_a_file_in_a_zip_are_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_enhanced(tmp_path / "in/e.dcm", numbers(4))
     header = read_header([zipped(tmp_path / "in", tmp_path / "e.zip")])
-    unpack, done = files._unzipped, []
-    monkeypatch.setattr(files, "_unzipped", lambda path, entry: done.append(entry) or unpack(path, entry))
+    unpack, done = files._unzipped, list[int]()
+
+    def counted(path: Path, entry: int) -> bytes:
+        done.append(entry)
+        return unpack(path, entry)
+
+    monkeypatch.setattr(files, "_unzipped", counted)
     with open_scene(header) as reader:
         for place in range(4):
             found = reader.read((slice(place, place + 1), slice(0, 10), slice(0, 8)))[0][0, 0]
