@@ -27,6 +27,10 @@ Resample = Literal["even", "untilt"]
 """Of a DICOM series whose slices are unevenly spaced: even ones; untilt: straight ones too, of a tilted gantry."""
 
 
+Modality = Literal["CT", "MR"]
+"""What a volume is of, where its file does not say it: a NIfTI has no field for that."""
+
+
 MosaicOrder = Literal["newest", "first"]
 """Which file of a mosaic comes first where several have a pixel: by the date when it was taken, or by its name."""
 
@@ -62,6 +66,8 @@ class Told(TypedDict, total=False):
     """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
+    modality: Modality | None
+    """What a volume is of; None: what its file says, or its numbers."""
     mosaic: MosaicOrder | None
     """Which file comes first where several of a mosaic have a pixel; None: the scene is none."""
     date: str | None

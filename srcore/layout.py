@@ -158,8 +158,9 @@ class ProductPaths:
 
     @property
     def cube(self) -> Path:
-        """The product as Zarr 3, in one file."""
-        return self.folder / f"{self.stem}.zarr.zip"
+        """The product as Zarr 3, in one file; of a volume as OME-Zarr."""
+        form = ".zarr.zip" if self.name.lower().endswith((".tif", ".tiff")) else ".ozx"
+        return self.folder / f"{self.stem}{form}"
 
     @property
     def stac(self) -> Path:

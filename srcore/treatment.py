@@ -21,6 +21,7 @@ from srcore.choices import (
     VALUES_RULES,
     AlphaRule,
     Identity,
+    Modality,
     MosaicOrder,
     QualityWish,
     Range,
@@ -62,6 +63,8 @@ class Treatment:
     """Which volume of a DICOM series of several (times, echoes, b-values), as EchoTime=30; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
+    modality: Modality | None = None
+    """What a volume is of; None: what its file says, or its numbers."""
     identity: Identity = "remove"
     """Of a derived DICOM series: whether what tells of the patient stays in it."""
     mosaic: MosaicOrder | None = None
@@ -90,6 +93,7 @@ class Treatment:
             "series": self.series,
             "volume": self.volume,
             "resample": self.resample,
+            "modality": self.modality,
             "mosaic": self.mosaic,
             "date": self.date,
         }

@@ -40,7 +40,7 @@ def test_what_numbers_are_and_their_ends_stand_in_a_digest_only_where_they_are_s
     told = Treatment(values={"QA": "bits"}, valid_range=(0, None))
     told.check()
     assert told.changed() == {"values": {"QA": "bits"}, "valid_range": (0, None)}
-    unsaid = dict.fromkeys(("nodata", "quality", "series", "volume", "resample", "mosaic", "date"))
+    unsaid = dict.fromkeys(("nodata", "quality", "series", "volume", "resample", "modality", "mosaic", "date"))
     assert told.of_files == {"alpha": "auto", **unsaid, **told.changed()}
 
 

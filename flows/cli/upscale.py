@@ -37,6 +37,7 @@ from srcore.choices import (
     BackendRule,
     Device,
     Identity,
+    Modality,
     PrecisionRule,
     Privacy,
     Resample,
@@ -90,6 +91,10 @@ def upscale(
     resample: Annotated[
         Resample | None,
         typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
+    ] = None,
+    modality: Annotated[
+        Modality | None,
+        typer.Option(help="What a volume is of, where its file does not say it, as no NIfTI does: a CT is in HU."),
     ] = None,
     identity: Annotated[
         Identity,
@@ -181,6 +186,7 @@ def upscale(
         series=series,
         volume=volume,
         resample=resample,
+        modality=modality,
         identity=identity,
         privacy=privacy,
         quality=quality_wish(quality, quality_as, quality_use),

@@ -43,6 +43,7 @@ from srcore.choices import (
     MAX_SHARPEN,
     AlphaRule,
     Identity,
+    Modality,
     Privacy,
     Resample,
     SliceProfile,
@@ -107,6 +108,9 @@ class Dataset(BaseModel):
     resample: Resample | None = None
     """What is made of a DICOM series that is refused by default: even, where its slices are unevenly spaced; untilt,
     straight and even, where the gantry was tilted. Linear, and said in product, report and receipt."""
+    modality: Modality | None = None
+    """What its volumes are of, where the files do not say it, as no NIfTI does: of a CT every number is HU, for checks,
+    pictures and report; null: a NIfTI is taken for a CT where its least number is that of air (-1100 to -900)."""
     identity: Identity = "remove"
     """Of a derived DICOM series: remove takes out what tells of the patient, by the Basic Profile of PS3.15; keep
     leaves it, for an archive of a hospital (PACS)."""
@@ -322,7 +326,7 @@ class Dataset(BaseModel):
             raise ValueError("a raster has no patient; take the key out")
         return value
 
-    @field_validator("resample", "volume")
+    @field_validator("resample", "volume", "modality")
     @classmethod
     def _check_resample(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("kind") == "raster":

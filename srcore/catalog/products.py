@@ -7,7 +7,7 @@ from typing import Literal
 Output = Literal["cog", "nifti", "dicom", "stac", "report", "quicklook", "trust", "zarr"]
 OUTPUTS: dict[str, tuple[Output, ...]] = {
     "raster": ("cog", "stac", "report", "quicklook", "trust", "zarr"),
-    "volume": ("nifti", "dicom", "report", "quicklook", "trust"),
+    "volume": ("nifti", "dicom", "report", "quicklook", "trust", "zarr"),
 }
 """What can be published of a scene of each kind."""
 DATA: dict[str, tuple[Output, ...]] = {"raster": ("cog",), "volume": ("nifti", "dicom")}

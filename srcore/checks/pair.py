@@ -66,9 +66,10 @@ def validate_pair(
     hr = hr_header(band_files(hr_path, bands), lr, sr) if hr_path else None
     told = _told(sr_files)
     by_profile = len(scale) == 3 and told.get("slice_profile", "box") != "box"
-    suite = Suite(
-        replace(_scene(lr, sr, scale), least_contrast=told.get("least_contrast"), by_profile=by_profile), limits
-    )
+    scene = replace(_scene(lr, sr, scale), least_contrast=told.get("least_contrast"), by_profile=by_profile)
+    if told.get("modality") == "CT":
+        scene = replace(scene, hounsfield=(lr.bands[0].scale, lr.bands[0].offset))
+    suite = Suite(scene, limits)
     try:
         with ExitStack() as stack:
             readers = [stack.enter_context(open_scene(header)) for header in (lr, sr)]
@@ -83,7 +84,7 @@ def validate_pair(
             raise
         return Report((unreadable(error),))
     overviews = [check for path in sr_files if sr.format == "raster" for check in _overviews(path, limits)]
-    beside = _beside(sr_files[0], sr) if sr.format == "raster" and len(sr_files) == 1 else []
+    beside = _beside(sr_files[0], sr) if sr.format != "dicom" and len(sr_files) == 1 else []
     return Report((*overviews, *beside, *suite.checks()))
 
 
@@ -94,7 +95,7 @@ def _told(paths: Sequence[Path]) -> Mapping[str, Any]:
         receipt = Receipt.load(product.receipt) if len(paths) == 1 and product.receipt.exists() else None
     except StoreError:  # whoever asks for the archive's state is told: this is about pixels
         return {}
-    if receipt is None or not {"least_contrast", "slice_profile"} & receipt.parameters.keys():
+    if receipt is None or not {"least_contrast", "slice_profile", "modality"} & receipt.parameters.keys():
         return {}
     mine = {one.name: one.sha256 for one in receipt.outputs}.get(product.name)
     return receipt.parameters if mine == sha256_file(paths[0]) else {}

@@ -21,6 +21,7 @@ from srcore.job import Job
 from srcore.layout import Scratch
 from srcore.storage.archive.ownership import refuse_links, refuse_strangers, written_files
 from srcore.storage.dates.taken import dated
+from srcore.storage.dicom.facts import classic_because
 from srcore.storage.disk.files import NO_SPACE, free_bytes, store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.watch import Stamp, changed, stamp, stamp_if_there
@@ -61,7 +62,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     header = read_header(job.paths, job.kind, **job.wishes)
     if {"stac", "report"} & set(job.outputs):  # else nothing says when it was taken
         header = dated(header, treatment.date)
-    header = _in_form(job, header)  # now, not in EXPORT: behind hours of computing
+    header = _in_form(job, header, spec.scale_for(len(header.grid.shape)))  # not hours later
     _check_numbers(job, header)
     _check_output(job, header.paths)
     sources = tuple(stamp(path) for path in header.paths)
@@ -114,7 +115,7 @@ def plan_scene(job: Job, workers: int) -> ScenePlan:
     return plan
 
 
-def _in_form(job: Job, header: Header) -> Header:
+def _in_form(job: Job, header: Header, scale: Sequence[int]) -> Header:
     """The header with what its product's form means for a user; PlanError BAD_OUTPUT where its name says none."""
     if product_format(job.product.name, header.kind).name != "dicom":
         if job.treatment.identity == "keep":
@@ -124,7 +125,8 @@ def _in_form(job: Job, header: Header) -> Header:
     _check_series(job, header)
     kept = (KEPT_IDENTITY,) if job.treatment.identity == "keep" else ()
     told = tuple(flag for flag in header.flags if not kept or flag != DROPPED_TEXT)
-    frames = ("its frames are classic slices in the product",) if header.extra["enhanced"] else ()
+    why = classic_because(header, scale) if header.extra["enhanced"] else ""
+    frames = (f"its frames are classic slices in the product: {why}",) if why else ()
     return replace(header, flags=(*told, *kept, *frames))
 
 
@@ -355,7 +357,7 @@ def disk_bytes(plan: ScenePlan) -> int:
         native += 4
         scratch += bands * prod(tiles.shape_hr) * 4
     if "zarr" in plan.outputs:  # as files, and then as the one that they become
-        scratch += 2 * _pyramid_bytes(plan)
+        scratch += 2 * _cube_bytes(plan)
     # the product with its overviews, and in the scratch folder, for a while, the overviews once more
     return scratch + int(7 / 4 * bands * prod(tiles.shape_hr) * native)
 
@@ -363,12 +365,17 @@ def disk_bytes(plan: ScenePlan) -> int:
 def product_bytes(plan: ScenePlan) -> int:
     """Projected bytes of the product with its overviews, as if nothing compressed: what stays of `disk_bytes`."""
     trust = int(4 / 3 * 4 * len(plan.header.bands) * prod(plan.tiles.shape_hr)) if plan.treatment.trust else 0
-    return _pyramid_bytes(plan) * (2 if "zarr" in plan.outputs else 1) + trust
+    return _pyramid_bytes(plan) + (_cube_bytes(plan) if "zarr" in plan.outputs else 0) + trust
 
 
-def _pyramid_bytes(plan: ScenePlan) -> int:
-    """Of the SR with its overviews."""
-    native = np.dtype(plan.header.dtype).itemsize
+def _cube_bytes(plan: ScenePlan) -> int:
+    """Of the SR once more as Zarr: a volume's may be in units, of four bytes."""
+    return _pyramid_bytes(plan, 4 if plan.header.kind == "volume" else 0)
+
+
+def _pyramid_bytes(plan: ScenePlan, least: int = 0) -> int:
+    """Of the SR with its overviews, of so many bytes a pixel at least."""
+    native = max(np.dtype(plan.header.dtype).itemsize, least)
     return int(4 / 3 * len(plan.header.bands) * prod(plan.tiles.shape_hr) * native)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from srcore.choices import AlphaRule, MosaicOrder, QualityWish, Range, Resample, Told, ValuesRule
+from srcore.choices import AlphaRule, Modality, MosaicOrder, QualityWish, Range, Resample, Told, ValuesRule
 from srcore.grid import Grid
 from srcore.radiometry import native_range
 
@@ -67,6 +67,8 @@ class Wish:
     """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
+    modality: Modality | None = None
+    """What a volume is of; None: what its file says, or its numbers."""
     mosaic: MosaicOrder | None = None
     """Which file comes first where several of a mosaic have a pixel; None: several files are the bands of a scene."""
     date: str | None = None

@@ -75,8 +75,9 @@ def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpac
     if wishes.get("quality") is not None and header.kind == "volume":
         do = "take the key out"
         raise SourceError(f"{paths[0]}: a volume has no quality layer", "quality", do, code="BAD_SETTING")
-    if wishes.get("resample") is not None and header.kind == "raster":
-        raise SourceError(f"{paths[0]}: a raster has no slices", "resample", "take it out", code="BAD_SETTING")
+    for name in ("resample", "modality"):
+        if wishes.get(name) is not None and header.kind == "raster":
+            raise SourceError(f"{paths[0]}: a raster has no slices", name, "take it out", code="BAD_SETTING")
     if wishes.get("volume") is not None and header.format != "dicom":
         raise SourceError(f"{paths[0]}: only DICOM holds several volumes", "volume", "take it out", code="BAD_SETTING")
     if header.kind == "raster":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,10 @@ from zarr.codecs import ZstdCodec
 from srcore.errors import StoreError
 from srcore.storage.cube import attributes as told
 from srcore.storage.cube.levels import CHUNK_PX, Level, count_levels, level
-from srcore.storage.disk.files import fsync_file, hidden_folder, store_error
+from srcore.storage.cube.one_file import pack
+from srcore.storage.disk.files import hidden_folder, store_error
 from srcore.storage.header import Header
 
-NEVER = (1980, 1, 1, 0, 0, 0)
-"""The first moment that a ZIP can name: the same product has the same bytes."""
 ZSTD_LEVEL = 5
 
 
@@ -31,7 +28,7 @@ def write_cube(target: Path, product: Path, header: Header) -> None:
     try:
         with hidden_folder(target) as folder:
             _write_group(folder / "zarr", product, header)
-            _pack(folder / "zarr", target)
+            pack(folder / "zarr", target)
     except (OSError, ValueError) as error:
         if isinstance(error, StoreError):
             raise
@@ -130,15 +127,3 @@ def _write_place(group: Any, one: Level, crs: str | None) -> None:
             attributes={"axis": name.upper()},
         )
         array[:] = centres
-
-
-def _pack(root: Path, target: Path) -> None:
-    with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as packed:
-        for path in sorted(path for path in root.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), NEVER)
-            entry.external_attr = 0o644 << 16
-            entry.file_size = os.stat(path).st_size
-            with path.open("rb") as source, packed.open(entry, "w") as file:
-                while piece := source.read(1 << 20):
-                    file.write(piece)
-    fsync_file(target)

@@ -75,4 +75,25 @@ EMPTY_CT = ("KVP",)
 EMPTY_MR = ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "RepetitionTime")
 NEEDED_MR = {"ScanningSequence": "RM", "SequenceVariant": "NONE"}
 """Of type 1: the standard's words for what is not known."""
+FRAME_WORDS: Mapping[str, tuple[str, ...]] = {
+    "ComplexImageComponent": ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "MIXED"),
+    "AcquisitionContrast": (
+        *("UNKNOWN", "DIFFUSION", "FLOW_ENCODED", "FLUID_ATTENUATED", "PERFUSION", "PROTON_DENSITY", "STIR"),
+        *("TAGGING", "T1", "T2", "T2_STAR", "TOF", "MIXED"),
+    ),
+    "FrameLaterality": ("U", "R", "L", "B"),
+}
+"""What a frame of an enhanced file has to say, in the standard's words; the first where the source says none."""
+SAFETY = frozenset({"IEC", "FDA", "MHW"})
+"""Whose limits an enhanced MR was taken by."""
+FRAME_TAGS = (
+    *("EffectiveEchoTime", "AcquisitionContrast", "FrameLaterality", "AnatomicRegionSequence", "IrradiationEventUID"),
+    "ApplicableSafetyStandardAgency",
+)
+"""What is looked at of an enhanced file besides."""
+NOT_OF_FILES = (
+    *(name for name in NUMBERS if name != "SeriesNumber"),
+    *("Laterality", "RescaleType", "VOILUTFunction", "ScanningSequence", "SequenceVariant"),
+)
+"""What an enhanced file says of each frame, in groups, or not at all."""
 COPIED = (*NUMBERS, *WORDS, *TEXTS, *UIDS)

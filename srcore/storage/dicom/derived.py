@@ -2,13 +2,17 @@
 
     source headers --allow-list, identity--> slice --geometry of the SR's grid, stored numbers, how it was made-->
 
+What is said of a frame of an enhanced file, too, has a public name; see `frames`.
+
 Stored numbers have the source's rescale, and all bits of their type: no HU is lost or made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -20,7 +24,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from srcore.errors import SourceError
 from srcore.grid import Grid
-from srcore.storage.dicom.attributes import COPIED, EMPTY_CT, EMPTY_MR, NEEDED_MR
+from srcore.storage.dicom.attributes import COPIED, EMPTY_CT, EMPTY_MR, FRAME_TAGS, NEEDED_MR
 from srcore.storage.dicom.facts import Facts
 from srcore.storage.dicom.files import Member, open_member
 from srcore.storage.dicom.identity import coded, copied, decimals, image_type, kept_uid, uid_of, words_of
@@ -37,6 +41,8 @@ MODIFIER = Code("109103", "DCM", "Modifying Equipment")
 FURTHER_SERIES = 9000
 """Added to the number of the source's series."""
 MOST_NUMBER = 2**31 - 1
+NEAR_FILES = 4
+"""Headers of the source that are kept: those around a slice."""
 LPS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -97,22 +103,36 @@ class Origin:
     frame: int | None
 
 
-def origin_of(header: Header, place: int) -> Origin:
-    """The slice of the source at that place; SourceError where its header cannot be read any more."""
-    file, inside, frame = header.extra["slices"][place]
-    member = Member(header.paths[file], file, None if inside < 0 else inside)
-    try:
-        with open_member(member) as opened:
-            tags = sorted({*TAGS, *COPIED, "EffectiveEchoTime"})
-            found = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(tags), force=True)
+Origins = Callable[[int], Origin]
+"""The slice of the source at a place."""
+
+
+def origins_of(header: Header) -> Origins:
+    """The slices of the source by their place; SourceError where a header cannot be read any more.
+
+    The headers of the last few files are kept: of an enhanced series that is the one of all frames.
+    """
+    read = lru_cache(maxsize=NEAR_FILES)(lambda file, inside: _header_of(header.paths[file], file, inside))
+
+    def found(place: int) -> Origin:
+        file, inside, frame = header.extra["slices"][place]
+        try:
             own = None if frame < 0 else frame
-            return Origin(flat_header(found, own), own)
-    except SourceError:
-        raise
-    except Exception as error:  # whatever a damaged header makes pydicom do
-        raise SourceError(
-            "a DICOM header is damaged", type(error).__name__, "fetch the series again", code="DAMAGED"
-        ) from None
+            return Origin(flat_header(read(file, inside), own), own)
+        except SourceError:
+            raise
+        except Exception as error:  # whatever a damaged header makes pydicom do
+            raise SourceError(
+                "a DICOM header is damaged", type(error).__name__, "fetch the series again", code="DAMAGED"
+            ) from None
+
+    return found
+
+
+def _header_of(path: Path, file: int, inside: int) -> Dataset:
+    with open_member(Member(path, file, None if inside < 0 else inside)) as opened:
+        tags = sorted({*TAGS, *COPIED, *FRAME_TAGS})
+        return pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(tags), force=True)
 
 
 def derived_slice(series: Series, place: int, origins: Sequence[Origin], values: NDArray[np.generic]) -> Dataset:
@@ -122,20 +142,35 @@ def derived_slice(series: Series, place: int, origins: Sequence[Origin], values:
     made = copied(origins[0].header, facts.identity)
     _say_class(made, origins[0].header, is_ct=is_ct)
     made.ImageType = _image_type(origins[0].header, series, is_ct=is_ct)
-    made.SOPInstanceUID = uid_of(f"{series.uid}\n{place}", facts.identity)
+    say_series(made, series, place)
+    if "GantryDetectorTilt" in made and series.header.extra.get("even", {}).get("degrees"):
+        made.GantryDetectorTilt = 0
+    say_how(made, series)
+    made.DerivationDescription = description(series)
+    made.DerivationCodeSequence = [coded(RESAMPLING)]
+    made.SourceImageSequence = [reference(one, facts) for one in origins]
+    _say_place(made, series, place, origins[0].header)
+    say_pixels(made, header, values.shape)
+    said = made.get("RescaleType")
+    made.pop("RescaleType", None)
+    if header.extra["rescaled"]:
+        made.update(rescale(header, said))
+    data = stored_bytes(values)
+    made.add_new("PixelData", "OW", data + b"\0" * (len(data) % 2))
+    return made
+
+
+def say_series(made: Dataset, series: Series, place: int) -> None:
+    """Which file of which series, study and place it is; `place`: among the files of its series."""
+    identity = series.facts.identity
+    made.SOPInstanceUID = uid_of(f"{series.uid}\n{place}", identity)
     made.SeriesInstanceUID = series.uid
     for name in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if name not in made:
-            setattr(made, name, uid_of(f"{name}\n{series.uid}", facts.identity))
+            setattr(made, name, uid_of(f"{name}\n{series.uid}", identity))
     number = made.get("SeriesNumber")
     made.SeriesNumber = None if number is None or number + FURTHER_SERIES > MOST_NUMBER else number + FURTHER_SERIES
     made.InstanceNumber = place + 1
-    if "GantryDetectorTilt" in made and series.header.extra.get("even", {}).get("degrees"):
-        made.GantryDetectorTilt = 0
-    _say_how(made, series, origins)
-    _say_place(made, series, place, origins[0].header)
-    _put_pixels(made, header, values)
-    return made
 
 
 def _image_type(origin: Dataset, series: Series, *, is_ct: bool) -> list[str]:
@@ -160,23 +195,28 @@ def _say_class(made: Dataset, origin: Dataset, *, is_ct: bool) -> None:
                 setattr(made, name, word)
 
 
-def _say_how(made: Dataset, series: Series, origins: Sequence[Origin]) -> None:
+def say_how(made: Dataset, series: Series) -> None:
+    """What made the series; of which slices stands with each of them."""
     facts, scale = series.facts, "x".join(map(str, series.scale))
     made.SeriesDescription = f"SR {scale} {facts.model}"[:40] + ", not for diagnosis"
-    made.DerivationDescription = (
-        f"{series.resampled}super-resolved {scale} (slices, rows, columns) by srcore {__version__}, "
-        f"model {facts.model}, sha256 {facts.model_digest}; not for primary diagnosis"
-    )
-    made.DerivationCodeSequence = [coded(RESAMPLING)]
-    made.SourceImageSequence = [_reference(one, facts) for one in origins]
     ours = Dataset()
     ours.PurposeOfReferenceCodeSequence = [coded(MODIFIER)]
     ours.Manufacturer, ours.ManufacturerModelName, ours.SoftwareVersions = "srcore", facts.model[:64], __version__
-    ours.ContributionDescription = made.DerivationDescription
+    ours.ContributionDescription = description(series)
     made.ContributingEquipmentSequence = [ours]
 
 
-def _reference(origin: Origin, facts: Facts) -> Dataset:
+def description(series: Series) -> str:
+    """How the series was derived, in words."""
+    facts, scale = series.facts, "x".join(map(str, series.scale))
+    return (
+        f"{series.resampled}super-resolved {scale} (slices, rows, columns) by srcore {__version__}, "
+        f"model {facts.model}, sha256 {facts.model_digest}; not for primary diagnosis"
+    )
+
+
+def reference(origin: Origin, facts: Facts) -> Dataset:
+    """The slice, or the frame, that something was made of."""
     item = Dataset()
     item.ReferencedSOPClassUID = str(origin.header.SOPClassUID)
     item.ReferencedSOPInstanceUID = kept_uid(str(origin.header.get("SOPInstanceUID") or ""), facts.identity)
@@ -187,41 +227,62 @@ def _reference(origin: Origin, facts: Facts) -> Dataset:
 
 
 def _say_place(made: Dataset, series: Series, place: int, origin: Dataset) -> None:
-    """Where its first pixel's centre lies, in mm, LPS; its row and column directions are the source's own."""
-    matrix = series.grid.matrix * LPS[:, None]
-    first = matrix[:, :3] @ [place + 0.5, 0.5, 0.5] + matrix[:, 3]
-    made.ImagePositionPatient = [_ds(value) for value in first]
+    first = first_pixel(series, place)
+    made.ImagePositionPatient = [ds(value) for value in first]
     made.ImageOrientationPatient = decimals(origin.ImageOrientationPatient)
+    made.update(measures(series, origin))
+    if "SpacingBetweenSlices" not in origin and made.Modality != "MR":
+        del made.SpacingBetweenSlices
+    normal = series.grid.matrix[:, 0] * LPS
+    made.SliceLocation = ds(float(first @ normal / np.linalg.norm(normal)))
+
+
+def first_pixel(series: Series, place: int) -> NDArray[np.float64]:
+    """Where the centre of a slice's first pixel lies, in mm, LPS."""
+    matrix = series.grid.matrix * LPS[:, None]
+    found: NDArray[np.float64] = matrix[:, :3] @ [place + 0.5, 0.5, 0.5] + matrix[:, 3]
+    return found
+
+
+def measures(series: Series, origin: Dataset) -> Dataset:
+    """Sizes of a voxel in mm; row and column directions are the source's own."""
+    made = Dataset()
     # not the grid's: directions that a writer rounded are no unit vectors, and readers multiply both
-    made.PixelSpacing = [_ds(float(size) / by) for size, by in zip(origin.PixelSpacing, series.scale[1:], strict=True)]
+    made.PixelSpacing = [ds(float(size) / by) for size, by in zip(origin.PixelSpacing, series.scale[1:], strict=True)]
     thickness = series.header.extra["thickness_mm"]
-    made.SliceThickness = None if thickness is None else _ds(thickness / series.scale[0])
-    if "SpacingBetweenSlices" in origin or made.Modality == "MR":
-        made.SpacingBetweenSlices = _ds(series.grid.spacing()[0])
-    normal = matrix[:, 0] / np.linalg.norm(matrix[:, 0])
-    made.SliceLocation = _ds(float(first @ normal))
+    made.SliceThickness = None if thickness is None else ds(thickness / series.scale[0])
+    made.SpacingBetweenSlices = ds(series.grid.spacing()[0])
+    return made
 
 
-def _ds(value: float) -> str:
+def ds(value: float) -> str:
     """At most 16 characters, as exact as they can say it."""
     return format_number_as_ds(float(value) + 0.0)
 
 
-def _put_pixels(made: Dataset, header: Header, values: NDArray[np.generic]) -> None:
+def say_pixels(made: Dataset, header: Header, size: Sequence[int]) -> None:
+    """What the stored numbers of `size` rows and columns are."""
     dtype, band = np.dtype(header.dtype), header.bands[0]
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, header.extra["photometric"]
-    made.Rows, made.Columns = values.shape
+    made.Rows, made.Columns = size
     made.BitsAllocated = made.BitsStored = 8 * dtype.itemsize  # all of them: sharp edges need more than the source's
     made.HighBit, made.PixelRepresentation = made.BitsAllocated - 1, int(dtype.kind == "i")
-    if header.extra["rescaled"]:
-        made.RescaleSlope, made.RescaleIntercept = _ds(band.scale), _ds(band.offset)
-        made.RescaleType = made.get("RescaleType") or ("HU" if made.Modality == "CT" else "US")
-    elif "RescaleType" in made:
-        del made.RescaleType
     if band.nodata is not None:
         made.add_new("PixelPaddingValue", "SS" if dtype.kind == "i" else "US", int(band.nodata))
-    data = np.ascontiguousarray(values).astype(dtype.newbyteorder("<"), casting="equiv").tobytes()
-    made.add_new("PixelData", "OW", data + b"\0" * (len(data) % 2))
+
+
+def rescale(header: Header, said: str | None) -> Dataset:
+    """From stored numbers to units, as the source has it; `said`: the name of the units there."""
+    made, band = Dataset(), header.bands[0]
+    made.RescaleSlope, made.RescaleIntercept = ds(band.scale), ds(band.offset)
+    made.RescaleType = said or ("HU" if header.extra["modality"] == "CT" else "US")
+    return made
+
+
+def stored_bytes(values: NDArray[np.generic]) -> bytes:
+    """A slice (Y, X) as files have it, little-endian."""
+    data = np.ascontiguousarray(values)
+    return data.astype(data.dtype.newbyteorder("<"), casting="equiv").tobytes()
 
 
 def file_meta(made: Dataset) -> FileMetaDataset:

@@ -48,6 +48,9 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         series = one_volume(series, wish.volume)
     slices, stack = series.slices, refuse_unfit(series.slices, wish.resample)
     first = slices[0]
+    own = "CT" if first.is_ct else "MR"
+    if wish.modality not in (None, own):
+        raise SourceError(f"the series is no {wish.modality}", own, "take modality out", code="BAD_SETTING")
     dtype = f"{'' if first.bits[2] else 'u'}int{first.bits[0]}"
     padding, depth = first.padding, first.between or first.thickness or UNKNOWN_DEPTH_MM
     even = made_even(slices, stack, straight=wish.resample == "untilt") if wish.resample and len(slices) > 1 else None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +34,7 @@ class DicomReader:
         self._header = header
         self._paths = header.paths
         self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._unpacked: tuple[Member, bytes] | None = None
 
     def read(self, window: tuple[slice, ...]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Values (1, Z, Y, X) as stored and validity of a window inside the volume. Raises SourceError."""
@@ -72,7 +76,7 @@ class DicomReader:
         file, inside, frame = self._header.extra["slices"][place]
         member = Member(Path(self._paths[file]), file, None if inside < 0 else inside)
         try:
-            with hushed(), open_member(member) as file:
+            with hushed(), self._open(member) as file:
                 found = _pixels(file, max(frame, 0))
         except SourceError:
             raise
@@ -83,6 +87,18 @@ class DicomReader:
             told = f"slice {place + 1} of {found.shape}"
             raise SourceError("changed since it was planned", told, "run the scene again", code="SOURCE_CHANGED")
         return self._as_stored(found)
+
+    @contextmanager
+    def _open(self, member: Member) -> Iterator[BinaryIO]:
+        """The bytes of a file; the last one of a zip is kept: to unpack it for each frame takes hours."""
+        if self._unpacked is not None and self._unpacked[0] == member:
+            yield BytesIO(self._unpacked[1])
+            return
+        with open_member(member) as file:
+            if member.inside is not None:
+                self._unpacked = member, file.read()
+                file.seek(0)
+            yield file
 
     def _as_stored(self, found: NDArray[Any]) -> NDArray[Any]:
         """The native dtype; bits above those that are stored hold overlays or nothing, and are not looked at."""

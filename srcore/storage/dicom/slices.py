@@ -129,7 +129,12 @@ def _slices(member: Member, found: Dataset, sop_class: str) -> Iterator[Slice]:
         yield _slice(member, None, found.get, found)
         return
     shared = _flat(_first(found.get("SharedFunctionalGroupsSequence")))
-    for frame, groups in enumerate(found.get("PerFrameFunctionalGroupsSequence") or ()):
+    per_frame = found.get("PerFrameFunctionalGroupsSequence") or ()
+    if len(per_frame) != int(found.get("NumberOfFrames") or len(per_frame)):
+        told = f"{len(per_frame)} descriptions of {found.NumberOfFrames} frames"
+        do = "export the series again"
+        raise SourceError("a file does not say of each of its frames where it lies", told, do, code="NO_GEOMETRY")
+    for frame, groups in enumerate(per_frame):
         own = _flat(groups)
 
         def get(name: str, default: Any = None, own: Dataset = own) -> Any:

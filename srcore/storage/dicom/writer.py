@@ -1,10 +1,10 @@
-"""The files of a derived series, 00001.dcm and on, and their reading back; a slab of slices in memory at a time."""
+"""The files of a derived series, 00001.dcm and on, or the one of all frames where the source is such a file; and their
+reading back. A slab of slices is in memory at a time."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,27 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from srcore.errors import SourceError, StoreError
-from srcore.storage.dicom.derived import derived_slice, file_meta, origin_of, series_of
+from srcore.storage.dicom.derived import (
+    Origins,
+    Series,
+    derived_slice,
+    file_meta,
+    origins_of,
+    series_of,
+    stored_bytes,
+)
 from srcore.storage.dicom.even import open_dicom
-from srcore.storage.dicom.facts import Facts
+from srcore.storage.dicom.facts import Facts, classic_because
 from srcore.storage.dicom.files import hushed
+from srcore.storage.dicom.frames import derived_frames
 from srcore.storage.dicom.header import read_dicom_header
 from srcore.storage.disk.files import store_error
 from srcore.storage.header import Header
 
 APART_MM = 1e-4
 """A position may be rounded by so much: a number in DICOM has 16 characters."""
-NEAR_SLICES = 4
-"""Headers of the source that are kept: those around a slice."""
+PIXEL_DATA = b"\xe0\x7f\x10\x00OW\0\0"
+"""How the element of the pixels begins in explicit little-endian; its length of 32 bits follows."""
 
 
 def write_derived(folder: Path, header: Header, scale: Sequence[int], sr: Any, facts: Facts) -> None:
@@ -34,16 +43,12 @@ def write_derived(folder: Path, header: Header, scale: Sequence[int], sr: Any, f
     The same input gives the same bytes. Raises StoreError when the disk refuses, SourceError where a header of the
     source cannot be read any more.
     """
-    series = series_of(header, scale, facts, _digest(sr))
-    origin = lru_cache(maxsize=NEAR_SLICES)(lambda place: origin_of(header, place))
+    series, origin = series_of(header, scale, facts, _digest(sr)), origins_of(header)
+    write = _write_slices if classic_because(header, scale) else _write_frames
     try:
         folder.mkdir(mode=0o700 if facts.identity == "keep" else 0o777)
-        for place, values in _slices(sr):
-            with hushed():
-                made = derived_slice(series, place, [origin(parent) for parent in series.parents(place)], values)
-                _write(folder / f"{place + 1:05}.dcm", made)
-            if facts.identity == "keep":
-                (folder / f"{place + 1:05}.dcm").chmod(0o600)
+        with hushed():
+            write(folder, series, origin, sr)
     except (StoreError, SourceError):
         raise
     except OSError as error:
@@ -53,9 +58,28 @@ def write_derived(folder: Path, header: Header, scale: Sequence[int], sr: Any, f
         raise SourceError(what, type(error).__name__, do, code="DAMAGED") from None
 
 
-def _write(path: Path, made: Dataset) -> None:
+def _write_slices(folder: Path, series: Series, origin: Origins, sr: Any) -> None:
+    for place, values in _slices(sr):
+        made = derived_slice(series, place, [origin(parent) for parent in series.parents(place)], values)
+        _write(folder / f"{place + 1:05}.dcm", made, series)
+
+
+def _write_frames(folder: Path, series: Series, origin: Origins, sr: Any) -> None:
+    """All frames in one file: its header, and then the pixels, which are its last element, slice by slice."""
+    path, made = folder / "00001.dcm", derived_frames(series, origin)
+    size = made.NumberOfFrames * made.Rows * made.Columns * made.BitsAllocated // 8
+    _write(path, made, series)
+    with path.open("ab") as file:
+        file.write(PIXEL_DATA + size.to_bytes(4, "little"))
+        for _, values in _slices(sr):
+            file.write(stored_bytes(values))
+
+
+def _write(path: Path, made: Dataset, series: Series) -> None:
     made.file_meta = file_meta(made)
     pydicom.dcmwrite(path, made, enforce_file_format=True)
+    if series.facts.identity == "keep":
+        path.chmod(0o600)
 
 
 def verify_derived(folder: Path, header: Header, scale: Sequence[int], sr: Any) -> None:

@@ -74,7 +74,8 @@ def read_nifti_header(
     slope, inter = _slope(path, head)
     padding = find_padding(path, head, shape, (slope, inter)) if nodata is None else None
     tag = padding if nodata is None else fit_nodata(nodata, dtype)
-    band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=None, colour="gray")
+    unit = "HU" if wish.modality == "CT" else None
+    band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=unit, colour="gray")
     values = _values(path, head, told_values(wish.values, band.name, "1"))
     band = replace(band, values=values, valid_range=wish.valid_range or (None, None))
     order = slices_first(head.get_best_affine()) if wish.axes is None else wish.axes
@@ -89,7 +90,7 @@ def read_nifti_header(
         dtype=dtype,
         bands=(band,),
         nodata=nodata_form(dtype, [tag]),
-        extra={**_extra(head), "axes": list(order)},
+        extra={**_extra(head), "axes": list(order), **({"modality": wish.modality} if wish.modality else {})},
         flags=(*flags, *copied_flags([band])),
     )
 

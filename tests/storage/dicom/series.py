@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 CT_CLASS, MR_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PATIENT = "DOE^CANARY"
 """Stands in every text of the files, their folders and their names."""
@@ -77,9 +78,9 @@ def write_series(folder: Path, values: NDArray[Any] | None = None, **changes: An
     return folder
 
 
-def write_enhanced(path: Path, values: NDArray[Any]) -> Path:
-    """An enhanced CT of four frames, from the highest down, each with its place and rescale."""
-    made = dataset(values[0], 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", NumberOfFrames=4)
+def write_enhanced(path: Path, values: NDArray[Any], **changes: Any) -> Path:
+    """An enhanced CT of four frames, from the highest down, each with its place and rescale; `changes` to the file."""
+    made = dataset(values[0], 0, **{"SOPClassUID": ENHANCED_CT, "NumberOfFrames": 4, **changes})
     frames = []
     for place in range(4):
         groups, position, other = Dataset(), Dataset(), Dataset()

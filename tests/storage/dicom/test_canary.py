@@ -24,7 +24,9 @@ from srcore.run.audit import audit
 from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.missing import published_products
+from srcore.run.privacy import erase
 from srcore.run.scene import run_scene
+from srcore.settings import load_settings
 from srcore.storage.disk.files import write_atomic
 from tests.conftest import ROOT
 from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
@@ -90,6 +92,35 @@ def test_after_a_night_and_an_audit_it_is_nowhere(
     # what is published names no source, and none of the patient's is told of a product that is listed
     told = str(published_products(load_catalog(catalog), "ct"))
     assert [word for word in TRACES if word in told] == []
+
+
+def test_of_files_that_nobody_can_open_no_name_is_told_and_after_an_erasure_no_note(
+    catalog: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A zip with a password, one that is cut, and a stranger: their names are in messages by hand, and never here."""
+    caplog.set_level(0)
+    incoming, store, keys = (
+        catalog.parent / "incoming" / WORD,
+        catalog.parent / "store",
+        load_settings().key_file.parent,
+    )
+    packed = bytearray((incoming / f"{WORD} series.zip").read_bytes())
+    (incoming / f"{WORD} cut.zip").write_bytes(packed[:2000])
+    (incoming / f"{WORD} stranger.zip").write_bytes(WORD.encode())
+    at = packed.find(b"PK\x01\x02")
+    while at >= 0:
+        packed[at + 8] |= 1  # each entry says that it is encrypted
+        at = packed.find(b"PK\x01\x02", at + 4)
+    (incoming / f"{WORD} secret.zip").write_bytes(packed)
+    made = run_dataset(catalog, "packed", lambda job: run_scene(job, HERE))
+    assert sorted(one.code or "published" for one in made) == ["GANTRY_TILT", *["NOT_SUPPORTED"] * 3, "published"]
+    told = "".join([caplog.text, *capfd.readouterr(), *map(str, made)])
+    assert [word for word in TRACES if word in told] == []
+    assert traces([store]) == []
+    assert traces([keys]) != []  # what `privacy who` tells, for the owner of the key alone
+    for one in made:
+        erase(load_catalog(catalog), one.scene)
+    assert traces([store, keys]) == []
 
 
 NIGHTLY = [pytest.param(stage, marks=pytest.mark.nightly) for stage in ("ingest", "upscale", "export", "publish")]

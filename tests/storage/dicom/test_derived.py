@@ -27,7 +27,7 @@ from srcore.storage.dicom.writer import verify_derived, write_derived
 from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.scene import open_scene, read_header
-from tests.storage.dicom.series import CT_CLASS, MR_CLASS, PATIENT, numbers, write_enhanced, write_series
+from tests.storage.dicom.series import MR_CLASS, PATIENT, numbers, write_series
 
 HERE = Workers(0)
 REMOVE = Facts(("a" * 64,), "some-model", "b" * 64, "c" * 64, "remove")
@@ -215,18 +215,6 @@ def test_of_a_scanners_own_files_neither(tmp_path: Path, name: str, facts: Facts
 def _plain(fault: str) -> str:
     """Without the value that it quotes."""
     return re.sub(r"\[\d+\] = <.*?>", "", fault)
-
-
-def test_frames_of_an_enhanced_file_become_classic_slices_and_that_is_said(tmp_path: Path) -> None:
-    values = numbers(4, 40, 40)
-    receipt = run_scene(direct_job(str(write_enhanced(tmp_path / "e.dcm", values)), tmp_path / "sr"), HERE)
-    assert receipt is not None
-    assert "its frames are classic slices in the product" in receipt.flags
-    made = slices(tmp_path / "sr")
-    assert [one.SOPClassUID for one in made] == [CT_CLASS] * 4
-    assert [one.SourceImageSequence[0].ReferencedFrameNumber for one in made] == [4, 3, 2, 1]
-    assert {one.RescaleIntercept for one in made} == {-1000}
-    assert faults_of(tmp_path / "sr" / "00001.dcm") == set()
 
 
 def test_a_run_publishes_the_folder_whole(tmp_path: Path) -> None:
