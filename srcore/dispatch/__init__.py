@@ -33,6 +33,8 @@ LOST_SECONDS = 30.0
 """A scheduler that does not answer for so long is gone."""
 IDLE_SECONDS = 300.0
 """A cluster without any worker for so long gets no more patience."""
+WORD_SECONDS = 5.0
+"""Before it is said that a worker is waited for."""
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
 
@@ -212,7 +214,7 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     running: dict[Any, _Task] = {}
 
     def submit(several: Sequence[int], *, alone: bool = False) -> None:
-        bound = frozenset() if crew.ours else frozenset(crew.present)
+        bound = frozenset() if crew.ours and not crew.silent else frozenset(crew.present)
         # pure=False: a second attempt is a new task, not the remembered failure.
         future = crew.client.submit(_attempt_all, work, several, pure=False, **_only(crew, bound))
         running[future] = _Task(several, bound, alone)
@@ -262,28 +264,39 @@ class _Patience:
     """How long nobody has been there who may do a tile."""
 
     def __init__(self, crew: Crew) -> None:
-        self.crew, self.since = crew, time.monotonic()
+        self.crew, self.since, self.told = crew, time.monotonic(), False
 
     def look(self) -> bool:
         """Whether somebody is there now; TileError NO_SCHEDULER or NO_WORKERS when it took too long."""
-        status, waited = self.crew.client.status, time.monotonic() - self.since
-        answers = status == "running"
-        if answers and self.crew.look():
-            self.since = time.monotonic()
+        status = self.crew.client.status
+        present = self.crew.look() if status == "running" else []
+        answers = status == "running" and self.crew.answered
+        waited = time.monotonic() - self.since
+        if answers and present:
+            self.since, self.told = time.monotonic(), False
             return True
         if status == "closed" or (not answers and waited > LOST_SECONDS):
+            found = "it does not answer" if status == "running" else status
             raise TileError(
-                "the Dask scheduler is gone", status, "start it and run again: done tiles are kept", code="NO_SCHEDULER"
+                "the Dask scheduler is gone", found, "start it and run again: done tiles are kept", code="NO_SCHEDULER"
             )
         if answers and waited > IDLE_SECONDS:
-            raise TileError(
-                "no worker is left", f"none for {waited:.0f} s", "start some and run again", code="NO_WORKERS"
-            )
+            found = f"none for {waited:.0f} s{self._silent()}"
+            raise TileError("no worker is left", found, "start some and run again", code="NO_WORKERS")
+        if answers and waited > WORD_SECONDS and not self.told:
+            self.told = True
+            address = self.crew.client.scheduler.address
+            told = "no worker at %s that may do tiles%s: waiting for one, %.0f s at most"
+            log.warning(told, address, self._silent(), IDLE_SECONDS)
         return False
+
+    def _silent(self) -> str:
+        silent = sorted(self.crew.silent)
+        return f"; {', '.join(silent[:3])}{' ...' if silent[3:] else ''} stand still" if silent else ""
 
 
 def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) -> Any:
-    """The next future that is done; tasks whose workers are all gone are cancelled once others are there."""
+    """The next future that is done; tasks whose workers are gone, or stand still, are cancelled once others are there."""
     patience = _Patience(crew)
     while True:
         if crew.client.status == "running":
@@ -292,7 +305,11 @@ def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) 
         else:
             time.sleep(LOOK_SECONDS / 4)
         if patience.look():
-            left = [future for future, task in running.items() if task.bound and task.bound.isdisjoint(crew.present)]
+            left = [
+                future
+                for future, task in running.items()
+                if future.key in crew.stranded or (task.bound and task.bound.isdisjoint(crew.present))
+            ]
             if left:
                 crew.client.cancel(left)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -64,7 +65,8 @@ def test_kustomize_builds_them_with_the_secrets_of_the_example(tmp_path: Path) -
     if shutil.which("kubectl") is None or shutil.which("openssl") is None:
         pytest.skip("kubectl or openssl is not installed")
     folder = shutil.copytree(INFRA / "kubernetes", tmp_path / "kubernetes")
-    shutil.copy(folder / "secrets.env.example", folder / "secrets.env")
+    for name in ("secrets.env", "store.env"):
+        shutil.copy(folder / f"{name}.example", folder / name)
     subprocess.run([INFRA / "certificates.sh", folder / "tls", "dask-scheduler"], check=True, capture_output=True)
     built = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True, timeout=60)
     documents = list(yaml.safe_load_all(built.stdout))
@@ -176,6 +178,37 @@ def test_prefect_loads_the_deployments_and_finds_the_flows() -> None:
         assert set(one["parameters"]) <= set(flow.parameters.properties)
         assert one["tags"][0] == "srcore"
     assert {one["work_pool"]["name"] for one in deployments} == {"srcore", "srcore-pods"}
+
+
+def test_a_night_in_a_pod_is_a_job_that_kubernetes_takes() -> None:
+    """The pool's template with its own values and those of prefect.yaml, as a worker of Prefect fills it in."""
+    jsonschema, judged = pytest.importorskip("jsonschema"), pytest.importorskip("kubernetes_validate")
+    from prefect.server.schemas.actions import WorkPoolCreate
+    from prefect.utilities.templating import apply_values
+
+    template = json.loads((INFRA / "kubernetes" / "pool.json").read_text())
+    WorkPoolCreate(name="srcore-pods", type="kubernetes", base_job_template=template)
+    deployments = yaml.safe_load((INFRA / "prefect.yaml").read_text())["deployments"]
+    [given] = [one["work_pool"]["job_variables"] for one in deployments if one["work_pool"]["name"] == "srcore-pods"]
+    variables = template["variables"]
+    jsonschema.validate(given, {**variables, "additionalProperties": False})
+    defaults = {name: value["default"] for name, value in variables["properties"].items() if "default" in value}
+    run = {"name": "quick-fox", "labels": {"prefect.io/flow-run-id": "1"}}
+    run |= {
+        "command": ["prefect", "flow-run", "execute"],
+        "env": [{"name": "PREFECT_API_URL", "value": "http://a/api"}],
+    }
+    job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **given, **run})
+    judged.validate(job, "1.32", strict=True)
+    [serve] = [one for one in yaml.safe_load_all((INFRA / "kubernetes" / "serve.yaml").read_text())]
+    pod, beside = job["spec"]["template"]["spec"], serve["spec"]["template"]["spec"]
+    same = ("securityContext", "automountServiceAccountToken", "enableServiceLinks", "volumes")
+    assert [pod[name] for name in same] == [beside[name] for name in same]
+    [night], [service] = pod["containers"], beside["containers"]
+    same = ("envFrom", "securityContext", "resources", "volumeMounts")
+    assert [night[name] for name in same] == [service[name] for name in same]
+    assert job["spec"]["template"]["metadata"]["labels"] == serve["spec"]["template"]["metadata"]["labels"]
+    assert night["command"] == ["env"]  # the image's own command is srcore
 
 
 @pytest.mark.parametrize("path", [INFRA / "compose", INFRA / "kubernetes"], ids=lambda path: path.name)
