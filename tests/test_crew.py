@@ -216,13 +216,14 @@ def test_a_scheduler_that_stands_still_is_gone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(questions, "SCHEDULER_SECONDS", 1.0)
     monkeypatch.setattr(dispatch, "LOST_SECONDS", 3.0)
     port = free_port()
-    with started(*SCHEDULER, str(port), PYTHONPATH=PATHS) as scheduler:
-        with Client(f"tcp://127.0.0.1:{port}", timeout="60s", set_as_default=False) as client:
-            crew = Crew(client, ours=False, shared=None, most=1)
-            scheduler.send_signal(signal.SIGSTOP)
-            with pytest.raises(TileError) as error:
-                dispatch._wait(crew)
-            scheduler.send_signal(signal.SIGCONT)
+    with (
+        started(*SCHEDULER, str(port), PYTHONPATH=PATHS) as scheduler,
+        Client(f"tcp://127.0.0.1:{port}", timeout="60s", set_as_default=False) as client,
+    ):
+        scheduler.send_signal(signal.SIGSTOP)
+        with pytest.raises(TileError) as error:
+            dispatch._wait(Crew(client, ours=False, shared=None, most=1))
+        scheduler.send_signal(signal.SIGCONT)
     assert (error.value.code, error.value.found) == ("NO_SCHEDULER", "it does not answer")
 
 

@@ -33,8 +33,10 @@ def greet(shared: str | None, dask_worker: Any = None) -> dict[str, Any]:
 
 
 def roll(silent_s: float, dask_scheduler: Any = None) -> dict[str, tuple[float, bool, int, list[str]]]:
-    """Of each worker of a scheduler, which Dask gives: seconds since its last heartbeat, whether it has a GPU of its own,
-    how many tasks lie with it, and their keys, where it was not heard of for `silent_s`."""
+    """Of each worker of a scheduler, which Dask gives: seconds since its heartbeat, whether it has a GPU, its tasks.
+
+    And the tasks' keys, where it was not heard of for `silent_s`.
+    """
     now, found = time.time(), {}
     for address, worker in dask_scheduler.workers.items():
         unheard_s, tasks = now - worker.last_seen, worker.processing
@@ -51,7 +53,7 @@ def _version(package: str) -> str:
 
 
 def _code() -> str:
-    """Of all that lies as srcore here, when this process was asked first: what is installed later is not what it runs."""
+    """Of all that lay as srcore here when this process was asked first: what is installed later is not what it runs."""
     if hasattr(sys, REMEMBERED):
         return str(getattr(sys, REMEMBERED))
     spec = importlib.util.find_spec("srcore")

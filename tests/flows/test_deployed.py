@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 import sys
@@ -41,14 +40,12 @@ def test_the_lines_of_the_readme_deploy_a_night_that_is_done(tmp_path: Path) -> 
                     with (tmp_path / "worker.log").open("wb") as log:
                         worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
                 else:
-                    ran = subprocess.run(
-                        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180
-                    )
+                    pipes = {"capture_output": True, "text": True}
+                    ran = subprocess.run(command, **pipes, env=environment, cwd=ROOT, timeout=180)
                     assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
             is_deployed(server)
-            [run] = server.api(
-                "POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["dataset:hills"]}}} | BY_HAND
-            )
+            wanted = {"flow_runs": {"tags": {"all_": ["dataset:hills"]}}, **FIRST}
+            [run] = server.api("POST", "/flow_runs/filter", wanted)
             until(lambda: server.state(run["id"]) in ("COMPLETED", "FAILED", "CRASHED"))
             ended = server.api("GET", f"/flow_runs/{run['id']}")["state"]
             assert (ended["type"], ended["message"]) == ("COMPLETED", "2 published")
@@ -59,7 +56,7 @@ def test_the_lines_of_the_readme_deploy_a_night_that_is_done(tmp_path: Path) -> 
     assert len(list((tmp_path / "archive" / "archive").rglob("*.receipt.json"))) == 2
 
 
-BY_HAND = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+FIRST = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1}
 """Those of the schedule come later."""
 
 
@@ -70,7 +67,5 @@ def is_deployed(server: Server) -> None:
     places = {name: (one["work_pool_name"], one["work_queue_name"]) for name, one in found.items()}
     assert places["hills-pod"] == ("srcore-pods", "nightly")
     assert places["by-hand"] == ("srcore", "upscale-scene")
-    assert all(
-        one["pull_steps"] in (None, []) and re.match(r"flows\.\w+\.", one["entrypoint"]) for one in found.values()
-    )
+    assert all(one["pull_steps"] in (None, []) for one in found.values())
     assert [one["schedule"]["cron"] for one in found["hills"]["schedules"]] == ["0 2 * * *"]
