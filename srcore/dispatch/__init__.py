@@ -296,7 +296,7 @@ class _Patience:
 
 
 def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) -> Any:
-    """The next future that is done; tasks whose workers are gone, or stand still, are cancelled once others are there."""
+    """The next future that is done; tasks whose workers are gone or stand still are cancelled once others are there."""
     patience = _Patience(crew)
     while True:
         if crew.client.status == "running":

@@ -29,6 +29,7 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MAL
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
 MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2}
 """The same for a process that runs: numbers of glibc's malloc.h."""
+ENCRYPTED = "distributed.comm.require-encryption"
 SMALL_VALUES = 2**22
 """LR pixels times bands that are done before worker processes are up: 16 s of one core by the default model."""
 
@@ -89,6 +90,7 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.memory.target": False,  # tiles are small and results are numbers: nothing to spill
         "distributed.worker.memory.spill": False,
+        ENCRYPTED: False,  # on loopback, among processes of one user
     }
     with dask.config.set(settings):
         local = LocalCluster(
@@ -131,10 +133,19 @@ def refuse_open_scheduler(workers: Workers) -> None:
 
 
 def refuse_without_tls(address: str, role: Literal["client", "worker"] = "client") -> None:
-    """PlanError NO_TLS where TLS is wanted and Dask has no certificates: it would be seen only behind a timeout."""
+    """PlanError NO_TLS where the address or Dask's settings want TLS, and the other has none: seen before a timeout."""
+    import dask
     from distributed.security import Security
 
-    if urlsplit(address).scheme != "tls":
+    scheme = urlsplit(address).scheme
+    if address and scheme not in ("tls", "inproc") and dask.config.get(ENCRYPTED, False):
+        raise PlanError(
+            f"Dask's settings want TLS, and {address} has none",
+            ENCRYPTED,
+            "use tls://HOST:PORT, or unset it",
+            code="NO_TLS",
+        )
+    if scheme != "tls":
         return
     try:
         there = Security().get_connection_args(role).get("ssl_context") is not None

@@ -216,9 +216,9 @@ def _done(catalog: Catalog, turns: Turns, do: Do, way: Way) -> list[Outcome]:
 
 
 def _left(turns: Turns, entry: Dataset) -> list[Outcome]:
-    """What the deadline left to the next run, as a note."""
-    told = told_of_left(turns.left, entry.until or "", entry.timezone)
-    return [Outcome("", "note", code="OUT_OF_TIME", message=told)] if turns.left else []
+    """What is left to the next run, by the deadline or for want of workers, as a note."""
+    code, told = told_of_left(turns, entry.until or "", entry.timezone)
+    return [Outcome("", "note", code=code, message=told)] if turns.left else []
 
 
 def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:

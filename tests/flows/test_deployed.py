@@ -41,12 +41,12 @@ def test_the_lines_of_the_readme_deploy_a_night_that_is_done(tmp_path: Path) -> 
                         worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
                 else:
                     pipes = {"capture_output": True, "text": True}
-                    ran = subprocess.run(command, **pipes, env=environment, cwd=ROOT, timeout=180)
+                    ran = subprocess.run(command, **pipes, env=environment, cwd=ROOT, timeout=600)
                     assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
             is_deployed(server)
             wanted = {"flow_runs": {"tags": {"all_": ["dataset:hills"]}}, **FIRST}
             [run] = server.api("POST", "/flow_runs/filter", wanted)
-            until(lambda: server.state(run["id"]) in ("COMPLETED", "FAILED", "CRASHED"))
+            until(lambda: server.state(run["id"]) in ("COMPLETED", "FAILED", "CRASHED"), 900)
             ended = server.api("GET", f"/flow_runs/{run['id']}")["state"]
             assert (ended["type"], ended["message"]) == ("COMPLETED", "2 published")
         finally:
