@@ -20,7 +20,7 @@ import typer
 import srcore
 from flows.cli.worker import VISIBLE, chosen_gpu
 from srcore import dispatch
-from srcore.dispatch import Workers, each, greeting, questions, run_tiles
+from srcore.dispatch import Workers, each, greeting, patience, questions, run_tiles
 from srcore.dispatch.crew import Crew
 from srcore.errors import PlanError, TileError
 
@@ -214,7 +214,7 @@ def test_a_scheduler_that_stands_still_is_gone(monkeypatch: pytest.MonkeyPatch) 
     from distributed import Client
 
     monkeypatch.setattr(questions, "SCHEDULER_SECONDS", 1.0)
-    monkeypatch.setattr(dispatch, "LOST_SECONDS", 3.0)
+    monkeypatch.setattr(patience, "LOST_SECONDS", 3.0)
     port = free_port()
     with (
         started(*SCHEDULER, str(port), PYTHONPATH=PATHS) as scheduler,
@@ -222,7 +222,7 @@ def test_a_scheduler_that_stands_still_is_gone(monkeypatch: pytest.MonkeyPatch) 
     ):
         scheduler.send_signal(signal.SIGSTOP)
         with pytest.raises(TileError) as error:
-            dispatch._wait(Crew(client, ours=False, shared=None, most=1))
+            patience.wait_for_one(Crew(client, ours=False, shared=None, most=1))
         scheduler.send_signal(signal.SIGCONT)
     assert (error.value.code, error.value.found) == ("NO_SCHEDULER", "it does not answer")
 
@@ -230,8 +230,8 @@ def test_a_scheduler_that_stands_still_is_gone(monkeypatch: pytest.MonkeyPatch) 
 def test_a_scheduler_without_workers_is_told_of_before_the_patience_ends(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dispatch, "WORD_SECONDS", 0.5)
-    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 4.0)
+    monkeypatch.setattr(patience, "WORD_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "IDLE_SECONDS", 4.0)
     with caplog.at_level(logging.WARNING, "srcore.dispatch"), pytest.raises(TileError) as error:
         run_tiles(each(who), range(4), Workers(scheduler=address), nothing)
     assert error.value.code == "NO_WORKERS"

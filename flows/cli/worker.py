@@ -29,9 +29,10 @@ def worker(
     They read the same store under the same path as the run that asks them, and show first that their code is the same.
     TLS comes from Dask's own settings (distributed.comm.tls). Of several GPUs each has a command of its own.
     """
-    from srcore.dispatch.cluster import ALLOCATOR, THREADS, Workers, refuse_open_scheduler, refuse_without_tls
+    from srcore.dispatch.cluster import ALLOCATOR, THREADS
+    from srcore.dispatch.tls import refuse_open_scheduler, refuse_without_tls
 
-    refuse_open_scheduler(Workers(scheduler=address))
+    refuse_open_scheduler(address)
     refuse_without_tls(address, "worker")
     gpu = chosen_gpu(device, os.environ)
     processes = count or (len(os.sched_getaffinity(0)) if gpu is None else 1)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
+from srcore.dispatch.tls import ENCRYPTED, refuse_open_scheduler, refuse_without_tls
 from srcore.errors import PlanError
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MAL
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
 MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2}
 """The same for a process that runs: numbers of glibc's malloc.h."""
-ENCRYPTED = "distributed.comm.require-encryption"
 SMALL_VALUES = 2**22
 """LR pixels times bands that are done before worker processes are up: 16 s of one core by the default model."""
 
@@ -116,59 +114,6 @@ def close_cluster(close: Callable[[], object]) -> None:
         log.warning("the workers did not end in time: %s", str(error) or "no answer")
 
 
-def refuse_open_scheduler(workers: Workers) -> None:
-    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
-    if not workers.scheduler:
-        return
-    # Dask takes HOST:PORT for tcp://HOST:PORT
-    address = urlsplit(workers.scheduler if "://" in workers.scheduler else f"tcp://{workers.scheduler}")
-    if address.scheme in ("inproc", "tls") or _is_loopback(address.hostname or ""):
-        return
-    raise PlanError(
-        "a Dask scheduler beyond this machine needs TLS",
-        workers.scheduler,
-        "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
-        code="OPEN_SCHEDULER",
-    )
-
-
-def refuse_without_tls(address: str, role: Literal["client", "worker"] = "client") -> None:
-    """PlanError NO_TLS where the address or Dask's settings want TLS, and the other has none: seen before a timeout."""
-    import dask
-    from distributed.security import Security
-
-    scheme = urlsplit(address).scheme
-    if address and scheme not in ("tls", "inproc") and dask.config.get(ENCRYPTED, False):
-        raise PlanError(
-            f"Dask's settings want TLS, and {address} has none",
-            ENCRYPTED,
-            "use tls://HOST:PORT, or unset it",
-            code="NO_TLS",
-        )
-    if scheme != "tls":
-        return
-    try:
-        there = Security().get_connection_args(role).get("ssl_context") is not None
-        found = "no certificate in Dask's settings"
-    except OSError as error:  # of ssl, too
-        there, found = False, f"{error.strerror or error}"
-    if not there:
-        raise PlanError(
-            f"{address} wants TLS, and there is none here",
-            found,
-            f"set distributed.comm.tls.ca-file, .{role}.cert and .{role}.key in Dask's YAML, or as "
-            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on",
-            code="NO_TLS",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"
-
-
 @contextmanager
 def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
     """A client of the running scheduler, or of a local cluster of no more workers than tasks; and those workers.
@@ -177,7 +122,7 @@ def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
     """
     from distributed import Client
 
-    refuse_open_scheduler(workers)
+    refuse_open_scheduler(workers.scheduler or "")
     refuse_without_tls(workers.scheduler or "")
     with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
         try:

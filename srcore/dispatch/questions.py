@@ -29,6 +29,12 @@ def ask_workers(client: Client, question: Callable[..., Any], told: Any, workers
     return found
 
 
+def gathered(client: Client, futures: Sequence[Any], seconds: float) -> list[Any]:
+    """The results of tasks that are done; what Dask raises, or TimeoutError, where one does not come."""
+    found: list[Any] = client.sync(_within, seconds, partial(client.gather, futures))
+    return found
+
+
 async def _ask(client: Client, question: Callable[..., Any], told: Any, workers: Sequence[str]) -> dict[str, Any]:
     def ask(some: Sequence[str]) -> Any:
         return _within(WORKER_SECONDS, partial(client.run, question, told, workers=some, on_error="return"))

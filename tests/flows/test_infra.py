@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -151,6 +152,17 @@ def test_every_service_has_a_check_limits_and_no_root() -> None:
                 assert "livenessProbe" in container
 
 
+def test_no_scheduler_shows_its_logs_to_all() -> None:
+    """Dask's pages have no TLS, and without an address they are open on every interface, also by --no-dashboard."""
+    files = [*(path for path in INFRA.rglob("*") if path.is_file()), INFRA.parent / "docs" / "cluster.md"]
+    lines = [
+        line for path in files for line in path.read_text().splitlines() if "scheduler" in line and "--host" in line
+    ]
+    started = [line for line in lines if "8786" in line or "DASK_PORT" in line]
+    assert len(started) == 5
+    assert all(re.search(r'--dashboard-address[", ]+127\.0\.0\.1:0', line) for line in started)
+
+
 def test_no_password_stands_in_a_file() -> None:
     text = COMPOSE.read_text()
     assert set(re.findall(r"PASSWORD[\"']?: (\S+)", text)) <= {
@@ -224,6 +236,10 @@ def test_slurm_gets_a_job_with_the_environment_of_a_worker(tmp_path: Path) -> No
     made = subprocess.run([INFRA / "certificates.sh", tmp_path], capture_output=True, text=True, check=True)
     assert "for 365 days and DNS:localhost,IP:127.0.0.1" in made.stdout
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+    never = {**os.environ, "DAYS": "0"}
+    refused = subprocess.run([INFRA / "certificates.sh", tmp_path / "b"], capture_output=True, text=True, env=never)
+    assert refused.returncode != 0
+    assert "days" in refused.stderr  # in openssl's own words
     told = subprocess.run(
         [sys.executable, INFRA / "slurm" / "workers.py", "--show", "--gpu", "--cores", "6"],
         capture_output=True,
@@ -238,6 +254,7 @@ def test_slurm_gets_a_job_with_the_environment_of_a_worker(tmp_path: Path) -> No
         "export OMP_NUM_THREADS=1",
         "export MALLOC_MMAP_MAX_=0",
         "--resources GPU=1",
+        "--dashboard-address 127.0.0.1:0",
         "--nthreads 1",
         f"--tls-key {tmp_path / 'tls.key'}",
     ):

@@ -57,7 +57,7 @@ def queue_of(catalog: Catalog, dataset: str, turns: list[Turn], history: History
 
 
 def gave_up(turns: Turns) -> str:
-    """The reason code by which a run starts no other scene, since the last ones found no workers; '' where it goes on."""
+    """The reason code by which a run starts no more scenes, since the last found no workers; '' where it goes on."""
     last = [outcome.code for _, outcome in turns.outcomes[-GIVE_UP:]]
     return last[-1] if len(last) == GIVE_UP and WITHOUT_WORKERS.issuperset(last) else ""
 
