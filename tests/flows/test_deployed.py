@@ -51,9 +51,9 @@ def test_the_lines_of_the_readme_deploy_a_night_that_is_done(tmp_path: Path) -> 
             assert (ended["type"], ended["message"]) == ("COMPLETED", "2 published")
         finally:
             if worker is not None:
-                worker.terminate()
-                worker.wait(60)
-    assert len(list((tmp_path / "archive" / "archive").rglob("*.receipt.json"))) == 2
+                worker.kill()  # its run is over
+                worker.wait()
+    assert len(list((tmp_path / "archive").rglob("*.receipt.json"))) == 2
 
 
 FIRST = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1}

@@ -68,7 +68,11 @@ def prefect_server(folder: Path, **settings: str) -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # the machine is busy
+            process.kill()
+            process.wait()
 
 
 def answers(url: str) -> bool:
