@@ -24,10 +24,10 @@ def main() -> NoReturn:
     _on_signals(partial(_interrupt, asked))
     try:
         command()
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         if not asked:
             raise
-        # a library that was being loaded told of the interruption in words of its own
+        # before Typer takes it, or a library that was being loaded told of it in words of its own
         print("interrupted; what was finished is kept", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
     finally:

@@ -27,6 +27,7 @@ os._exit(7)
 """
 COMMAND = """
 import atexit, os, sys, time
+import flows.cli
 from flows.cli import app
 from flows.command import main
 
@@ -44,6 +45,12 @@ def wait(told: bool = False):
 def at_end():
     atexit.register(lambda: (print("ready", flush=True), time.sleep(30)))
 
+def early():
+    print("ready", flush=True)
+    time.sleep(30)
+
+if "early" in sys.argv:  # Typer builds its commands before it listens
+    flows.cli.app = early
 sys.argv[0] = "srcore"
 main()
 """
@@ -92,9 +99,10 @@ def test_in_the_background_of_a_shell_it_goes_on(tmp_path: Path) -> None:
     [
         (["wait"], "interrupted; what was finished is kept, and the same command goes on from there\n"),
         (["wait", "--told"], "interrupted; what was finished is kept\n"),
+        (["early"], "interrupted; what was finished is kept\n"),
         (["at-end"], "interrupted at its end, when all was done\n"),
     ],
-    ids=["at work", "told by a library", "at its end"],
+    ids=["at work", "told by a library", "before Typer", "at its end"],
 )
 def test_at_work_and_at_its_end(words: list[str], told: str, number: signal.Signals) -> None:
     with ready("-c", COMMAND, *words) as process:
