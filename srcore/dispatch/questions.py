@@ -36,7 +36,7 @@ def gathered(client: Client, futures: Sequence[Any], seconds: float) -> list[Any
 
 
 async def _ask(client: Client, question: Callable[..., Any], told: Any, workers: Sequence[str]) -> dict[str, Any]:
-    def ask(some: Sequence[str]) -> Any:
+    def ask(some: list[str]) -> Any:
         return _within(WORKER_SECONDS, partial(client.run, question, told, workers=some, on_error="return"))
 
     try:

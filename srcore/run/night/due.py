@@ -62,8 +62,8 @@ def gave_up(turns: Turns) -> str:
     return last[-1] if len(last) == GIVE_UP and WITHOUT_WORKERS.issuperset(last) else ""
 
 
-def told_of_left(turns: Turns, until: str, timezone: str) -> tuple[str, str]:
-    """What is left to the next run: the reason code, and it in words."""
+def told_of_left(turns: Turns, until: str, timezone: str) -> str:
+    """What is left to the next run, and why, in words."""
     left, code = turns.left, gave_up(turns)
     names = ", ".join(turn.state.scene for turn in left[:NAMED]) + (", ..." if len(left) > NAMED else "")
     size = megapixels(sum(turn.pixels for turn in left))
@@ -72,4 +72,4 @@ def told_of_left(turns: Turns, until: str, timezone: str) -> tuple[str, str]:
         if code
         else f"which would not be finished by {until} {timezone}"
     )
-    return code or "OUT_OF_TIME", f"{len(left)} scenes ({size} MP) are left, {why}: {names}; the next run does them"
+    return f"{len(left)} scenes ({size} MP) are left, {why}: {names}; the next run does them"
