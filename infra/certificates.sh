@@ -11,13 +11,16 @@ for name in "$@"; do names="$names,DNS:$name"; done
 umask 077
 mkdir -p "$folder"
 key="-newkey rsa:3072 -sha256 -nodes"
+quiet() {  # what it says is shown where it fails
+    "$@" 2>"$folder/openssl.log" || { cat "$folder/openssl.log" >&2; exit 1; }
+}
 # shellcheck disable=SC2086
-openssl req -x509 $key -days "$days" -subj "/CN=srcore authority" \
-    -keyout "$folder/ca.key" -out "$folder/ca.pem" 2>/dev/null
+quiet openssl req -x509 $key -days "$days" -subj "/CN=srcore authority" \
+    -keyout "$folder/ca.key" -out "$folder/ca.pem"
 # shellcheck disable=SC2086
-openssl req $key -subj "/CN=srcore" -keyout "$folder/tls.key" -out "$folder/tls.csr" 2>/dev/null
+quiet openssl req $key -subj "/CN=srcore" -keyout "$folder/tls.key" -out "$folder/tls.csr"
 printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$names" > "$folder/tls.ext"
-openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial \
-    -days "$days" -sha256 -extfile "$folder/tls.ext" -out "$folder/tls.pem" 2>/dev/null
-rm -f "$folder/tls.csr" "$folder/tls.ext"
+quiet openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial \
+    -days "$days" -sha256 -extfile "$folder/tls.ext" -out "$folder/tls.pem"
+rm -f "$folder/tls.csr" "$folder/tls.ext" "$folder/openssl.log"
 echo "made $folder/ca.pem, tls.pem and tls.key, for $days days and $names"

@@ -376,7 +376,7 @@ CODES: dict[str, Code] = {
         "soon",
     ),
     "NO_TLS": Code(
-        "The Dask scheduler wants TLS, and Dask has no certificates here.",
+        "The Dask scheduler wants TLS, and Dask has no certificates here that hold.",
         "Give distributed.comm.tls in Dask's settings.",
         "next run",
     ),

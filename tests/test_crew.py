@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import typer
 import srcore
 from flows.cli.worker import VISIBLE, chosen_gpu
 from srcore import dispatch
-from srcore.dispatch import Workers, each, greeting, run_tiles
+from srcore.dispatch import Workers, each, greeting, patience, questions, run_tiles
 from srcore.dispatch.crew import Crew
 from srcore.errors import PlanError, TileError
 
@@ -167,6 +168,86 @@ def test_when_all_that_may_are_gone_those_that_come_do_the_rest(
 def slowly(tile: int) -> tuple[int, str]:
     time.sleep(0.05)
     return who(tile)
+
+
+def test_a_worker_that_stands_still_is_named_and_keeps_nobody(
+    address: str, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(questions, "WORKER_SECONDS", 2.0)
+    still = start("still", PYTHONPATH=PATHS, SRCORE_TEST_NAME="still")
+    start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
+    there(address, 2)
+    still.send_signal(signal.SIGSTOP)
+    done: list[tuple[int, str]] = []
+    with caplog.at_level(logging.WARNING, "srcore.dispatch"):
+        run_tiles(each(who), range(20), Workers(scheduler=address), done.append)
+    assert sorted(done) == [(tile, "right") for tile in range(20)]
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "gave no answer in 2 s: it is asked again in 30 s" in told
+
+
+def test_what_lies_with_a_worker_that_falls_silent_goes_to_others_until_it_is_back(
+    address: str, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("srcore.dispatch.crew.SILENT_SECONDS", 3.0)
+    still = start("still", PYTHONPATH=PATHS, SRCORE_TEST_NAME="still")
+    start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
+    there(address, 2)
+    done: list[tuple[int, str]] = []
+
+    def arrived(result: tuple[int, str]) -> None:
+        if not done:
+            still.send_signal(signal.SIGSTOP)
+        done.append(result)
+
+    with caplog.at_level(logging.WARNING, "srcore.dispatch"):
+        run_tiles(each(slowly), range(40), Workers(scheduler=address), arrived)
+        assert sorted(tile for tile, _ in done) == list(range(40))
+        still.send_signal(signal.SIGCONT)
+        run_tiles(each(slowly), range(200), Workers(scheduler=address), lambda result: done.append(result))
+    assert {name for _, name in done[40:]} == {"still", "right"}
+    told = [record.getMessage() for record in caplog.records]
+    assert any("was not heard of for" in line and "its tiles go to others" in line for line in told)
+
+
+def test_a_scheduler_that_stands_still_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr(questions, "SCHEDULER_SECONDS", 1.0)
+    monkeypatch.setattr(patience, "LOST_SECONDS", 3.0)
+    port = free_port()
+    with (
+        started(*SCHEDULER, str(port), PYTHONPATH=PATHS) as scheduler,
+        Client(f"tcp://127.0.0.1:{port}", timeout="60s", set_as_default=False) as client,
+    ):
+        scheduler.send_signal(signal.SIGSTOP)
+        with pytest.raises(TileError) as error:
+            patience.wait_for_one(Crew(client, ours=False, shared=None, most=1))
+        scheduler.send_signal(signal.SIGCONT)
+    assert (error.value.code, error.value.found) == ("NO_SCHEDULER", "it does not answer")
+
+
+def test_a_scheduler_without_workers_is_told_of_before_the_patience_ends(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "WORD_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "IDLE_SECONDS", 4.0)
+    with caplog.at_level(logging.WARNING, "srcore.dispatch"), pytest.raises(TileError) as error:
+        run_tiles(each(who), range(4), Workers(scheduler=address), nothing)
+    assert error.value.code == "NO_WORKERS"
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"no worker at {address} that may do tiles: waiting for one, 4 s at most"]
+
+
+def test_a_worker_says_what_it_ran_when_it_was_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade under it changes its files, and not what it has loaded."""
+    monkeypatch.delattr(sys, greeting.REMEMBERED, raising=False)
+    before = greeting.greet(None)["code"]
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"another version")
+    assert greeting.greet(None)["code"] == before
+    monkeypatch.delattr(sys, greeting.REMEMBERED)
+    assert greeting.greet(None)["code"] != before
+    monkeypatch.delattr(sys, greeting.REMEMBERED)
 
 
 @pytest.mark.parametrize(

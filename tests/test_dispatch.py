@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from srcore.dispatch import Workers, _Ledger, each, run_tiles
-from srcore.dispatch.cluster import SMALL_VALUES, close_cluster, refuse_open_scheduler
+from srcore.dispatch.cluster import SMALL_VALUES, close_cluster
+from srcore.dispatch.tls import refuse_open_scheduler
 from srcore.errors import PlanError, SourceError, TileError
 
 pytestmark = pytest.mark.slow
@@ -119,7 +120,7 @@ def test_an_open_scheduler_is_refused(address: str) -> None:
     ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:1", "localhost:1", "127.0.0.1:1"],
 )
 def test_loopback_and_tls_are_not_open(address: str) -> None:
-    refuse_open_scheduler(Workers(scheduler=address))
+    refuse_open_scheduler(address)
 
 
 @pytest.mark.parametrize(

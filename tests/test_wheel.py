@@ -53,7 +53,7 @@ def test_the_wheel_says_what_it_offers(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         [info] = {name.partition("/")[0] for name in file.namelist() if ".dist-info/" in name}
         entry, metadata = (file.read(f"{info}/{name}").decode() for name in ("entry_points.txt", "METADATA"))
-    assert "srcore = flows.cli:main" in entry
+    assert "srcore = flows.command:main" in entry
     assert "srcore.tiff_predictor = srcore.storage.chunks.predictor:TiffPredictor" in entry
     assert 'Requires-Dist: rioxarray>=0.18; extra == "xarray"' in metadata
     assert "License-Expression: Apache-2.0" in metadata

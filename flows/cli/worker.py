@@ -29,15 +29,17 @@ def worker(
     They read the same store under the same path as the run that asks them, and show first that their code is the same.
     TLS comes from Dask's own settings (distributed.comm.tls). Of several GPUs each has a command of its own.
     """
-    from srcore.dispatch.cluster import ALLOCATOR, THREADS, Workers, refuse_open_scheduler, refuse_without_tls
+    from srcore.dispatch.cluster import ALLOCATOR, THREADS
+    from srcore.dispatch.tls import refuse_open_scheduler, refuse_without_tls
 
-    refuse_open_scheduler(Workers(scheduler=address))
+    refuse_open_scheduler(address)
     refuse_without_tls(address, "worker")
     gpu = chosen_gpu(device, os.environ)
     processes = count or (len(os.sched_getaffinity(0)) if gpu is None else 1)
     typer.echo(f"{processes} workers on {'CPU' if gpu is None else f'GPU {gpu}'} for {address}, until Ctrl-C", err=True)
     arguments = ["worker", address, "--nworkers", str(processes), "--nthreads", "1", "--memory-limit", "0"]
-    arguments += ["--no-dashboard", "--death-timeout", str(seconds)]
+    # without an address of its own its pages of logs are open to all, also where there is no dashboard
+    arguments += ["--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--death-timeout", str(seconds)]
     arguments += [] if gpu is None else ["--resources", "GPU=1"]
     # All are read when a process starts; Dask's nannies hand them on.
     environment = {**os.environ, **THREADS, **ALLOCATOR, VISIBLE: gpu or ""}

@@ -18,6 +18,8 @@ from typing import Any, Generic, TypeVar
 from srcore.dispatch.cluster import Workers, client_of, cluster
 from srcore.dispatch.crew import LOOK_SECONDS, Crew
 from srcore.dispatch.greeting import GPU
+from srcore.dispatch.patience import Patience, wait_for_one
+from srcore.dispatch.questions import gathered
 from srcore.errors import SRError, TileError
 from srcore.overlap import Done
 
@@ -29,13 +31,11 @@ log = logging.getLogger(__name__)
 RETRIES = 2
 ANSWER_SECONDS = 10.0
 """A result that is not here so long after its task ended went with its worker: its tiles are tried again."""
-LOST_SECONDS = 30.0
-"""A scheduler that does not answer for so long is gone."""
-IDLE_SECONDS = 300.0
-"""A cluster without any worker for so long gets no more patience."""
 WINDOW = 4
 """Futures in flight a worker: enough to hide the scheduler, few enough to forget."""
 
+TOGETHER = 64
+"""Results that are fetched in one request, at most."""
 SPARE = 2
 """Workers that are asked, a tile, where there are more: some of them are busy with other scenes."""
 
@@ -212,7 +212,7 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     running: dict[Any, _Task] = {}
 
     def submit(several: Sequence[int], *, alone: bool = False) -> None:
-        bound = frozenset() if crew.ours else frozenset(crew.present)
+        bound = frozenset() if crew.ours and not crew.silent else frozenset(crew.present)
         # pure=False: a second attempt is a new task, not the remembered failure.
         future = crew.client.submit(_attempt_all, work, several, pure=False, **_only(crew, bound))
         running[future] = _Task(several, bound, alone)
@@ -227,10 +227,9 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
             if not running and ledger.suspects:
                 submit([ledger.suspects.popleft()], alone=True)
         if running:
-            future = _next(arrivals, crew, running)
-            _settle(ledger, future, running.pop(future))
+            _settle_all(ledger, crew, _next(arrivals, crew, running), running)
         elif ledger.waits:
-            _wait(crew)
+            wait_for_one(crew)
         else:
             return
 
@@ -243,11 +242,27 @@ def _only(crew: Crew, bound: frozenset[str]) -> dict[str, Any]:
     return {**only, "resources": {GPU: 1}} if crew.on_gpu else only  # one task a GPU at a time, also of several runs
 
 
-def _settle(ledger: _Ledger[T], future: Any, task: _Task) -> None:
+def _settle_all(ledger: _Ledger[T], crew: Crew, done: Sequence[Any], running: dict[Any, _Task]) -> None:
+    there = _fetched(crew, done)
+    for future in done:
+        _settle(ledger, future, running.pop(future), there)
+
+
+def _fetched(crew: Crew, futures: Sequence[Any]) -> dict[Any, Any]:
+    """What tasks that went well gave, in one request: each by itself is a journey that all tasks behind it wait for."""
+    good = [future for future in futures if future.status == "finished"]
+    try:
+        return dict(zip(good, gathered(crew.client, good, ANSWER_SECONDS), strict=True)) if len(good) > 1 else {}
+    except Exception as error:  # what is lost takes the others with it: each by itself, then
+        log.debug("%d results did not come together: %s", len(good), error)
+        return {}
+
+
+def _settle(ledger: _Ledger[T], future: Any, task: _Task, there: Mapping[Any, Any]) -> None:
     from distributed import KilledWorker
 
     try:
-        outcomes: list[Answer[T]] = future.result(timeout=ANSWER_SECONDS)
+        outcomes: list[Answer[T]] = there[future] if future in there else future.result(timeout=ANSWER_SECONDS)
     except CancelledError:  # the scheduler went away, and may come back, or the workers did: see _next
         ledger.again.append(task.tiles)
     except KilledWorker as error:
@@ -258,50 +273,27 @@ def _settle(ledger: _Ledger[T], future: Any, task: _Task) -> None:
         ledger.settle(outcomes)
 
 
-class _Patience:
-    """How long nobody has been there who may do a tile."""
+def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) -> list[Any]:
+    """The futures that are done, one at least.
 
-    def __init__(self, crew: Crew) -> None:
-        self.crew, self.since = crew, time.monotonic()
-
-    def look(self) -> bool:
-        """Whether somebody is there now; TileError NO_SCHEDULER or NO_WORKERS when it took too long."""
-        status, waited = self.crew.client.status, time.monotonic() - self.since
-        answers = status == "running"
-        if answers and self.crew.look():
-            self.since = time.monotonic()
-            return True
-        if status == "closed" or (not answers and waited > LOST_SECONDS):
-            raise TileError(
-                "the Dask scheduler is gone", status, "start it and run again: done tiles are kept", code="NO_SCHEDULER"
-            )
-        if answers and waited > IDLE_SECONDS:
-            raise TileError(
-                "no worker is left", f"none for {waited:.0f} s", "start some and run again", code="NO_WORKERS"
-            )
-        return False
-
-
-def _next(arrivals: SimpleQueue[Any], crew: Crew, running: Mapping[Any, _Task]) -> Any:
-    """The next future that is done; tasks whose workers are all gone are cancelled once others are there."""
-    patience = _Patience(crew)
+    Tasks whose workers left or stand still are cancelled once others are there.
+    """
+    patience = Patience(crew)
     while True:
         if crew.client.status == "running":
             with suppress(Empty):
-                return arrivals.get(timeout=LOOK_SECONDS)
+                first = arrivals.get(timeout=LOOK_SECONDS)
+                return [first, *(arrivals.get_nowait() for _ in range(min(arrivals.qsize(), TOGETHER - 1)))]
         else:
             time.sleep(LOOK_SECONDS / 4)
         if patience.look():
-            left = [future for future, task in running.items() if task.bound and task.bound.isdisjoint(crew.present)]
+            left = [
+                future
+                for future, task in running.items()
+                if future.key in crew.stranded or (task.bound and task.bound.isdisjoint(crew.present))
+            ]
             if left:
                 crew.client.cancel(left)
-
-
-def _wait(crew: Crew) -> None:
-    """Until there is a worker that may do tiles."""
-    patience = _Patience(crew)
-    while not patience.look():
-        time.sleep(LOOK_SECONDS / 4)
 
 
 def _verdict(failed: dict[int, SRError]) -> SRError:

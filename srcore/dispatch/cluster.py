@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
+from srcore.dispatch.tls import ENCRYPTED, refuse_open_scheduler, refuse_without_tls
 from srcore.errors import PlanError
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def cluster(workers: Workers) -> Iterator[Workers]:
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.memory.target": False,  # tiles are small and results are numbers: nothing to spill
         "distributed.worker.memory.spill": False,
+        ENCRYPTED: False,  # on loopback, among processes of one user
     }
     with dask.config.set(settings):
         local = LocalCluster(
@@ -114,50 +114,6 @@ def close_cluster(close: Callable[[], object]) -> None:
         log.warning("the workers did not end in time: %s", str(error) or "no answer")
 
 
-def refuse_open_scheduler(workers: Workers) -> None:
-    """PlanError for a scheduler beyond this machine without TLS: whoever reaches it can run any code on it."""
-    if not workers.scheduler:
-        return
-    # Dask takes HOST:PORT for tcp://HOST:PORT
-    address = urlsplit(workers.scheduler if "://" in workers.scheduler else f"tcp://{workers.scheduler}")
-    if address.scheme in ("inproc", "tls") or _is_loopback(address.hostname or ""):
-        return
-    raise PlanError(
-        "a Dask scheduler beyond this machine needs TLS",
-        workers.scheduler,
-        "start it with TLS, set distributed.comm.tls here and use tls://HOST:PORT",
-        code="OPEN_SCHEDULER",
-    )
-
-
-def refuse_without_tls(address: str, role: Literal["client", "worker"] = "client") -> None:
-    """PlanError NO_TLS where TLS is wanted and Dask has no certificates: it would be seen only behind a timeout."""
-    from distributed.security import Security
-
-    if urlsplit(address).scheme != "tls":
-        return
-    try:
-        there = Security().get_connection_args(role).get("ssl_context") is not None
-        found = "no certificate in Dask's settings"
-    except OSError as error:  # of ssl, too
-        there, found = False, f"{error.strerror or error}"
-    if not there:
-        raise PlanError(
-            f"{address} wants TLS, and there is none here",
-            found,
-            f"set distributed.comm.tls.ca-file, .{role}.cert and .{role}.key in Dask's YAML, or as "
-            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on",
-            code="NO_TLS",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"
-
-
 @contextmanager
 def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
     """A client of the running scheduler, or of a local cluster of no more workers than tasks; and those workers.
@@ -166,7 +122,7 @@ def client_of(workers: Workers, tasks: int) -> Iterator[tuple[Client, Workers]]:
     """
     from distributed import Client
 
-    refuse_open_scheduler(workers)
+    refuse_open_scheduler(workers.scheduler or "")
     refuse_without_tls(workers.scheduler or "")
     with cluster(replace(workers, count=min(workers.resolved, tasks))) as running:
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from srcore.dispatch import greeting
-from srcore.dispatch.greeting import GPU
+from srcore.dispatch import greeting, questions
+from srcore.dispatch.questions import AWAY, ask_scheduler, ask_workers
 from srcore.errors import TileError
 
 if TYPE_CHECKING:
@@ -20,8 +20,22 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often, at most, a look is taken at who is there."""
-AWAY = (OSError, TimeoutError, RuntimeError)
-"""What Dask raises while the scheduler is away; who waits for it counts the time."""
+SILENT_SECONDS = 30.0
+"""A worker that was not heard of for so long stands still: it beats every 2 s at least, and Dask waits 5 minutes."""
+AGAIN_SECONDS = 30.0
+"""One that gave no answer is left alone for so long."""
+
+
+class Seen(NamedTuple):
+    """What the scheduler says of a worker."""
+
+    unheard_s: float
+    """Since its last heartbeat."""
+    gpu: bool
+    tasks: int
+    """That lie with it."""
+    keys: Sequence[str]
+    """Theirs, where it stands still."""
 
 
 class Crew:
@@ -38,7 +52,15 @@ class Crew:
         self.with_gpu: set[str] = set()
         self.on_gpu: bool | None = None
         """Whether tiles go to workers with a GPU alone, or to those without; what the first who are there have."""
+        self.answered = True
+        """Whether the scheduler did at the last look."""
+        self.silent: set[str] = set()
+        """Addresses of those that stand still: they get nothing, and what lies with them goes to others."""
+        self.stranded: set[str] = set()
+        """Keys of the tasks that lie with them."""
         self._asked: set[str] = set()
+        self._again: dict[str, float] = {}
+        """Address of one that gave no answer, to when it is asked once more."""
         self._expected: dict[str, Any] | None = None
         self._looked = float("-inf")
 
@@ -50,11 +72,13 @@ class Crew:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return self.present
         self._looked = time.monotonic()
-        there = self._there()
+        roll = self._roll()
+        self._notice_silent(roll)
+        there = sorted(roll.keys() - self.silent)
         if self.ours:
             self.present = there
             return there
-        self._ask(self._wanted(there))
+        self._ask(self._wanted(there, roll))
         self.present = self._alike([one for one in there if one in self._asked and one not in self.refused])
         # where some did tiles before, they may come back: who was killed is started again by its nanny
         if there and self.on_gpu is None and all(one in self.refused for one in there):
@@ -74,31 +98,41 @@ class Crew:
                 log.info("tiles go to the workers with a GPU; those without get none")
         return [one for one in present if self._fits(one)]
 
-    def _there(self) -> list[str]:
+    def _roll(self) -> dict[str, Seen]:
         try:
-            return sorted(self.client.nthreads())
+            roll = ask_scheduler(self.client, _by_value(greeting.roll), SILENT_SECONDS)
         except AWAY as error:
             log.debug("nobody can be counted: %s", error)
-            return []
+            self.answered = False
+            return {}
+        self.answered = True
+        return {address: Seen(*seen) for address, seen in roll.items()}
 
-    def _wanted(self, there: list[str]) -> list[str]:
+    def _notice_silent(self, roll: dict[str, Seen]) -> None:
+        """Who falls silent is named once, and so is who is back."""
+        silent = {one for one, seen in roll.items() if seen.unheard_s > SILENT_SECONDS}
+        for one in sorted(silent - self.silent):
+            log.warning(
+                "the worker at %s was not heard of for %.0f s: its tiles go to others", one, roll[one].unheard_s
+            )
+        for one in sorted((self.silent - silent) & roll.keys()):
+            log.warning("the worker at %s is heard of again", one)
+        self.silent = silent
+        self.stranded = {key for one in silent for key in roll[one].keys}
+
+    def _wanted(self, there: list[str], roll: dict[str, Seen]) -> list[str]:
         """Who is to be asked: of those who are new as many as are lacking, and who has least to do; at a scene's begin
         those with a GPU first, then those of its kind alone; all of them when one was refused."""
-        new = [one for one in there if one not in self._asked]
+        now = time.monotonic()
+        new = [one for one in there if one not in self._asked and self._again.get(one, now) <= now]
         lacking = self.most - sum(one in self._asked and self._fits(one) for one in there)
         if self.refused or len(new) <= lacking:
             return new
         if lacking <= 0:
             return []
-        try:
-            busy, known = self.client.processing(), self.client.scheduler_info(n_workers=-1)["workers"]
-        except AWAY as error:
-            log.debug("nobody knows who is busy: %s", error)
-            return []
         random.shuffle(new)  # several flows that ask at once get different ones
-        gpus = {one for one in new if known.get(one, {}).get("resources", {}).get(GPU)}
-        fit = [one for one in new if self.on_gpu is None or (one in gpus) == self.on_gpu]
-        return sorted(fit, key=lambda one: (one not in gpus, len(busy.get(one, ()))))[:lacking]
+        fit = [one for one in new if self.on_gpu is None or roll[one].gpu == self.on_gpu]
+        return sorted(fit, key=lambda one: (not roll[one].gpu, roll[one].tasks))[:lacking]
 
     def _fits(self, address: str) -> bool:
         """Whether a worker that was asked has a device of the scene's kind: who has not is none of those it needs."""
@@ -112,14 +146,18 @@ class Crew:
         greet = _by_value(greeting.greet)
         try:
             if self._expected is None:
-                self._ask_scheduler(self.client.run_on_scheduler(greet, None))
+                self._judge_scheduler(ask_scheduler(self.client, greet, None))
                 self._expected = greeting.greet(shared)
-            answers = self.client.run(greet, shared, workers=new, on_error="return")
+            answers = ask_workers(self.client, greet, shared, new)
         except AWAY as error:
             log.debug("nobody can be asked: %s", error)
             return
         for address, answer in answers.items():
-            if not isinstance(answer, OSError):
+            if isinstance(answer, TimeoutError):
+                self._again[address] = time.monotonic() + AGAIN_SECONDS
+                told = "the worker at %s gave no answer in %g s: it is asked again in %g s"
+                log.warning(told, address, questions.WORKER_SECONDS, AGAIN_SECONDS)
+            elif not isinstance(answer, OSError):
                 self._judge(address, answer, self._expected)
 
     def _judge(self, address: str, answer: object, expected: dict[str, Any]) -> None:
@@ -134,7 +172,7 @@ class Crew:
             self.refused[address] = why
             log.warning("the worker at %s is not used: it %s", address, why)
 
-    def _ask_scheduler(self, answer: dict[str, Any]) -> None:
+    def _judge_scheduler(self, answer: dict[str, Any]) -> None:
         """It reads the tasks that it hands on, and no plan."""
         if answer["code"] == greeting.NONE:
             raise TileError(

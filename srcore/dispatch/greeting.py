@@ -1,6 +1,6 @@
-"""What a worker is asked before its first tile: what it runs, and whether it sees the plan. Standard library alone.
+"""What a worker is asked before its first tile, and the scheduler of its workers. Standard library alone.
 
-The function travels by value, so that it also runs where another srcore is installed, or none.
+The functions travel by value, so that they also run where another srcore is installed, or none.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import importlib.metadata
 import importlib.util
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-NONE, REMEMBERED = "none", "_code_digest"
+NONE, REMEMBERED = "none", "_srcore_code_digest"
 GPU = "GPU"
 """The resource of Dask by which a worker says that a GPU is its own."""
 PACKAGES = ("distributed", "torch", "zarr")
@@ -31,6 +32,19 @@ def greet(shared: str | None, dask_worker: Any = None) -> dict[str, Any]:
     return {"host": socket.gethostname(), "code": _code(), **versions, "shared": _seen(shared), "gpus": gpus}
 
 
+def roll(silent_s: float, dask_scheduler: Any = None) -> dict[str, tuple[float, bool, int, list[str]]]:
+    """Of each worker of a scheduler, which Dask gives: seconds since its heartbeat, whether it has a GPU, its tasks.
+
+    And the tasks' keys, where it was not heard of for `silent_s`.
+    """
+    now, found = time.time(), {}
+    for address, worker in dask_scheduler.workers.items():
+        unheard_s, tasks = now - worker.last_seen, worker.processing
+        keys = [str(task.key) for task in tasks] if unheard_s > silent_s else []
+        found[address] = unheard_s, bool(worker.resources.get(GPU)), len(tasks), keys
+    return found
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -39,17 +53,17 @@ def _version(package: str) -> str:
 
 
 def _code() -> str:
-    """Of all that is imported as srcore here; remembered, for a worker lives for many scenes."""
-    known = vars(sys.modules["srcore"]) if "srcore" in sys.modules else {}
-    if REMEMBERED in known:
-        return str(known[REMEMBERED])
+    """Of all that lay as srcore here when this process was asked first: what is installed later is not what it runs."""
+    if hasattr(sys, REMEMBERED):
+        return str(getattr(sys, REMEMBERED))
     spec = importlib.util.find_spec("srcore")
     if spec is None or not spec.submodule_search_locations:
         return NONE
     folder, digest = Path(next(iter(spec.submodule_search_locations))), hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    found = known[REMEMBERED] = digest.hexdigest()[:12]
+    found = digest.hexdigest()[:12]
+    setattr(sys, REMEMBERED, found)
     return found
 
 

@@ -20,7 +20,7 @@ from srcore.run.audit import Audit, audit
 from srcore.run.listed import list_products
 from srcore.run.missing import nothing_found
 from srcore.run.night.book import Book
-from srcore.run.night.due import queue_of, told_of_left
+from srcore.run.night.due import gave_up, queue_of, told_of_left
 from srcore.run.night.others import after_others
 from srcore.run.night.slots import scene_slot
 from srcore.run.night.turns import Turn, Turns, run_takers, size_of
@@ -217,9 +217,13 @@ def _done(catalog: Catalog, turns: Turns, do: Do, way: Way) -> list[Outcome]:
 
 
 def _left(turns: Turns, entry: Dataset) -> list[Outcome]:
-    """What the deadline left to the next run, as a note."""
-    told = told_of_left(turns.left, entry.until or "", entry.timezone)
-    return [Outcome("", "note", code="OUT_OF_TIME", message=told)] if turns.left else []
+    """What is left to the next run, by the deadline or for want of workers, as a note."""
+    if not turns.left:
+        return []
+    told = told_of_left(turns, entry.until or "", entry.timezone)
+    if code := gave_up(turns):
+        return [Outcome("", "note", code, told)]
+    return [Outcome("", "note", code="OUT_OF_TIME", message=told)]
 
 
 def run_one(catalog: Catalog, state: SceneState, run: Run, *, force: bool) -> Outcome:

@@ -20,7 +20,6 @@ import psutil
 import pytest
 
 import srcore.stages.upscale
-from srcore import dispatch
 from srcore.dispatch import Workers, cluster, each, run_tiles
 from srcore.errors import StoreError, TileError
 from srcore.run.dataset import run_dataset
@@ -164,7 +163,7 @@ def test_a_killed_scheduler_is_said_and_the_next_run_goes_on(
 def test_a_cluster_whose_workers_are_gone_is_not_waited_for_for_ever(
     tmp_path: Path, injected: Injected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr("srcore.dispatch.patience.IDLE_SECONDS", 1.0)
     with dask_cluster(tmp_path, workers=0) as (address, _):
         with pytest.raises(TileError, match=r"no worker is left; found none for \d+ s") as caught:
             run_tiles(

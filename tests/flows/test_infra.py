@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -64,7 +66,8 @@ def test_kustomize_builds_them_with_the_secrets_of_the_example(tmp_path: Path) -
     if shutil.which("kubectl") is None or shutil.which("openssl") is None:
         pytest.skip("kubectl or openssl is not installed")
     folder = shutil.copytree(INFRA / "kubernetes", tmp_path / "kubernetes")
-    shutil.copy(folder / "secrets.env.example", folder / "secrets.env")
+    for name in ("secrets.env", "store.env"):
+        shutil.copy(folder / f"{name}.example", folder / name)
     subprocess.run([INFRA / "certificates.sh", folder / "tls", "dask-scheduler"], check=True, capture_output=True)
     built = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True, timeout=60)
     documents = list(yaml.safe_load_all(built.stdout))
@@ -149,6 +152,17 @@ def test_every_service_has_a_check_limits_and_no_root() -> None:
                 assert "livenessProbe" in container
 
 
+def test_no_scheduler_shows_its_logs_to_all() -> None:
+    """Dask's pages have no TLS, and without an address they are open on every interface, also by --no-dashboard."""
+    files = [*(path for path in INFRA.rglob("*") if path.is_file()), INFRA.parent / "docs" / "cluster.md"]
+    lines = [
+        line for path in files for line in path.read_text().splitlines() if "scheduler" in line and "--host" in line
+    ]
+    started = [line for line in lines if "8786" in line or "DASK_PORT" in line]
+    assert len(started) == 5
+    assert all(re.search(r'--dashboard-address[", ]+127\.0\.0\.1:0', line) for line in started)
+
+
 def test_no_password_stands_in_a_file() -> None:
     text = COMPOSE.read_text()
     assert set(re.findall(r"PASSWORD[\"']?: (\S+)", text)) <= {
@@ -178,6 +192,37 @@ def test_prefect_loads_the_deployments_and_finds_the_flows() -> None:
     assert {one["work_pool"]["name"] for one in deployments} == {"srcore", "srcore-pods"}
 
 
+def test_a_night_in_a_pod_is_a_job_that_kubernetes_takes() -> None:
+    """The pool's template with its own values and those of prefect.yaml, as a worker of Prefect fills it in."""
+    jsonschema, judged = pytest.importorskip("jsonschema"), pytest.importorskip("kubernetes_validate")
+    from prefect.server.schemas.actions import WorkPoolCreate
+    from prefect.utilities.templating import apply_values
+
+    template = json.loads((INFRA / "kubernetes" / "pool.json").read_text())
+    WorkPoolCreate(name="srcore-pods", type="kubernetes", base_job_template=template)
+    deployments = yaml.safe_load((INFRA / "prefect.yaml").read_text())["deployments"]
+    [given] = [one["work_pool"]["job_variables"] for one in deployments if one["work_pool"]["name"] == "srcore-pods"]
+    variables = template["variables"]
+    jsonschema.validate(given, {**variables, "additionalProperties": False})
+    defaults = {name: value["default"] for name, value in variables["properties"].items() if "default" in value}
+    run = {"name": "quick-fox", "labels": {"prefect.io/flow-run-id": "1"}}
+    run |= {
+        "command": ["prefect", "flow-run", "execute"],
+        "env": [{"name": "PREFECT_API_URL", "value": "http://a/api"}],
+    }
+    job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **given, **run})
+    judged.validate(job, "1.32", strict=True)
+    [serve] = [one for one in yaml.safe_load_all((INFRA / "kubernetes" / "serve.yaml").read_text())]
+    pod, beside = job["spec"]["template"]["spec"], serve["spec"]["template"]["spec"]
+    same = ("securityContext", "automountServiceAccountToken", "enableServiceLinks", "volumes")
+    assert [pod[name] for name in same] == [beside[name] for name in same]
+    [night], [service] = pod["containers"], beside["containers"]
+    same = ("envFrom", "securityContext", "resources", "volumeMounts")
+    assert [night[name] for name in same] == [service[name] for name in same]
+    assert job["spec"]["template"]["metadata"]["labels"] == serve["spec"]["template"]["metadata"]["labels"]
+    assert night["command"] == ["env"]  # the image's own command is srcore
+
+
 @pytest.mark.parametrize("path", [INFRA / "compose", INFRA / "kubernetes"], ids=lambda path: path.name)
 def test_the_catalogs_of_the_examples_are_good(path: Path) -> None:
     assert load_catalog(path / "data_catalog.yaml").shown_store == "s3://archive/sr"
@@ -191,6 +236,10 @@ def test_slurm_gets_a_job_with_the_environment_of_a_worker(tmp_path: Path) -> No
     made = subprocess.run([INFRA / "certificates.sh", tmp_path], capture_output=True, text=True, check=True)
     assert "for 365 days and DNS:localhost,IP:127.0.0.1" in made.stdout
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+    never = {**os.environ, "DAYS": "0"}
+    refused = subprocess.run([INFRA / "certificates.sh", tmp_path / "b"], capture_output=True, text=True, env=never)
+    assert refused.returncode != 0
+    assert "days" in refused.stderr  # in openssl's own words
     told = subprocess.run(
         [sys.executable, INFRA / "slurm" / "workers.py", "--show", "--gpu", "--cores", "6"],
         capture_output=True,
@@ -205,6 +254,7 @@ def test_slurm_gets_a_job_with_the_environment_of_a_worker(tmp_path: Path) -> No
         "export OMP_NUM_THREADS=1",
         "export MALLOC_MMAP_MAX_=0",
         "--resources GPU=1",
+        "--dashboard-address 127.0.0.1:0",
         "--nthreads 1",
         f"--tls-key {tmp_path / 'tls.key'}",
     ):

@@ -64,11 +64,15 @@ def prefect_server(folder: Path, **settings: str) -> Iterator[Server]:
     client = {name: value for name, value in kept.items() if "SERVER" not in name}
     server = Server(f"http://127.0.0.1:{port}", {**client, "PREFECT_API_AUTH_STRING": AUTH, "SRCORE_WORKERS": "0"})
     try:
-        until(lambda: answers(server.url))
+        until(lambda: answers(server.url), 600)
         yield server
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # the machine is busy
+            process.kill()
+            process.wait()
 
 
 def answers(url: str) -> bool:

@@ -213,6 +213,7 @@ def set_up(cluster: Cluster) -> list[str]:
             os.chown(cluster.folder / "postgres", 65534, 65534)
         if line.startswith("prefect deployment run"):
             until(lambda: "Ctrl-C stops." in cluster.log(names[-1]) or cluster.running[names[-1]].poll() is not None)
+            assert cluster.running[names[-1]].poll() is None, cluster.log(names[-1])
         if line.startswith("srcore serve"):
             put_scenes(cluster)
             until(lambda: answers(f"http://127.0.0.1:{cluster.environment['PREFECT_PORT']}/api/health"))

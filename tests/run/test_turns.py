@@ -90,6 +90,31 @@ def test_what_would_not_be_finished_is_left_and_said_and_due_tomorrow(tmp_path: 
     assert [state.due for state in look(loaded, "d").states] == [True] * 3
 
 
+@pytest.mark.parametrize(
+    ("ends", "tried"),
+    [
+        (("NO_WORKERS", "NO_SCHEDULER", "NO_WORKERS"), "abc"),
+        (("NO_WORKERS", "NO_WORKERS", "", "NO_WORKERS", "TILE_FAILED"), "abcde"),
+    ],
+)
+def test_a_night_whose_workers_are_gone_waits_for_them_three_times_and_leaves_the_rest(
+    tmp_path: Path, ends: tuple[str, ...], tried: str
+) -> None:
+    catalog, seen = make(tmp_path), list[str]()
+    for name in "de":
+        (tmp_path / f"in/{name}.tif").write_bytes((tmp_path / "in/a.tif").read_bytes())
+
+    def do(state: SceneState, again: bool) -> Outcome:
+        code = ends[len(seen)]
+        seen.append(state.scene)
+        return Outcome(state.scene, "failed" if code else "published", code)
+
+    outcomes = each_due(load_catalog(catalog), "d", do)
+    assert "".join(seen) == tried
+    notes = [(one.code, one.message.partition(" are left")[0]) for one in outcomes if one.result == "note"]
+    assert notes == ([] if len(tried) == 5 else [("NO_WORKERS", "2 scenes (0.0012 MP)")])
+
+
 def test_scenes_side_by_side_give_the_same_products_and_records(tmp_path: Path) -> None:
     digests: dict[int, list[tuple[str, str]]] = {}
     for scenes in (1, 3):

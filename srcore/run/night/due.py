@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 NAMED = 8
 """Scenes that are left, by their names."""
+WITHOUT_WORKERS = frozenset({"NO_SCHEDULER", "NO_WORKERS", "WORKERS_REFUSED"})
+GIVE_UP = 3
+"""Scenes in a row that found no workers: each of the others would wait as long for them, 5 minutes and more."""
 
 
 def queue_of(catalog: Catalog, dataset: str, turns: list[Turn], history: History) -> Turns:
@@ -40,24 +42,34 @@ def queue_of(catalog: Catalog, dataset: str, turns: list[Turn], history: History
             history.add(outcome.receipt)
             deadline.done.append((turn.pixels, outcome.seconds))
 
-    return Turns(
+    queue = Turns(
         in_order(turns, entry.order),
         scenes=len(turns),
         pixels=sum(turn.pixels for turn in turns),
         beside=beside,
         deadline=deadline.end,
-        may_start=lambda turn: deadline.allows(turn.pixels, datetime.now(UTC)),
         before_each=lambda queue: let_first(places.waiting, lambda: queue.stopped),
         prepare=prepare,
         settle=settle,
     )
+    queue.may_start = lambda turn: not gave_up(queue) and deadline.allows(turn.pixels, datetime.now(UTC))
+    return queue
 
 
-def told_of_left(left: Sequence[Turn], until: str, timezone: str) -> str:
-    """What a deadline left to the next run, in words."""
+def gave_up(turns: Turns) -> str:
+    """The reason code by which a run starts no more scenes, since the last found no workers; '' where it goes on."""
+    last = [outcome.code for _, outcome in turns.outcomes[-GIVE_UP:]]
+    return last[-1] if len(last) == GIVE_UP and WITHOUT_WORKERS.issuperset(last) else ""
+
+
+def told_of_left(turns: Turns, until: str, timezone: str) -> str:
+    """What is left to the next run, and why, in words."""
+    left, code = turns.left, gave_up(turns)
     names = ", ".join(turn.state.scene for turn in left[:NAMED]) + (", ..." if len(left) > NAMED else "")
     size = megapixels(sum(turn.pixels for turn in left))
-    return (
-        f"{len(left)} scenes ({size} MP) are left, which would not be finished by {until} {timezone}: {names}; "
-        "the next run does them"
+    why = (
+        f"since the last {GIVE_UP} found no workers ({code})"
+        if code
+        else f"which would not be finished by {until} {timezone}"
     )
+    return f"{len(left)} scenes ({size} MP) are left, {why}: {names}; the next run does them"
