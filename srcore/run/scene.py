@@ -191,9 +191,10 @@ def _ingest(plan: ScenePlan, progress: Progress) -> Ingested:
 
 
 def _upscale(plan: ScenePlan, start: Callable[[], Workers], progress: Progress) -> Upscaled:
+    from srcore.run.ahead import import_the_rest
     from srcore.stages.upscale import upscale
 
-    return upscale(plan, start(), progress)
+    return upscale(plan, start(), progress, import_the_rest)
 
 
 def _export(plan: ScenePlan, progress: Progress) -> dict[str, str]:
