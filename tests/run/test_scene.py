@@ -19,7 +19,7 @@ from rio_cogeo.cogeo import cog_validate
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SRError
-from srcore.run import ahead
+from srcore.run import scene
 from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.outcome import Outcome
@@ -76,17 +76,17 @@ def test_what_comes_behind_is_imported_once_while_tiles_are_computed_and_its_fai
 ) -> None:
     threads: list[str] = []
 
-    def fails() -> None:
+    def fails(_: str) -> None:
         threads.append(threading.current_thread().name)
         raise ImportError
 
-    monkeypatch.setattr(ahead, "import_the_rest", fails)
+    monkeypatch.setattr(scene, "import_module", fails)
     output = upscale(write_raster(landscape()))
     receipt = Receipt.load(output.parent / "scene-sr.receipt.json")
     assert receipt is not None
     assert receipt.parameters["tiles"] > 1
     assert threads == ["meanwhile_0"]
-    for name in ahead.BEHIND:
+    for name in scene.BEHIND:
         assert find_spec(name)
 
 
