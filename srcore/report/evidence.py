@@ -144,7 +144,7 @@ class EvidenceCollector:
     def _bins(self, band: int, values: NDArray[Any]) -> NDArray[np.int64]:
         bins = (values.astype(np.float64) - self.low[band]) / self.width[band] + 1
         np.clip(np.nan_to_num(bins), 0, BINS + 1, out=bins)
-        return bins.astype(np.int64)
+        return np.asarray(bins, np.int64)
 
     def _add_cells(
         self, cells_of: NDArray[np.float64], plane: tuple[slice, ...], apart: NDArray[Any], numbers: NDArray[Any]

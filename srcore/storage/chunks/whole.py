@@ -104,7 +104,7 @@ def whole_shard(root: Path, array: zarr.Array[Any], selection: Any) -> WholeShar
     known = isinstance(sharding, ShardingCodec) and sharding.index_location == ShardingCodecIndexLocation.end
     encode = _encoder(sharding.codecs) if known and sharding.index_codecs == INDEX else None
     found = _named(array, selection, array.shards)
-    if encode is None or found is None:
+    if encode is None or found is None or not all(isinstance(one, slice) for one in found[1]):  # a number: an axis less
         return None
     counts = tuple(n // step for n, step in zip(array.shards, array.chunks, strict=True))
     return WholeShard(root.joinpath("c", *found[0]), array.chunks, counts, encode, array.dtype)
