@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks import export, out, peers, pipeline, raw, startup, throughput, tiles
+from benchmarks import export, out, peers, pipeline, raw, rooms, startup, throughput, tiles
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     }
     measures: dict[str, tuple[Callable[[], Any], Callable[[Any], Table]]] = {
         "startup": (lambda: startup.run(repeats=3), startup.table),
+        "rooms": (lambda: rooms.run(repeats=1), rooms.table),
         "tiles": (tiles.run, tiles.table),
         "raw": (lambda: raw.run(quick=True), raw.table),
         "throughput": (lambda: throughput.run(rounds=1), throughput.table),

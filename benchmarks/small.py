@@ -16,11 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import wraps
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ from rich.table import Table
 
 from benchmarks import out
 from benchmarks.due import make_due
+from benchmarks.meter import Meter, metered
 from flows import WAITING
 
 WARM = 5
@@ -39,7 +36,7 @@ ROOMS = {
     "export": ("srcore.run.scene:_export",),
     "verify": ("srcore.storage.cog:verify_cog", "srcore.run.scene:check_verified"),
     "validate": ("srcore.run.scene:_validate",),
-    "report": ("srcore.run.scene:_write_page", "srcore.stages.export:_paint"),
+    "report": ("srcore.run.scene:_write_page", "srcore.stages.export:paint"),
     "STAC": (
         "srcore.storage.stac.item:build_item",
         "srcore.storage.stac.item:write_item",
@@ -49,55 +46,6 @@ ROOMS = {
     "publish": ("srcore.run.scene:publish", "srcore.run.scene:clear_scratch"),
 }
 """A room, and the functions that it is."""
-
-
-class Meter:
-    """CPU and wall seconds by room; what is called inside a room and is another one counts there alone."""
-
-    def __init__(self) -> None:
-        self.cpu: defaultdict[str, float] = defaultdict(float)
-        self.wall: defaultdict[str, float] = defaultdict(float)
-        self.inside: list[str] = []
-        self.since = (time.process_time(), time.monotonic())
-
-    def turn(self, room: str | None) -> None:
-        """Enter a room, or leave the one that is on top."""
-        now = (time.process_time(), time.monotonic())
-        if self.inside:
-            self.cpu[self.inside[-1]] += now[0] - self.since[0]
-            self.wall[self.inside[-1]] += now[1] - self.since[1]
-        self.since = now
-        if room is None:
-            self.inside.pop()
-        else:
-            self.inside.append(room)
-
-    def within(self, room: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, whose seconds are those of a room."""
-
-        @wraps(call)
-        def timed(*arguments: Any, **options: Any) -> Any:
-            self.turn(room)
-            try:
-                return call(*arguments, **options)
-            finally:
-                self.turn(None)
-
-        return timed
-
-
-@contextmanager
-def metered(meter: Meter) -> Iterator[None]:
-    """The rooms are metered meanwhile."""
-    with ExitStack() as stack:
-        for room, functions in ROOMS.items():
-            for name in functions:
-                where, _, function = name.partition(":")
-                module = import_module(where)
-                kept = getattr(module, function)
-                setattr(module, function, meter.within(room, kept))
-                stack.callback(setattr, module, function, kept)
-        yield
 
 
 def measured(catalog: Path) -> dict[str, Any]:
@@ -115,7 +63,7 @@ def measured(catalog: Path) -> dict[str, Any]:
             meter.wall.clear()
         return run_scene(job, Workers(0))
 
-    with metered(meter):
+    with metered(meter, ROOMS):
         ended = run_dataset(catalog, "many", run)
         now = (time.process_time(), time.monotonic())
     if bad := [one for one in ended if not one.ok]:

@@ -94,9 +94,13 @@ def cells_of(values: NDArray[Any], operation: np.ufunc) -> NDArray[Any]:
 
 def over_squares(values: NDArray[Any], side_px: int, operation: np.ufunc) -> NDArray[Any]:
     """(C, ..., y, x) to (C, ny, nx): `operation` over squares of `side_px`, and over the slices of a volume."""
-    starts = [np.arange(0, size, side_px) for size in values.shape[-2:]]
-    rows = operation.reduceat(values, starts[0], axis=-2)
-    cells = operation.reduceat(rows, starts[1], axis=-1)
+    height, width = values.shape[-2:]
+    if height % side_px or width % side_px:  # the last squares are cut
+        columns = operation.reduceat(values, np.arange(0, width, side_px), axis=-1)
+        cells = operation.reduceat(columns, np.arange(0, height, side_px), axis=-2)
+    else:  # the same in a tenth of the time
+        rows = operation.reduce(values.reshape(*values.shape[:-2], -1, side_px, width), axis=-2)
+        cells = operation.reduce(rows.reshape(*rows.shape[:-1], -1, side_px), axis=-1)
     while cells.ndim > 3:
         cells = operation.reduce(cells, axis=1)
     return np.asarray(cells)

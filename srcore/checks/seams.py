@@ -88,14 +88,15 @@ class SeamCheck:
         `around` is the LR with MARGIN_PX on all sides, turned alike."""
         along, factor = block.core[axis - 2], self.scale[axis]
         start = along.stop * factor - values.shape[2]
-        at = np.arange(-(-(start + 2) // factor) * factor, start + values.shape[2] - 1, factor) - start
-        if not at.size:
+        at = range(-(-(start + 2) // factor) * factor - start, values.shape[2] - 1, factor)
+        if not at:
             return
+        beside = [slice(at[0] + k, at[-1] + k + 1, factor) for k in (-2, -1, 0, 1)]
         exact: NDArray[Any] = values.astype(block.work, copy=False)
-        jumps = _jump(*(exact[..., at + k] for k in (-2, -1, 0, 1)))
-        seen = valid[..., at - 2] & valid[..., at - 1] & valid[..., at] & valid[..., at + 1] & np.isfinite(jumps)
+        jumps = _jump(*(exact[..., place] for place in beside))
+        seen = reduce(np.logical_and, (valid[..., place] for place in beside), np.isfinite(jumps))
         across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
-        first = (start + int(at[0])) // factor
+        first = (start + at[0]) // factor
         ranges, steps, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
         seen &= (ranges > floor) | (jumps > 2 * floor)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -85,7 +85,7 @@ def run_tiles(
     if not tiles:
         return
     ledger = _Ledger(tiles, batch, arrived)
-    if workers.scheduler is None and workers.resolved == 0:
+    if workers.is_here:
         while (several := ledger.next(0)) is not None:
             ledger.settle(_attempt(work, several))
     else:

@@ -48,6 +48,11 @@ class Workers:
         """Processes on this machine, or those that somebody started at the scheduler."""
         return len(os.sched_getaffinity(0)) if self.count is None else self.count
 
+    @property
+    def is_here(self) -> bool:
+        """Whether tiles run in this process."""
+        return self.scheduler is None and self.resolved == 0
+
     def worth(self, values: int) -> Workers:
         """These, for a scene of its own of so many `values`; for a small one this process, where nobody asked for any.
 
@@ -77,7 +82,7 @@ def cluster(workers: Workers) -> Iterator[Workers]:
 
     Single-threaded processes, one a core. Gives `workers` itself where there is a scheduler, or none is wanted.
     """
-    if workers.scheduler is not None or workers.resolved == 0:
+    if workers.scheduler is not None or workers.is_here:
         yield workers
         return
     import dask

@@ -1,7 +1,8 @@
 """Which backend computes a scene: measured once a machine, checkpoint and tile shape, and remembered.
 
 A candidate has to be installed and to pass the gate of `srcore.engine.gate`; among those the fastest wins. Small
-scenes do not pay for a measurement: they take what is remembered, or the first candidate that passes the gate.
+scenes do not pay for a measurement: they take what is remembered, or the first candidate that passes the gate, which is
+asked once a machine and checkpoint.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from srcore.engine.backends import Backend, Precision, build, installed, refuse_
 from srcore.errors import CheckpointError, StoreError
 from srcore.models import Generator
 from srcore.storage.disk.records import read_sealed, write_sealed
+from srcore.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +92,18 @@ class Case:
     @property
     def key(self) -> str:
         """Names the remembered result: checkpoint, tile shape, precision, machine, threads and versions."""
+        return self._named(self.tile)
+
+    @property
+    def gate_key(self) -> str:
+        """Names what the gate found, which knows no tile; of this version of our own code, too."""
+        return self._named(__version__)
+
+    def _named(self, by: object) -> str:
         facts = [
             self.spec.digest,
             self.precision,
-            self.tile,
+            by,
             _device_name(self.device),
             torch.get_num_threads(),
             {name: _version(name) for name in PACKAGES},
@@ -122,7 +132,7 @@ def choose(case: Case, wish: str, pixels: int, cache: Path) -> Choice:
         trials = measure(case, there)
         remember(cache, case, trials)
     if trials is None:
-        trials = _first_that_passes(case)
+        trials = _first_that_passes(case, cache)
     good = [trial for trial in trials if not trial.refused]
     if not good:
         log.warning("%s computes in float32: no backend passes the gate in %s", case.spec.name, case.precision)
@@ -151,7 +161,10 @@ def measure(case: Case, backends: Sequence[Backend]) -> list[Trial]:
 
 def recall(cache: Path, case: Case) -> list[Trial] | None:
     """What was measured in this case; None when nothing was, or what is there is damaged."""
-    path = cache / "engines" / f"{case.key}.json"
+    return _recalled(cache / "engines" / f"{case.key}.json")
+
+
+def _recalled(path: Path) -> list[Trial] | None:
     if not path.exists():
         return None
     try:
@@ -163,6 +176,10 @@ def recall(cache: Path, case: Case) -> list[Trial] | None:
 
 def remember(cache: Path, case: Case, trials: Sequence[Trial]) -> None:
     """Keep what was measured; a folder that cannot be written costs the next run a measurement, and nothing else."""
+    _keep(cache / "engines" / f"{case.key}.json", case, trials)
+
+
+def _keep(path: Path, case: Case, trials: Sequence[Trial]) -> None:
     content: dict[str, Any] = {
         "model": case.spec.name,
         "digest": case.spec.digest,
@@ -172,7 +189,7 @@ def remember(cache: Path, case: Case, trials: Sequence[Trial]) -> None:
         "trials": [asdict(trial) for trial in trials],
     }
     try:
-        write_sealed(cache / "engines" / f"{case.key}.json", content)
+        write_sealed(path, content)
     except OSError as error:
         log.info("measured backends are not remembered: %s", error)
 
@@ -190,21 +207,31 @@ def _checked(case: Case, backend: str) -> Choice:
     return Choice(backend, case.precision, trial.rms_dn, trial.max_dn)
 
 
-_PASSED: dict[tuple[object, ...], list[Trial]] = {}
-"""What this process has gated: a night of small scenes asks once."""
+_PASSED: dict[str, list[Trial]] = {}
+"""What this process knows of the gate, by the record's path: a night of small scenes asks once."""
 
 
-def _first_that_passes(case: Case) -> list[Trial]:
-    key = (case.spec.digest, str(case.device), case.precision, gate.LIMITS[case.precision])
-    if key in _PASSED and not case.samples:
-        return _PASSED[key]
+def _first_that_passes(case: Case, cache: Path) -> list[Trial]:
+    """What the gate says of the backends up to the first that passes: two passes of the texture, remembered."""
+    if case.samples:  # it was calibrated on a scene
+        return _gated_in_turn(case)
+    path = cache / "gates" / f"{case.gate_key}.json"
+    if str(path) not in _PASSED:
+        trials = _recalled(path)
+        if trials is None:
+            trials = _gated_in_turn(case)
+            _keep(path, case, trials)
+        _PASSED[str(path)] = trials
+    return _PASSED[str(path)]
+
+
+def _gated_in_turn(case: Case) -> list[Trial]:
     reference = case.reference
     trials: list[Trial] = []
     for backend in installed(case.generator, case.device, case.precision):
         trials.append(_gated(case, backend, reference, case.build(backend)))
         if not trials[-1].refused:
             break
-    _PASSED[key] = trials
     return trials
 
 

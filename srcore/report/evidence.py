@@ -115,9 +115,10 @@ class EvidenceCollector:
         averaged: NDArray[np.float64],
     ) -> None:
         """LR (C, *core), SR (C, *core * scale), the validity of both, and the SR averaged down to (C, *core)."""
-        for row, (values, seen) in enumerate(((lr, valid), (sr, sr_valid))):
-            for band in range(len(values)):
-                self.counts[row, band] += self._count(band, values[band][seen[band]])
+        native = lr.astype(sr.dtype) if sr.dtype.kind in "iu" else lr
+        for row, (values, seen) in enumerate(((native, valid), (sr, sr_valid))):
+            for band, (one, known) in enumerate(zip(values, seen, strict=True)):
+                self.counts[row, band] += self._count(band, one if known.all() else one[known])
         if self.pictures:
             span = self.span.reshape(-1, *(1,) * (lr.ndim - 1))
             apart = np.where(valid, np.minimum(np.nan_to_num(np.abs(averaged - lr) / span), MOST), 0)
@@ -133,9 +134,17 @@ class EvidenceCollector:
             self._add_cells(self.trust, core[-2:], shares.sum(axis=axes), valid.sum(axis=axes))
 
     def _count(self, band: int, values: NDArray[Any]) -> NDArray[np.int64]:
+        if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 and values.size > 2**16:
+            unsigned = np.dtype(f"u{values.dtype.itemsize}")  # each number there is once, not each pixel
+            numbers = np.arange(np.iinfo(unsigned).max + 1).astype(unsigned).view(values.dtype)
+            times = np.bincount(values.reshape(-1).view(unsigned), minlength=numbers.size)
+            return np.bincount(self._bins(band, numbers), times, BINS + 2).astype(np.int64)
+        return np.bincount(self._bins(band, values.reshape(-1)), minlength=BINS + 2)
+
+    def _bins(self, band: int, values: NDArray[Any]) -> NDArray[np.int64]:
         bins = (values.astype(np.float64) - self.low[band]) / self.width[band] + 1
         np.clip(np.nan_to_num(bins), 0, BINS + 1, out=bins)
-        return np.bincount(bins.astype(np.int64), minlength=BINS + 2)
+        return np.asarray(bins, np.int64)
 
     def _add_cells(
         self, cells_of: NDArray[np.float64], plane: tuple[slice, ...], apart: NDArray[Any], numbers: NDArray[Any]
@@ -148,7 +157,7 @@ class EvidenceCollector:
             cells.append([edge // self.step for edge in edges])
         at = np.ix_(*cells)
         for total, values in zip(cells_of, (apart, numbers), strict=True):
-            total[at] += np.add.reduceat(np.add.reduceat(values.astype(np.float64), starts[0], 0), starts[1], 1)
+            total[at] += np.add.reduceat(np.add.reduceat(values.astype(np.float64), starts[1], 1), starts[0], 0)
 
     def evidence(self) -> Evidence:
         """What was counted."""

@@ -13,6 +13,7 @@ from srcore.report.pictures import paint_pictures
 from srcore.report.planes import PlaneCollector, Planes
 from srcore.report.quicklook import Look, look
 from srcore.report.shades import by_percentiles, of_ct
+from srcore.storage.cog import Pixels
 from srcore.storage.disk.files import write_atomic
 from srcore.storage.header import Header
 from srcore.storage.hounsfield import Scale, hounsfield_of
@@ -35,7 +36,7 @@ def paint(plan: ScenePlan, store: TileStore, ingested: Ingested, staged: Product
         seen = look(
             lambda window: reader.read(window)[0],
             store.lr.arrays["valid"].array,
-            store.images["sr"].full,
+            Pixels(store.encoded()) if plan.form.name == "cog" else store.images["sr"].full,
             [band.name for band in plan.header.bands],
             _colours(plan.header),
             _light(hounsfield),

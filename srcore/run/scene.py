@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
+from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +52,8 @@ T = TypeVar("T")
 StageCall = Callable[[str, Callable[[Progress], T]], T]
 Run = Callable[[Job], Receipt | None]
 STAGES = ("plan", "ingest", "upscale", "export", "validate")
+BEHIND = ("srcore.stages.export", "srcore.stages.validate", "srcore.report.page")
+"""Most of a second of imports, made while the generator computes, which leaves Python's lock alone."""
 
 
 def plain(_name: str, stage: Callable[[Progress], T]) -> T:
@@ -193,7 +196,7 @@ def _ingest(plan: ScenePlan, progress: Progress) -> Ingested:
 def _upscale(plan: ScenePlan, start: Callable[[], Workers], progress: Progress) -> Upscaled:
     from srcore.stages.upscale import upscale
 
-    return upscale(plan, start(), progress)
+    return upscale(plan, start(), progress, lambda: [import_module(name) for name in BEHIND])
 
 
 def _export(plan: ScenePlan, progress: Progress) -> dict[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -75,9 +76,19 @@ class TileDone:
     """Of computing."""
 
 
-def upscale(plan: ScenePlan, workers: dispatch.Workers | None = None, progress: Progress = silent) -> Upscaled:
+def nothing() -> None:
+    """What is done meanwhile where nobody says anything."""
+
+
+def upscale(
+    plan: ScenePlan,
+    workers: dispatch.Workers | None = None,
+    progress: Progress = silent,
+    meanwhile: Callable[[], object] = nothing,
+) -> Upscaled:
     """Compute the SR of every tile that has no marker yet, on the workers.
 
+    `meanwhile` is called in a thread of its own while the generator computes; nobody waits for it before the end.
     TileError names a tile that failed after its retries; the tiles beside it are finished first.
     """
     started = time.monotonic()
@@ -93,8 +104,13 @@ def upscale(plan: ScenePlan, workers: dispatch.Workers | None = None, progress: 
         progress(total - len(pending) + len(done), total)
 
     where = workers or dispatch.Workers()
-    work = partial(upscale_tiles, plan.scratch.plan)
-    dispatch.run_tiles(work, pending, where, arrived, partial(_batch, plan), plan.scratch.plan)
+    with ThreadPoolExecutor(1, "meanwhile") as aside:
+        work = partial(upscale_tiles, plan.scratch.plan)
+        if where.is_here:
+            work = partial(work, begun=cache(partial(aside.submit, meanwhile)))
+        else:
+            aside.submit(meanwhile)
+        dispatch.run_tiles(work, pending, where, arrived, partial(_batch, plan), plan.scratch.plan)
     makers = store.makers()
     device, precision, backend = (
         "+".join(sorted({getattr(maker, name) for maker in makers})) for name in ("device", "precision", "backend")
@@ -135,9 +151,15 @@ def _batch(plan: ScenePlan, left: int, workers: int) -> int:
     return max(1, TASK_PIXELS // pixels, min(STREAMED_TILES, left // (TASKS_A_WORKER * workers)))
 
 
-def upscale_tiles(plan_path: Path, tiles: Sequence[int]) -> Iterator[Done[TileDone]]:
-    """Read tiles, super-resolve them, write their shards and then their markers. Runs on a worker."""
+def upscale_tiles(
+    plan_path: Path, tiles: Sequence[int], begun: Callable[[], object] = nothing
+) -> Iterator[Done[TileDone]]:
+    """Read tiles, super-resolve them, write their shards and then their markers. Runs on a worker.
+
+    `begun` is called when all is there that computes.
+    """
     scene = _opened(plan_path, os.stat(plan_path).st_mtime_ns)
+    begun()
     return overlapped(tiles, scene.read, scene.compute, scene.write)
 
 

@@ -39,11 +39,20 @@ def cut(reader: SceneReader, tiles: TilePlan, tile: Tile, noise: Sequence[float]
     stored, valid = reader.read(window)
     plain = _filled(stored, valid, tiles)
     values = quantise(denoised(plain, noise), plain.dtype) if any(noise) else plain
-    relative = np.ix_(np.arange(len(values)), *(i - w.start for i, w in zip(index, window, strict=True)))
-    tile_plain = np.ascontiguousarray(plain[relative])
-    seen = valid[relative]
-    raw = stored[relative] if stored.dtype.kind == "f" and not seen.all() else tile_plain
-    return Cut(tile_plain if values is plain else np.ascontiguousarray(values[relative]), seen, tile_plain, raw)
+    relative = [i - w.start for i, w in zip(index, window, strict=True)]
+    tile_plain = np.ascontiguousarray(_at(plain, relative))
+    seen = _at(valid, relative)
+    raw = _at(stored, relative) if stored.dtype.kind == "f" and not seen.all() else tile_plain
+    return Cut(tile_plain if values is plain else np.ascontiguousarray(_at(values, relative)), seen, tile_plain, raw)
+
+
+def _at(values: NDArray[Any], index: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+    """(C, ...) at the places `index` along each axis; a slice where nothing is reflected: a third of the time."""
+    for axis, places in enumerate(index, start=1):
+        first, count = int(places[0]), len(places)
+        straight = np.array_equal(places, np.arange(first, first + count))
+        values = values[(slice(None),) * axis + (slice(first, first + count) if straight else places,)]
+    return values
 
 
 def cut_window(tiles: TilePlan, tile: Tile, noise: Sequence[float] = ()) -> Window:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from srcore.checks import Check, Report, judge
 from srcore.checks.blocks import MARGIN_PX, Block, bicubic, over_pixels
+from srcore.checks.differences import over_squares
 from srcore.checks.drift import drift_checks
 from srcore.checks.geometry import Place
 from srcore.checks.spread import BandSpread
@@ -145,3 +146,13 @@ def test_the_self_test_knows_bicubic_from_something_worse() -> None:
     assert not worse["wald.gain"].passed
     assert worse["wald.ssim"].value < same["wald.ssim"].value
     assert wald_checks([patch], "no time", SPREAD, LIMITS)[0].basis == "no time"
+
+
+@pytest.mark.parametrize("shape", [(1, 128, 192), (2, 64, 64), (1, 3, 64, 128), (2, 130, 64), (1, 64, 61), (1, 5, 7)])
+@pytest.mark.parametrize("operation", [np.add, np.minimum, np.maximum])
+def test_squares_of_any_size_are_what_each_square_gives(shape: tuple[int, ...], operation: np.ufunc) -> None:
+    values = np.random.default_rng(3).standard_normal(shape)
+    found = over_squares(values, 64, operation)
+    for band, row, col in np.ndindex(*found.shape):
+        square = values[band, ..., 64 * row : 64 * row + 64, 64 * col : 64 * col + 64]
+        assert found[band, row, col] == pytest.approx(operation.reduce(square, axis=None), abs=1e-9)

@@ -63,7 +63,38 @@ def test_a_small_scene_is_not_measured(case: Case, tmp_path: Path, monkeypatch: 
     found = choose(case, "auto", 10**5, tmp_path)
     assert found.precision == "bfloat16"
     assert 0 < found.rms_dn < 1.5
-    assert files(tmp_path) == []
+    assert files(tmp_path / "engines") == []
+
+
+def test_the_gate_is_asked_once_a_machine(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retrained = case.spec.model_copy(update={"weights_sha256": "0"})
+    found = choose(case, "auto", 1, tmp_path)
+    [record] = files(tmp_path / "gates")
+    asked: list[str] = []
+
+    def compare(*_: object) -> gate.Difference:
+        asked.append("gate")
+        return gate.Difference(found.rms_dn, found.max_dn)
+
+    monkeypatch.setattr(gate, "compare", compare)
+    for other, times in (
+        (case, 0),
+        (replace(case, tile=(30, 30)), 0),  # the texture is the same for every tile
+        (replace(case, spec=retrained), 1),
+        (replace(case, samples=(torch.rand(1, 1, 94, 94),)), 1),  # what a scene decides is not remembered
+    ):
+        monkeypatch.setattr(choice, "_PASSED", {})  # as in another process
+        asked.clear()
+        assert choose(other, "auto", 1, tmp_path) == found
+        assert len(asked) == times
+    asked.clear()
+    with monkeypatch.context() as another:
+        another.setattr(choice, "__version__", "0.0.0")  # other code of ours
+        choose(case, "auto", 1, tmp_path)
+    record.write_bytes(record.read_bytes().replace(b'"rms_dn"', b'"rms_DN"'))  # its seal is broken
+    monkeypatch.setattr(choice, "_PASSED", {})
+    assert choose(case, "auto", 1, tmp_path) == found
+    assert asked == ["gate", "gate"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"trials": 3}', b'{"trials": [{"a": 1}], "seal": "x"}'])

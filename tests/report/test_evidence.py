@@ -67,6 +67,20 @@ def test_shares_are_of_all_valid_pixels(dtype: str) -> None:
         assert len(histogram.lr) == BINS
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16"])
+def test_a_large_part_is_counted_number_by_number_and_the_same(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    limits = np.iinfo(dtype)
+    lr = rng.integers(limits.min, limits.max, (1, 150, 160), dtype, endpoint=True)
+    sr = lr.repeat(2, 1).repeat(2, 2)
+    sr[0, :3] = [[limits.min], [limits.max], [0]]
+    valid = rng.random(lr.shape) < 0.9
+    valid[:, :75] = True
+    assert sr.size > 2**16 > sr[:, :150].size
+    [whole], [parts] = (collect(lr, valid, sr, cuts).histograms for cuts in ((150, 160), (75, 160)))
+    assert whole == parts
+
+
 def test_whole_numbers_fall_into_bins_of_whole_numbers() -> None:
     lr = np.arange(40 * 50, dtype=np.uint16).reshape(1, 40, 50) % 400
     [histogram] = collect(lr, np.ones(lr.shape, bool), lr.repeat(2, 1).repeat(2, 2), (40, 50)).histograms

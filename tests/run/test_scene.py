@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from rio_cogeo.cogeo import cog_validate
 from srcore.catalog import load_catalog
 from srcore.dispatch import Workers
 from srcore.errors import PlanError, SRError
+from srcore.run import scene
 from srcore.run.dataset import run_dataset
 from srcore.run.direct import direct_job
 from srcore.run.outcome import Outcome
@@ -66,6 +69,25 @@ def test_a_product_comes_with_all_that_belongs_to_it(
     assert list(receipt.parameters["halo"]) == [16, 16]
     hidden = [path.name for path in output.parent.iterdir() if path.name.startswith(".")]
     assert [name for name in hidden if list((output.parent / name).iterdir())] == []
+
+
+def test_what_comes_behind_is_imported_once_while_tiles_are_computed_and_its_failure_is_nobodys(
+    landscape: Callable[..., np.ndarray], write_raster: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def fails(_: str) -> None:
+        threads.append(threading.current_thread().name)
+        raise ImportError
+
+    monkeypatch.setattr(scene, "import_module", fails)
+    output = upscale(write_raster(landscape()))
+    receipt = Receipt.load(output.parent / "scene-sr.receipt.json")
+    assert receipt is not None
+    assert receipt.parameters["tiles"] > 1
+    assert threads == ["meanwhile_0"]
+    for name in scene.BEHIND:
+        assert find_spec(name)
 
 
 @pytest.mark.parametrize("form", ["tag", "nan", "mask", "none"])

@@ -20,7 +20,7 @@ from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from srcore.errors import StoreError
 from srcore.storage.chunks.predictor import ZSTD, TiffPredictor
-from srcore.storage.chunks.whole import whole_chunk
+from srcore.storage.chunks.whole import whole_chunk, whole_shard
 from srcore.storage.disk.files import store_error
 
 # A process a core: more threads for the codecs only wait for each other, a seventh of a worker's time.
@@ -116,9 +116,9 @@ class StoredArray:
         """Store the values of a selection; StoreError DISK_FULL when that is why it fails."""
         array = self.array
         try:
-            chunk = whole_chunk(self.root, array, selection)
-            if chunk is not None:
-                chunk.write(values)
+            whole = whole_chunk(self.root, array, selection) or whole_shard(self.root, array, selection)
+            if whole is not None:
+                whole.write(values)
             else:
                 array[selection] = values
         except OSError as error:

@@ -67,16 +67,17 @@ _zstd = Zstd(level=LEVEL, checksum=True)
 
 def predict(values: NDArray[Any]) -> NDArray[np.uint8]:
     """The bytes (one axis) of `values` (..., x) behind the predictor of their dtype."""
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    values = np.asarray(values, values.dtype.newbyteorder("<"))
     if values.dtype.kind == "f":
         size = values.dtype.itemsize
-        pixels = values.view(np.uint8).reshape(-1, values.shape[-1], size)
+        pixels = np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.shape[-1], size)
         planes = [pixels[:, :, place] for place in reversed(range(size))]
         numbers: NDArray[Any] = np.concatenate(planes, axis=1)
     else:
         numbers = values.view(f"<u{values.dtype.itemsize}")
-    differences = numbers.copy()
-    differences[..., 1:] -= numbers[..., :-1]
+    differences = np.empty(numbers.shape, numbers.dtype)
+    differences[..., :1] = numbers[..., :1]
+    np.subtract(numbers[..., 1:], numbers[..., :-1], out=differences[..., 1:])
     return differences.reshape(-1).view(np.uint8)
 
 

@@ -1,27 +1,59 @@
-"""The inner chunks of a sharded Zarr array as the bytes they are: what the product takes over.
+"""The inner chunks of a sharded Zarr array as the bytes they are: put together by whoever has encoded them, and taken
+over by the product.
 
     shard file:  chunk | chunk | ... | index: (offset, length) of every chunk, C order, uint64 | crc32c of the index
 
-zarr-python decodes chunks but hands out no bytes of one, so that the index is read here (Zarr v3 sharding codec,
-version 1.0, "binary shard format"; index at the end, little endian, crc32c behind it).
+zarr-python neither takes nor hands out the bytes of a chunk, so that shards are written and read here (Zarr v3 sharding
+codec, version 1.0, "binary shard format"; index at the end, little endian, crc32c behind it). Zarr reads them in the
+tests, and when a run goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import StoreError
-from srcore.storage.chunks.arrays import StoredArray
+
+if TYPE_CHECKING:
+    from srcore.storage.chunks.arrays import StoredArray
 
 CRC_BYTES = 4
+NO_CHUNK = 2**64 - 1
+"""Offset and length of a chunk that is not there: it lies beyond the end of the array."""
 REMEMBERED = 4096
 """Indices of shards kept in memory, a few hundred bytes each."""
+
+
+def pack(
+    values: NDArray[Any], chunk: Sequence[int], counts: Sequence[int], encode: Callable[[NDArray[Any]], bytes]
+) -> list[bytes]:
+    """The parts of a shard's file: `values` in `counts` chunks of the shape `chunk`, and the index.
+
+    Where the array ends within the shard `values` end, too: a chunk is filled up with 0, and one beyond is not there.
+    """
+    index = np.full((*counts, 2), NO_CHUNK, "<u8")
+    parts, offset = list[bytes](), 0
+    for place in np.ndindex(*counts):
+        piece = values[tuple(slice(p * n, (p + 1) * n) for p, n in zip(place, chunk, strict=True))]
+        if not piece.size:
+            continue
+        if piece.shape != tuple(chunk):
+            whole = np.zeros(chunk, values.dtype)
+            whole[tuple(map(slice, piece.shape))] = piece
+            piece = whole
+        parts.append(encode(piece))
+        index[place] = offset, len(parts[-1])
+        offset += len(parts[-1])
+    table = index.tobytes()
+    return [*parts, table, google_crc32c.value(table).to_bytes(CRC_BYTES, "little")]
 
 
 class Shards:

@@ -7,7 +7,8 @@ The room's face: nobody outside reaches past it.
 
 from srcore.storage.cog.assemble import write_cog
 from srcore.storage.cog.blocks import Blocks, Encoded
+from srcore.storage.cog.levels import Pixels
 from srcore.storage.cog.statistics import Statistics, read_statistics
 from srcore.storage.cog.verify import verify_cog
 
-__all__ = ["Blocks", "Encoded", "Statistics", "read_statistics", "verify_cog", "write_cog"]
+__all__ = ["Blocks", "Encoded", "Pixels", "Statistics", "read_statistics", "verify_cog", "write_cog"]

@@ -100,6 +100,22 @@ class FullLevel(TiledLevel):
         return encoded_tile(self.mask(rect) if band == MASK else self.product.opacity(rect), self.block)
 
 
+class Pixels:
+    """The data bands (C, Y, X) of an image as an array that is asked for windows of a band, or for all: each tile is
+    decoded once for windows that follow each other."""
+
+    def __init__(self, encoded: Encoded) -> None:
+        self._level = FullLevel(encoded)
+        self.shape = (len(encoded.product.header.bands), *self._level.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        if key is Ellipsis:
+            bands, height, width = self.shape
+            return np.stack([self[band, slice(0, height), slice(0, width)] for band in range(bands)])
+        band, rows, cols = key
+        return self._level.band(band, Rect(rows, cols))
+
+
 def encoded_tile(values: NDArray[Any], edge: int) -> bytes:
     """The bytes of a tile of numbers, or of a mask, (y, x); where the scene ends zeros fill it, as Zarr's fill does."""
     if values.shape != (edge, edge):

@@ -91,13 +91,8 @@ class SrImage:
         """Store a tile's part of every array; gives what its marker must say."""
         parts = self.form.parts(values, valid, alpha)
         for part, block in parts.items():
-            self._replace(part, tile, block)
+            self.arrays[part].write(self._selection(part, tile), block)
         return ImageSums({part: checksum(block) for part, block in parts.items()}, self.form.statistics(values, valid))
-
-    def _replace(self, part: str, tile: Tile, block: NDArray[Any]) -> None:
-        # Zarr reads the shard of an edge tile before it writes it, and would fail for ever on a damaged one.
-        self._shard(part, tile).unlink(missing_ok=True)
-        self.arrays[part].write(self._selection(part, tile), block)
 
     def check(self, tile: Tile, sums: ImageSums) -> None:
         """StoreError unless the tile's part of every array is there and what its marker says."""

@@ -18,6 +18,7 @@ from srcore.stages import plan as planning
 from srcore.storage.chunks import arrays
 from srcore.storage.chunks.arrays import Form, StoredArray, create_group
 from srcore.storage.chunks.predictor import ZSTD, TiffPredictor
+from srcore.storage.cog import Pixels, levels
 from srcore.storage.work import scene_plan
 from srcore.storage.work.markers import ImageSums, Maker, Markers
 from srcore.storage.work.scene_plan import ScenePlan
@@ -115,6 +116,23 @@ def test_overviews_are_stored_where_tiles_can_make_them(tmp_path: Path) -> None:
     for name, (case, tile, expected) in cases.items():
         store = make_work(tmp_path / name, make_scene(**case), tile).store
         assert set(store.images["sr"].arrays) == expected, name
+
+
+def test_an_image_is_read_by_windows_as_zarr_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = make_work(tmp_path / "work", make_scene(shape=(192, 160), nodata="alpha"))
+    array, decoded = work.store.images["sr"].full, []
+    decode = levels.decode_tile
+    monkeypatch.setattr(levels, "decode_tile", lambda *given: decoded.append(given) or decode(*given))
+    pixels = Pixels(work.encoded)
+    assert pixels.shape == array.shape
+    for top in range(0, array.shape[1], 90):
+        for left in range(0, array.shape[2], 90):
+            for band in range(array.shape[0]):
+                at = band, slice(top, min(top + 90, array.shape[1])), slice(left, min(left + 90, array.shape[2]))
+                np.testing.assert_array_equal(pixels[at], array[at])
+    np.testing.assert_array_equal(pixels[...], array[...])
+    blocks = -(-array.shape[1] // 64) * -(-array.shape[2] // 64) * array.shape[0]
+    assert len(decoded) == blocks  # none of them twice
 
 
 def test_a_damaged_tile_is_named(tmp_path: Path) -> None:
