@@ -42,7 +42,10 @@ def test_programs_that_a_page_names_are_there(page: Path) -> None:
 
 def test_the_tests_that_the_faults_name_are_there() -> None:
     faults, outside = (ROOT / "docs/faults.md").read_text().split("## What comes from outside")
-    assert all((ROOT / "tests/faults" / name).exists() for name in named(faults, r"test_\w+\.py"))
+    places = {
+        name: ROOT / "tests" / ("" if "/" in name else "faults") / name for name in named(faults, r"[\w/]*test_\w+\.py")
+    }
+    assert [name for name, place in places.items() if not place.exists()] == []
     assert all((ROOT / "tests" / name).exists() for name in named(outside, r"[\w/]*test_\w+\.py"))
 
 

@@ -43,7 +43,8 @@ class Patience:
             raise TileError("no worker is left", found, "start some and run again", code="NO_WORKERS")
         if answers and waited > WORD_SECONDS and not self.told:
             self.told = True
-            address = self.crew.client.scheduler.address
+            scheduler = self.crew.client.scheduler
+            address = scheduler.address if scheduler is not None else "the scheduler"
             told = "no worker at %s that may do tiles%s: waiting for one, %.0f s at most"
             log.warning(told, address, self._silent(), IDLE_SECONDS)
         return False

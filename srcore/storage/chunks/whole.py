@@ -101,8 +101,9 @@ def whole_shard(root: Path, array: zarr.Array[Any], selection: Any) -> WholeShar
     if array.shards is None:
         return None
     [sharding] = array.metadata.codecs  # type: ignore[union-attr]  # of Zarr 3
-    known = isinstance(sharding, ShardingCodec) and sharding.index_location == ShardingCodecIndexLocation.end
-    encode = _encoder(sharding.codecs) if known and sharding.index_codecs == INDEX else None
+    encode = None
+    if isinstance(sharding, ShardingCodec) and sharding.index_location == ShardingCodecIndexLocation.end:
+        encode = _encoder(sharding.codecs) if sharding.index_codecs == INDEX else None
     found = _named(array, selection, array.shards)
     if encode is None or found is None or not all(isinstance(one, slice) for one in found[1]):  # a number: an axis less
         return None
