@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -64,6 +65,14 @@ class Elsewhere:
         return self.asked[f"GET {path}"]
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of a client that hung up: a command that ends does so, and its test reads the terminal."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def serve() -> tuple[Elsewhere, Callable[[], None]]:
     """A server that is up, and what ends it."""
     world = Elsewhere()
@@ -71,7 +80,7 @@ def serve() -> tuple[Elsewhere, Callable[[], None]]:
     class Handler(_Handler):
         state = world
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Quiet(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     world.address = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

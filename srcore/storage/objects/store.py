@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,9 @@ class ObjectStore:
 
     def sha256(self, name: str) -> str | None:
         """Of an object's content, read in pieces, as 64 hex digits; None when there is none."""
-        digest, found = hashlib.sha256(), self.open(name)
-        if found is None:
-            return None
+        digest = hashlib.sha256()
         try:
-            for piece in found.pieces(0, found.size_bytes):
+            for piece in self._pieces(name):
                 digest.update(piece)
         except FileNotFoundError:
             return None
@@ -134,17 +133,29 @@ class ObjectStore:
 
     def fetch(self, name: str, file: Path) -> str | None:
         """Write an object's content to a file; gives its sha256, None when there is none."""
-        digest, found = hashlib.sha256(), self.open(name)
-        if found is None:
-            return None
+        digest, pieces = hashlib.sha256(), self._pieces(name)
         try:
+            first = next(pieces, memoryview(b""))
             with open(file, "wb") as target:
-                for piece in found.pieces(0, found.size_bytes):
+                for piece in chain([first], pieces):
                     digest.update(piece)
                     target.write(piece)
         except FileNotFoundError:
             return None
         return digest.hexdigest()
+
+    def _pieces(self, name: str) -> Iterator[memoryview]:
+        """The content of an object: one request where a piece holds it, else one a piece; FileNotFoundError when there
+        is none."""
+        key = self._key(name)
+        with told(self.address):
+            whole = client(self.address).get(key)
+            meta = whole.meta
+            if meta["size"] <= PIECE_BYTES:
+                yield memoryview(whole.bytes())
+                return
+        del whole  # its content was not asked for yet
+        yield from ObjectContent(self.address, key, meta["size"], meta["e_tag"]).pieces(0, meta["size"])
 
     def list(self, below: str = "", *, deep: bool = False) -> list[Stored]:
         """See Store."""

@@ -95,9 +95,14 @@ def test_after_a_night_and_an_audit_it_is_nowhere(
 
 
 def test_of_files_that_nobody_can_open_no_name_is_told_and_after_an_erasure_no_note(
-    catalog: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    catalog: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A zip with a password, one that is cut, and a stranger: their names are in messages by hand, and never here."""
+    monkeypatch.setenv("SRCORE_PRIVATE_KEY", str(tmp_path / "key" / "private.key"))  # what others noted stays
     caplog.set_level(0)
     incoming, store, keys = (
         catalog.parent / "incoming" / WORD,
