@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,28 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db")
         patch.setenv("SRCORE_PRIVATE_KEY", str(tmp_path_factory.mktemp("key") / "private.key"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def registries_made_once(own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """MLflow goes through all its migrations for every new registry, 2 CPU s each: in tests a second one is a copy of
+    the first of its process."""
+    utils = sys.modules.get("mlflow.store.db.utils")
+    if utils is None or hasattr(utils._initialize_tables, "made"):
+        return
+    make, made = utils._initialize_tables, tmp_path_factory.mktemp("made") / "registry.db"
+
+    def initialize(engine: Any) -> None:
+        if made.exists():
+            with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(engine.url.database)) as target:
+                source.backup(target)
+            return
+        make(engine)
+        with closing(sqlite3.connect(engine.url.database)) as source, closing(sqlite3.connect(made)) as target:
+            source.backup(target)
+
+    initialize.made = made  # type: ignore[attr-defined]
+    utils._initialize_tables = initialize
 
 
 @pytest.fixture(scope="session")
