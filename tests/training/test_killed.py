@@ -15,6 +15,7 @@ from srcore.catalog import load_catalog
 from srcore.errors import StoreError
 from srcore.registry.mlflow_store import Registry, open_registry
 from srcore.report.evaluation import Evaluation, Figures, Method, SceneFigures
+from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.training import promote
 from srcore.training.judge.compare import summarised
@@ -51,15 +52,18 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path}/registry/registry.db")
     monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
     register_tiny(tmp_path)
-    monkeypatch.setattr(promote, "collect", lambda work, _: write_sealed(work.folder / "pairs.json", NOTHING))
+    monkeypatch.setattr(promote, "collect", lambda work, _: collected(work))
     monkeypatch.setattr(promote, "fit", lambda work, _: save_checkpoint(work.recipe.output, *other(work), ""))
     monkeypatch.setattr(promote, "assess", lambda work, _: evaluated())
     monkeypatch.setattr(promote, "judge", lambda work, evaluation, attempt: Verdict(True, "better", attempt, 10, 10))
     monkeypatch.setattr(promote, "pictures", lambda *_: {})
+    monkeypatch.setattr(promote, "evaluation_page", lambda *_: "")
     return draw_archive(tmp_path, count=8)
 
 
-NOTHING: dict[str, Any] = {"left_out": {}, "corrected": {}}
+def collected(work: Round) -> None:
+    mark_round(work.folder)
+    write_sealed(work.folder / "pairs.json", {"left_out": {}, "corrected": {}})
 
 
 def other(work: Round) -> tuple[Any, Any]:
