@@ -79,6 +79,7 @@ def evaluated() -> Evaluation:
     return summarised(("", "", ""), methods, [SceneFigures("a.tif", "a", figures)])
 
 
+@pytest.mark.nightly
 def test_killed_before_any_step_a_round_is_whole_when_it_runs_again(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
