@@ -50,11 +50,13 @@ def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *
     from srcore.training.round import lay_out
 
     work = lay_out(load_catalog(catalog), dataset)
-    before = None if force else promote.decided(work)
-    if before is not None:
-        return before
     refuse_links(work.places.root.parent, work.places.retraining)
     with held(work.places.retraining / "lease.json"):
+        promote.settle(work)
+        before = None if force else promote.decided(work)
+        if before is not None:
+            _sweep(work.places.retraining, keep=None)
+            return before
         _sweep(work.places.retraining, keep=None if force else work.folder)
         try:
             call("collect", partial(promote.collect, work))

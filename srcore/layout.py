@@ -23,6 +23,8 @@ STORE/DATASET/.shadow/SCENE/                its work: gone when that is known
 STORE/DATASET/retired/SCENE.WHEN.json       a product that somebody removed: which, who, why
 STORE/DATASET/retrain/split.json            which scenes are held out, for good, with their places and digests
                       tries.json            which challengers they judged, in their order
+                      learned.json          which scenes its champion has learned from
+                      promoting.json        what a promotion on its way will leave: gone when it is there
                       KEY.json, KEY.html    what became of a challenger, and its evaluation
 STORE/DATASET/pairs/pairs.json, pairs.html  which scenes are pairs of HR and LR, and why the others are none
                    SCENE/                   pair.zarr, pair.json: an accepted pair and where it comes from

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,16 @@ import typer
 
 from flows.cli import complete
 from flows.cli.exchange import models_export, models_import, print_version
-from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, end_of_flow, out, print_json
+from flows.cli.options import (
+    CatalogOption,
+    JsonOption,
+    ModelArgument,
+    chosen_catalog,
+    end_of_flow,
+    out,
+    print_json,
+    user_name,
+)
 from flows.cli.registry import models_history, models_ui
 from srcore.choices import Device
 
@@ -117,7 +125,7 @@ def models_promote(
     """Make the challenger, or another version, the champion: the next runs use it."""
     from srcore.registry.mlflow_store import ready_registry
 
-    print_version(ready_registry().promote(name, version, who=getuser(), why=why))
+    print_version(ready_registry().promote(name, version, who=user_name(), why=why))
 
 
 @models_app.command("rollback")
@@ -125,7 +133,7 @@ def models_rollback(name: str, why: WhyOption = "") -> None:
     """Make the champion before this one the champion again."""
     from srcore.registry.mlflow_store import ready_registry
 
-    print_version(ready_registry().rollback(name, who=getuser(), why=why))
+    print_version(ready_registry().rollback(name, who=user_name(), why=why))
 
 
 def retrain(
@@ -155,7 +163,8 @@ def retrain(
         print_json(asdict(decision))
         return
     out.print(in_words(decision))
-    out.print(f"report: {decision.page}")
+    if decision.page:
+        out.print(f"report: {decision.page}")
 
 
 @models_app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -92,6 +93,14 @@ def chosen_workers(count: int | None, scheduler: str | None) -> Workers:
     if count is not None and scheduler is None:
         return Workers(count)
     return Workers(count if count is not None else settings.workers, scheduler or settings.scheduler)
+
+
+def user_name() -> str:
+    """Who types; in a container a user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError: from Python 3.13 on
+        return f"user {os.getuid()}"
 
 
 def chosen_catalog(path: Path | None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import complete
-from flows.cli.options import AnyDatasetArgument, CatalogOption, DatasetArgument, chosen_catalog, out
+from flows.cli.options import AnyDatasetArgument, CatalogOption, DatasetArgument, chosen_catalog, out, user_name
 
 if TYPE_CHECKING:
     from srcore.catalog import Catalog
@@ -74,7 +73,7 @@ def products_remove(
         again = "" if one.gone else "; its source is there, so the next run makes it again unless `exclude` names it"
         if not yes:
             out.print(f"would remove {dataset}/{one.scene}, published {one.created}{again}")
-        elif remove_product(places, one.product, by or getpass.getuser(), why):
+        elif remove_product(places, one.product, by or user_name(), why):
             out.print(f"removed {dataset}/{one.scene}, published {one.created}{again}")
     if yes and chosen:
         write_index(places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,6 +17,7 @@ from flows.cli.options import (
     chosen_catalog,
     out,
     print_json,
+    user_name,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _decide(
     paths = [_record(loaded, dataset, scene) for scene in scenes]
     records = [_load(path) for path in paths]  # all of them, before the first is changed
     for path, record in zip(paths, records, strict=True):
-        record.decided(what, by or getpass.getuser(), why).save(path)
+        record.decided(what, by or user_name(), why).save(path)
         told = "the next run tries it again" if what == "retry" else "left alone until its source changes"
         out.print(f"{dataset}/{record.scene}: {told}")
 

@@ -91,6 +91,7 @@ def collect(work: Round, progress: Progress) -> int:
     SourceError TOO_FEW_PAIRS when those that can be used are too few.
     """
     done = work.folder / "pairs.json"
+    _listed(work.tries, "challengers")  # damaged: told before the training
     if not done.exists():
         mark_round(work.folder)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
@@ -127,7 +128,16 @@ def _refuse_unfit(work: Round, hr: Path) -> None:
 
 def _known(work: Round) -> list[str]:
     """Scenes that the champion has learned from."""
-    return list(read_sealed(work.learned)["scenes"]) if exists(work.learned) else []
+    return _listed(work.learned, "scenes")
+
+
+def _listed(path: Path, key: str) -> list[str]:
+    """What a record of earlier rounds lists; StoreError when it is damaged."""
+    try:
+        return list(read_sealed(path)[key]) if exists(path) else []
+    except StoreError as error:
+        do = "restore it; without it, what earlier rounds did counts for nothing"
+        raise StoreError(f"{shown(path)} is damaged", error.found, do) from error
 
 
 def _replayed(work: Round) -> TrainConfig:
@@ -201,7 +211,8 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
     if challenger.digest == champion.digest:
         promoted, reason, version = False, "the challenger is the champion: nothing was learned", champion
     else:
-        version = _register(registry, work, evaluation, (promoted, reason))
+        version = registry.register(work.recipe.output, work.name, _told(work, evaluation, (promoted, reason)))
+        registry.name_challenger(version)
     decision = replace(
         _decision(work, reason, f"version {champion.version}, {champion.digest}"),
         promoted=promoted,
@@ -215,30 +226,55 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
     page = evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode()
     store_at(work.page.parent).put(work.page.name, page)
     if promoted:
-        learned = {pair.scene for pair in work.pairs if not pair.held} - set(_left_out(work))
-        write_sealed(work.learned, {"scenes": sorted({*_known(work), *learned})})
-    write_sealed(work.record, asdict(decision))
+        _promote(registry, work, version, decision)
+    else:
+        write_sealed(work.record, asdict(decision))
     shutil.rmtree(work.folder, ignore_errors=True)
     return decision
 
 
+def _promote(registry: Registry, work: Round, version: Version, decision: Decision) -> None:
+    """Promote the challenger; what comes of it is written down first, so that a kill in between loses none of it."""
+    learned = {pair.scene for pair in work.pairs if not pair.held} - set(decision.left_out)
+    which = {"name": version.name, "version": version.version, "digest": version.digest}
+    left = {"key": work.key, "decision": asdict(decision), "learned": sorted({*_known(work), *learned})}
+    write_sealed(work.promoting, {**which, **left})
+    # by its number: of two rounds at once the other may have named its own challenger meanwhile
+    registry.promote(version.name, version.version, who="retrain", why=f"{work.dataset}: {decision.reason}")
+    settle(work)
+
+
+def settle(work: Round) -> None:
+    """Write down what a promotion leaves that was made and then killed; one that was not made is forgotten, and its
+    round goes on. Call it with the lease. StoreError when the registry cannot be asked."""
+    if not exists(work.promoting):
+        return
+    try:
+        meant = read_sealed(work.promoting)
+    except StoreError as error:
+        log.warning("%s: what its champion has learned from is not remembered: %s", work.dataset, error)
+    else:
+        if _was_promoted(meant["name"], meant["version"], meant["digest"]):
+            write_sealed(work.learned, {"scenes": meant["learned"]})
+            write_sealed(work.record.with_stem(meant["key"]), meant["decision"])
+    store_at(work.promoting.parent).delete(work.promoting.name)
+
+
+def _was_promoted(name: str, number: str, digest: str) -> bool:
+    """Whether the version was ever made champion; one that was rolled back since was, too."""
+    registry = open_registry()
+    found = registry.find(name, number)
+    return found is not None and found.digest == digest and number in {one.after for one in registry.history(name)}
+
+
 def _tried(work: Round, evaluation: Evaluation, digest: str) -> Verdict:
     """The verdict; a challenger whose scores were looked at has spent a try, and the same one spends no other."""
-    tries: list[str] = read_sealed(work.tries)["challengers"] if exists(work.tries) else []
+    tries = _listed(work.tries, "challengers")
     attempt = tries.index(digest) + 1 if digest in tries else len(tries) + 1
     verdict = judge(work, evaluation, attempt)
     if verdict.judged and digest not in tries:
         write_sealed(work.tries, {"challengers": [*tries, digest]})
     return verdict
-
-
-def _register(registry: Registry, work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Version:
-    version = registry.register(work.recipe.output, work.name, _told(work, evaluation, verdict))
-    registry.name_challenger(version)
-    if verdict[0]:
-        # by its number: of two rounds at once the other may have named its own challenger meanwhile
-        registry.promote(work.name, version.version, who="retrain", why=f"{work.dataset}: {verdict[1]}")
-    return version
 
 
 def _told(work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Told:

@@ -82,6 +82,11 @@ class Round:
         return self.places.retrained / "learned.json"
 
     @property
+    def promoting(self) -> Path:
+        """What a promotion on its way will leave: a kill between it and its record loses neither."""
+        return self.places.retrained / "promoting.json"
+
+    @property
     def page(self) -> Path:
         """Its evaluation, for people."""
         return self.record.with_suffix(".html")

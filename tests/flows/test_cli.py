@@ -16,6 +16,7 @@ from rasterio.transform import Affine
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.cli.options import user_name
 from srcore.checkpoints import builtin_names
 from srcore.version import __version__
 from tests.conftest import ROOT
@@ -271,3 +272,11 @@ def test_an_error_is_json_where_json_was_asked_for() -> None:
     assert done.returncode == error["exit"] == 2
     assert error["code"] == "NOT_READABLE"
     assert done.stderr.startswith("error: ")
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run as any user."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987654321)
+    assert user_name() == "user 987654321"
