@@ -15,7 +15,16 @@ import typer
 
 from flows.cli import complete
 from flows.cli.exchange import models_export, models_import, print_version
-from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, end_of_flow, out, print_json
+from flows.cli.options import (
+    CatalogOption,
+    JsonOption,
+    ModelArgument,
+    chosen_catalog,
+    end_of_flow,
+    here,
+    out,
+    print_json,
+)
 from flows.cli.registry import models_history, models_ui
 from srcore.choices import Device
 
@@ -222,8 +231,8 @@ def _backends(spec: Spec, generator: Generator, device: torch.device) -> list[di
 
 @models_app.command("calibrate")
 def models_calibrate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.")],
-    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.", callback=here)],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.", callback=here)],
     coverage: Annotated[float, typer.Option(min=0.5, max=0.99, help="Share of the true values to be covered.")] = 0.9,
     as_json: JsonOption = False,
 ) -> None:
