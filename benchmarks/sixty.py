@@ -63,7 +63,7 @@ LEAST_PX = 64
 """60 m pixels on each side of a place."""
 MARK = "*"
 """Ends the name of a place whose 20 m bands the model has learned."""
-SIDES, RIDGES = (3, 5, 7, 9, 11), (1e-3, 1e-2, 1e-1)
+SIDES, RIDGES = (3, 5, 7, 9, 11), (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """What `--choose` tries."""
 
 

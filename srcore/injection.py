@@ -33,7 +33,7 @@ MTF = 0.3
 """Contrast at its Nyquist frequency that is taken for the coarse sensor."""
 BYTES_PX = 120
 """Peak of memory of `injected` and of what is read for it, of four guides, a pixel of their window."""
-RIDGE, FLAT = 1e-2, 1e-8
+RIDGE, FLAT = 1e-3, 1e-8
 """Parts of a guide's variance and of its mean square that are added to its variance: guides that say the same share the
 weight, and one without detail has none."""
 
