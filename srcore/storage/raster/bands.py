@@ -76,11 +76,11 @@ def selected(header: Header, wanted: Sequence[str] | None, *, several: bool) -> 
 def called_by_path(header: Header, path: Path, wanted: Sequence[str] | None) -> Header:
     """The header of a file of one nameless band, under the one name that is asked for where the path has it as a word:
     what `{band}` stands for is no name in the file."""
-    band = header.bands[0]
-    if wanted is None or len(wanted) != 1 or len(header.bands) != 1 or band.name != f"band {band.index}":
+    band, [name, *more] = header.bands[0], wanted or [""]
+    if more or len(header.bands) > 1 or band.name != f"band {band.index}" or not name or name.isdecimal():
         return header
-    word = rf"(?<![A-Za-z0-9]){re.escape(wanted[0])}(?![A-Za-z0-9])"
-    return replace(header, bands=(replace(band, name=wanted[0]),)) if re.search(word, str(path)) else header
+    word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+    return replace(header, bands=(replace(band, name=name),)) if re.search(word, str(path)) else header
 
 
 def _find(header: Header, name: str) -> Band:
