@@ -1,6 +1,7 @@
 """Sentinel-2's 60 m bands brought to 10 m: which way is worth it, by Wald's protocol.
 
     python -m benchmarks.sixty [--json sixty.json] [--pictures FOLDER]
+    python -m benchmarks.sixty --choose
 
 As `benchmarks.guided`, six times down: B01 and B09 at 60 m are the truth, under their sensor's contrast they become LR
 at 360 m, the 10 m bands guides at 60 m, the 20 m bands at 120 m. B10 (cirrus) shows no ground, and no place has it.
@@ -11,6 +12,9 @@ at 360 m, the 10 m bands guides at 60 m, the 20 m bands at 120 m. B10 (cirrus) s
 
 None of these ways saw a 60 m band before, so all places with 64 pixels of 60 m or more are judged, also those whose
 20 m bands the model was trained on (marked). Smaller ones have ten LR pixels a side, which no regression is made of.
+
+`--choose` finds the side of the window and the ridge of `srcore.injection`: those of the least ERGAS, over that of
+bicubic, on the marked places; what they give on the others is told beside.
 """
 
 from __future__ import annotations
@@ -20,11 +24,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks.guided import (
     MTF,
@@ -43,7 +50,7 @@ from benchmarks.guided import (
 from benchmarks.sensors import T33UUB, TRUE_FOLDER, _matlab
 from srcore.checkpoints import locate
 from srcore.engine import Engine
-from srcore.injection import REACH_PX, injected
+from srcore.injection import RIDGE, SIDE, injected, reach_px
 from srcore.memory.whole import open_whole
 from srcore.models.guided import Guided
 from srcore.radiometry import percentile_normalisation
@@ -54,6 +61,10 @@ ZOOM, STEP = 6, 3
 """Of the 60 m bands to 10 m, and to 20 m."""
 LEAST_PX = 64
 """60 m pixels on each side of a place."""
+MARK = "*"
+"""Ends the name of a place whose 20 m bands the model has learned."""
+SIDES, RIDGES = (3, 5, 7, 9, 11), (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""What `--choose` tries."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def places() -> Iterator[Wide]:
         for path in sorted(data_folder(folder).glob("*_60m.tif")):
             bands = [_named(path.with_name(path.name.replace("_60m", f"_{gsd}m"))) for gsd in (60, 20, 10)]
             if min(next(iter(bands[0].values())).shape) >= LEAST_PX:
-                mark = "" if folder == TRUE_FOLDER else "*"
+                mark = "" if folder == TRUE_FOLDER else MARK
                 yield six_down(path.stem.removesuffix("_60m") + mark, *bands)
     tile = data_folder(T33UUB.parent) / T33UUB.name
     names = {60: ("B01", "B09"), 20: ("B05", "B06", "B07", "B8A", "B11", "B12"), 10: ("B04", "B03", "B02", "B08")}
@@ -102,11 +113,26 @@ def windows(place: Place, side: int) -> Cube:
     return np.asarray(own.undo(np.stack(found)))
 
 
-def as_in_a_run(place: Place) -> Cube:
+def as_in_a_run(place: Place, side: int = SIDE, ridge: float = RIDGE) -> Cube:
     """What the reader gives, its LR mirrored at the edges."""
-    pads = [[(0, 0), *[(REACH_PX * by,) * 2] * 2] for by in (1, place.zoom)]
+    pads = [[(0, 0), *[(reach_px(side) * by,) * 2] * 2] for by in (1, place.zoom)]
     lr, guides = (np.pad(cube, pad, "symmetric") for cube, pad in zip((place.lr, place.guides), pads, strict=True))
-    return injected(lr, guides, place.zoom)
+    return injected(lr, guides, place.zoom, side=side, ridge=ridge)
+
+
+def choose() -> Table:
+    """The ERGAS of every side and ridge over that of bicubic, as a mean of the marked places and of each other one."""
+    judged = [(wide.straight.name, wide.straight) for wide in places()]
+    judged.sort(key=lambda one: not one[0].endswith(MARK))
+    plain = {name: figures(place, bicubic(place))["ERGAS"] for name, place in judged}
+    rows = []
+    for side, ridge in product(SIDES, RIDGES):
+        shares = {n: figures(place, as_in_a_run(place, side, ridge))["ERGAS"] / plain[n] for n, place in judged}
+        rows.append((fmean(share for name, share in shares.items() if name.endswith(MARK)), side, ridge, shares))
+    table = Table("window", "ridge", "mean of the marked", *plain, title="ERGAS over that of bicubic, the best first")
+    for mean, side, ridge, shares in sorted(rows, key=lambda row: row[0]):
+        table.add_row(str(side), f"{ridge:g}", f"{mean:.4f}", *(f"{share:.3f}" for share in shares.values()))
+    return table
 
 
 def in_two_steps(wide: Wide, engine: Engine) -> Cube:
@@ -120,7 +146,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sixty", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pictures", type=Path, help="folder for one picture a place")
+    parser.add_argument("--choose", action="store_true", help="try sides of the window and ridges, and nothing else")
     arguments = parser.parse_args()
+    if arguments.choose:
+        Console().print(choose())
+        return
     ways: dict[str, Callable[[Place], Cube]] = {"bicubic": bicubic, "GS": gram_schmidt, "MTF-GLP": mtf_glp}
     ways |= {f"windows of {side}": partial(windows, side=side) for side in (3, 5, 7, 11)}
     shipped = open_whole(*load_generator(locate("srcore-guided-x2")), "float32")
@@ -135,7 +165,7 @@ def main() -> None:
             alone = replace(wide.straight, truth=wide.straight.truth[[k]])
             found[f"{name} {band}"] = {way: figures(alone, sr[[k]]) for way, sr in made.items()}
         if arguments.pictures:
-            draw(arguments.pictures / f"{name.rstrip('*')}.png", wide.straight, made)
+            draw(arguments.pictures / f"{name.rstrip(MARK)}.png", wide.straight, made)
     Console().print(table_of(found))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")

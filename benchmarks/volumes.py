@@ -27,7 +27,8 @@ from srcore.dispatch import Workers
 from srcore.grid import Grid
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
-from srcore.stages.plan import plan_scene, slab_bytes, worker_bytes
+from srcore.stages.needs import slab_bytes, worker_bytes
+from srcore.stages.plan import plan_scene
 from srcore.storage.header import Band, Header
 from srcore.storage.nifti.door import write_volume
 

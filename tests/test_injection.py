@@ -45,7 +45,8 @@ def test_it_is_the_guided_generator_without_its_network() -> None:
     with torch.inference_mode():
         wanted = way.classical(torch.from_numpy(stack[None]).float())[0][0, 0].numpy() * 5000
     assert way.found_px == REACH_PX
-    np.testing.assert_allclose(injected(coarse[:1], guides, ZOOM)[0], wanted, atol=3)  # its ridge is that of all guides
+    found = injected(coarse[:1], guides, ZOOM, ridge=1e-2)[0]  # its own is that, of all guides
+    np.testing.assert_allclose(found, wanted, atol=3)
 
 
 @pytest.mark.parametrize("start", [(0, 0), (3, 5), (7, 1)])

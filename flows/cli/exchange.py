@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, ModelArgument, out, print_json
+from flows.cli.options import JsonOption, ModelArgument, here, out, print_json
 
 if TYPE_CHECKING:
     from srcore.checkpoints import Spec
@@ -45,14 +45,20 @@ def models_export(
 
 def models_import(
     path: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A checkpoint folder, or a .onnx, .safetensors or .pth of others.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A checkpoint folder, or a .onnx, .safetensors or .pth of others.", callback=here
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="Under this name; default: its own.")] = None,
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, as its makers say, where the file does not.")
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option("--spec", help="YAML: name, licence, scale, bands, range, normalise, architecture.")
+        Path | None,
+        typer.Option(
+            "--spec", help="YAML: name, licence, scale, bands, range, normalise, architecture.", callback=here
+        ),
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Bands that it sees together, or any. Default: measured.")] = None,
     values: Annotated[

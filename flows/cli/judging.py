@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, out, print_json
+from flows.cli.options import CatalogOption, JsonOption, ModelArgument, chosen_catalog, here, out, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: ModelArgument,
-    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.", callback=here)],
     against: Annotated[list[str] | None, typer.Option(help="Another model: the champion, say; again for more.")] = None,
     lr: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of measured LR by the names of the HR; default: LR is made by antialiased bicubic."
+            help="A folder of measured LR by the names of the HR; default: LR is made by antialiased bicubic.",
+            callback=here,
         ),
     ] = None,
     network_alone: Annotated[
@@ -36,7 +37,9 @@ def evaluate(
         str | None, typer.Option(help="Judge what this dataset of the catalog publishes: its steps, filters, nodata.")
     ] = None,
     catalog: CatalogOption = None,
-    report: Annotated[Path | None, typer.Option(help="Also write a page with plots here (.html).")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page with plots here (.html).", callback=here)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """PSNR, SSIM, opensr-test and speed of a model against bicubic (and other models), on the HR scenes of a folder.

@@ -20,6 +20,7 @@ from flows.cli.options import (
     ModelArgument,
     chosen_catalog,
     end_of_flow,
+    here,
     out,
     print_json,
     user_name,
@@ -231,8 +232,8 @@ def _backends(spec: Spec, generator: Generator, device: torch.device) -> list[di
 
 @models_app.command("calibrate")
 def models_calibrate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.")],
-    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.")],
+    model: Annotated[Path, typer.Argument(help="A checkpoint folder; its spec gets what is found.", callback=here)],
+    data: Annotated[Path, typer.Argument(help="A folder of HR scenes that training never saw.", callback=here)],
     coverage: Annotated[float, typer.Option(min=0.5, max=0.99, help="Share of the true values to be covered.")] = 0.9,
     as_json: JsonOption = False,
 ) -> None:

@@ -38,9 +38,19 @@ class _Terminal:
 
 out = _Terminal()
 
+
+def here(path: Path | None) -> Path | None:
+    """A path of this machine, as an option or argument takes it; SourceError OUTSIDE for an address."""
+    if path is not None:
+        from srcore.storage.disk.real_file import refuse_elsewhere
+
+        refuse_elsewhere(path)
+    return path
+
+
 CatalogOption = Annotated[
     Path | None,
-    typer.Option("--catalog", help="The catalog; default: SRCORE_CATALOG, or data_catalog.yaml."),
+    typer.Option("--catalog", help="The catalog; default: SRCORE_CATALOG, or data_catalog.yaml.", callback=here),
 ]
 DatasetArgument = Annotated[
     str, typer.Argument(help="A dataset of the catalog.", autocompletion=complete.datasets, show_default=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import out
+from flows.cli.options import here, out
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,7 @@ GFLOPS = 50
 
 def train(
     config: Annotated[
-        Path | None, typer.Argument(help="A recipe: a file, or the name of one that ships (see --list).")
+        Path | None, typer.Argument(help="A recipe: a file, or the name of one that ships (see --list).", callback=here)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stood.")] = False,
     pack: Annotated[Path | None, typer.Option(help="Train nothing: write here what a bare GPU machine needs.")] = None,

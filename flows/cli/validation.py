@@ -14,6 +14,7 @@ from flows.cli.options import (
     RangeOption,
     ValuesOption,
     chosen_catalog,
+    here,
     number_range,
     out,
     print_json,
@@ -40,8 +41,10 @@ def validate(
             help="The product: a raster or NIfTI volume of any tool; '{band}' joins one file a band; or s3://...",
         ),
     ],
-    lr: Annotated[Path, typer.Option("--lr", help="What it was made from; '{band}' joins one file a band.")],
-    hr: Annotated[Path | None, typer.Option("--hr", help="The true HR, where it is known.")] = None,
+    lr: Annotated[
+        Path, typer.Option("--lr", help="What it was made from; '{band}' joins one file a band.", callback=here)
+    ],
+    hr: Annotated[Path | None, typer.Option("--hr", help="The true HR, where it is known.", callback=here)] = None,
     bands: Annotated[str | None, typer.Option(help="Bands of the LR by name or number, comma-separated.")] = None,
     values: ValuesOption = "auto",
     valid_range: RangeOption = None,

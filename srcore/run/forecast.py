@@ -21,7 +21,8 @@ from srcore.errors import SRError, StoreError
 from srcore.job import Job
 from srcore.run.measured import known_run
 from srcore.settings import load_settings
-from srcore.stages.plan import disk_bytes, plan_scene, product_bytes, slab_bytes, worker_bytes
+from srcore.stages.needs import disk_bytes, product_bytes, slab_bytes, worker_bytes
+from srcore.stages.plan import plan_scene
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.records import read_sealed
 from srcore.storage.disk.veil import without_names

@@ -126,6 +126,36 @@ def test_bad_usage_is_refused_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "srcore-x2", "s3://secret/hr"],
+        ["evaluate", "srcore-x2", "hr", "--lr", "S3://secret/lr"],
+        ["validate", "https://secret@host/sr.tif", "--lr", "in.tif"],
+        ["validate", "in.tif", "--lr", "gs://secret/lr.tif"],
+        ["models", "import", "https://host/secret.onnx"],
+        ["train", "az://secret/recipe.yaml"],
+        ["run", "fields", "--catalog", "s3://secret/data_catalog.yaml"],
+    ],
+)
+def test_an_address_where_a_path_is_needed_is_said_to_be_one(
+    command: list[str],
+    srcore: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    landscape: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A path keeps one of an address's two slashes, and the address may hold a secret: neither is shown."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.tif", landscape(1, (40, 40)))
+    code, out, err = srcore(*command)
+    assert (code, out) == (2, "")
+    assert "an address, " in err
+    assert err.endswith("[OUTSIDE]\n")
+    assert "secret" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
 def test_the_output_is_never_an_input_and_never_a_surprise(
     srcore: Callable[..., tuple[int, str, str]], tmp_path: Path, landscape: Callable[..., np.ndarray]
 ) -> None:

@@ -164,6 +164,7 @@ def study(folder: Path) -> None:
     import nibabel
 
     series(folder / "study/series")
+    write_series(folder / "study/scout", draw((3, 28, 32)), SeriesInstanceUID="1.2.3.9")
     affine = np.diag([1.0, 1.0, 5.0, 1.0])
     lower = thick(draw((60, 36, 40)))
     nibabel.save(nibabel.Nifti1Image(lower.T, affine), folder / "lr_5mm_lower.nii.gz")

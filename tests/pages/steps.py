@@ -13,7 +13,7 @@ import yaml
 
 from srcore.catalog.dataset import Dataset
 
-_BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```|((?:^ {4}\S.*\n(?:^ {4,}.*\n)*)+)")
+_BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```|((?:^ {4}\S[^\n]*\n(?:^ {4,}[^\n]*\n)*)+)")
 """What is fenced, or stands in by four."""
 _LINE = re.compile(r"(srcore|export|pip|python|mkdir|cd|ls|cp) ")
 

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 import yaml
 
 from flows.cli import main
+from srcore.checkpoints import locate
+from srcore.storage.archive.sources import hidden_id
+from srcore.storage.dicom.series import NAME_DIGITS
+from srcore.storage.disk.veil import veiled
 from tests.conftest import ROOT
 from tests.elsewhere import Elsewhere
 from tests.exchange import graphs
@@ -43,6 +48,15 @@ class Page:
     """Lines, by their beginnings, that are not done here: why."""
     before: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     """What somebody has done before a line, by its beginning."""
+    names: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    """Names of somebody's own that the page shows, and what they are here."""
+
+    def here(self, text: str, world: Elsewhere) -> str:
+        """A step with the addresses and names of this test."""
+        text = text.replace("https://example.org", world.address).replace("/v1", "/api")
+        for shown, own in self.names.items():
+            text = text.replace(shown, own()) if shown in text else text
+        return text
 
 
 def scenes(folder: Path, _: Elsewhere) -> None:
@@ -77,7 +91,9 @@ def models(folder: Path, _: Elsewhere) -> None:
     [spec] = [step.text for step in steps_of(ROOT / "docs/models.md") if step.kind == "catalog"]
     (folder / "weights.yaml").write_text(spec)
     told = yaml.safe_load(spec)["architecture"]
-    save_file(GENERATORS[told["name"]](**told["params"]).state_dict(), folder / "weights.safetensors")
+    generator = GENERATORS[told["name"]](**told["params"])
+    torch.nn.init.zeros_(generator.tail.weight)  # type: ignore[union-attr, arg-type]
+    save_file(generator.state_dict(), folder / "weights.safetensors")
 
 
 def windows(folder: Path, _: Elsewhere) -> None:
@@ -89,13 +105,34 @@ def windows(folder: Path, _: Elsewhere) -> None:
 
 def archive(folder: Path, _: Elsewhere) -> None:
     """An archive with a product in both forms."""
-    drawn.scene(folder / "incoming/SCENE.tif")
+    with rasterio.open(drawn.scene(folder / "incoming/SCENE.tif"), "r+") as file:
+        file.descriptions = ("B04", "B03")
     text = CATALOG.format("DATASET").replace("nearest-x2", "nearest-x2, products: [cog, zarr, stac]")
     (folder / "data_catalog.yaml").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert call(["run", "DATASET"]) == 0
     shutil.copy(folder / "archive/DATASET/products/SCENE/SCENE.zarr.zip", folder)
+
+
+def hospital(folder: Path, _: Elsewhere) -> None:
+    """A study by hand, and an archive of a series."""
+    drawn.study(folder)
+    drawn.series(folder / "incoming/ct/p1/s1")
+    text = (
+        CATALOG.format("ct")
+        .replace("raster", "volume")
+        .replace("./incoming/*.tif", '"./incoming/ct/{patient}/{series}/"')
+    )
+    (folder / "data_catalog.yaml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert call(["run", "ct"]) == 0
+
+
+def registered(_: Path) -> None:
+    """A model of that name."""
+    assert call(["models", "import", str(locate("srcore-x2-fast")), "--name", "my-model"]) == 0
 
 
 def recipe(folder: Path) -> object:
@@ -110,8 +147,11 @@ PAGES: Mapping[str, Page] = {
     "dataset": Page(scenes),
     "landsat": Page(products),
     "sources": Page(products),
-    "medical": Page(lambda folder, _: drawn.study(folder)),
-    "models": Page(models),
+    "medical": Page(
+        hospital,
+        names={"3f9c2a10": lambda: veiled("1.2.3.4", NAME_DIGITS), "s-380442f50fa3430a": lambda: hidden_id("p1/s1")},
+    ),
+    "models": Page(models, before={"srcore models export my-model@champion": registered}),
     "archive": Page(archive),
     "commandline": Page(
         windows,
@@ -149,12 +189,17 @@ def test_a_page_works_from_top_to_bottom(
 ) -> None:
     page, here = PAGES[name], tmp_path / "page"
     here.mkdir()
-    for key, value in {"WORKERS": "0", "BACKEND": "eager", "CACHE": str(tmp_path / "cache")}.items():
+    for key, value in {
+        "WORKERS": "0",
+        "BACKEND": "eager",
+        "CACHE": str(tmp_path / "cache"),
+        "DATA": str(here / "imagery"),
+    }.items():
         monkeypatch.setenv(f"SRCORE_{key}", value)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     page.draw(here, world)
     for number, step in enumerate(steps_of(ROOT / f"docs/{name}.md")):
-        said = Step(step.kind, step.text.replace("https://example.org", world.address).replace("/v1", "/api"))
+        said = Step(step.kind, page.here(step.text, world))
         if step.kind == "catalog":
             try_catalog(said, tmp_path / f"catalog-{number}", world)
             continue
@@ -188,11 +233,12 @@ def try_catalog(step: Step, folder: Path, world: Elsewhere) -> None:
     if not step.datasets:
         return
     folder.mkdir()
-    for entry in step.datasets.values():
-        drawn.source_of(folder, entry, world)
     document = {"version": 1, "store": "./archive", "datasets": dict(step.datasets)}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "items", world.items)  # those of the lines come back
+        for entry in step.datasets.values():
+            drawn.source_of(folder, entry, world)
         patch.chdir(folder)
         for name in step.datasets:
             assert call(["run", name]) == 0, step.text

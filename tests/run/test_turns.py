@@ -170,10 +170,11 @@ def test_one_scene_computes_while_others_are_read_and_checked(tmp_path: Path) ->
 
 def test_scenes_side_by_side_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from srcore.stages import plan
+    from srcore.stages.needs import WORKER_BASE_BYTES
 
     catalog = make(tmp_path)
     [state] = look(load_catalog(catalog), "d", "b").states
-    needed = plan.WORKER_BASE_BYTES * 3
+    needed = WORKER_BASE_BYTES * 3
 
     class Memory:
         available = needed

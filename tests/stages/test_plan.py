@@ -21,7 +21,8 @@ from srcore.job import OUTPUTS, Job
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.stages import plan as stage
-from srcore.stages.plan import disk_bytes, lay_out, plan_scene, save_plan, worker_bytes
+from srcore.stages.needs import WORKER_BASE_BYTES, disk_bytes, worker_bytes
+from srcore.stages.plan import lay_out, plan_scene, save_plan
 from srcore.storage.scene import read_header
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.tiling import BLOCK_HR
@@ -177,7 +178,7 @@ def test_the_core_keeps_to_a_workers_budget(wide: Path, monkeypatch: pytest.Monk
         cores.append(np.prod(plan.tiles.core))
     assert cores == sorted(cores, reverse=True)
     assert len(set(cores)) > 1
-    monkeypatch.setattr(stage, "WORKER_BUDGET_BYTES", stage.WORKER_BASE_BYTES)
+    monkeypatch.setattr(stage, "WORKER_BUDGET_BYTES", WORKER_BASE_BYTES)
     refused(job, NO_MEMORY, "not even the smallest tile", retryable=True)
 
 
@@ -185,7 +186,7 @@ def test_so_many_workers_as_the_memory_holds(source: Path, monkeypatch: pytest.M
     job = job_of(source, tile=CORE)
     plan = plan_scene(job, 1)
     one = worker_bytes(read_spec(job.model.folder), plan.header, plan.tiles)
-    assert one > stage.WORKER_BASE_BYTES
+    assert one > WORKER_BASE_BYTES
     monkeypatch.setattr(stage.psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * one))
     assert plan_scene(job, 3).tiles == plan.tiles
     refused(job, NO_MEMORY, "4 workers", workers=4, retryable=True)
@@ -200,6 +201,11 @@ def test_memory_counts_what_a_tile_is_made_of(wide: Path) -> None:
     assert worker_bytes(spec, header, tiles) < worker_bytes(spec, header, larger)
     assert worker_bytes(spec, header, tiles) < worker_bytes(spec, replace(header, dtype="float64"), tiles)
     assert worker_bytes(spec, header, tiles) < worker_bytes(spec, more_bands, tiles)
+    lean, [band, *_] = spec.model_copy(update={"activation_bytes_px": 1}), header.bands
+    guided, injected = replace(band, zoom=2, guided=True), replace(band, zoom=6, injected=True)
+    near, far = (replace(header, bands=(guided, other)) for other in (guided, injected))
+    assert worker_bytes(lean, far, tiles) > worker_bytes(lean, near, tiles)  # INGEST holds what UPSCALE does not
+    assert worker_bytes(spec, far, tiles) == worker_bytes(spec, near, tiles)  # one after the other, in one process
     greedy = spec.model_copy(update={"activation_bytes_px": 2 * spec.activation_bytes_px})
     assert worker_bytes(spec, header, tiles) < worker_bytes(greedy, header, tiles)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from srcore.errors import SourceError
 
 MAX_PIXELS = 2**35
 """Per band, or voxels: 185,000 x 185,000."""
+_ADDRESS = re.compile(r"(s3|gs|az|https?|ftp|file):/", re.IGNORECASE)
+"""What a path keeps of an address: one of its two slashes."""
 
 
 def has_no_link(path: Path, home: Path) -> bool:
@@ -20,10 +23,9 @@ def has_no_link(path: Path, home: Path) -> bool:
 
 def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
     """`path` without links, when it is a readable regular file that lies in one of `roots`."""
-    if str(path).startswith(("/vsi", "<")) or "://" in str(path):
-        raise SourceError(
-            f"{path}: not a path of a file", "a GDAL or network name", "give a file on this machine", code="OUTSIDE"
-        )
+    refuse_elsewhere(path)
+    if str(path).startswith(("/vsi", "<")):
+        raise SourceError(f"{path}: not a path of a file", "a GDAL name", "give a file on this machine", code="OUTSIDE")
     try:
         # where the links end counts, not where they lie: a link in a source's folder may point at anything
         real = Path(path).resolve(strict=True)
@@ -43,3 +45,10 @@ def real_file(path: Path, roots: Sequence[Path] | None = None) -> Path:
             f"{path}: cannot be read", reason.lower(), "check the path and its permissions", code="NOT_READABLE"
         ) from error
     return real
+
+
+def refuse_elsewhere(path: Path) -> None:
+    """SourceError OUTSIDE where somebody gives an address for a path. It is not repeated: it may hold a secret."""
+    if found := _ADDRESS.match(str(path)):
+        what, do = "a path of this machine is needed", "fetch what lies there, and give its path"
+        raise SourceError(what, f"an address, {found[1].lower()}://", do, code="OUTSIDE")

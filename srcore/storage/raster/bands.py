@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,16 @@ def selected(header: Header, wanted: Sequence[str] | None, *, several: bool) -> 
             "bands are named more than once, or none is", ", ".join(wanted), "name each band once", code="BAD_SETTING"
         )
     return replace(header, bands=chosen)
+
+
+def called_by_path(header: Header, path: Path, wanted: Sequence[str] | None) -> Header:
+    """The header of a file of one nameless band, under the one name that is asked for where the path has it as a word:
+    what `{band}` stands for is no name in the file."""
+    band, [name, *more] = header.bands[0], wanted or [""]
+    if more or len(header.bands) > 1 or band.name != f"band {band.index}" or not name or name.isdecimal():
+        return header
+    word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+    return replace(header, bands=(replace(band, name=name),)) if re.search(word, str(path)) else header
 
 
 def _find(header: Header, name: str) -> Band:

@@ -18,7 +18,7 @@ from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Band, Header, Wish, Wishes
 from srcore.storage.numbers import DTYPES
 from srcore.storage.raster.alpha import alpha_band
-from srcore.storage.raster.bands import joined, selected
+from srcore.storage.raster.bands import called_by_path, joined, selected
 from srcore.storage.raster.beside import find_beside, sidecar
 from srcore.storage.raster.contents import bits_range, find_values, palette, with_told_values
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
@@ -48,17 +48,18 @@ def read_raster_header(
     with gdal_env():
         headers = [read_file(Path(path), wish) for path in paths]
     if wish.mosaic is not None:
-        files = [_alone(header, Path(path).name, wish) for header, path in zip(headers, paths, strict=True)]
+        files = [_alone(header, Path(path), wish) for header, path in zip(headers, paths, strict=True)]
         return in_one_form(merged(files, wish))
     if len(headers) == 1:
-        return in_one_form(_alone(headers[0], Path(paths[0]).name, wish))
+        return in_one_form(_alone(headers[0], Path(paths[0]), wish))
     header = with_told_values(selected(joined(headers), wish.bands, several=True), wish)
     return in_one_form(header if wish.nodata is None else with_user_number(header, wish.nodata))
 
 
-def _alone(header: Header, name: str, wish: Wish) -> Header:
+def _alone(header: Header, path: Path, wish: Wish) -> Header:
     """The header of a file with all bands of a scene: those that were asked for, and what the user says of them."""
-    told = with_told_values(selected(with_known_bands(header, name), wish.bands, several=False), wish)
+    named = called_by_path(with_known_bands(header, path.name), path, wish.bands)
+    told = with_told_values(selected(named, wish.bands, several=False), wish)
     return told if wish.nodata is None else with_user_number(told, wish.nodata)
 
 

@@ -181,7 +181,7 @@ def _refuse_empty(headers: Sequence[Header], shape: tuple[int, int]) -> None:
 
 
 def _ranks(headers: Sequence[Header], times: Sequence[Taken | None], *, newest: bool) -> list[int]:
-    """Which file comes first where several have a pixel: 0."""
+    """Which file comes first where several have a pixel: 0. Of files of one name, and one time, the first listed."""
     order = sorted(range(len(headers)), key=lambda i: _path(headers[i]).name)
     if newest:
         for header, time in zip(headers, times, strict=True):

@@ -213,8 +213,8 @@ def _of_bucket(source: str, bands: Sequence[str] | None, mosaic: Parts | None) -
 
 
 def _of_mosaics(bucket: str, parts: Parts, there: dict[str, Seen]) -> Iterator[tuple[Card, str]]:
-    """Mosaics and their objects, both by name."""
-    keys, mosaics = sorted(there), dict[str, list[str]]()
+    """Mosaics by name, and their objects as a folder's files: folder by folder."""
+    keys, mosaics = sorted(there, key=lambda key: key.split("/")), dict[str, list[str]]()
     for key, name in zip(keys, parts.names(keys), strict=True):
         if name is not None:
             mosaics.setdefault(name, []).append(key)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from srcore.errors import GridError, SourceError
+from srcore.injection import BYTES_PX, REACH_PX
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header, scene_files
 from tests.storage.providers.products import GRANULE, LANDSAT, make_landsat, make_safe, pixels, write
@@ -200,6 +202,20 @@ def test_the_files_of_a_product_are_known_without_opening_a_raster(tmp_path: Pat
     data = next((safe / "GRANULE" / GRANULE / "IMG_DATA/R10m").iterdir())
     data.rename(data.with_name("elsewhere"))
     assert len(scene_files([safe], bands=["B05"])) == 3  # the band and two documents
+
+
+def test_what_the_detail_of_guides_takes_of_memory_is_what_is_projected(tmp_path: Path) -> None:
+    sides = {"B02": 360, "B03": 360, "B04": 360, "B08": 360, "B05": 180, "B01": 60, "B09": 60}
+    values = {name: pixels(3600 // side, 1, side) for name, side in sides.items()}
+    safe = make_safe(tmp_path, {name: 3600 // side for name, side in sides.items()}, values=values, scl=False)
+    header = read_header([safe], guided=2)
+    with open_scene(header) as reader:
+        reader.read((slice(0, 60), slice(0, 60)))
+        tracemalloc.start()
+        reader.read((slice(0, 360), slice(0, 360)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert 0.7 < peak / (BYTES_PX * (360 + 2 * 6 * REACH_PX) ** 2) <= 1
 
 
 def test_a_60_m_band_has_the_detail_of_guides_whatever_the_window(tmp_path: Path) -> None:

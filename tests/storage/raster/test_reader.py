@@ -344,6 +344,27 @@ def test_files_of_one_band_are_one_scene(write_raster) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "asked", "found"),
+    [
+        ("T32_B02.tif", "B02", True),
+        ("B02/T32.tif", "B02", True),
+        ("T32_B021.tif", "B02", False),
+        ("XB02.tif", "B02", False),
+        ("T32_B02.tif", "B0", False),
+        ("T32_B02.tif", "B0.", False),
+        ("T32_2.tif", "2", False),
+    ],
+)
+def test_one_band_by_the_word_that_a_pattern_has_for_it(write_raster, file: str, asked: str, found: bool) -> None:
+    path = write_raster(np.full((1, 8, 8), 3, "uint8"), file)
+    if found:
+        assert [band.name for band in read_raster_header([path], bands=[asked]).bands] == [asked]
+    else:
+        with pytest.raises(SourceError, match="is not in the file"):
+            read_raster_header([path], bands=[asked])
+
+
+@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"values": numbers(1, (7, 12))}, GridError, "differs in shape"),

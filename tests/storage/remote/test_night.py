@@ -28,6 +28,8 @@ from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.archive.publish import Receipt
+from srcore.storage.archive.sources import find_scenes
+from srcore.storage.remote.card import Card
 from srcore.storage.remote.listing import forget_lists, listed
 from srcore.storage.remote.search import items_of
 from srcore.storage.scene import open_scene, read_header
@@ -437,6 +439,26 @@ def test_parts_in_a_bucket_are_one_scene(world: Elsewhere, tmp_path: Path, write
     assert told(night(catalog)) == [("north", "failed", "BAD_MOSAIC")]
     del world.files["/bucket/in/north 3.tif"]
     assert states(catalog) == {"north": "published"}
+
+
+def test_parts_of_one_name_have_the_order_of_their_folders_in_a_bucket_as_on_a_disk(
+    world: Elsewhere, tmp_path: Path
+) -> None:
+    parts = ("a/x_1.tif", "a b/x_1.tif", "a-1/x_1.tif", "a/x_2.tif")
+    for part in parts:
+        world.put(f"/bucket/{part}", b"")
+        path = tmp_path / "in" / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    more = '    mosaic: {group: "{scene}_?.tif", order: first}\n    values: continuous\n'
+    forget_lists()
+    [here], [there] = (
+        find_scenes(load_catalog(catalog_of(tmp_path, source, more)).dataset("far"), tmp_path)
+        for source in ("./in/*/*.tif", "s3://bucket/*/*.tif")
+    )
+    in_order = [path.relative_to(tmp_path / "in").as_posix() for path in here.paths]
+    assert in_order == sorted(parts, key=lambda part: part.split("/"))
+    assert [file.href.removeprefix("s3://bucket/") for file in Card.load(there.paths[0]).files] == in_order
 
 
 def test_a_mask_of_the_users_is_watched_beside_what_was_fetched(

@@ -14,7 +14,7 @@ from srcore.progress import silent
 from srcore.storage.whole_images import read_bands
 from srcore.training.data.collect import collect, find_pairs
 from tests.training.pairs.drawn import pair
-from tests.training.pairs.files import CORNER, dataset, write_pair
+from tests.training.pairs.files import CORNER, dataset, write, write_pair
 
 APART_M = 50000.0
 """Between two places."""
@@ -98,6 +98,23 @@ def test_copies_with_a_little_noise_are_one_scene(tmp_path: Path) -> None:
     out = collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent).left_out
     assert len(out) == 3
     assert all(why.startswith("DUPLICATE") for why in out.values())
+
+
+def test_mosaics_are_learned_from_as_the_scenes_that_they_are(tmp_path: Path) -> None:
+    scenes = np.random.default_rng(0).integers(100, 4000, (4, 1, 160, 144), "u2")
+    for index, whole in enumerate(scenes):
+        middle = whole.shape[2] // 2
+        east = CORNER[0] + index * APART_M
+        write(tmp_path / f"parts/s{index}_0.tif", whole[:, :, : middle + 7], 10, corner=(east, CORNER[1]))
+        write(tmp_path / f"parts/s{index}_1.tif", whole[:, :, middle:], 10, corner=(east + 10 * middle, CORNER[1]))
+    mosaic = {"group": "{scene}_?.tif", "order": "first"}
+    entry = dataset(tmp_path, source=f"{tmp_path}/parts/*.tif", hr=None, mosaic=mosaic)
+    found = find_pairs(entry, tmp_path, tmp_path / "split.json")
+    assert collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent).left_out == {}
+    kept = {path.stem: path for path in (tmp_path / "pairs").glob("**/hr/*.tif")}
+    assert len(kept) == 4
+    for index, whole in enumerate(scenes):
+        assert np.array_equal(np.ma.getdata(read_bands(kept[f"s{index}"])), whole)
 
 
 def test_ten_identical_scenes_are_one(tmp_path: Path) -> None:
