@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from srcore.catalog.object_stores import on_object_store, shown
 from srcore.errors import SourceError, StoreError
 from srcore.storage.chunks.arrays import Form, StoredArray, checksum, create_group
-from srcore.storage.disk.files import fsync_file, fsync_folder, hidden_folder, make_folder, store_error
+from srcore.storage.disk.files import (
+    fsync_file,
+    fsync_folder,
+    hidden_folder,
+    keep_from_others,
+    make_folder,
+    store_error,
+)
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ARRAYS, RECORD = "pair.zarr", "pair.json"
@@ -71,8 +78,11 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
     return found.hexdigest()
 
 
-def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> str:
-    """Put a pair in place of the one there; `arrays` (C, ...) by name, `told`: plain values of its origin.
+def write_pair(
+    folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any], *, private: bool = False
+) -> str:
+    """Put a pair in place of the one there; `arrays` (C, ...) by name, `told`: plain values of its origin. A private
+    one is its owner's alone: no object store takes it.
 
     Gives its digest. StoreError DISK_FULL where it does not fit: what was there stays.
     """
@@ -87,6 +97,8 @@ def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], tol
         new, old = hidden / "new", hidden / "old"
         try:
             fill(new, scene, arrays, {**told, "digest": digest})
+            if private:
+                keep_from_others(new)
             if folder.exists():
                 os.rename(folder, old)
             os.rename(new, folder)
