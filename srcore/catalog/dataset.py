@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -29,6 +30,7 @@ from srcore.catalog.keys import (
     file_glob,
     model_reference,
     only_raster,
+    reason,
     template,
 )
 from srcore.catalog.learning import Pairs, Retrain
@@ -56,8 +58,6 @@ Reprocess = Literal["never", "new", "all"]
 MIN_TILE, MAX_TILE = 32, 4096
 UNSAID: Any = object()
 """Of a key whose default depends on others; no document can hold it."""
-LEAST_REASON, MOST_REASON = 10, 300
-"""Characters of a reason to release."""
 NO_QUICKLOOK = "a restricted dataset has no quicklook; take it out"
 
 
@@ -158,7 +158,7 @@ class Dataset(BaseModel):
     """restricted, as volumes are where nothing is said: no picture of the scene is made or shown but in a volume's own
     report, which is its owner's alone; nothing is learned from it, and of a volume the id is a keyed hash, and no file
     or folder is named; hidden: the same, and no picture at all; public: none of that."""
-    release: Annotated[str, Field(max_length=MOST_REASON)] | None = None
+    release: Annotated[str | None, BeforeValidator(reason)] = None
     """Why private volumes may be learned from, in words: by whose leave, for what. The card of every model that learns
     from them carries it. None: nothing is learned from them."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
@@ -240,21 +240,14 @@ class Dataset(BaseModel):
             return value
         return "restricted" if info.data.get("kind") == "volume" else "public"
 
-    @field_validator("release", mode="before")
+    @field_validator("release")
     @classmethod
-    def _check_release(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None:
-            return None
-        reason = " ".join(value.split()) if isinstance(value, str) else ""
-        if len(reason) < LEAST_REASON:
-            raise ValueError(
-                'a reason in words is needed, as "consent for research, ethics vote 12/2026": cards of models carry it'
-            )
-        if info.data.get("kind") == "raster":
+    def _check_release(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("kind") == "raster":
             raise ValueError("a raster is known by its file's name, which a registry of models would keep; take it out")
-        if info.data.get("privacy") == "public":
+        if value is not None and info.data.get("privacy") == "public":
             raise ValueError("what is public needs no release; take it out, or say `privacy: restricted`")
-        return reason
+        return value
 
     @model_validator(mode="after")
     def _check_quicklook(self) -> Dataset:

@@ -27,6 +27,8 @@ from srcore.progress import silent
 from srcore.registry.mlflow_store import open_registry
 from srcore.run.privacy import erase
 from srcore.storage.archive.pairs import pair_folder, read_arrays, read_record
+from srcore.storage.disk.files import hidden_folder
+from srcore.storage.disk.records import read_sealed
 from srcore.training import promote
 from srcore.training.pairs.find import Pair
 from srcore.training.pairs.store import collect_pairs
@@ -61,10 +63,12 @@ def texture(seed: int, slices: int = 4, side: int = 48) -> np.ndarray:
     return (ndimage.gaussian_filter(noise, (0.5, 1.0, 1.0)) * 2000).clip(-1000, 3000).astype(np.int16)
 
 
-def write_volume(path: Path, values: np.ndarray) -> Path:
-    """A NIfTI that says the word wherever it can."""
+def write_volume(path: Path, values: np.ndarray, step: float = 1.0) -> Path:
+    """A NIfTI that says the word wherever it can; the outer edge is the same for all steps in the plane."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(values.T, np.diag([1.0, 1.0, 3.0, 1.0]))
+    affine = np.diag([step, step, 3.0, 1.0])
+    affine[:2, 3] = step / 2
+    image = nibabel.Nifti1Image(values.T, affine)
     image.header["descrip"] = image.header["db_name"] = WORD
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", WORD.encode()))
     nibabel.save(image, path)
@@ -87,7 +91,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_volume(volumes(tmp_path)[index], texture(index))
     cut = write_volume(tmp_path / f"in/{WORD} 9/{WORD} cut.nii.gz", texture(9))
     cut.write_bytes(cut.read_bytes()[:-400])
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(steps=2, rate=1e-3))
+    (tmp_path / "recipe.yaml").write_text(
+        RECIPE.format(steps=2, rate=1e-3).replace("core_px: 16", "core_px: [2, 8, 8]\nslab: [2, 4]")
+    )
     return says(tmp_path, RELEASED)
 
 
@@ -118,9 +124,9 @@ def open_to_others(folder: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ("    release: true\n", "a reason in words is needed"),
-        ('    release: "   yes  "\n', "a reason in words is needed"),
-        (f"    release: {REASON * 9}\n", "300 characters"),
+        ("    release: true\n", "a reason in 10 to 300 characters is needed"),
+        ('    release: "   yes  "\n', "a reason in 10 to 300 characters is needed"),
+        (f"    release: {REASON * 9}\n", "a reason in 10 to 300 characters is needed"),
         (f"    privacy: public\n    release: {REASON}\n", "what is public needs no release"),
     ],
 )
@@ -150,7 +156,7 @@ def test_without_a_release_nothing_is_learned_from_and_it_can_be_taken_back(arch
 
 def test_pairs_are_their_owners_alone_and_tell_patients_apart_by_hashes(archive: Path) -> None:
     catalog, places = collected(archive)
-    table = json.loads((places.pairs / "pairs.json").read_text())["value"]
+    table = read_sealed(places.pairs / "pairs.json")
     rows = {row["scene"]: row for row in table["rows"]}
     assert sorted(row["code"] for row in rows.values()) == [*[""] * 6, "TRUNCATED"]
     assert all(name.startswith("veiled:") for name in table["files"])
@@ -208,10 +214,16 @@ def test_an_interrupted_round_is_erased_with_a_scene_that_it_learns_from(archive
     promote.collect(work, silent)
     scene = next(pair.scene for pair in work.pairs if not pair.held)
     assert [*work.folder.glob(f"pairs/**/{scene}.nii.gz")]
+    work.places.pairs.mkdir()
+    with hidden_folder(pair_folder(work.places.pairs, scene)) as hidden:
+        (hidden / "new").mkdir()
+        shutil.copytree(hidden, left := hidden.with_name(f".{scene}.killed00.part"))
+        shutil.copytree(hidden, mine := hidden.with_name(f".{scene}.killed01.part"))
+        (mine / "mine").write_text("mine")
     strange = work.places.retraining / "mine"
     shutil.copytree(work.folder, strange)
     [erased] = erase(load_catalog(archive), scene)
-    assert not work.folder.exists()
+    assert (work.folder.exists(), left.exists(), mine.exists()) == (False, False, True)
     assert strange.exists()
     assert [path.name for path in erased.learned] == ["split.json"]
 
@@ -223,10 +235,10 @@ def test_a_measured_hr_is_found_by_the_name_that_its_file_has_and_told_by_none(
     for index, path in enumerate(volumes(archive.parent)):
         values = texture(index)
         write_volume(archive.parent / "hr" / path.name, values)
-        write_volume(path, values.reshape(4, 24, 2, 24, 2).mean((2, 4)).astype(np.int16))
+        write_volume(path, values.reshape(4, 24, 2, 24, 2).mean((2, 4)).astype(np.int16), step=2.0)
     (archive.parent / "hr" / volumes(archive.parent)[5].name).write_bytes(WORD.encode())
     catalog, places = collected(archive)
-    table = json.loads((places.pairs / "pairs.json").read_text())["value"]
+    table = read_sealed(places.pairs / "pairs.json")
     codes = sorted(row["code"] for row in table["rows"])
     assert codes == [*[""] * 5, "NOT_SUPPORTED", "NO_HR"]
     first = next(row["scene"] for row in table["rows"] if not row["code"])
@@ -241,7 +253,7 @@ def test_a_series_of_dicom_is_learned_from_as_its_files_are(archive: Path) -> No
     text = CATALOG.replace("./in/{patient}/{scene}.nii.gz", "./series/{patient}/{series}/") + RELEASED
     archive.write_text(text + "    products: [dicom, report]\n")
     catalog, places = collected(archive)
-    table = json.loads((places.pairs / "pairs.json").read_text())["value"]
+    table = read_sealed(places.pairs / "pairs.json")
     assert [row["code"] for row in table["rows"]] == ["", ""]
     assert [len(row["digests"]) for row in table["rows"]] == [3, 3], "two slices, and a text beside them"
     assert traces([places.root]) == []

@@ -20,7 +20,7 @@ from srcore.catalog.object_stores import on_object_store
 from srcore.errors import StoreError
 from srcore.layout import LEASE, PUBLISHING, DatasetPaths, ProductPaths, lease_path
 from srcore.storage.archive.ownership import is_round, remove_ours
-from srcore.storage.archive.pairs import TABLE, pair_folder, remove_pair
+from srcore.storage.archive.pairs import TABLE, pair_folder, remove_pair, remove_unfinished
 from srcore.storage.archive.publish import interrupted, own_names
 from srcore.storage.archive.runs import remove_runs
 from srcore.storage.disk.leases import held, is_there
@@ -40,6 +40,7 @@ def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
         _erase_lines(places, scene)
         _erase_row(places, scene)
         remove_pair(pair_folder(places.pairs, scene))
+        remove_unfinished(pair_folder(places.pairs, scene))
         _erase_records(places, scene)
         if on_object_store(product.folder):
             remove_runs(product)

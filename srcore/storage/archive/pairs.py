@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -93,6 +94,7 @@ def write_pair(
         packed_pairs.write_packed(folder, scene, arrays, {**told, "digest": digest})
         return digest
     make_folder(folder.parent)
+    remove_unfinished(folder)
     with hidden_folder(folder) as hidden:
         new, old = hidden / "new", hidden / "old"
         try:
@@ -180,6 +182,15 @@ def is_whole(folder: Path, scene: str, digest: str) -> bool:
             (folder / ARRAYS / name / "zarr.json").exists() for name in record["sums"]
         )
     return False
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writings of a pair that were killed left beside it. Call it with the lease of the pairs."""
+    left = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}\.part")
+    for path in folder.parent.glob(".*.part"):
+        ours = left.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        if ours and {one.name for one in path.iterdir()} <= {"new", "old"}:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_pair(folder: Path) -> bool:
