@@ -29,7 +29,7 @@ def rules_of(entry: Dataset, other: Dataset | None, scale: Sequence[int] | None)
     """
     wishes = (entry.pairs or Wishes()).model_dump(exclude={"schedule", "on_arrival"})
     read = [[one.treatment.of_files, one.bands, one.date] for one in (entry, other) if one is not None]
-    facts = [RULES_VERSION, None if scale is None else list(scale), wishes, read]
+    facts: list[Any] = [RULES_VERSION, None if scale is None else list(scale), wishes, read]
     facts += [entry.retrain.place] if entry.hides_names and entry.retrain else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
