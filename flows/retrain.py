@@ -24,6 +24,7 @@ from flows.service.runs import begin
 from flows.upscale import is_unexpected
 from srcore.catalog import load_catalog
 from srcore.errors import SRError, TrainingError
+from srcore.layout import LEASE
 from srcore.progress import Progress
 from srcore.run.scene import StageCall, plain
 from srcore.storage.archive.ownership import is_round, refuse_links
@@ -51,7 +52,7 @@ def retrain_dataset(catalog: Path, dataset: str, call: StageCall[Any] = plain, *
 
     work = lay_out(load_catalog(catalog), dataset)
     refuse_links(work.places.root.parent, work.places.retraining)
-    with held(work.places.retraining / "lease.json"):
+    with held(work.places.retraining / LEASE):
         promote.settle(work)
         before = None if force else promote.decided(work)
         if before is not None:

@@ -505,7 +505,8 @@ CODES: dict[str, Code] = {
     "RESTRICTED": Code(
         "A dataset is private (volumes are, or `privacy: restricted`): nothing is learned from its scenes, and its "
         "items are not exported.",
-        "Take pairs of a public dataset; `srcore catalog export --restricted` where its items may leave the archive.",
+        "Take pairs of a public dataset, or of volumes say `release` with a reason, which cards of models carry; "
+        "`srcore catalog export --restricted` where its items may leave the archive.",
     ),
     "NO_HR": Code(
         "No HR belongs to a scene: none has its name, or none lies on its ground in its time.",

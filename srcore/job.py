@@ -14,6 +14,7 @@ from srcore.layout import ProductPaths
 from srcore.limits import Changes
 from srcore.registry.references import Model
 from srcore.storage.dicom.files import dicom_files, is_dicom
+from srcore.storage.disk.veil import telling
 from srcore.storage.header import Wishes
 from srcore.storage.providers.find import members
 from srcore.storage.providers.heed import layer_files
@@ -93,9 +94,7 @@ class Job:
         if not self.private or self.roots is None:
             return ()
         files = (*self.paths, *self.files, *([self.hr] if self.hr else []))
-        roots, folders = {*self.roots, *(self.hr_roots or ())}, {up for one in files for up in one.parents}
-        below = (up for up in folders if any(up != root and up.is_relative_to(root) for root in roots))
-        return tuple(dict.fromkeys((*files, *sorted(below))))
+        return telling(files, (*self.roots, *(self.hr_roots or ())))
 
     @property
     def wishes(self) -> Wishes:

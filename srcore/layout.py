@@ -47,6 +47,8 @@ from srcore.errors import SourceError
 
 PLAN = "plan.json"
 PUBLISHING = "publishing.json"
+LEASE = "lease.json"
+"""Of a folder: who works in it."""
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -203,7 +205,7 @@ class ProductPaths:
 
 def lease_path(scratch: Path) -> Path:
     """The lease on a scene, in the parent of its scratch folders."""
-    return scratch / "lease.json"
+    return scratch / LEASE
 
 
 @dataclass(frozen=True)

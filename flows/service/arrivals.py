@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from srcore.catalog import Catalog
 from srcore.catalog.dataset import Dataset
 from srcore.errors import StoreError
-from srcore.storage.archive.sources import Scene, find_hr, find_scenes
+from srcore.storage.archive.sources import Scene, find_hr, find_scenes, hidden_id
 from srcore.storage.disk.records import read_json, write_json
 from srcore.storage.disk.watch import Stamp, stamp_if_there
 
@@ -99,7 +99,8 @@ def pair_files(catalog: Catalog, name: str) -> dict[str, str]:
     entry, other = catalog.dataset(name), catalog.hr_of(name)
     found = {"lr": {} if entry.is_remote else complete_scenes(entry, catalog.base)}
     if other is None:
-        found["hr"] = _complete(find_hr(entry, catalog.base).values())
+        hr = find_hr(entry, catalog.base).values()
+        found["hr"] = _complete(replace(one, id=hidden_id(one.id)) if one.private else one for one in hr)
     elif not other.is_remote:
         found["hr"] = complete_scenes(other, catalog.base)
     return {f"{part}/{scene}": looks for part, scenes in found.items() for scene, looks in scenes.items()}

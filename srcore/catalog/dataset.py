@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -29,6 +30,7 @@ from srcore.catalog.keys import (
     file_glob,
     model_reference,
     only_raster,
+    reason,
     template,
 )
 from srcore.catalog.learning import Pairs, Retrain
@@ -156,6 +158,9 @@ class Dataset(BaseModel):
     """restricted, as volumes are where nothing is said: no picture of the scene is made or shown but in a volume's own
     report, which is its owner's alone; nothing is learned from it, and of a volume the id is a keyed hash, and no file
     or folder is named; hidden: the same, and no picture at all; public: none of that."""
+    release: Annotated[str | None, BeforeValidator(reason)] = None
+    """Why private volumes may be learned from, in words: by whose leave, for what. The card of every model that learns
+    from them carries it. None: nothing is learned from them."""
     products: tuple[Output, ...] | None = Field(default=None, validate_default=True)
     """What is published; everything that the kind has when None, but for the trust map and the Zarr beside a COG."""
     roots: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
@@ -183,6 +188,11 @@ class Dataset(BaseModel):
     def hides_names(self) -> bool:
         """True where no id, record or page may tell what its files are called: volumes that are not public."""
         return self.kind == "volume" and self.privacy != "public"
+
+    @property
+    def may_teach(self) -> bool:
+        """Whether models may learn from its scenes: what is public, and what somebody released and said why."""
+        return self.privacy == "public" or self.release is not None
 
     @property
     def measured(self) -> bool:
@@ -229,6 +239,15 @@ class Dataset(BaseModel):
         if value is not UNSAID:
             return value
         return "restricted" if info.data.get("kind") == "volume" else "public"
+
+    @field_validator("release")
+    @classmethod
+    def _check_release(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("kind") == "raster":
+            raise ValueError("a raster is known by its file's name, which a registry of models would keep; take it out")
+        if value is not None and info.data.get("privacy") == "public":
+            raise ValueError("what is public needs no release; take it out, or say `privacy: restricted`")
+        return value
 
     @model_validator(mode="after")
     def _check_quicklook(self) -> Dataset:

@@ -6,6 +6,7 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cronsim import CronSim, CronSimError
 from pydantic import ValidationInfo
@@ -17,6 +18,7 @@ WILD = re.compile(r"[*?\[{]")
 """What makes a part of a source more than a name."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/vsi")
 BAND = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+LEAST_REASON, MOST_REASON = 10, 300
 BAND_IN_NAME = re.compile(r"[^/\\*?\[\]{}]+")
 
 
@@ -115,6 +117,17 @@ def expression(value: str) -> str:
     if not value:
         raise ValueError("is empty; leave the key out")
     return value
+
+
+def reason(value: Any) -> str | None:
+    """Words in one line; `true` is none."""
+    told = " ".join(value.split()) if isinstance(value, str) else ""
+    if value is not None and not LEAST_REASON <= len(told) <= MOST_REASON:
+        raise ValueError(
+            f"a reason in {LEAST_REASON} to {MOST_REASON} characters is needed, as in release: consent for research, "
+            "vote 12/2026; cards of models carry it"
+        )
+    return None if value is None else told
 
 
 def only_raster(key: str, info: ValidationInfo) -> None:

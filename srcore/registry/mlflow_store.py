@@ -242,6 +242,7 @@ class Registry:
             f"{run.info.artifact_uri}/{FOLDER}",
             run.info.run_id,
             tags={DIGEST: spec.digest, CONTRACT: _contract(spec), LICENCE: spec.licence},
+            description=told.description or None,
         )
         return str(made.version)
 

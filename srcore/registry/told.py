@@ -26,6 +26,8 @@ class Told:
     """File name to text."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     """File name to PNG."""
+    description: str = ""
+    """Of the version, for people."""
 
 
 def log_run(client: Any, run: str, told: Told) -> None:

@@ -87,11 +87,15 @@ def read_bands(path: Path, roots: Sequence[Path] | None = None) -> Masked:
 def write_bands(path: Path, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
     """Keep (C, Y, X) or, under a name of VOLUMES, (1, Z, Y, X) for `read_bands`, which gives the same back.
 
-    A raster's pixel is masked where any band is invalid; a volume of floats where it is NaN.
+    A raster's pixel is masked where any band is invalid; a volume's where it is NaN: one of integers with such voxels
+    becomes floats that hold them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         if path.name.lower().endswith(VOLUMES):
+            if not valid.all():
+                wide = np.result_type(values.dtype, np.float32)
+                values = np.where(valid, values, np.nan).astype(wide)
             nibabel.save(nibabel.Nifti1Image(values[0].T, np.eye(4)), path)  # type: ignore[no-untyped-call]
         else:
             _write_raster(path, values, np.asarray(valid.all(axis=0)))

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from srcore.catalog.object_stores import shown
 from srcore.checkpoints import CHALLENGER, CHAMPION, read_spec
 from srcore.errors import SRError, StoreError
+from srcore.layout import LEASE
 from srcore.memory.whole import form_of
 from srcore.progress import Progress
 from srcore.registry.mlflow_store import Registry, Version, open_registry
 from srcore.registry.told import Told
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
+from srcore.storage.disk.files import OWNERS_FOLDER
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.store import exists, store_at
@@ -34,8 +36,7 @@ from srcore.training.judge.compare import evaluate_candidates, load_candidates, 
 from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
-from srcore.training.pairs.stored import LEASE
-from srcore.training.round import Round
+from srcore.training.round import Round, released
 from srcore.training.told import data_text, loss_curves, pictures, recipe_text
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def collect(work: Round, progress: Progress) -> int:
     _listed(work.tries, "challengers")  # damaged: told before the training
     if not done.exists():
         mark_round(work.folder)
+        if work.entry.hides_names:  # what lies there are pictures of somebody
+            work.folder.chmod(OWNERS_FOLDER)
         shutil.rmtree(work.folder / "pairs", ignore_errors=True)
         scale, folder = read_spec(work.champion.folder).scale, work.folder / "pairs"
         known = _known(work)
@@ -287,7 +290,8 @@ def _told(work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Tol
         "data.json": data_text(work.places.retrained / "split.json", used, named=named),
     }
     sample = pictures(work.recipe.output, work.folder / "pairs/held", work.entry)
-    return Told(_metrics(evaluation), _facts(work, verdict[1]), loss_curves(work.recipe.output), pages, sample)
+    facts, curves = _facts(work, verdict[1]), loss_curves(work.recipe.output)
+    return Told(_metrics(evaluation), facts, curves, pages, sample, description=released("", work.entry))
 
 
 def failed(work: Round, error: SRError) -> Decision:

@@ -152,7 +152,15 @@ def _recipe(wish: Mapping[str, Any], entry: Dataset, champion: Model, folder: Pa
     told |= {"tensorboard": True}  # the loss curve, for the registry
     if told.get("slab") and wish["core_px"] == FINE_TUNING["core_px"]:  # slabs of thick slices have not so many
         wish = {**wish, "core_px": spec.training["core_px"]}
-    return parse_config({**told, **wish, **given}, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
+    keys = {**told, **wish, **given}
+    keys["attribution"] = released(str(keys.get("attribution", "")), entry)
+    return parse_config(keys, (entry.retrain and entry.retrain.recipe) or "the fine-tuning recipe")
+
+
+def released(attribution: str, entry: Dataset) -> str:
+    """What a model says of its data, with the reason why private scenes of the dataset may be learned from."""
+    note = f"Learned from private volumes, released for this reason: {entry.release}" if entry.release else ""
+    return attribution if note in attribution else f"{attribution.strip()}\n\n{note}".strip()
 
 
 def _digest(facts: Any) -> str:

@@ -58,7 +58,7 @@ def loss_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def pictures(model: Path, held: Path, entry: Dataset) -> Mapping[str, bytes]:
-    """PNGs of LR | bicubic | SR | true HR of the first held-out scenes; none of a restricted dataset.
+    """PNGs of LR | bicubic | SR | true HR of the first held-out scenes; none of a private dataset, released or not.
 
     `held` has hr/ and, of measured pairs, lr/.
     """

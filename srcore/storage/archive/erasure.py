@@ -1,7 +1,7 @@
 """Erasing a scene: all that a dataset's folder has of it, its name included; what is not srcore's stays and is told.
 
-    lines of audit, nights and pairs --> pair --> quarantine, retired, shadow --> receipt --> files of the product
-                                                                                  --> scratch
+    rounds --> lines of audit, nights and pairs --> pair --> quarantine, retired, shadow --> receipt
+           --> files of the product --> scratch
 
 A kill in between leaves less; the same call goes on: what says that there is such a scene goes last. What a retraining
 remembers of the scenes that a model learned from, or was judged by, is a fact of that model, stays and is told.
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from srcore.catalog.object_stores import on_object_store
 from srcore.errors import StoreError
-from srcore.layout import PUBLISHING, DatasetPaths, ProductPaths, lease_path
-from srcore.storage.archive.ownership import remove_ours
-from srcore.storage.archive.pairs import TABLE, pair_folder, remove_pair
+from srcore.layout import LEASE, PUBLISHING, DatasetPaths, ProductPaths, lease_path
+from srcore.storage.archive.ownership import is_round, remove_ours
+from srcore.storage.archive.pairs import TABLE, pair_folder, remove_pair, remove_unfinished
 from srcore.storage.archive.publish import interrupted, own_names
 from srcore.storage.archive.runs import remove_runs
 from srcore.storage.disk.leases import held, is_there
@@ -35,9 +36,11 @@ def erase_scene(places: DatasetPaths, product: ProductPaths) -> list[Path]:
     scene = product.folder.name
     scratch = places.scratch(scene)
     with held(lease_path(scratch)):
+        _erase_rounds(places, scene)
         _erase_lines(places, scene)
         _erase_row(places, scene)
         remove_pair(pair_folder(places.pairs, scene))
+        remove_unfinished(pair_folder(places.pairs, scene))
         _erase_records(places, scene)
         if on_object_store(product.folder):
             remove_runs(product)
@@ -78,7 +81,7 @@ def _erase_product(product: ProductPaths, scratch: Path) -> None:
 def has_traces(places: DatasetPaths, scene: str) -> bool:
     """Whether a dataset's folder has anything that is called by a scene."""
     folders = (places.product(scene, "").folder, places.scratch(scene), pair_folder(places.pairs, scene))
-    there = any(folder.is_dir() or _files(folder) for folder in folders)
+    there = any(folder.is_dir() or _files(folder) for folder in folders) or bool(_rounds_with(places, scene))
     return there or is_there(lease_path(places.scratch(scene))) or any(names for _, names in _records(places, scene))
 
 
@@ -91,6 +94,20 @@ def _records(places: DatasetPaths, scene: str) -> list[tuple[Path, list[str]]]:
         own = (f"{scene}.json", f"{scene}.html")
         found.append((folder, [n for n in names if (n in own if folder == places.quarantined else more.fullmatch(n))]))
     return found
+
+
+def _erase_rounds(places: DatasetPaths, scene: str) -> None:
+    """The work of retrainings that were interrupted and have its pixels: the next one begins anew."""
+    if found := _rounds_with(places, scene):
+        with held(places.retraining / LEASE):
+            for folder in found:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rounds_with(places: DatasetPaths, scene: str) -> list[Path]:
+    names = {f"{scene}{ending}" for ending in (".tif", ".nii.gz")}
+    rounds = filter(is_round, places.retraining.glob("*"))
+    return [folder for folder in rounds if any(path.name in names for path in folder.glob("pairs/**/*"))]
 
 
 def _erase_records(places: DatasetPaths, scene: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +24,14 @@ from numpy.typing import NDArray
 from srcore.catalog.object_stores import on_object_store, shown
 from srcore.errors import SourceError, StoreError
 from srcore.storage.chunks.arrays import Form, StoredArray, checksum, create_group
-from srcore.storage.disk.files import fsync_file, fsync_folder, hidden_folder, make_folder, store_error
+from srcore.storage.disk.files import (
+    fsync_file,
+    fsync_folder,
+    hidden_folder,
+    keep_from_others,
+    make_folder,
+    store_error,
+)
 from srcore.storage.disk.records import read_sealed, write_sealed
 
 ARRAYS, RECORD = "pair.zarr", "pair.json"
@@ -71,8 +79,11 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
     return found.hexdigest()
 
 
-def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> str:
-    """Put a pair in place of the one there; `arrays` (C, ...) by name, `told`: plain values of its origin.
+def write_pair(
+    folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any], *, private: bool = False
+) -> str:
+    """Put a pair in place of the one there; `arrays` (C, ...) by name, `told`: plain values of its origin. A private
+    one is its owner's alone: no object store takes it.
 
     Gives its digest. StoreError DISK_FULL where it does not fit: what was there stays.
     """
@@ -83,10 +94,13 @@ def write_pair(folder: Path, scene: str, arrays: Mapping[str, NDArray[Any]], tol
         packed_pairs.write_packed(folder, scene, arrays, {**told, "digest": digest})
         return digest
     make_folder(folder.parent)
+    remove_unfinished(folder)
     with hidden_folder(folder) as hidden:
         new, old = hidden / "new", hidden / "old"
         try:
             fill(new, scene, arrays, {**told, "digest": digest})
+            if private:
+                keep_from_others(new)
             if folder.exists():
                 os.rename(folder, old)
             os.rename(new, folder)
@@ -168,6 +182,15 @@ def is_whole(folder: Path, scene: str, digest: str) -> bool:
             (folder / ARRAYS / name / "zarr.json").exists() for name in record["sums"]
         )
     return False
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writings of a pair that were killed left beside it. Call it with the lease of the pairs."""
+    left = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}\.part")
+    for path in folder.parent.glob(".*.part"):
+        ours = left.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        if ours and {one.name for one in path.iterdir()} <= {"new", "old"}:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_pair(folder: Path) -> bool:

@@ -25,6 +25,9 @@ PIECE_BYTES = 1 << 20
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
+OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
+"""Modes of what nobody else of the machine may look at."""
+
 
 def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     """Put `data` at `path`: afterwards, and after any crash, the old content or all of the new stands there.
@@ -75,6 +78,12 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
         fsync_folder(folder.parent)
+
+
+def keep_from_others(folder: Path) -> None:
+    """Let a folder, and all that lies in it, be its owner's alone."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(OWNERS_FOLDER if path.is_dir() else OWNERS_FILE)
 
 
 def _fsync(path: Path, flags: int) -> None:

@@ -10,16 +10,18 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
-from srcore.errors import SRError, StoreError, printable
+from srcore.errors import SRError, StoreError, in_words, printable
 from srcore.settings import load_settings
 from srcore.storage.disk.files import hidden_beside, store_error
 
+T = TypeVar("T")
 KEY_BYTES = 32
 DIGITS = 16
 """Of an id: one of 10,000 scenes meets another one once in 10^11 archives."""
@@ -38,6 +40,25 @@ def veiled(text: str, digits: int = DIGITS) -> str:
 def veiled_path(text: str) -> str:
     """A path as a record of a private scene has it."""
     return MARK + veiled(text, 32)
+
+
+def telling(files: Iterable[Path], roots: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths that may tell of a patient: files, and the folders that they lie in below the roots."""
+    files, roots = tuple(files), frozenset(roots)
+    folders = {up for one in files for up in one.parents}
+    below = (up for up in folders if any(up != root and up.is_relative_to(root) for root in roots))
+    return tuple(dict.fromkeys((*files, *sorted(below))))
+
+
+def nameless(paths: Collection[Path], call: Callable[[], T]) -> T:
+    """What a call gives; whatever it raises names none of these paths. Without any it is raised as it is."""
+    try:
+        return call()
+    except Exception as error:
+        if not paths:
+            raise
+        told = without_names(in_words(error), paths)
+    raise told  # out here: raised where it was caught, it would bring along the one that names files
 
 
 def without_paths(text: str, paths: Iterable[Path]) -> str:

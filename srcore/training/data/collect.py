@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from srcore.catalog.learning import Retrain
 from srcore.errors import GridError, SourceError, SRError
 from srcore.progress import Progress
 from srcore.storage.archive.pairs import require_arrays
+from srcore.storage.disk.veil import nameless
 from srcore.storage.product import archive_ending
 from srcore.storage.scene import open_scene
 from srcore.storage.whole_images import write_bands
@@ -79,7 +81,7 @@ def find_pairs(
     if settings is None:
         raise SourceError("the dataset has no key 'retrain'", "", "add it to the catalog, perhaps empty: retrain: {}")
     sources = stored or find_sources(entry, base, other)
-    known, digests = read_split(split)
+    known, digests = read_split(split, hidden=entry.hides_names)
     pairs = _chosen(sources.pairs, {scene for scene, one in known.items() if one.held}, settings.scenes)
     _refuse_fewer(entry, len(pairs))
     members, seasons, left_out = _members(entry, settings, pairs, digests.of)
@@ -147,7 +149,10 @@ def _members(
     left_out: dict[str, str] = {}
     for pair in pairs:
         try:
-            facts, files = (pair.kept.facts, pair.kept.files) if pair.kept else _looked_at(entry, pair, digests)
+            if pair.kept:
+                facts, files = pair.kept.facts, pair.kept.files
+            else:
+                facts, files = nameless(pair.telling, partial(_looked_at, entry, pair, digests))
             seasons[pair.scene] = facts.season
             members[pair.scene] = Member(_place(facts, settings.place), files)
         except SRError as error:
@@ -159,16 +164,17 @@ def _looked_at(
     entry: Dataset, pair: Pair, digests: Callable[[Sequence[Path]], tuple[str, ...]]
 ) -> tuple[Facts, tuple[str, ...]]:
     header = header_of(entry, pair)
-    facts = facts_of(header, pair, entry.date)
     if pair.measured:
         hr_header_of(entry, pair, header)
-    return facts, digests(pair.files)
+    return facts_of(header, pair, entry), digests(pair.files)
 
 
 def _place(facts: Facts, pattern: str | None) -> Place | None:
     """Where the scene lies; else what its path says of it; None: nowhere that is known."""
     if facts.box is not None:
         return ground_of(facts.box)
+    if facts.place or not facts.below:
+        return facts.place or None
     return None if pattern is None else named_place(Path(facts.below), Path(), pattern)
 
 
@@ -194,9 +200,9 @@ def collect(
     seen: dict[str, NDArray[np.float64]] = {}
     for index, pair in enumerate(sorted(pairs, key=lambda one: not one.held)):
         side = folder / ("held" if pair.held else KNOWN if pair.scene in known else NEW)
-        name = f"{pair.scene}{archive_ending(entry.form)}"
+        name = f"{pair.scene}{archive_ending('cog' if entry.kind == 'raster' else 'nifti')}"
         try:
-            parts, notes = _read(entry, pair, scale)
+            parts, notes = nameless(pair.telling, partial(_read, entry, pair, scale))
             for part, (values, valid) in parts.items():
                 refuse_empty(pair.scene, part, values, valid)
                 write_bands(side / part / name, values, valid)

@@ -13,6 +13,7 @@ from srcore.errors import StoreError
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.records import read_sealed, write_sealed
 from srcore.storage.disk.store import exists
+from srcore.storage.disk.veil import veiled_path
 from srcore.storage.disk.watch import stamp
 from srcore.training.data.split import Member, Split
 
@@ -22,10 +23,10 @@ VERSION = 2
 
 
 class Digests:
-    """sha256 of files, each read once while its size and time stay."""
+    """sha256 of files, each read once while its size and time stay; `hidden`: hashes stand for their paths."""
 
-    def __init__(self, known: Mapping[str, Sequence[Any]]) -> None:
-        self.known = known
+    def __init__(self, known: Mapping[str, Sequence[Any]], *, hidden: bool = False) -> None:
+        self.known, self.hidden = known, hidden
         self.seen: dict[str, Sequence[Any]] = {}
 
     def of(self, paths: Sequence[Path]) -> tuple[str, ...]:
@@ -34,22 +35,27 @@ class Digests:
 
     def _one(self, path: Path) -> str:
         now = stamp(path)
-        before = self.known.get(now.path, (0, 0, ""))
+        name = veiled_path(now.path) if self.hidden else now.path
+        before = self.known.get(name, (0, 0, ""))
         same = [*before[:2]] == [now.size_bytes, now.mtime_ns]
         digest = str(before[2]) if same else sha256_file(path)
-        self.seen[now.path] = (now.size_bytes, now.mtime_ns, digest)
+        self.seen[name] = (now.size_bytes, now.mtime_ns, digest)
         return digest
 
 
-def read_split(path: Path) -> tuple[dict[str, Member], Digests]:
-    """What is remembered of scenes and of files; empty before the first round. StoreError when it is damaged."""
+def read_split(path: Path, *, hidden: bool = False) -> tuple[dict[str, Member], Digests]:
+    """What is remembered of scenes and of files, of `hidden` ones without their paths; empty before the first round.
+
+    StoreError when it is damaged.
+    """
     if not exists(path):
-        return {}, Digests({})
+        return {}, Digests({}, hidden=hidden)
     try:
         found = read_sealed(path)
         if "version" not in found:  # by name alone
-            return {scene: Member(None, (), held) for scene, held in found["held"].items()}, Digests({})
-        return {scene: _member(**one) for scene, one in found["scenes"].items()}, Digests(found["files"])
+            return {scene: Member(None, (), held) for scene, held in found["held"].items()}, Digests({}, hidden=hidden)
+        files = Digests(found["files"], hidden=hidden)
+        return {scene: _member(**one) for scene, one in found["scenes"].items()}, files
     except (StoreError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{shown(path)} is damaged",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from srcore.storage.archive.sources import Scene, find_hr, find_scenes
 from srcore.storage.dates.moment import written
 from srcore.storage.dates.tags import FILE_TIME
 from srcore.storage.dates.taken import dated
+from srcore.storage.dicom.files import dicom_files, is_dicom
+from srcore.storage.disk.veil import nameless, telling, veiled_path, without_names
 from srcore.storage.disk.watch import Stamp, stamp
 from srcore.storage.header import Header, Taken
+from srcore.storage.providers.find import members
 from srcore.storage.scene import read_header
 from srcore.storage.stac.footprint import fitted, footprint
 
@@ -40,9 +43,11 @@ class Facts:
     box: tuple[float, ...] | None
     """West, south, east, north of the whole scene in degrees; None where nothing places it."""
     below: str
-    """Path of its first file below the source."""
+    """Path of its first file below the source; '' of a private scene."""
     season: str
     """'' where nothing says it."""
+    place: str = ""
+    """Of a private scene: a keyed hash of what `place` of `retrain` finds in its path; '' where that finds nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +88,33 @@ class Pair:
     """The dataset that its HR is a scene of; None: a folder has it."""
     kept: Kept | None = None
     """Where it is taken from; None: from its files, which a kept one does not need any more."""
+    private: bool = False
+    """True where nothing may name its files: they may tell of a patient."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """LR, then HR."""
-        return (*self.paths, *self.hr)
+        return (*files_of(self.paths), *files_of(self.hr))
+
+    @property
+    def telling(self) -> tuple[Path, ...]:
+        """Paths that no message of a private pair may hold."""
+        own = (*self.paths, *self.hr, *self.files)
+        return telling(own, (*self.roots, *self.hr_roots)) if self.private else ()
 
     @property
     def stamps(self) -> list[Stamp]:
-        """Its files as they are now."""
-        return [stamp(path) for path in self.files]
+        """Its files as they are now; of a private one hashes stand for their paths."""
+        return self._stamps(self.files)
 
     @property
     def mtime_ns(self) -> int:
         """When the newest of its LR's files changed."""
-        return self.kept.mtime_ns if self.kept else max(stamp(path).mtime_ns for path in self.paths)
+        return self.kept.mtime_ns if self.kept else max(one.mtime_ns for one in self._stamps(files_of(self.paths)))
+
+    def _stamps(self, files: Sequence[Path]) -> list[Stamp]:
+        found = nameless(self.telling, lambda: [stamp(path) for path in files])
+        return [replace(one, path=veiled_path(one.path)) for one in found] if self.private else found
 
     @property
     def state(self) -> list[Any]:
@@ -119,20 +136,29 @@ class Sources:
     """Scene to the reason why it has no HR."""
 
 
+def files_of(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files of a scene: of a folder, a DICOM series or a provider's product, all in it."""
+    found: list[Path] = []
+    for path in paths:
+        inside = () if not path.is_dir() else dicom_files([path]) if is_dicom(path) else members(path)
+        found += inside or (path,)
+    return tuple(found)
+
+
 def refuse_restricted(entry: Dataset, name: str) -> None:
     """SourceError RESTRICTED for a dataset that nothing may be learned from."""
-    if entry.privacy != "public":
+    if not entry.may_teach:
         found = (
             f"privacy: {entry.privacy}" if entry.says_privacy else "volumes, which are private where nothing is said"
         )
-        do = "take pairs of a public dataset: `privacy: public` says that it is one"
+        do = "take pairs of a public dataset, which `privacy: public` says that it is; volumes: `release` with a reason"
         raise SourceError(f"nothing is learned from {name}", found, do, code="RESTRICTED")
 
 
 def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> Sources:
     """All pairs of a dataset by names, headers and dates; `other` is whose scenes its key `pairs` has for HR.
 
-    SourceError RESTRICTED when one of the two is private.
+    SourceError RESTRICTED when one of the two is private and not released.
     """
     refuse_restricted(entry, "the dataset")
     scenes = find_scenes(entry, base)
@@ -140,8 +166,8 @@ def find_sources(entry: Dataset, base: Path, other: Dataset | None = None) -> So
         refuse_restricted(other, "the dataset of the HR")
         return _of_two(entry, scenes, other, base)
     hr = find_hr(entry, base)
-    out = {one.id: "no HR has its name" for one in scenes if entry.hr is not None and one.id not in hr}
-    return Sources(tuple(_pair(entry, one, hr.get(one.id)) for one in scenes if one.id not in out), out)
+    out = {one.id: "no HR has its name" for one in scenes if entry.hr is not None and one.name not in hr}
+    return Sources(tuple(_pair(entry, one, hr.get(one.name)) for one in scenes if one.id not in out), out)
 
 
 def of_catalog(catalog: Catalog, name: str) -> Sources:
@@ -153,7 +179,8 @@ def _pair(entry: Dataset, scene: Scene, hr: Scene | None, hr_entry: Dataset | No
     paths, roots = (hr.paths, hr.roots) if hr else ((), ())
     told = entry.pairs.bands if entry.pairs and hr else None
     bands = (tuple(told), tuple(told.values())) if told else (scene.bands, hr.bands if hr else None)
-    return Pair(scene.id, scene.paths, paths, roots, bands[0], scene.roots, hr_bands=bands[1], hr_entry=hr_entry)
+    made = Pair(scene.id, scene.paths, paths, roots, bands[0], scene.roots, hr_bands=bands[1], hr_entry=hr_entry)
+    return replace(made, private=scene.private or (hr is not None and hr.private))
 
 
 def header_of(entry: Dataset, pair: Pair) -> Header:
@@ -243,7 +270,8 @@ def _placed(scene: Scene, entry: Dataset) -> _Placed:
         outline = footprint(grid) if header.kind == "raster" else None
         return _Placed(scene, outline.bbox if outline else None, taken_of(header, entry.date))
     except SRError as error:
-        return _Placed(scene, None, None, f"{error.code}: {error}")
+        hidden = telling((*scene.paths, *files_of(scene.paths)), scene.roots) if scene.private else ()
+        return _Placed(scene, None, None, f"{error.code}: {without_names(error, hidden)}")
 
 
 def _nearest(own: _Placed, candidates: Sequence[_Placed], within_days: float) -> tuple[Scene | None, str]:

@@ -20,19 +20,21 @@ from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
 from srcore.checkpoints import read_spec
 from srcore.errors import GridError, SourceError, SRError, StoreError
-from srcore.layout import DatasetPaths
+from srcore.layout import LEASE, DatasetPaths
 from srcore.progress import Progress
 from srcore.registry.references import resolve
 from srcore.report.pairs import PairFacts, pairs_page
 from srcore.storage.archive.ownership import refuse_links
 from srcore.storage.archive.pairs import is_whole, pair_folder, read_arrays, refuse_stranger, remove_pair, write_pair
+from srcore.storage.disk.files import OWNERS_FOLDER
 from srcore.storage.disk.leases import held
 from srcore.storage.disk.store import store_at
+from srcore.storage.disk.veil import nameless
 from srcore.training.data.sealed import Digests
 from srcore.training.pairs.facts import facts_of
 from srcore.training.pairs.find import Pair, header_of, of_catalog
 from srcore.training.pairs.measure import Measured, measure, measure_alone, same_scene, thumbnail
-from srcore.training.pairs.stored import LEASE, rules_of
+from srcore.training.pairs.stored import rules_of
 from srcore.training.pairs.table import Row, Table, read_table, write_table
 from srcore.version import __version__
 
@@ -44,7 +46,8 @@ WINDOW_HR_PX = 2048
 
 def check_pairs(catalog: Catalog, dataset: str, progress: Progress) -> Table:
     """What collecting would accept and refuse; nothing is written. The errors of `find_sources`."""
-    return _Round(catalog, dataset, {}, Digests({}), keep=None).table(progress)
+    hidden = catalog.dataset(dataset).hides_names
+    return _Round(catalog, dataset, {}, Digests({}, hidden=hidden), keep=None).table(progress)
 
 
 def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: bool = False) -> Table:
@@ -54,12 +57,15 @@ def collect_pairs(catalog: Catalog, dataset: str, progress: Progress, *, force: 
     scale; LeaseError when another run collects; StoreError where the disk is full: what was kept
     by then is there.
     """
-    places = DatasetPaths(Path(catalog.store) / dataset)
+    places, hidden = DatasetPaths(Path(catalog.store) / dataset), catalog.dataset(dataset).hides_names
     refuse_links(places.root.parent, places.pairs)
     with held(places.pairs / LEASE):
+        if hidden:
+            places.pairs.chmod(OWNERS_FOLDER)
         before = _before(places.pairs, dataset, force)
         known = {} if force else {row.digests: row for row in before.rows if row.digests}
-        work = _Round(catalog, dataset, known, Digests({} if force else before.files), keep=places.pairs)
+        digests = Digests({} if force else before.files, hidden=hidden)
+        work = _Round(catalog, dataset, known, digests, keep=places.pairs)
         table = work.table(progress)
         write_table(places.pairs, table)
         page = page_of(table).encode("utf-8", "backslashreplace")
@@ -130,17 +136,19 @@ class _Round:
 
     def _row(self, entry: Dataset, pair: Pair, scale: tuple[int, ...] | None, rules: str, seen: _Seen) -> Row:
         try:
-            digests = self.digests.of(pair.files)
-            seen.refuse_bytes(pair.scene, digests)
-            before = self.known.get(digests)
-            if before is not None and before.rules == rules and self._stands(before, pair.scene):
-                row = replace(before, scene=pair.scene)
-            else:
-                row = self._checked(entry, pair, scale, Row(pair.scene, "", "", digests=digests, rules=rules), seen)
+            row = nameless(pair.telling, lambda: self._looked_at(entry, pair, scale, rules, seen))
         except (SourceError, GridError) as error:
             return Row(pair.scene, error.code, f"{error}")
         seen.add(row)
         return row
+
+    def _looked_at(self, entry: Dataset, pair: Pair, scale: tuple[int, ...] | None, rules: str, seen: _Seen) -> Row:
+        digests = self.digests.of(pair.files)
+        seen.refuse_bytes(pair.scene, digests)
+        before = self.known.get(digests)
+        if before is not None and before.rules == rules and self._stands(before, pair.scene):
+            return replace(before, scene=pair.scene)
+        return self._checked(entry, pair, scale, Row(pair.scene, "", "", digests=digests, rules=rules), seen)
 
     def _stands(self, before: Row, scene: str) -> bool:
         """Whether nothing is to be done: a refusal stands; a pair does while its folder is whole."""
@@ -165,7 +173,8 @@ class _Round:
         told = _origin(entry, pair, found, row)
         folder = pair_folder(self.keep, pair.scene)
         refuse_stranger(folder)
-        return replace(row, pair=write_pair(folder, pair.scene, _arrays(pair, found), told))
+        arrays = _arrays(pair, found)
+        return replace(row, pair=write_pair(folder, pair.scene, arrays, told, private=pair.private))
 
 
 class _Seen:
@@ -225,7 +234,7 @@ def _origin(entry: Dataset, pair: Pair, found: Measured, row: Row) -> dict[str, 
         "scale": list(found.sample.scale),
         "grid": None if found.grid is None else found.grid.to_json(),
         "taken": list(found.taken),
-        "facts": asdict(facts_of(header_of(entry, pair), pair, entry.date)),
+        "facts": asdict(facts_of(header_of(entry, pair), pair, entry)),
         "figures": dict(found.figures),
         "notes": list(found.notes),
         "pairs": (entry.pairs or Wishes()).model_dump(),

@@ -11,25 +11,26 @@ from typing import Any
 from srcore.catalog.dataset import Dataset
 from srcore.catalog.learning import Pairs as Wishes
 from srcore.errors import SourceError, StoreError
+from srcore.layout import LEASE
 from srcore.storage.archive.pairs import changed, is_whole, pair_folder, read_record
 from srcore.storage.disk.leases import held
 from srcore.training.pairs.find import Facts, Kept, Pair, Sources, refuse_restricted
 from srcore.training.pairs.table import Row, require_table
 
-LEASE = "lease.json"
-"""Of a folder of pairs: who collects, or copies from it."""
 RULES_VERSION = 3
 """Another number checks every pair again."""
 
 
 def rules_of(entry: Dataset, other: Dataset | None, scale: Sequence[int] | None) -> str:
-    """Digest of all that decides what a pair is, beside its files: the model's scale, `pairs`, how files are read.
+    """Digest of all that decides what a pair is, beside its files: the model's scale, `pairs`, how files are read; of
+    private scenes also where their place stands in a path, which is not kept.
 
     `other` is the dataset that the HR is of.
     """
     wishes = (entry.pairs or Wishes()).model_dump(exclude={"schedule", "on_arrival"})
     read = [[one.treatment.of_files, one.bands, one.date] for one in (entry, other) if one is not None]
-    facts = [RULES_VERSION, None if scale is None else list(scale), wishes, read]
+    facts: list[Any] = [RULES_VERSION, None if scale is None else list(scale), wishes, read]
+    facts += [entry.retrain.place] if entry.hides_names and entry.retrain else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -184,11 +184,11 @@ def test_a_pair_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 def test_a_full_disk_ends_it_and_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog, written = load_catalog(three(tmp_path)), []
 
-    def full(*args: Any) -> None:
+    def full(*args: Any, **told: Any) -> None:
         if written:
             raise StoreError("the disk is full", "", "", code="DISK_FULL")
         written.append(args[1])
-        real(*args)
+        real(*args, **told)
 
     real = store.write_pair
     monkeypatch.setattr(store, "write_pair", full)
