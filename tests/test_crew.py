@@ -303,6 +303,25 @@ def test_each_difference_is_one_line(tmp_path: Path, key: str, value: str, told:
     assert "\n" not in why
 
 
+def test_a_scheduler_without_srcore_ends_the_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that was started again while tiles were done."""
+    ids = iter(["Scheduler-1", "Scheduler-2"])
+
+    def ask(client: object, question: Callable[..., object], *told: object) -> object:
+        if question.__name__ == "roll":
+            return next(ids), {"tcp://a": ("Worker-1", 0.0, False, 0, [])}
+        return {"code": "0123456789ab" if crew._scheduler == "Scheduler-1" else greeting.NONE, "host": "here"}
+
+    monkeypatch.setattr("srcore.dispatch.crew.ask_scheduler", ask)
+    monkeypatch.setattr("srcore.dispatch.crew.ask_workers", lambda client, question, told, new: {})
+    crew = Crew(None, ours=False, shared=None, most=2)  # type: ignore[arg-type]  # nobody is asked
+    assert crew.look() == []
+    crew.look_at_once()
+    with pytest.raises(TileError, match="has no srcore") as error:
+        crew.look()
+    assert error.value.code == "WORKERS_REFUSED"
+
+
 @pytest.mark.parametrize("authority", [None, "/nowhere/ca.pem"])
 def test_tls_without_a_certificate_is_told_before_anything_waits(authority: str | None) -> None:
     import dask

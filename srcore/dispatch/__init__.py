@@ -181,14 +181,14 @@ def _attempt(work: Work[T], tiles: Sequence[int]) -> Iterator[Answer[T]]:
         yield from (Answer(tile, error=_own(error)) for tile in sorted(left))
 
 
-class _Stranger(Exception):
+class _StrangerError(Exception):
     """A task came to a worker that was never asked: it is where one was that ended."""
 
 
 def _attempt_all(work: Work[T], tiles: Sequence[int], wanted: str) -> list[Answer[T]]:
     """`_attempt` as a task of a worker, which runs the code `wanted`; '': whatever it runs."""
     if wanted and code() != wanted:
-        raise _Stranger(code())
+        raise _StrangerError(code())
     return list(_attempt(work, tiles))
 
 
@@ -271,7 +271,7 @@ def _settle(ledger: _Ledger[T], crew: Crew, future: Any, task: _Task, there: Map
         outcomes: list[Answer[T]] = there[future] if future in there else future.result(timeout=ANSWER_SECONDS)
     except CancelledError:  # the scheduler went away, and may come back, or the workers did: see _next
         ledger.again.append(task.tiles)
-    except _Stranger:
+    except _StrangerError:
         crew.look_at_once()
         ledger.again.append(task.tiles)
     except KilledWorker as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcore.dispatch import greeting, questions
 from srcore.dispatch.questions import AWAY, ask_scheduler, ask_workers
-from srcore.errors import TileError
+from srcore.errors import SRError, TileError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -177,6 +177,8 @@ class Crew:
             if self._expected is None:
                 self._expected = greeting.greet(shared)
             answers = ask_workers(self.client, greet, shared, new)
+        except SRError:  # of the scheduler; one of AWAY, too
+            raise
         except AWAY as error:
             log.debug("nobody can be asked: %s", error)
             return
