@@ -171,9 +171,7 @@ class Crew:
         shared = None if self.shared is None else str(self.shared)
         greet = _by_value(greeting.greet)
         try:
-            if self._judged != self._scheduler:
-                self._judge_scheduler(ask_scheduler(self.client, greet, None))
-                self._judged = self._scheduler
+            self._judge_scheduler(greet)
             if self._expected is None:
                 self._expected = greeting.greet(shared)
             answers = ask_workers(self.client, greet, shared, new)
@@ -202,8 +200,11 @@ class Crew:
             self.refused[address] = why
             log.warning("the worker at %s is not used: it %s", address, why)
 
-    def _judge_scheduler(self, answer: dict[str, Any]) -> None:
-        """It reads the tasks that it hands on, and no plan."""
+    def _judge_scheduler(self, greet: Callable[..., Any]) -> None:
+        """It reads the tasks that it hands on, and no plan; asked once, until it is another process."""
+        if self._judged == self._scheduler:
+            return
+        answer = ask_scheduler(self.client, greet, None)
         if answer["code"] == greeting.NONE:
             raise TileError(
                 f"the Dask scheduler on {answer['host']} has no srcore",
@@ -211,6 +212,7 @@ class Crew:
                 "install this version there",
                 code="WORKERS_REFUSED",
             )
+        self._judged = self._scheduler
 
 
 def _by_value(function: Callable[..., Any]) -> Callable[..., Any]:
