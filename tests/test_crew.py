@@ -165,6 +165,38 @@ def test_when_all_that_may_are_gone_those_that_come_do_the_rest(
     assert {name for _, name in done} == {"first", "second"}
 
 
+def test_another_version_at_the_address_of_a_worker_that_ended_gets_nothing(
+    address: str,
+    start: Start,
+    other_code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As where workers have a fixed port: tasks lie there for the one that was asked."""
+    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 1.0)
+    fixed = ("--worker-port", str(free_port()))
+    first = start("first", *fixed, PYTHONPATH=PATHS, SRCORE_TEST_NAME="first")
+    there(address, 1)
+    done: list[tuple[int, str]] = []
+
+    def arrived(result: tuple[int, str]) -> None:
+        if not done:
+            first.kill()
+            first.wait()
+            start("other", *fixed, PYTHONPATH=os.pathsep.join([other_code, PATHS]), SRCORE_TEST_NAME="other")
+            there(address, 1)
+            start("right", PYTHONPATH=PATHS, SRCORE_TEST_NAME="right")
+        done.append(result)
+
+    with caplog.at_level(logging.WARNING, "srcore.dispatch"):
+        run_tiles(each(slowly), range(40), Workers(scheduler=address), arrived)
+    assert sorted(tile for tile, _ in done) == list(range(40))
+    assert {name for _, name in done} == {"first", "right"}
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "is not used" in line and "runs other code" in line]
+    assert not [line for line in told if "attempt" in line]
+
+
 def slowly(tile: int) -> tuple[int, str]:
     time.sleep(0.05)
     return who(tile)
@@ -269,6 +301,25 @@ def test_each_difference_is_one_line(tmp_path: Path, key: str, value: str, told:
     why = greeting.differs({**expected, key: value}, expected)
     assert told in why
     assert "\n" not in why
+
+
+def test_a_scheduler_without_srcore_ends_the_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that was started again while tiles were done."""
+    ids = iter(["Scheduler-1", "Scheduler-2"])
+
+    def ask(client: object, question: Callable[..., object], *told: object) -> object:
+        if question.__name__ == "roll":
+            return next(ids), {"tcp://a": ("Worker-1", 0.0, False, 0, [])}
+        return {"code": "0123456789ab" if crew._scheduler == "Scheduler-1" else greeting.NONE, "host": "here"}
+
+    monkeypatch.setattr("srcore.dispatch.crew.ask_scheduler", ask)
+    monkeypatch.setattr("srcore.dispatch.crew.ask_workers", lambda client, question, told, new: {})
+    crew = Crew(None, ours=False, shared=None, most=2)  # type: ignore[arg-type]  # nobody is asked
+    assert crew.look() == []
+    crew.look_at_once()
+    with pytest.raises(TileError, match="has no srcore") as error:
+        crew.look()
+    assert error.value.code == "WORKERS_REFUSED"
 
 
 @pytest.mark.parametrize("authority", [None, "/nowhere/ca.pem"])

@@ -41,7 +41,7 @@ class Units:
     """The flow's process, a scene of the archive that is not due, pages and STAC included."""
     night_s: float = 2.0
     """A night's own, whatever is in it."""
-    requests: int = 36
+    requests: int = 35
     """To an object store, a scene."""
     request_s: float = 0.03
     """Wall time of one, assumed: an object store's usual first byte."""

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from srcore.dispatch.cluster import Workers, client_of, cluster
 from srcore.dispatch.crew import LOOK_SECONDS, Crew
-from srcore.dispatch.greeting import GPU
+from srcore.dispatch.greeting import GPU, code
 from srcore.dispatch.patience import Patience, wait_for_one
 from srcore.dispatch.questions import gathered
 from srcore.errors import SRError, TileError
@@ -181,8 +181,14 @@ def _attempt(work: Work[T], tiles: Sequence[int]) -> Iterator[Answer[T]]:
         yield from (Answer(tile, error=_own(error)) for tile in sorted(left))
 
 
-def _attempt_all(work: Work[T], tiles: Sequence[int]) -> list[Answer[T]]:
-    """`_attempt` as a task of a worker."""
+class _StrangerError(Exception):
+    """A task came to a worker that was never asked: it is where one was that ended."""
+
+
+def _attempt_all(work: Work[T], tiles: Sequence[int], wanted: str) -> list[Answer[T]]:
+    """`_attempt` as a task of a worker, which runs the code `wanted`; '': whatever it runs."""
+    if wanted and code() != wanted:
+        raise _StrangerError(code())
     return list(_attempt(work, tiles))
 
 
@@ -214,7 +220,7 @@ def _drain(crew: Crew, work: Work[T], ledger: _Ledger[T]) -> None:
     def submit(several: Sequence[int], *, alone: bool = False) -> None:
         bound = frozenset() if crew.ours and not crew.silent else frozenset(crew.present)
         # pure=False: a second attempt is a new task, not the remembered failure.
-        future = crew.client.submit(_attempt_all, work, several, pure=False, **_only(crew, bound))
+        future = crew.client.submit(_attempt_all, work, several, crew.code, pure=False, **_only(crew, bound))
         running[future] = _Task(several, bound, alone)
         future.add_done_callback(arrivals.put)
 
@@ -245,7 +251,7 @@ def _only(crew: Crew, bound: frozenset[str]) -> dict[str, Any]:
 def _settle_all(ledger: _Ledger[T], crew: Crew, done: Sequence[Any], running: dict[Any, _Task]) -> None:
     there = _fetched(crew, done)
     for future in done:
-        _settle(ledger, future, running.pop(future), there)
+        _settle(ledger, crew, future, running.pop(future), there)
 
 
 def _fetched(crew: Crew, futures: Sequence[Any]) -> dict[Any, Any]:
@@ -258,12 +264,15 @@ def _fetched(crew: Crew, futures: Sequence[Any]) -> dict[Any, Any]:
         return {}
 
 
-def _settle(ledger: _Ledger[T], future: Any, task: _Task, there: Mapping[Any, Any]) -> None:
+def _settle(ledger: _Ledger[T], crew: Crew, future: Any, task: _Task, there: Mapping[Any, Any]) -> None:
     from distributed import KilledWorker
 
     try:
         outcomes: list[Answer[T]] = there[future] if future in there else future.result(timeout=ANSWER_SECONDS)
     except CancelledError:  # the scheduler went away, and may come back, or the workers did: see _next
+        ledger.again.append(task.tiles)
+    except _StrangerError:
+        crew.look_at_once()
         ledger.again.append(task.tiles)
     except KilledWorker as error:
         ledger.lost(task.tiles, error, alone=task.alone)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcore.dispatch import greeting, questions
 from srcore.dispatch.questions import AWAY, ask_scheduler, ask_workers
-from srcore.errors import TileError
+from srcore.errors import SRError, TileError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,6 +29,8 @@ AGAIN_SECONDS = 30.0
 class Seen(NamedTuple):
     """What the scheduler says of a worker."""
 
+    process: str
+    """Which one it is: another may come to its address."""
     unheard_s: float
     """Since its last heartbeat."""
     gpu: bool
@@ -59,6 +61,10 @@ class Crew:
         self.stranded: set[str] = set()
         """Keys of the tasks that lie with them."""
         self._asked: set[str] = set()
+        self._processes: dict[str, str] = {}
+        """Address to the process that was last seen there."""
+        self._scheduler = self._judged = ""
+        """The scheduler's process, and the one that was asked what it runs."""
         self._again: dict[str, float] = {}
         """Address of one that gave no answer, to when it is asked once more."""
         self._expected: dict[str, Any] | None = None
@@ -73,6 +79,7 @@ class Crew:
             return self.present
         self._looked = time.monotonic()
         roll = self._roll()
+        self._forget_gone(roll)
         self._notice_silent(roll)
         there = sorted(roll.keys() - self.silent)
         if self.ours:
@@ -90,6 +97,15 @@ class Crew:
             )
         return self.present
 
+    def look_at_once(self) -> None:
+        """Let the next `look` be one: somebody else is where one of them was."""
+        self._looked = float("-inf")
+
+    @property
+    def code(self) -> str:
+        """What those who may do tiles run; '' where nobody was asked."""
+        return "" if self._expected is None else str(self._expected["code"])
+
     def _alike(self, present: list[str]) -> list[str]:
         """Those on the devices that the scene began on: one scene has the numbers of one kind."""
         if self.on_gpu is None and present:
@@ -100,13 +116,23 @@ class Crew:
 
     def _roll(self) -> dict[str, Seen]:
         try:
-            roll = ask_scheduler(self.client, _by_value(greeting.roll), SILENT_SECONDS)
+            self._scheduler, roll = ask_scheduler(self.client, _by_value(greeting.roll), SILENT_SECONDS)
         except AWAY as error:
             log.debug("nobody can be counted: %s", error)
             self.answered = False
             return {}
         self.answered = True
         return {address: Seen(*seen) for address, seen in roll.items()}
+
+    def _forget_gone(self, roll: dict[str, Seen]) -> None:
+        """Who came to the address of another process has shown nothing yet."""
+        for one, seen in roll.items():
+            if self._processes.setdefault(one, seen.process) != seen.process:
+                self._processes[one] = seen.process
+                self._asked.discard(one)
+                self.with_gpu.discard(one)
+                self.refused.pop(one, None)
+                self._again.pop(one, None)
 
     def _notice_silent(self, roll: dict[str, Seen]) -> None:
         """Who falls silent is named once, and so is who is back."""
@@ -145,10 +171,12 @@ class Crew:
         shared = None if self.shared is None else str(self.shared)
         greet = _by_value(greeting.greet)
         try:
+            self._judge_scheduler(greet)
             if self._expected is None:
-                self._judge_scheduler(ask_scheduler(self.client, greet, None))
                 self._expected = greeting.greet(shared)
             answers = ask_workers(self.client, greet, shared, new)
+        except SRError:  # of the scheduler; one of AWAY, too
+            raise
         except AWAY as error:
             log.debug("nobody can be asked: %s", error)
             return
@@ -172,8 +200,11 @@ class Crew:
             self.refused[address] = why
             log.warning("the worker at %s is not used: it %s", address, why)
 
-    def _judge_scheduler(self, answer: dict[str, Any]) -> None:
-        """It reads the tasks that it hands on, and no plan."""
+    def _judge_scheduler(self, greet: Callable[..., Any]) -> None:
+        """It reads the tasks that it hands on, and no plan; asked once, until it is another process."""
+        if self._judged == self._scheduler:
+            return
+        answer = ask_scheduler(self.client, greet, None)
         if answer["code"] == greeting.NONE:
             raise TileError(
                 f"the Dask scheduler on {answer['host']} has no srcore",
@@ -181,6 +212,7 @@ class Crew:
                 "install this version there",
                 code="WORKERS_REFUSED",
             )
+        self._judged = self._scheduler
 
 
 def _by_value(function: Callable[..., Any]) -> Callable[..., Any]:

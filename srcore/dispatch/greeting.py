@@ -29,20 +29,21 @@ def greet(shared: str | None, dask_worker: Any = None) -> dict[str, Any]:
     versions = {package: _version(package) for package in PACKAGES}
     state = getattr(dask_worker, "state", None)
     gpus = 0 if state is None else state.total_resources.get(GPU, 0)
-    return {"host": socket.gethostname(), "code": _code(), **versions, "shared": _seen(shared), "gpus": gpus}
+    return {"host": socket.gethostname(), "code": code(), **versions, "shared": _seen(shared), "gpus": gpus}
 
 
-def roll(silent_s: float, dask_scheduler: Any = None) -> dict[str, tuple[float, bool, int, list[str]]]:
-    """Of each worker of a scheduler, which Dask gives: seconds since its heartbeat, whether it has a GPU, its tasks.
+def roll(silent_s: float, dask_scheduler: Any = None) -> tuple[str, dict[str, tuple[str, float, bool, int, list[str]]]]:
+    """Which process a scheduler is, and who is there: Dask gives `dask_scheduler`.
 
-    And the tasks' keys, where it was not heard of for `silent_s`.
+    Of each worker: its process, seconds since its heartbeat, whether it has a GPU, how many tasks; and the tasks' keys,
+    where it was not heard of for `silent_s`.
     """
     now, found = time.time(), {}
     for address, worker in dask_scheduler.workers.items():
         unheard_s, tasks = now - worker.last_seen, worker.processing
         keys = [str(task.key) for task in tasks] if unheard_s > silent_s else []
-        found[address] = unheard_s, bool(worker.resources.get(GPU)), len(tasks), keys
-    return found
+        found[address] = worker.server_id, unheard_s, bool(worker.resources.get(GPU)), len(tasks), keys
+    return dask_scheduler.id, found
 
 
 def _version(package: str) -> str:
@@ -52,7 +53,7 @@ def _version(package: str) -> str:
         return NONE
 
 
-def _code() -> str:
+def code() -> str:
     """Of all that lay as srcore here when this process was asked first: what is installed later is not what it runs."""
     if hasattr(sys, REMEMBERED):
         return str(getattr(sys, REMEMBERED))
