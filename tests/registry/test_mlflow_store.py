@@ -13,34 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 
 from flows.cli import main
-from srcore.checkpoints import BUILTIN, Architecture, read_spec
+from srcore.checkpoints import BUILTIN, read_spec
 from srcore.errors import CheckpointError, StoreError
 from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
 from srcore.registry.page import page_command
 from srcore.registry.references import resolve
 from srcore.registry.told import Told
-from srcore.weights import build, describe, save_checkpoint
+from tests.registry.conftest import checkpoint
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
-
-
-@pytest.fixture(autouse=True)
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a registry of this test's own."""
-    path = tmp_path / "registry" / "registry.db"
-    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{path}")
-    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
-    return path
-
-
-def checkpoint(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    spec = describe("tiny", Architecture(name="edsr", params={"width": 4, "blocks": 0}))
-    save_checkpoint(folder, spec, build(spec), "card")
-    return folder
 
 
 def test_a_builtin_and_a_folder_stand_for_themselves(tmp_path: Path, database: Path) -> None:

@@ -17,17 +17,16 @@ from tempfile import gettempdir
 from typing import Any, Protocol
 
 import pytest
-import torch
 
 from flows.cli import main
 from flows.cli.models import _registered
-from srcore.checkpoints import CHALLENGER, CHAMPION, Architecture
+from srcore.checkpoints import CHALLENGER, CHAMPION
 from srcore.errors import StoreError
 from srcore.registry.client import whole
 from srcore.registry.identity import check_writable, memory_of
 from srcore.registry.mlflow_store import DIGEST, Registry, open_registry, refuse_unready
 from srcore.registry.references import resolve
-from srcore.weights import build, describe, save_checkpoint
+from tests.registry.conftest import checkpoint
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
@@ -39,22 +38,6 @@ CHANGES = (
     "delete_registered_model_tag",
 )
 """What a change of a champion asks MLflow to write."""
-
-
-@pytest.fixture(autouse=True)
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a registry of this test's own."""
-    path = tmp_path / "registry" / "registry.db"
-    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{path}")
-    monkeypatch.setenv("SRCORE_CACHE", str(tmp_path / "cache"))
-    return path
-
-
-def checkpoint(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    spec = describe("tiny", Architecture(name="edsr", params={"width": 4, "blocks": 0}))
-    save_checkpoint(folder, spec, build(spec), "card")
-    return folder
 
 
 def with_three(registry: Registry, name: str = "tiny") -> None:
