@@ -34,7 +34,7 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     environment = client_environment(store, api, pool, os.environ)
     home = Path(environment["PREFECT_HOME"])
     own = places_here(store, home)
-    refuse_second((*places(store, home), *own))  # one with a server of its own has the store alone
+    refuse_second((*places(store, home), *own), say)  # one with a server of its own has the store alone
     version = refuse_unusable(api)
     copy = home / "catalog.yaml"
     environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}

@@ -52,7 +52,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     store = Path(followed.catalog.store)
     environment = server_environment(store, host, port, os.environ, load_settings().history_days)
     home, url = Path(environment["PREFECT_HOME"]), environment["PREFECT_API_URL"].removesuffix("/api")
-    refuse_second(places(store, home))
+    refuse_second(places(store, home), say)
     refuse_shared(store)
     refuse_taken_port(host, port)
     copy = home / "catalog.yaml"
