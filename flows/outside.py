@@ -14,6 +14,7 @@ from flows.serve import BEAT_SECONDS, Stop, go_on, say, stop_on_signals
 from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.follow import Followed, first
 from flows.service.reach import api_of, in_the_clear, pool_of, refuse_unusable
+from flows.service.temporary import use_own_temporary
 from srcore.catalog import Catalog
 from srcore.catalog.object_stores import on_object_store
 from srcore.settings import load_settings
@@ -41,6 +42,7 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     # The workers in this process, and the runs that they start, read the same settings.
     os.environ.update(environment)
     os.environ.pop(PAGES, None)  # pages are shown by a server of srcore's own
+    use_own_temporary()
     stop = Stop()
     stop_on_signals(stop)
     say(f"Prefect {version} at {api.removesuffix('/api')}, work pool {pool}")

@@ -37,7 +37,7 @@ class Owner:
 
 def still_runs(owner: Owner) -> bool | None:
     """True while the owner's process is there; None where only its beat can tell: in another pid namespace."""
-    if owner.space.split()[:WORDS] != _space().split()[:WORDS]:
+    if not _is_here(owner):
         return None
     try:
         return _started(owner.pid) == owner.started
@@ -45,6 +45,15 @@ def still_runs(owner: Owner) -> bool | None:
         return False
     except psutil.AccessDenied:  # there is such a process, and it is another user's
         return True
+
+
+def is_this_process(owner: Owner) -> bool:
+    """Whether an owner is one of this very process."""
+    return _is_here(owner) and owner.pid == os.getpid()
+
+
+def _is_here(owner: Owner) -> bool:
+    return owner.space.split()[:WORDS] == _space().split()[:WORDS]
 
 
 def boot_of(owner: Owner | None = None) -> str | None:

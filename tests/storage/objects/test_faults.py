@@ -59,6 +59,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "too many requests": (lambda method, path: "503", "STORE_AWAY", "answer 503"),
     "throttled": (lambda method, path: "429 TooManyRequests", "STORE_AWAY", "answer 429"),
+    "a bucket that was deleted": (lambda method, path: "404 NoSuchBucket", "STORE_REFUSED", "no such bucket"),
     "a connection that is cut": (lambda method, path: "cut", "STORE_AWAY", "no connection"),
 }
 
@@ -95,6 +96,7 @@ def test_a_fault_is_one_line_with_a_code_and_changes_nothing(fault: str, address
     "fault",
     [
         "400 ExpiredToken",
+        pytest.param("404 NoSuchBucket", marks=pytest.mark.nightly),
         pytest.param("503", marks=pytest.mark.nightly),
         pytest.param("cut", marks=pytest.mark.nightly),
     ],
