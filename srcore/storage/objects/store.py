@@ -281,9 +281,7 @@ def _put_under(opened: Any, key: str, data: bytes, mode: Any) -> bool:
 
     try:
         opened.put(key, data, mode=mode, use_multipart=False)
-    except (AlreadyExistsError, PreconditionError):
-        return False
-    except FileNotFoundError as error:
+    except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
         if MISSING.search(str(error)):  # the bucket, and not what was to be replaced
             raise
         return False

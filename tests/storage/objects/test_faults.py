@@ -59,7 +59,6 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "too many requests": (lambda method, path: "503", "STORE_AWAY", "answer 503"),
     "throttled": (lambda method, path: "429 TooManyRequests", "STORE_AWAY", "answer 429"),
-    "a bucket that was deleted": (lambda method, path: "404 NoSuchBucket", "STORE_REFUSED", "no such bucket"),
     "a connection that is cut": (lambda method, path: "cut", "STORE_AWAY", "no connection"),
 }
 
@@ -90,6 +89,17 @@ def test_a_fault_is_one_line_with_a_code_and_changes_nothing(fault: str, address
     proxy.fault = lambda method, path: ""
     assert store.get("x") == b"before"
     assert store.put_if("x", b"new", b"before")
+
+
+def test_a_bucket_that_is_deleted_meanwhile_is_no_lost_race(address: str, proxy: Proxy) -> None:
+    store = ObjectStore(address)
+    assert store.put_if("x", b"before", None)
+    proxy.fault = lambda method, path: "404 NoSuchBucket" if method == "PUT" else ""
+    with pytest.raises(AwayError, match="no such bucket") as found:
+        store.put_if("x", b"new", b"before")
+    assert found.value.code == "STORE_REFUSED"
+    proxy.fault = lambda method, path: "404 NoSuchKey" if method == "PUT" else ""
+    assert not store.put_if("x", b"new", b"before")
 
 
 @pytest.mark.parametrize(
