@@ -86,7 +86,7 @@ def upscale(
     ] = None,
     volume: Annotated[
         str | None,
-        typer.Option(metavar="TAG=VALUE", help="Which volume of a DICOM series of several, as EchoTime=30."),
+        typer.Option(metavar="TAG=VALUE", help="Which volume of several: EchoTime=30 of a DICOM series, Volume=1 of a NIfTI."),
     ] = None,
     resample: Annotated[
         Resample | None,

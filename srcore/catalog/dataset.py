@@ -106,7 +106,8 @@ class Dataset(BaseModel):
     """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
     volume: Annotated[str, Field(pattern=r"^[A-Za-z]{1,40} *= *[A-Za-z0-9.+_-]{1,40}$")] | None = None
     """Which volume of a DICOM series that holds several (times, echoes, b-values), by the tag that tells them apart:
-    EchoTime=30. Each is a dataset of its own; None: the only one."""
+    EchoTime=30; of a NIfTI of four axes by its number from 1: Volume=1. Each is a dataset of its own; None: the only
+    one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is refused by default: even, where its slices are unevenly spaced; untilt,
     straight and even, where the gantry was tilted. Linear, and said in product, report and receipt."""

@@ -6,7 +6,7 @@ two programs mirror is no volume to publish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import GridError
+from srcore.storage.header import LEAST_MM, MOST_MM
 
 SHEAR = 1e-3
 """Cosine between two axes from which on they are not square to each other; float32 codes leave a thousandth of it."""
 THICK = 1.5
 """Times the other two: from there on the voxels of an axis are slices."""
+MM: dict[str, float] = {"meter": 1e3, "micron": 1e-3}
+"""Millimetres of a header's unit; where it says none, or an unknown one, it is taken for mm, as all programs do."""
 APART = 0.1
 """Of a voxel: by so much qform and sform may place a corner apart and mean the same."""
 
@@ -36,10 +39,24 @@ def refuse_sizes(path: Path, raw: Any, head: Any) -> None:
         )
 
 
+def refuse_spacing(path: Path, spacing: Sequence[float]) -> None:
+    """GridError where voxels, in mm, are of a size that no scan has."""
+    if not all(LEAST_MM <= step <= MOST_MM for step in spacing):
+        found = f"{' x '.join(f'{step:.3g}' for step in spacing)} mm"
+        raise GridError(f"{path}: no scan has voxels of that size", found, "set its sform, or the unit of its sizes")
+
+
+def mm_of(unit: str) -> float:
+    """Millimetres of a unit of length, by nibabel's name."""
+    return MM.get(unit, 1.0)
+
+
 def place_flags(raw: Any, head: Any) -> Iterator[str]:
     """What a user should know of the place."""
     qform, sform = int(head["qform_code"]), int(head["sform_code"])
     sizes = " x ".join(f"{size:g}" for size in np.asarray(raw["pixdim"], np.float64)[1:4])
+    if (unit := head.get_xyzt_units()[0]) in MM:
+        yield f"its header counts in {unit}s: told here in mm, and written as it came"
     if not qform and not sform:
         yield (
             f"no qform or sform: placed by its voxel sizes alone ({sizes}); assumed are i from right to left, j to the "

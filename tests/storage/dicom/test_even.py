@@ -220,7 +220,7 @@ def test_a_raster_has_nothing_to_make_even(tmp_path: Path) -> None:
     raster(tmp_path / "a.tif")
     with pytest.raises(SourceError, match="a raster has no slices"):
         read_header([tmp_path / "a.tif"], resample="even")
-    with pytest.raises(SourceError, match="only DICOM holds several volumes"):
+    with pytest.raises(SourceError, match="a raster has no slices"):
         read_header([tmp_path / "a.tif"], volume="EchoTime=30")
 
 
