@@ -80,7 +80,7 @@ def read_nifti_header(
     band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=unit, colour="gray")
     values = _values(path, head, start, told_values(wish.values, band.name, "1"))
     band = replace(band, values=values, valid_range=wish.valid_range or (None, None))
-    order = slices_first(head.get_best_affine()) if wish.axes is None else wish.axes
+    order = slices_first(head.get_best_affine(), head.get_dim_info()[2]) if wish.axes is None else wish.axes
     flags = _flags(path, head, count, place)
     if padding is not None:
         flags += (f"{padding:g} is less than CT measures, and the one such number: padding, nodata in the product",)

@@ -73,17 +73,16 @@ def place_flags(raw: Any, head: Any) -> Iterator[str]:
         yield f"its voxel sizes ({sizes}) cannot be: those of the sform are used"
 
 
-def slices_first(centred: NDArray[np.float64]) -> tuple[int, int, int]:
+def slices_first(centred: NDArray[np.float64], named: int | None = None) -> tuple[int, int, int]:
     """Which of the file's axes (k, j, i), 0 to 2, are (Z, Y, X): as they are, or with the axis of slices first.
 
-    Slices lie along the axis that is much coarser than both others, wherever a converter put it.
+    Slices lie along the axis that is much coarser than both others, wherever a converter put it; where there is none,
+    along the one that the header names, 0 to 2 of (i, j, k).
     """
     k, j, i = (float(step) for step in np.linalg.norm(centred[:3, 2::-1], axis=0))
-    if i > THICK * max(k, j):
-        return 2, 0, 1
-    if j > THICK * max(k, i):
-        return 1, 0, 2
-    return 0, 1, 2
+    coarse = i > THICK * max(k, j), j > THICK * max(k, i), k > THICK * max(j, i)
+    along = coarse.index(True) if any(coarse) else named
+    return ((2, 0, 1), (1, 0, 2), (0, 1, 2))[2 if along is None else along]
 
 
 def shear(affine: NDArray[np.float64]) -> float:

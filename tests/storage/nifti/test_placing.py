@@ -155,6 +155,17 @@ def test_slices_lie_along_the_coarse_axis(steps: tuple[float, float, float], exp
     assert slices_first(placed(steps)) == expected
 
 
+@pytest.mark.parametrize(("named", "expected"), [(0, (2, 0, 1)), (1, (1, 0, 2)), (2, (0, 1, 2)), (None, (0, 1, 2))])
+def test_where_none_is_coarse_along_the_one_that_the_header_names(
+    tmp_path: Path, named: int | None, expected: tuple[int, ...]
+) -> None:
+    image = nibabel.Nifti1Image(voxels(), placed((1, 1, 1.2)))
+    image.header.set_dim_info(slice=named)
+    image.to_filename(tmp_path / "v.nii")
+    assert axes_of(read_nifti_header([tmp_path / "v.nii"])) == expected
+    assert slices_first(placed((0.8, 0.9, 2.5)), named) == (0, 1, 2), "what is coarse counts first"
+
+
 def whole(header: Header) -> np.ndarray:
     with open_nifti(header) as reader:
         return np.asarray(reader.read(tuple(slice(0, n) for n in header.grid.shape))[0][0])
