@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, JPEGExtended12Bit
+from pydicom.uid import MPEG2MPML, HTJ2KLossless, JPEGExtended12Bit
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.files import is_dicom
@@ -188,6 +188,25 @@ def test_a_thickness_that_can_be_none_says_nothing(tmp_path: Path, thickness: ob
     header = read_header([write_series(tmp_path, numbers(1), SliceThickness=thickness)])
     assert header.grid.spacing()[0] == 1
     assert "one slice without a thickness: taken for 1 mm" in header.flags
+
+
+HTJ2K = bytes.fromhex(
+    "ff4fff5100294000000000080000000a0000000000000000000000080000000a000000000000000000018f0101ff500008000200000009ff"
+    "52000c00020001000104044001ff5c00072088888888ff64001700014f70656e4a50482056657220302e32362e332eff90000a0000000000"
+    "450001ff93c0002db09e426db19308be1eca2ad636e4448a2d45610fdcd406382224b900c0002a2000152000fcb028e9e27600aeebbae800"
+    "01beb600ffd9"
+)
+"""`numbers()[0]`, as OpenJPH packs it."""
+
+
+def test_high_throughput_jpeg_2000_is_read_to_the_number(tmp_path: Path) -> None:
+    made = dataset(numbers()[0], 0)
+    made.PixelData = encapsulate([HTJ2K])
+    made["PixelData"].is_undefined_length = True
+    header = read_header([save(made, tmp_path / "one.dcm", HTJ2KLossless)])
+    with open_scene(header) as reader:
+        values, _ = reader.read(tuple(slice(0, n) for n in header.grid.shape))
+    assert np.array_equal(values[0, 0], numbers()[0])
 
 
 def test_echo_times_that_differ_by_rounding_are_one(tmp_path: Path) -> None:
