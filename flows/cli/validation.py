@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,7 +79,7 @@ def validate(
         said = replace(said, values=values_rule(values))
     if valid_range is not None:
         said = replace(said, valid_range=number_range(valid_range))
-    told = {"series": series, "volume": volume, "resample": resample, "modality": modality}
+    told: dict[str, Any] = {"series": series, "volume": volume, "resample": resample, "modality": modality}
     said = replace(said, **{name: value for name, value in told.items() if value is not None})
     said.check()
     names = tuple(bands.split(",")) if bands else None

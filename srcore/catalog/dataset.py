@@ -142,8 +142,8 @@ class Dataset(BaseModel):
     """What the generator computes in; auto: what the model was verified in, where the device has it. int8 costs some
     quality for speed and needs srcore[openvino]."""
     back_projection: int | None = Field(default=None, ge=0, le=MAX_BACK_PROJECTION)
-    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: one, and by a
-    `slice_profile` three."""
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: one; three by a
+    `slice_profile`, and of a model that makes slices twice finer."""
     slice_profile: SliceProfile | None = None
     """Of volumes whose slices are made finer, what a slice of the LR is of thinner ones, for back-projection and
     checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap; None: as the model was
