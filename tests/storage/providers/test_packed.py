@@ -47,6 +47,16 @@ def test_a_zip_of_a_safe_folder_is_the_scene_of_the_folder(tmp_path: Path, cache
     assert [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))] == before  # unpacked once
 
 
+def test_what_a_macos_archive_has_beside_the_product_is_left_there(tmp_path: Path, cache: Path) -> None:
+    safe = make_safe(tmp_path, {"B02": 10})
+    archive = zipped(safe, tmp_path / f"{NAME}.zip")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(f"__MACOSX/{safe.name}/._MTD_MSIL2A.xml", b"Mac OS X")
+        file.writestr(f"{safe.name}/GRANULE/.DS_Store.tif", b"Mac OS X")
+    assert whole(read_header([archive]))[0].tobytes() == whole(read_header([safe]))[0].tobytes()
+    assert not [path for path in cache.rglob("*") if "Store" in path.name or path.name == "__MACOSX"]
+
+
 def test_a_mask_of_the_users_is_a_source_beside_the_archive(tmp_path: Path) -> None:
     archive = zipped(make_safe(tmp_path), tmp_path / f"{NAME}.zip")
     mask = write(tmp_path / "masks" / f"{NAME}.tif", np.eye(60, dtype=np.uint8), 10)
@@ -74,10 +84,19 @@ def spoiled(tmp_path: Path, how: str) -> Path:
             link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
             file.addfile(link)
         return archive
+    if how == "a name too long":
+        content = {f"X.SAFE/{'x' * 300}.tif": b""}
+    elif how == "a member twice":
+        content = {"X.SAFE/a.tif": b"", "X.SAFE/./a.tif": b""}
+    elif how == "a file that is a folder":
+        content = {"X.SAFE/a.tif": b"", "X.SAFE/a.tif/MTD_MSIL2A.xml": b""}
+    else:
+        content = {}
     names = {"dots": "../MTD_MSIL2A.xml", "absolute": "/tmp/MTD_MSIL2A.xml", "backslash": "..\\MTD_MSIL2A.xml"}
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        content = b"0" * (200 << 20) if how == "a bomb" else b"<x/>"
-        file.writestr(names.get(how, "X.SAFE/MTD_MSIL2A.xml"), content)
+        for name, member in content.items():
+            file.writestr(name, member)
+        file.writestr(names.get(how, "X.SAFE/MTD_MSIL2A.xml"), b"0" * (200 << 20) if how == "a bomb" else b"<x/>")
         if how == "two products":
             file.writestr("Y.SAFE/MTD_MSIL2A.xml", b"<x/>")
     if how == "cut":
@@ -90,7 +109,20 @@ def spoiled(tmp_path: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "how", ["dots", "absolute", "backslash", "a link", "a bomb", "two products", "cut", "another byte"]
+    "how",
+    [
+        "dots",
+        "absolute",
+        "backslash",
+        "a link",
+        "a bomb",
+        "two products",
+        "cut",
+        "another byte",
+        "a name too long",
+        "a member twice",
+        "a file that is a folder",
+    ],
 )
 def test_what_a_stranger_may_pack_is_refused_and_leaves_nothing(tmp_path: Path, cache: Path, how: str) -> None:
     archive = spoiled(tmp_path, how)
