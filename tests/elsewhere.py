@@ -42,7 +42,8 @@ class Elsewhere:
     ranges: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     faults: dict[str, list[int | str]] = field(default_factory=dict)
-    """By path, for the next GETs: a status; cut, after half; slow; drip, a byte now and then; changed, another content when half is sent; ok."""
+    """By path, for the next GETs: a status; cut, after half; slow; drip, a byte now and then;
+    changed, another content when half is sent; ok."""
     parts: bool = True
     """Whether it knows Range."""
     marks: bool = True

@@ -2,8 +2,9 @@
 
     python -m tests.faults.crash FOLDER FAULT [--source KIND] [--control] [--replace] [--only TEXT] [--every K]
 
-A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and
-what was wrong. Of a source that is unpacked or fetched (zip, stac) the cache counts as well. With --control products are published by writing straight to their names: that must be found wrong.
+A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and what
+was wrong. Of a source that is unpacked or fetched (zip, stac) the cache counts as well. With --control products are
+published by writing straight to their names: that must be found wrong.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import json
 import os
 import pickle
 import shutil
-import zipfile
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path

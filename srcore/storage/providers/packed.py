@@ -154,7 +154,7 @@ def _of_tar(archive: tarfile.TarFile, real: Path) -> Members:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Have the lock of a folder, which the system takes from a process that dies; BlockingIOError where another has it."""
+    """Have a folder's lock, which the system takes from a process that dies; BlockingIOError where another has it."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
