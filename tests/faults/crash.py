@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 import srcore.run.scene
+from srcore.errors import SRError
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.archive.publish import Output, Receipt
 from srcore.storage.disk.files import sha256_file
@@ -46,7 +47,7 @@ def put_source(folder: Path, kind: str) -> dict[str, str]:
         href = world.put("/scene.tif", archive.write_scene(folder / "there" / "scene.tif", seed=1).read_bytes())
         world.items = [item("scene", {"image": {"href": href, "roles": ["data"]}}, world.address)]
         return {"source": f"{{stac: {world.address}/api}}"}
-    safe = make_safe(folder / ("in" if kind == "safe" else "there"), {"B02": 20, "B05": 20})
+    safe = make_safe(folder / ("in" if kind == "safe" else "there"), {"B05": 20, "B11": 20})
     if kind == "safe":
         return {"source": "./in/*.SAFE"}
     (folder / "in").mkdir()
@@ -118,7 +119,10 @@ class Sweep:
         def broken() -> tuple[str, str, bool]:
             points = Points(self.root, number, fault)
             points.install()
-            [outcome] = archive.run(self.catalog)
+            try:
+                [outcome] = archive.run(self.catalog)
+            except SRError as error:  # before a scene is known: the dataset failed
+                return "failed", error.code, len(points.seen) >= number
             return outcome.result, outcome.code, len(points.seen) >= number
 
         told = forked(broken)

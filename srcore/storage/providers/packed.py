@@ -57,6 +57,7 @@ def unpacked(path: Path) -> Path:
     status = real.stat()
     key = hashlib.sha256(f"{real}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="replace")).hexdigest()[:32]
     folder = load_settings().cache_folder / "products" / key
+    _forget_broken_off(folder.parent)
     if not (folder / MARK).exists():
         _unpack(real, folder)
     os.utime(folder)  # used now: the last one to go
@@ -76,7 +77,6 @@ def _product(folder: Path, path: Path) -> Path:
 def _unpack(real: Path, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _forget_broken_off(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNPACKING) as scratch, _held(Path(scratch)):
             whole = Path(scratch) / "product"
             whole.mkdir()
