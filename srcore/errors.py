@@ -19,6 +19,11 @@ def shortened(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def plain(text: str, most: int = 200) -> str:
+    """What a stranger's document says, as one short line: no line ends, no signs that turn or hide others."""
+    return "".join(sign for sign in printable(" ".join(text.split()))[:most] if sign.isprintable())
+
+
 class SRError(Exception):
     """Base of all errors that srcore raises on purpose.
 

@@ -42,7 +42,8 @@ class Elsewhere:
     ranges: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     faults: dict[str, list[int | str]] = field(default_factory=dict)
-    """By path, for the next GETs: a status; cut, after half; slow; changed, another content when half is sent; ok."""
+    """By path, for the next GETs: a status; cut, after half; slow; drip, a byte now and then;
+    changed, another content when half is sent; ok."""
     parts: bool = True
     """Whether it knows Range."""
     marks: bool = True
@@ -171,9 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(piece)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        half = len(piece) // 2
+        half = len(piece) // 2 if fault != "drip" else 0
         self.wfile.write(piece[:half])
         self.wfile.flush()
+        for byte in piece[:20] if fault == "drip" else b"":
+            time.sleep(0.05)
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
         if fault == "slow":
             time.sleep(1.5)
         if fault == "changed":  # written anew in place: the rest that comes is that of another content

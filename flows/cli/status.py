@@ -112,8 +112,8 @@ def _lines(found: Sequence[Standing], attention: Sequence[Needed]) -> Iterator[s
         elif one.nights.last is not None:
             last = one.nights.last
             left = f", {last.left} left" if last.left else ""
-            old = " (none anew)" if last.failed and not last.new_failures else ""
-            told = f"{last.published} published, {last.failed} failed{old}{left}"
+            how = "failed" if last.new_failures or not last.failed else "without a product as before"
+            told = f"{last.published} published, {last.failed} {how}{left}"
             yield f"{one.dataset}: last night, {last.began}: {told}"
     for need in attention[:NAMED]:
         yield f"needs a person: {'/'.join(filter(None, (need.dataset, need.scene)))}: {need.why}"

@@ -5,7 +5,8 @@
     /store/DATASET/quarantine/SCENE.html        where a record of ours lies beside it
     /store/DATASET/pairs/pairs.html
     /store/DATASET/collection.json, stac/2024-06.json   the archive as a STAC catalog
-    /store/index.html, /store/catalog.json      where no dataset is restricted
+    /store/index.html                           the datasets that are not restricted
+    /store/catalog.json                         where no dataset is restricted
     /store/DATASET/map.html, tiles/SCENE/...    see `flows.service.map`
 
 The addresses are those of the store, so the links of a page lead on. A page has an origin of its own (sandbox), so that
@@ -37,6 +38,9 @@ from srcore.catalog.object_stores import on_object_store
 from srcore.errors import AwayError, SRError, StoreError
 from srcore.layout import SAFE_ID, DatasetPaths, ProductPaths
 from srcore.regular import MAX_RECORD_BYTES
+from srcore.report.store import store_page
+from srcore.report.totals import INDEX as STORE_PAGE
+from srcore.report.totals import find_totals
 from srcore.storage.archive.publish import Receipt
 from srcore.storage.archive.runs import run_of
 from srcore.storage.archive.sources import HIDDEN_ID
@@ -108,6 +112,8 @@ def answer(request: Request, catalog: Catalog | None, password: str = "") -> Res
     try:
         if is_map(address):
             return answer_map(request, catalog, address)
+        if address == STORE_PAGE and (shown := _public(catalog)) != set(catalog.datasets):
+            return _page_of(request, Path(catalog.store), shown)
         return _file(request, catalog, address, keyed=bool(password))
     except AwayError as error:
         return PlainTextResponse(f"{error.code}: {error}\n", 503)
@@ -125,10 +131,21 @@ def _file(request: Request, catalog: Catalog, address: str, *, keyed: bool) -> R
     return sent(request, content, kind, squeezed=path.name.endswith(TEXT))
 
 
+def _public(catalog: Catalog) -> set[str]:
+    return {name for name, entry in catalog.datasets.items() if entry.privacy == "public"}
+
+
+def _page_of(request: Request, store: Path, shown: set[str]) -> Response:
+    """The page of the store without what is restricted: that in the store names every dataset."""
+    told, untold = find_totals(store)
+    page = store_page([one for one in told if one.name in shown], [name for name in untold if name in shown])
+    data = page.encode("utf-8", "backslashreplace")
+    return Response(data if request.method == "GET" else None, 200, {"Content-Length": str(len(data))}, TYPES[".html"])
+
+
 def find_page(catalog: Catalog, address: str) -> Path | None:
     """The file of the store at an address below PREFIX; None for all that is not to be shown."""
-    parts, store = address.split("/"), Path(catalog.store)
-    public = [name for name, entry in catalog.datasets.items() if entry.privacy == "public"]
+    parts, store, public = address.split("/"), Path(catalog.store), _public(catalog)
     if len(parts) == 1:
         shown = INDEX.fullmatch(parts[0]) or parts[0] == ROOT
         return store / parts[0] if shown and len(public) == len(catalog.datasets) else None

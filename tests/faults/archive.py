@@ -23,6 +23,7 @@ from srcore.run.dataset import run_dataset
 from srcore.run.outcome import Outcome
 from srcore.stages.plan import Job
 from srcore.storage.archive.publish import Receipt, is_whole
+from srcore.storage.remote.listing import forget_lists
 
 DATASET = "fields"
 TIMES = ("created", "seconds", "computing_s")
@@ -78,17 +79,21 @@ def run_scene(job: Job, workers: Workers, *args: Any, **options: Any) -> Receipt
 
 
 def reset(folder: Path) -> None:
-    """Forget all that was made of the sources."""
-    shutil.rmtree(folder / "store", ignore_errors=True)
+    """Forget all that was made of the sources, and what was unpacked or fetched of them."""
+    forget_lists()
+    for made in ("store", "cache/products", "cache/remote"):
+        shutil.rmtree(folder / made, ignore_errors=True)
 
 
 def later(folder: Path) -> None:
     """An hour passes: what a dead run left is old."""
-    for path in (folder / "store").rglob("*"):
+    for path in (*(folder / "store").rglob("*"), *(folder / "cache").glob("*/.*")):
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 3600 * 10**9))
 
 
+BROKEN_OFF = (".unpacking-*", ".part")
+"""In the cache."""
 COUNTS = ("products", "pixels", "tiles", "degraded", "held", "codes")
 """Of totals.json."""
 
@@ -146,7 +151,8 @@ def leftovers(folder: Path) -> list[str]:
     store = folder / "store"
     names = [path.relative_to(store) for path in store.rglob("*") if path.is_file()]
     left = [name for name in names if "quarantine" in name.parts[1:2] or any(p.startswith(".") for p in name.parts)]
-    return list(map(str, left))
+    broken = [path for pattern in BROKEN_OFF for path in (folder / "cache").rglob(pattern)]
+    return list(map(str, [*left, *broken]))
 
 
 def digest(files: Files) -> str:

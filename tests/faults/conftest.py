@@ -26,6 +26,11 @@ SWEEPS = {
     "disk full": ["full"],
     "killed while a product is replaced": ["kill", "--replace", "--only", "products"],
     "disk full while a product is replaced": ["full", "--replace", "--only", "products"],
+    "killed, of a SAFE": ["kill", "--source", "safe"],
+    "killed, of a SAFE in a zip": ["kill", "--source", "zip"],
+    "disk full, of a SAFE in a zip": ["full", "--source", "zip"],
+    "killed, of a STAC search": ["kill", "--source", "stac"],
+    "disk full, of a STAC search": ["full", "--source", "stac"],
     "control": ["kill", "--replace", "--control", "--only", "products"],
 }
 """Arguments of `tests.faults.crash`."""

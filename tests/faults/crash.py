@@ -1,9 +1,10 @@
 """The crash sweep: a tiny run, broken once at every point at which it changes the disk, then run again.
 
-    python -m tests.faults.crash FOLDER FAULT [--control] [--replace] [--only TEXT] [--every K]
+    python -m tests.faults.crash FOLDER FAULT [--source KIND] [--control] [--replace] [--only TEXT] [--every K]
 
-A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and
-what was wrong. With --control products are published by writing straight to their names: that must be found wrong.
+A process imports all and runs once; every broken run is a fork of it. Prints a JSON line: points, injected, and what
+was wrong. Of a source that is unpacked or fetched (zip, stac) the cache counts as well. With --control products are
+published by writing straight to their names: that must be found wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import pickle
 import shutil
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +24,37 @@ from typing import Any
 import torch
 
 import srcore.run.scene
+from srcore.errors import SRError
 from srcore.layout import ProductPaths, Scratch
 from srcore.storage.archive.publish import Output, Receipt
 from srcore.storage.disk.files import sha256_file
+from tests.elsewhere import item, serve
 from tests.faults import archive
 from tests.faults.points import Fault, Points
+from tests.storage.providers.products import NAME, make_safe
 
 TAKE_NO_SPACE = ("remove", "rmdir")
 """Points at which a full disk cannot be met."""
+
+
+def put_source(folder: Path, kind: str) -> dict[str, str]:
+    """Have a scene of that kind; gives what the catalog says of it."""
+    if kind == "tif":
+        archive.write_scene(folder / "in" / "scene.tif", seed=1)
+        return {}
+    if kind == "stac":
+        world, _ = serve()
+        href = world.put("/scene.tif", archive.write_scene(folder / "there" / "scene.tif", seed=1).read_bytes())
+        world.items = [item("scene", {"image": {"href": href, "roles": ["data"]}}, world.address)]
+        return {"source": f"{{stac: {world.address}/api}}"}
+    safe = make_safe(folder / ("in" if kind == "safe" else "there"), {"B05": 20, "B11": 20})
+    if kind == "safe":
+        return {"source": "./in/*.SAFE"}
+    (folder / "in").mkdir()
+    with zipfile.ZipFile(folder / "in" / f"{NAME}.zip", "w") as packed:
+        for path in sorted(safe.rglob("*")):
+            packed.write(path, path.relative_to(safe.parent))
+    return {"source": "./in/*.zip"}
 
 
 def forked(work: Callable[[], Any]) -> Any:
@@ -56,10 +81,10 @@ def forked(work: Callable[[], Any]) -> Any:
 class Sweep:
     """Breaks the run of the archive in `folder` at each of its points."""
 
-    def __init__(self, folder: Path, *, replace: bool) -> None:
+    def __init__(self, folder: Path, *, replace: bool, kind: str = "tif") -> None:
         self.folder, self.replace = folder, replace
-        self.catalog = archive.write_catalog(folder)
-        self.source = archive.write_scene(folder / "in" / "scene.tif", seed=1)
+        self.root = folder / "store" if kind in ("tif", "safe") else folder
+        self.catalog = archive.write_catalog(folder, **put_source(folder, kind))
         self.wrong: list[str] = []
         self.injected: Counter[str] = Counter()
         self.before: archive.Files = {}
@@ -68,7 +93,7 @@ class Sweep:
         if replace:
             self.before = archive.published(folder)
             shutil.copytree(folder / "store", folder / "kept")
-            archive.write_scene(self.source, seed=2)
+            archive.write_scene(folder / "in" / "scene.tif", seed=2)
         self._reset()
         self.points = forked(self._counted)
         self.right = archive.published(folder)
@@ -81,7 +106,7 @@ class Sweep:
             shutil.copytree(self.folder / "kept", self.folder / "store")
 
     def _counted(self) -> list[str]:
-        points = Points(self.folder / "store")
+        points = Points(self.root)
         points.install()
         archive.run(self.catalog)
         return points.seen
@@ -92,9 +117,12 @@ class Sweep:
         self._reset()
 
         def broken() -> tuple[str, str, bool]:
-            points = Points(self.folder / "store", number, fault)
+            points = Points(self.root, number, fault)
             points.install()
-            [outcome] = archive.run(self.catalog)
+            try:
+                [outcome] = archive.run(self.catalog)
+            except SRError as error:  # before a scene is known: the dataset failed
+                return "failed", error.code, len(points.seen) >= number
             return outcome.result, outcome.code, len(points.seen) >= number
 
         told = forked(broken)
@@ -139,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("fault", choices=["kill", "full"])
+    parser.add_argument("--source", choices=["tif", "safe", "zip", "stac"], default="tif")
     parser.add_argument("--control", action="store_true")
     parser.add_argument("--replace", action="store_true")
     parser.add_argument("--every", type=int, default=1)
@@ -147,7 +176,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.control:
         srcore.run.scene.publish = publish_directly  # type: ignore[assignment]
-    sweep = Sweep(options.folder.resolve(), replace=options.replace)
+    folder = options.folder.resolve()
+    if options.source != "tif":
+        os.environ["SRCORE_CACHE"] = str(folder / "cache")
+    sweep = Sweep(folder, replace=options.replace, kind=options.source)
     never = TAKE_NO_SPACE if options.fault == "full" else ()
     numbers = [
         number for number, point in enumerate(sweep.points, 1) if options.only in point and not point.startswith(never)

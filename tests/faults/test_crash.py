@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Injected, sweep
+from tests.faults.conftest import SWEEPS, Injected, sweep
 
 KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir"}
 NIGHTLY = pytest.mark.nightly
@@ -32,6 +32,16 @@ def test_a_fault_at_any_point_lets_nothing_wrong_be_seen_and_loses_nothing(
     if name == "killed":
         assert told["injected"] == -(-told["points"] // every)
     assert told["injected"] >= (8 if "while" in name else 150) // every
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", [name for name in SWEEPS if ", of a " in name])
+def test_a_fault_while_a_source_is_unpacked_or_fetched_leaves_nothing_and_loses_nothing(
+    name: str, tmp_path: Path, injected: Injected
+) -> None:
+    told = sweep(tmp_path, name, 2)
+    injected(f"run {name}", told["injected"], told["wrong"])
+    assert told["injected"] >= 60
 
 
 @pytest.mark.nightly

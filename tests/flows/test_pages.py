@@ -117,7 +117,8 @@ def test_every_script_of_a_template_is_a_file_so_that_its_digest_is_known() -> N
     "address",
     [
         "",
-        "index.html",  # it would name what is restricted
+        "index-2.html",
+        "catalog.json",  # it may name what is restricted
         "hills",
         "hills/",
         "hills/products/",
@@ -152,6 +153,17 @@ def test_nothing_else_is(client: Client, archive: Path, address: str) -> None:
     assert SECRET not in found.content
     assert find_page(load_catalog(archive), unquote(address)) is None
     assert client("POST", "/store/hills/index.html").status_code == 405
+
+
+def test_the_page_of_the_store_names_what_is_public_alone(client: Client, archive: Path) -> None:
+    """Each page of a dataset leads there."""
+    page = client.get("/store/index.html")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "hills" in page.text
+    assert "ward" not in page.text
+    assert "ward" in (archive.parent / "archive/index.html").read_text()
+    length = int(client("HEAD", "/store/index.html", headers={"Accept-Encoding": "identity"}).headers["content-length"])
+    assert length == len(page.content)
 
 
 def test_links_are_not_followed(client: Client, archive: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -16,8 +19,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from flows.deploy import deployments, lanes, schedules
 from flows.retrain import STEPS, TASKS, retrain
 from srcore.catalog import load_catalog
+from srcore.checkpoints import read_spec
 from tests.flows.conftest import Served, free_port, start_serve, wait_for_text
-from tests.training.retrain_cases import draw_archive, register_tiny
+from tests.training.retrain_cases import draw_archive, in_parts, register_tiny
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
@@ -57,6 +61,29 @@ def test_what_cannot_be_trained_on_is_a_failed_run_of_one_line(drawn: Callable[.
     state = retrain.fn(str(drawn(count=2)), "drawn")
     assert state.type == StateType.FAILED
     assert str(state.message).startswith("TOO_FEW_PAIRS: too few pairs to retrain on; found 2 scenes")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("measured", [True, False], ids=["hr beside them", "themselves shrunk"])
+def test_a_dataset_of_mosaics_retrains_and_its_next_night_uses_the_new_champion(
+    drawn: Callable[..., Path], tmp_path: Path, measured: bool
+) -> None:
+    catalog = in_parts(drawn(measured=measured, side=96 if measured else 192))
+
+    def srcore(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "srcore", *words, "--catalog", str(catalog)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    status, told = srcore("retrain", "drawn")
+    assert (status, "promoted" in told) == (0, True), told
+    status, told = srcore("run", "drawn", "--workers", "0", "--limit", "2")
+    assert status == 0, told
+    receipts = [json.loads(path.read_text()) for path in tmp_path.glob("archive/drawn/products/*/*.receipt.json")]
+    assert [len(one["sources"]) for one in receipts] == [4, 4]
+    assert len({one["model_digest"] for one in receipts} - {read_spec(tmp_path / "tiny").digest}) == 1
+    status, told = srcore("retrain", "drawn")
+    assert (status, "nothing new" in told) == (0, True), told
 
 
 def sorted_spans(served: Served, training: str, *nights: str) -> list[tuple[datetime, datetime]]:

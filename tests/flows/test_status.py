@@ -77,7 +77,7 @@ def test_quarantine_gone_sources_and_a_failed_night_need_one_and_are_named(srcor
     assert "needs a person: hills/broken: quarantined: NOT_SUPPORTED" in told_lines
     assert re.search(r"(?m)last night, \S+ 2 published, 1 failed$", told_lines)
     assert srcore("run", "hills", *here, "--workers", 0)[0] == 0
-    assert re.search(r"(?m)last night, \S+ 0 published, 1 failed \(none anew\)$", srcore("status", *here)[1])
+    assert re.search(r"(?m)last night, \S+ 0 published, 1 without a product as before$", srcore("status", *here)[1])
     assert srcore("run", "hills", *here, "--dry-run")[0] == 0  # it only says what would be done
     srcore("quarantine", "ignore", "hills", "broken", "--by", "ada", "--why", "cut short", *here)
     assert needs(srcore, catalog_path) == (0, [])

@@ -93,6 +93,17 @@ def test_the_product_says_what_the_provider_said(tmp_path: Path) -> None:
     assert len(names) == 7
 
 
+def test_two_baselines_in_one_dataset_have_their_own_numbers(tmp_path: Path) -> None:
+    catalog, old = make_archive(tmp_path), NAME.replace("N0510", "N0214").replace("20240601T17", "20240601T18")
+    make_safe(tmp_path / "in", name=old, baseline="02.14", offset=None)
+    assert [one.result for one in night(catalog, "s2")] == ["published", "published"]
+    found = {}
+    for name in (NAME, old):
+        with gdal_env(), rasterio.open(tmp_path / f"store/s2/products/{name}/{name}.tif") as product:
+            found[name] = (set(product.scales), set(product.offsets))
+    assert found == {NAME: ({1e-4}, {-0.1}), old: ({1e-4}, {0.0})}
+
+
 def test_a_scene_under_clouds_fails_no_night(tmp_path: Path) -> None:
     catalog = make_archive(tmp_path, most=0.1)
     [outcome] = night(catalog, "s2")

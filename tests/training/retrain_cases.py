@@ -102,6 +102,24 @@ def draw_archive(
     return path
 
 
+def in_parts(catalog: Path) -> Path:
+    """The same catalog, each of its scenes a mosaic of four parts; the scenes themselves go away."""
+    text = catalog.read_text()
+    folder = catalog.parent / ("lr" if "./lr/*.tif" in text else "hr")
+    for path in sorted(folder.glob("*.tif")):
+        with rasterio.open(path) as scene:
+            half = scene.height // 2
+            for row, column in ((0, 0), (0, half), (half, 0), (half, half)):
+                corner = scene.transform @ Affine.translation(column, row)
+                values = scene.read()[:, row : row + half, column : column + half]
+                part = catalog.parent / f"parts/{path.stem}_{bool(row):d}{bool(column):d}.tif"
+                _write(part, values, scene.crs, corner)
+        path.unlink()
+    mosaic = './parts/*.tif\n    mosaic: {group: "{scene}_??.tif", order: first}\n    values: continuous'
+    catalog.write_text(text.replace(f"./{folder.name}/*.tif", mosaic))
+    return catalog
+
+
 def _write(path: Path, values: np.ndarray, crs: str | None, transform: Affine) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = dict(zip(("count", "height", "width"), values.shape, strict=True))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from srcore.errors import SourceError, printable
+from srcore.storage.dates.moment import CLOCKS, EARLIEST
 from srcore.storage.header import Taken
 
+ITEM = "STAC item"
+"""In place of a product: what is said of pixels is anybody's word."""
 SHOWN = 6
 """Names that a message lists."""
 
@@ -70,6 +74,8 @@ class Granule:
     """As EPSG:NNNN, by the metadata."""
     corner: tuple[float, float] | None = None
     """x and y of the upper left corner, by the metadata."""
+    sizes: Mapping[float, tuple[int, int]] = field(default_factory=dict)
+    """Metres of a pixel to the rows and columns of its rasters, by the metadata."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """For the product's file."""
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -140,3 +146,33 @@ def number(path: Path, name: str, text: str | None) -> float:
     if not abs(value) < float("inf"):
         raise metadata_error(path, f"{name} is {text!r}, no number")
     return value
+
+
+def gain(path: Path, name: str, text: str | None) -> float:
+    """What a number is multiplied with; SourceError BAD_METADATA where all would become one number, or turn round."""
+    value = number(path, name, text)
+    if value <= 0:
+        raise metadata_error(path, f"{name} is {value:g}")
+    return value
+
+
+def between(least: float, most: float, path: Path, name: str, text: str | None) -> float:
+    """A number from `least` to `most`: a share, an angle; SourceError BAD_METADATA for any other."""
+    value = number(path, name, text)
+    if not least <= value <= most:
+        raise metadata_error(path, f"{name} is {value:g}, not from {least:g} to {most:g}")
+    return value
+
+
+def times(path: Path, names: str, first: str, last: str) -> Taken:
+    """The time from `first` to `last`, of ISO 8601, in UTC where they have no zone; SourceError BAD_METADATA where no
+    scene can be of it."""
+    try:
+        ends = [datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (first, last)]
+        ends = [(end if end.tzinfo else end.replace(tzinfo=UTC)).astimezone(UTC) for end in ends]
+    except (ValueError, OverflowError):
+        ends = []
+    if not ends or not EARLIEST <= ends[0] <= ends[1] <= datetime.now(UTC) + CLOCKS:
+        raise metadata_error(path, f"{names} {first!r}, {last!r}")
+    texts = [end.isoformat(timespec="milliseconds").replace("+00:00", "Z") for end in ends]
+    return Taken(texts[0], texts[1], path.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -15,7 +15,7 @@ from srcore.errors import GridError
 from srcore.grid import Grid
 from srcore.storage.header import Band, Header, Values, Wish, Wishes
 from srcore.storage.providers.find import find_document, read_granule
-from srcore.storage.providers.granule import BandFile, Granule, chosen, metadata_error
+from srcore.storage.providers.granule import ITEM, BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.packed import is_packed
 from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.raster.header import read_file
@@ -92,7 +92,7 @@ def _read_band(band: BandFile, granule: Granule, wish: Wish) -> Header:
         hidden=own.hidden if granule.hidden is None else granule.hidden,
         values=_told_values(wish, band.name),
     )
-    return replace(_placed(header, granule, band.path), bands=(told,))
+    return replace(_placed(header, granule, band), bands=(told,))
 
 
 def _told_values(wish: Wish, name: str) -> Values:
@@ -100,8 +100,9 @@ def _told_values(wish: Wish, name: str) -> Values:
     return "continuous" if rule == "auto" else rule
 
 
-def _placed(header: Header, granule: Granule, path: Path) -> Header:
+def _placed(header: Header, granule: Granule, band: BandFile) -> Header:
     """The header with the CRS of the metadata where the file has none; BAD_METADATA where the two do not agree."""
+    path = band.path
     grid, told = header.grid, _crs(granule, path)
     if told is not None and grid.crs is None:
         grid = Grid(grid.shape, grid.affine, told.to_wkt())
@@ -113,8 +114,15 @@ def _placed(header: Header, granule: Granule, path: Path) -> Header:
         raise metadata_error(
             path, f"its corner is {corner}, the metadata say {granule.corner}", "fetch the product again"
         )
+    if granule.corner is not None and not _has_pixels_of(grid, band.gsd_m):
+        found = f"its pixels have {grid.spacing()[0]:g} m, the metadata say {band.gsd_m:g}"
+        raise metadata_error(path, found, "fetch the product again")
     flags = tuple(flag for flag in header.flags if told is None or flag != "no CRS")
     return replace(header, grid=grid, flags=flags)
+
+
+def _has_pixels_of(grid: Grid, metres: float) -> bool:
+    return bool(np.allclose(grid.spacing(), metres, rtol=NEAR))
 
 
 def _crs(granule: Granule, path: Path) -> CRS | None:
@@ -142,7 +150,7 @@ def _on_one_grid(granule: Granule, bands: Sequence[BandFile], headers: Mapping[P
         joined.append(replace(header.bands[0], zoom=zoom, guided=seen, injected=far))
     if not any(band.guided for band in joined):
         joined = [replace(band, injected=False) for band in joined]  # there are no guides
-    flags = [*granule.flags, *_told_of(granule, bands, joined, finest.grid)]
+    flags = [*granule.flags, *_told_of(granule, bands, joined, finest.grid), *_other_pixels(granule, bands, headers)]
     own = [flag for band in bands for flag in headers[band.path].flags if not flag.startswith("no nodata")]
     return replace(
         finest,
@@ -210,6 +218,25 @@ def _told_of(granule: Granule, bands: Sequence[BandFile], joined: Sequence[Band]
     if pan:
         told.append(f"{', '.join(pan)} (15 m) left out: its grid begins inside that of the others")
     return told
+
+
+def _other_pixels(granule: Granule, bands: Sequence[BandFile], headers: Mapping[Path, Header]) -> Iterator[str]:
+    """What is said where the files have other pixels than the provider's product: a part of it, or a thinned copy."""
+    grids = {band: headers[band.path].grid for band in bands}
+    for gsd, told in granule.sizes.items():
+        cut = {band.name: grid.shape for band, grid in grids.items() if band.gsd_m == gsd and grid.shape != told}
+        if cut:
+            own, there = (" x ".join(map(str, shape)) for shape in (next(iter(cut.values())), told))
+            yield f"{', '.join(cut)}: {own} pixels, the metadata say {there}"
+    metric = [band for band, grid in grids.items() if granule.product != ITEM and _is_projected(grid)]
+    thinned = [band for band in metric if not _has_pixels_of(grids[band], band.gsd_m)]
+    if thinned:
+        names, own = ", ".join(band.name for band in thinned), max(grids[thinned[0]].spacing())
+        yield f"{names}: pixels of {own:.6g} m, the provider's have {thinned[0].gsd_m:g} m"
+
+
+def _is_projected(grid: Grid) -> bool:
+    return grid.crs is not None and bool(CRS.from_user_input(grid.crs).is_projected)
 
 
 def _guided(joined: Sequence[Band], fine: float) -> list[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from srcore.errors import plain
 from srcore.storage.header import Taken
-from srcore.storage.providers.granule import BandFile, Granule, Missing, metadata_error, number
+from srcore.storage.providers.granule import BandFile, Granule, Missing, between, gain, metadata_error, number, times
 
 DOCUMENT = re.compile(r"L[COTEM]0\d_.+_MTL\.(json|txt)", re.IGNORECASE)
 MAX_BYTES = 2**20
@@ -38,6 +39,7 @@ TM |= {"ST_B6": "lwir", "6_VCID_1": "", "6_VCID_2": ""}
 """Of Landsat 4, 5 and 7."""
 PAN_M, REFLECTIVE_M = 15.0, 30.0
 _BAND_FILE = re.compile(r"FILE_NAME_BAND_(\w+)")
+_PRODUCT = re.compile(r"L[COTEM]0\d_(L\d\w\w)_\d{6}_\d{8}_\d{8}_\d\d_(T1|T2|RT)", re.IGNORECASE)
 _LINE = re.compile(r'\s*(\w+)\s*=\s*"?(.*?)"?\s*')
 
 Facts = Mapping[str, str]
@@ -61,21 +63,25 @@ def find_document(folder: Path) -> Path | None:
 def read_granule(document: Path) -> Granule:
     """The product that an MTL file describes; SourceError BAD_METADATA where it does not."""
     facts = _facts(document)
-    level = facts.get("PROCESSING_LEVEL", "")
+    level, product = facts.get("PROCESSING_LEVEL", ""), _name_of(document, facts)
     named = {match[1]: name for key, name in facts.items() if (match := _BAND_FILE.fullmatch(key)) is not None}
+    twice = [name for name, count in Counter(named.values()).items() if count > 1]
+    if twice:
+        raise metadata_error(document, f"{twice[0]!r} is the file of several bands")
     bands, common = tuple(_bands(document, facts, named)), _names(facts)
     there = {band.path.name for band in bands}
     quality = facts.get("FILE_NAME_QUALITY_L1_PIXEL")
     layer = None if quality is None else _beside(document, quality)
     return Granule(
         product=f"Landsat C{facts.get('COLLECTION_NUMBER', '?').lstrip('0')} {level}",
-        id=facts.get("LANDSAT_PRODUCT_ID", document.name.split("_MTL")[0]),
+        id=product,
         bands=bands,
         missing=tuple(_lost(key, common[key]) for key, name in named.items() if name not in there and key in common),
         layers={"QA_PIXEL": (layer,)} if layer is not None and layer.is_file() else {},
         documents=(document,),
         taken=_taken(document, facts),
         hidden=0.0,
+        crs=_crs(document, facts),
         tags=_tags(facts),
         properties=_properties(document, facts),
         flags=() if layer is not None and layer.is_file() else ("no quality layer (QA_PIXEL)",),
@@ -89,8 +95,8 @@ def _facts(document: Path) -> Facts:
         with document.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise metadata_error(document, f"more than {MAX_BYTES} bytes")
-        text = data.decode()
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        text = data.decode("utf-8-sig")
         groups = _json_groups(text) if document.suffix.lower() == ".json" else _text_groups(text)
     except (OSError, ValueError, RecursionError) as error:
         raise metadata_error(document, str(error)) from error
@@ -98,7 +104,26 @@ def _facts(document: Path) -> Facts:
         raise metadata_error(document, "no group PRODUCT_CONTENTS", "give a product of Collection 2")
     level_2 = groups["PRODUCT_CONTENTS"].get("PROCESSING_LEVEL", "").startswith("L2")
     wanted = (*OWN, *(LEVEL_2 if level_2 else LEVEL_1))
-    return {key: value for name in wanted for key, value in groups.get(name, {}).items()}
+    return {key: plain(value) for name in wanted for key, value in groups.get(name, {}).items()}
+
+
+def _name_of(document: Path, facts: Facts) -> str:
+    """The product's own; SourceError BAD_METADATA where it is that of another product or level than they are beside."""
+    there, level = document.name.split("_MTL")[0], facts.get("PROCESSING_LEVEL", "")
+    told = facts.get("LANDSAT_PRODUCT_ID", there)
+    here, other = _PRODUCT.fullmatch(there), _PRODUCT.fullmatch(told)
+    if here and other and there.casefold() != told.casefold():
+        raise metadata_error(document, f"the metadata of {told}", "put each product's files back into its own folder")
+    if level[:2] not in ("L1", "L2") or (other and other[1].casefold() != level.casefold()):
+        raise metadata_error(document, f"PROCESSING_LEVEL {level!r} of {told}")
+    return told
+
+
+def _crs(document: Path, facts: Facts) -> str | None:
+    """Of UTM, whose zones Landsat counts from the equator to the north, south of it too; None of anything else."""
+    if facts.get("MAP_PROJECTION") != "UTM" or "UTM_ZONE" not in facts:
+        return None
+    return f"EPSG:{32600 + int(number(document, 'UTM_ZONE', facts['UTM_ZONE']))}"
 
 
 def _json_groups(text: str) -> dict[str, dict[str, str]]:
@@ -114,6 +139,8 @@ def _json_groups(text: str) -> dict[str, dict[str, str]]:
 
 
 def _text_groups(text: str) -> dict[str, dict[str, str]]:
+    if text.rstrip("\0 \r\n").rpartition("\n")[2].strip() != "END":
+        raise ValueError("it is cut short: no END")
     found: dict[str, dict[str, str]] = {}
     group: dict[str, str] = {}
     for line in text.splitlines():
@@ -160,8 +187,7 @@ def _numbers(document: Path, facts: Facts, key: str) -> tuple[float, float, str 
     for way, unit in TEMPERATURE if key.startswith("ST_") else REFLECTIVE:
         names = [f"{way}_{what}_BAND_{key}" for what in ("MULT", "ADD")]
         if all(name in facts for name in names):
-            gain, offset = (number(document, name, facts[name]) for name in names)
-            return gain, offset, unit
+            return gain(document, names[0], facts[names[0]]), number(document, names[1], facts[names[1]]), unit
     raise metadata_error(document, f"neither scale nor offset of band {key}")
 
 
@@ -169,12 +195,8 @@ def _taken(document: Path, facts: Facts) -> Taken | None:
     day, time = facts.get("DATE_ACQUIRED"), facts.get("SCENE_CENTER_TIME", "").rstrip("Z")
     if not day:
         return None
-    try:
-        moment = datetime.fromisoformat(f"{day}T{time[:15] or '12:00:00'}").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise metadata_error(document, f"DATE_ACQUIRED {day!r}, SCENE_CENTER_TIME {time!r}") from error
-    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Taken(text, text, document.name)
+    moment = f"{day}T{time[:15] or '12:00:00'}"
+    return times(document, "DATE_ACQUIRED and SCENE_CENTER_TIME", moment, moment)
 
 
 def _tags(facts: Facts) -> dict[str, str]:
@@ -188,14 +210,12 @@ def _properties(document: Path, facts: Facts) -> dict[str, Any]:
         found["platform"] = facts["SPACECRAFT_ID"].lower().replace("_", "-")
     if "SENSOR_ID" in facts:
         found["instruments"] = facts["SENSOR_ID"].lower().split("_")
-    for key, name in (
-        ("CLOUD_COVER", "eo:cloud_cover"),
-        ("SUN_AZIMUTH", "view:sun_azimuth"),
-        ("SUN_ELEVATION", "view:sun_elevation"),
-    ):
-        value = number(document, key, facts[key]) if key in facts else -1.0
-        if key in facts and not (key == "CLOUD_COVER" and value < 0):  # -1: was not looked at
-            found[name] = value
+    if "CLOUD_COVER" in facts and number(document, "CLOUD_COVER", facts["CLOUD_COVER"]) != -1:  # -1: was not looked at
+        found["eo:cloud_cover"] = between(0, 100, document, "CLOUD_COVER", facts["CLOUD_COVER"])
+    if "SUN_AZIMUTH" in facts:  # of STAC 0 to 360
+        found["view:sun_azimuth"] = between(-180, 360, document, "SUN_AZIMUTH", facts["SUN_AZIMUTH"]) % 360
+    if "SUN_ELEVATION" in facts:
+        found["view:sun_elevation"] = between(-90, 90, document, "SUN_ELEVATION", facts["SUN_ELEVATION"])
     for key, name in (("WRS_PATH", "landsat:wrs_path"), ("WRS_ROW", "landsat:wrs_row")):
         if key in facts:
             found[name] = facts[key].rjust(3, "0")

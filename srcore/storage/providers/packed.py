@@ -7,12 +7,15 @@ than a scene can be. The oldest folders go when the cache grows beyond KEPT_BYTE
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from typing import IO
 
 from srcore.errors import SourceError
 from srcore.settings import load_settings
-from srcore.storage.disk.files import store_error
+from srcore.storage.disk.files import fsync_file, fsync_folder, store_error
 from srcore.storage.disk.real_file import real_file
 
 NAME = re.compile(r"S2[ABCD]_MSIL(1C|2A)_.+\.zip|L[COTEM]0\d_L\d\w\w_.+\.tar", re.IGNORECASE)
@@ -32,6 +35,10 @@ NEEDED = re.compile(rf"{DOCUMENT.pattern}|.*(\.TIFF?|IMG_DATA/.*\.jp2|MSK_CLASSI
 """Members that are unpacked: metadata and rasters, no previews and no reports."""
 MOST_MEMBERS, MOST_BYTES, MOST_EXPANSION = 10_000, 32 << 30, 500
 KEPT_BYTES = 64 << 30
+FINDER = "__MACOSX"
+"""What an archive that macOS made has beside the product: a second file for each."""
+UNPACKING, YOUNG_S = ".unpacking-", 60.0
+"""How a folder is called until it is whole, and in which time from its beginning its lock may not be held yet."""
 MARK = ".whole"
 """Written when all members are there."""
 
@@ -50,6 +57,7 @@ def unpacked(path: Path) -> Path:
     status = real.stat()
     key = hashlib.sha256(f"{real}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="replace")).hexdigest()[:32]
     folder = load_settings().cache_folder / "products" / key
+    _forget_broken_off(folder.parent)
     if not (folder / MARK).exists():
         _unpack(real, folder)
     os.utime(folder)  # used now: the last one to go
@@ -69,15 +77,14 @@ def _product(folder: Path, path: Path) -> Path:
 def _unpack(real: Path, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNPACKING) as scratch, _held(Path(scratch)):
             whole = Path(scratch) / "product"
             whole.mkdir()
             for name, _, content in _checked(real):
-                target = whole.joinpath(*PurePosixPath(name).parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("xb") as file:
+                with _new(whole.joinpath(*PurePosixPath(name).parts), real) as file:
                     shutil.copyfileobj(content, file, 1 << 20)
             (whole / MARK).touch()
+            _sync(whole)
             with suppress(FileExistsError):  # another run was faster
                 whole.rename(folder)
     except SourceError:
@@ -91,6 +98,18 @@ def _unpack(real: Path, folder: Path) -> None:
     _forget_oldest(folder)
 
 
+def _new(target: Path, real: Path) -> IO[bytes]:
+    """A file for a member; SourceError where its name is none, or another member's."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb")
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+            raise
+        found = f"a member {target.name[:80]!r} twice" if error.errno != errno.ENAMETOOLONG else "a name too long"
+        raise _refused(real, found, "fetch it again") from error
+
+
 def _checked(real: Path) -> Members:
     """Members that are needed, each looked at before it is opened."""
     most, total = min(MOST_BYTES, real.stat().st_size * MOST_EXPANSION), 0
@@ -102,7 +121,7 @@ def _checked(real: Path) -> Members:
             if count >= MOST_MEMBERS or (total := total + size) > most:
                 found = f"more than {MOST_MEMBERS} members or {most} bytes unpacked"
                 raise _refused(real, found, "it is a trap: fetch it again")
-            if NEEDED.fullmatch(name):
+            if NEEDED.fullmatch(name) and not any(part[0] == "." or part == FINDER for part in parts):
                 yield name, size, content
 
 
@@ -131,6 +150,34 @@ def _of_tar(archive: tarfile.TarFile, real: Path) -> Members:
         if content is None:
             raise _refused(real, f"a member {member.name[:80]!r} that is no file", "links are not followed")
         yield member.name, member.size, content
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Have a folder's lock, which the system takes from a process that dies; BlockingIOError where another has it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _forget_broken_off(parent: Path) -> None:
+    """Remove what a process was unpacking when it was killed."""
+    for entry in parent.glob(f"{UNPACKING}*"):
+        with suppress(OSError):  # in use, or removed by another one
+            if time.time() - entry.stat().st_mtime > YOUNG_S:
+                with _held(entry):
+                    shutil.rmtree(entry, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """What is unpacked stays where the power goes: its name says that it is whole."""
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            fsync_file(Path(inner, name))
+        fsync_folder(Path(inner))
 
 
 def _forget_oldest(folder: Path) -> None:

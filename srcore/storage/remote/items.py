@@ -12,9 +12,9 @@ from itertools import zip_longest
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from srcore.errors import SourceError, printable, shortened
+from srcore.errors import SourceError, plain, printable, shortened
 from srcore.layout import safe_id
-from srcore.storage.dates.moment import written
+from srcore.storage.dates.moment import CLOCKS, EARLIEST, written
 from srcore.storage.remote.address import is_signed, joined, leads_inward, shown, told_apart
 from srcore.storage.remote.card import UPDATED, Card, CardBand, CardFile
 from srcore.storage.remote.fetch import remember_signed
@@ -26,6 +26,13 @@ SAFE = re.compile(r"(?P<folder>.*?[^/]\.SAFE)(/|/manifest\.safe|/MTD_MSIL(1C|2A)
 NO_DATA = frozenset({"thumbnail", "overview", "metadata", "visual", "date", "index"})
 """Roles of assets that are no scene."""
 PREFIXES = ("eo:", "view:", "sat:", "grid:")
+CAN_BE: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("eo:cloud_cover", "eo:snow_cover"), (0, 100)),
+    **dict.fromkeys(("view:off_nadir", "view:incidence_angle"), (0, 90)),
+    **dict.fromkeys(("view:azimuth", "view:sun_azimuth"), (0, 360)),
+    "view:sun_elevation": (-90, 90),
+}
+"""Numbers of an item that another one may repeat: what cannot be is left out."""
 PLAIN = ("platform", "constellation", "mission")
 LONGEST = 200
 CHECKSUM = re.compile(r"[0-9a-fA-F]{8,200}")
@@ -181,7 +188,7 @@ def _dicts(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return "".join(sign for sign in printable(str(value))[:LONGEST] if sign.isprintable())
+    return plain(str(value), LONGEST)
 
 
 def _number(value: Any) -> float | None:
@@ -209,11 +216,11 @@ def _crs(properties: Mapping[str, Any]) -> str:
 
 
 def _taken(properties: Mapping[str, Any]) -> tuple[str, str]:
-    """First and last second; '' where the item does not say them, or so that nobody can read it."""
+    """First and last second; '' where the item does not say them, or such as no scene can have."""
     times = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     found = [moment(one) if isinstance(one, str) else None for one in times]
     first, last = found[1] or found[0], found[2] or found[0]
-    if first is None or last is None or first > last:
+    if first is None or last is None or not EARLIEST <= first <= last <= datetime.now(UTC) + CLOCKS:
         return "", ""
     return written(first), written(last)
 
@@ -231,14 +238,15 @@ def _kept(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Plain words and numbers that an item of the product may repeat."""
     found: dict[str, Any] = {}
     for name, value in properties.items():
-        words = isinstance(value, str) and name.startswith(("grid:", "sat:"))
-        if name.startswith(PREFIXES) and (_number(value) is not None or words):
+        words, told = isinstance(value, str) and name.startswith(("grid:", "sat:")), _number(value)
+        least, most = CAN_BE.get(name, (-math.inf, math.inf))
+        if name.startswith(PREFIXES) and (words or (told is not None and least <= told <= most)):
             found[name[:LONGEST]] = _text(value) if isinstance(value, str) else value
         elif name in PLAIN and isinstance(value, str) and value:
             found[name] = _text(value)
-    told = properties.get("instruments")
-    if isinstance(told, (list, tuple)) and told and all(isinstance(one, str) for one in told):
-        found["instruments"] = [_text(one) for one in told]
+    names = properties.get("instruments")
+    if isinstance(names, (list, tuple)) and names and all(isinstance(one, str) for one in names):
+        found["instruments"] = [_text(one) for one in names]
     return json.loads(json.dumps(found, allow_nan=False))  # type: ignore[no-any-return]
 
 

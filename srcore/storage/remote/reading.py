@@ -18,7 +18,7 @@ from rasterio.errors import CRSError
 from srcore.errors import SourceError, SRError
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Band, Header, Origin, Taken, Wish, Wishes
-from srcore.storage.providers.granule import BandFile, Granule, chosen, metadata_error
+from srcore.storage.providers.granule import ITEM, BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.header import granule_header
 from srcore.storage.remote.cache import Kept, files_folder
 from srcore.storage.remote.card import Card, CardBand, CardFile
@@ -170,7 +170,7 @@ def _of_several(card: Card, path: Path, files: Sequence[CardFile], wish: Wish) -
     """A file a band, of one resolution or nested ones, as a provider's product."""
     kept = {file: _here(file, wish.roots) for file in files}
     granule = Granule(
-        product="STAC item",
+        product=ITEM,
         id=card.id,
         bands=tuple(_band_file(file, kept[file].path) for file in files),
         missing=(),

@@ -6,6 +6,7 @@ import logging
 import netrc
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,6 +21,8 @@ from srcore.storage.remote.transport import PASSING, Passing, Reply, Seen, refus
 
 MOST_WAIT_S = 60.0
 """What a server may ask us to wait (Retry-After)."""
+LEAST_BYTES = 1024
+"""Come within the time that a server has for a byte: one that sends a byte now and then would never end."""
 AS_IT_IS = {"Accept-Encoding": "identity"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -182,7 +185,21 @@ def _begins(response: httpx.Response) -> int:
 
 
 def _chunks(response: httpx.Response, *, decoded: bool = False) -> Iterator[bytes]:
-    return response.iter_bytes() if decoded else response.iter_raw()  # as they come: a cut loses none
+    chunks = response.iter_bytes() if decoded else response.iter_raw()  # as they come: a cut loses none
+    return _steady(chunks, load_settings().remote_timeout_s)
+
+
+def _steady(chunks: Iterator[bytes], timeout_s: float) -> Iterator[bytes]:
+    """The same; Passing where they come too slowly."""
+    came, waited, asked = 0, 0.0, time.monotonic()
+    for chunk in chunks:
+        came, waited = came + len(chunk), waited + time.monotonic() - asked
+        if came >= LEAST_BYTES:
+            came, waited = 0, 0.0
+        elif waited > timeout_s:
+            raise Passing(f"{came} bytes in {waited:.3g} s")
+        yield chunk
+        asked = time.monotonic()
 
 
 def _words(error: Exception) -> str:

@@ -134,9 +134,9 @@ def make_landsat(
     bands: Sequence[str] = ("2", "3", "4"),
     form: str = "json",
     values: Mapping[str, NDArray[np.uint16]] | None = None,
-    **changed: str,
+    **changed: str | None,
 ) -> Path:
-    """A folder of Landsat Collection 2 Level 2 with its metadata, as JSON or as text.
+    """A folder of Landsat Collection 2 Level 2 with its metadata, as JSON or as text; `changed`: keys, None for none.
 
     With a band 8 among `values`, that one is at 15 m and begins half a pixel of its own inside the others.
     """
@@ -180,7 +180,12 @@ def make_landsat(
         "LEVEL1_RADIOMETRIC_RESCALING": other,
         "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS": numbers,
     }
-    groups = {name: {key: changed.get(key, value) for key, value in group.items()} for name, group in groups.items()}
+    known = {key for group in groups.values() for key in group}
+    groups["PROJECTION_ATTRIBUTES"] = {key: "" for key in changed if key not in known}
+    groups = {
+        name: {key: told for key, value in group.items() if (told := changed.get(key, value)) is not None}
+        for name, group in groups.items()
+    }
     document = folder / f"{LANDSAT}_MTL.{form}"
     if form == "json":
         document.write_text(json.dumps({"LANDSAT_METADATA_FILE": groups}))

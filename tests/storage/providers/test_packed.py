@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_a_zip_of_a_safe_folder_is_the_scene_of_the_folder(tmp_path: Path, cache
     assert [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.jp2"))] == before  # unpacked once
 
 
+def test_what_a_macos_archive_has_beside_the_product_is_left_there(tmp_path: Path, cache: Path) -> None:
+    safe = make_safe(tmp_path, {"B02": 10})
+    archive = zipped(safe, tmp_path / f"{NAME}.zip")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(f"__MACOSX/{safe.name}/._MTD_MSIL2A.xml", b"Mac OS X")
+        file.writestr(f"{safe.name}/GRANULE/.DS_Store.tif", b"Mac OS X")
+    assert whole(read_header([archive]))[0].tobytes() == whole(read_header([safe]))[0].tobytes()
+    assert not [path for path in cache.rglob("*") if "Store" in path.name or path.name == "__MACOSX"]
+
+
 def test_a_mask_of_the_users_is_a_source_beside_the_archive(tmp_path: Path) -> None:
     archive = zipped(make_safe(tmp_path), tmp_path / f"{NAME}.zip")
     mask = write(tmp_path / "masks" / f"{NAME}.tif", np.eye(60, dtype=np.uint8), 10)
@@ -65,6 +76,15 @@ def test_a_tar_of_landsat_files_is_the_scene_of_the_folder(tmp_path: Path) -> No
     assert whole(read_header([archive]))[0].tobytes() == whole(read_header([folder]))[0].tobytes()
 
 
+BESIDE = {
+    "two products": ("Y.SAFE/MTD_MSIL2A.xml",),
+    "a name too long": (f"X.SAFE/{'x' * 300}.tif",),
+    "a member twice": ("X.SAFE/./MTD_MSIL2A.xml",),
+    "a file that is a folder": ("X.SAFE/a.tif", "X.SAFE/a.tif/MTD_TL.xml"),
+}
+"""What else lies in an archive."""
+
+
 def spoiled(tmp_path: Path, how: str) -> Path:
     archive = tmp_path / f"{NAME}.zip"
     if how == "a link":
@@ -76,10 +96,9 @@ def spoiled(tmp_path: Path, how: str) -> Path:
         return archive
     names = {"dots": "../MTD_MSIL2A.xml", "absolute": "/tmp/MTD_MSIL2A.xml", "backslash": "..\\MTD_MSIL2A.xml"}
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        content = b"0" * (200 << 20) if how == "a bomb" else b"<x/>"
-        file.writestr(names.get(how, "X.SAFE/MTD_MSIL2A.xml"), content)
-        if how == "two products":
-            file.writestr("Y.SAFE/MTD_MSIL2A.xml", b"<x/>")
+        for name in BESIDE.get(how, ()):
+            file.writestr(name, b"<x/>")
+        file.writestr(names.get(how, "X.SAFE/MTD_MSIL2A.xml"), b"0" * (200 << 20) if how == "a bomb" else b"<x/>")
     if how == "cut":
         archive.write_bytes(archive.read_bytes()[:60])
     if how == "another byte":
@@ -90,7 +109,20 @@ def spoiled(tmp_path: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "how", ["dots", "absolute", "backslash", "a link", "a bomb", "two products", "cut", "another byte"]
+    "how",
+    [
+        "dots",
+        "absolute",
+        "backslash",
+        "a link",
+        "a bomb",
+        "two products",
+        "cut",
+        "another byte",
+        "a name too long",
+        "a member twice",
+        "a file that is a folder",
+    ],
 )
 def test_what_a_stranger_may_pack_is_refused_and_leaves_nothing(tmp_path: Path, cache: Path, how: str) -> None:
     archive = spoiled(tmp_path, how)
@@ -114,6 +146,31 @@ def test_the_oldest_go_when_the_cache_is_full(tmp_path: Path, cache: Path, monke
         packed.unpacked(archive)
     assert len(list(cache.iterdir())) == 2
     assert whole(read_header([archives[0]]))[1].all()  # and are unpacked again
+
+
+def test_what_a_killed_run_left_goes_and_what_a_living_one_unpacks_stays(tmp_path: Path, cache: Path) -> None:
+    names = ("left", "held", "young")
+    left, held, young = (cache / f"{packed.UNPACKING}{name}" for name in names)
+    for folder in (left, held, young):
+        (folder / "product").mkdir(parents=True)
+        if folder is not young:
+            os.utime(folder, (0, 0))
+    with packed._held(held):
+        read_header([zipped(make_safe(tmp_path, {"B02": 10}), tmp_path / f"{NAME}.zip")])
+        assert {path.name for path in cache.glob(".*")} == {held.name, young.name}
+
+
+def test_what_is_called_whole_was_synced_before(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut leaves no folder of empty files that counts as unpacked."""
+    synced: list[Path] = []
+    for name in ("fsync_file", "fsync_folder"):
+        monkeypatch.setattr(packed, name, lambda path: synced.append(Path(*path.parts[path.parts.index("product") :])))
+    archive = zipped(make_safe(tmp_path, {"B02": 10}), tmp_path / f"{NAME}.zip")
+    read_header([archive])
+    [folder] = cache.iterdir()
+    assert {one.relative_to("product") for one in synced} == {one.relative_to(folder) for one in folder.rglob("*")} | {
+        Path()
+    }
 
 
 def test_an_encrypted_archive_says_so(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from srcore.errors import GridError, SourceError
 from srcore.injection import BYTES_PX, REACH_PX
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header, scene_files
-from tests.storage.providers.products import GRANULE, LANDSAT, make_landsat, make_safe, pixels, write
+from tests.storage.providers.products import GRANULE, LANDSAT, NAME, make_landsat, make_safe, pixels, write
+
+OFFSET = '<BOA_ADD_OFFSET band_id="1">-500</BOA_ADD_OFFSET>'
 
 
 def whole(header: Header) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +85,25 @@ def test_the_offset_is_that_of_the_baseline(tmp_path: Path, offset: int | None, 
     assert header.properties["s2:processing_baseline"] == "02.14"
 
 
+@pytest.mark.parametrize("baseline", ["99.99", "of my own"])
+def test_an_offset_that_no_baseline_tells_of_is_said_to_be_none(tmp_path: Path, baseline: str) -> None:
+    header = read_header([make_safe(tmp_path, {"B02": 10}, offset=None, baseline=baseline)])
+    assert [flag for flag in header.flags if "taken for those of before 04.00" in flag]
+    other = read_header([make_safe(tmp_path / "other", {"B02": 10}, baseline=baseline)])
+    assert not [flag for flag in other.flags if "04.00" in flag]
+
+
+def test_words_of_the_metadata_are_one_line_and_a_size_that_differs_is_said(tmp_path: Path) -> None:
+    safe = make_safe(tmp_path, {"B02": 10, "B05": 20})
+    document, tile = safe / "MTD_MSIL2A.xml", next(safe.rglob("MTD_TL.xml"))
+    document.write_text(document.read_text().replace(f"{NAME}.SAFE", "my\n\u202escene"))
+    size = '<Size resolution="{}"><NROWS>60</NROWS><NCOLS>60</NCOLS></Size>'
+    tile.write_text(tile.read_text().replace("<Geoposition", f"{size.format(10)}{size.format(20)}<Geoposition"))
+    flags = read_header([safe]).flags
+    assert "Sentinel-2 L2A my scene" in flags
+    assert "B05: 30 x 30 pixels, the metadata say 60 x 60" in flags
+
+
 def test_bands_are_asked_for_by_their_own_or_their_common_names(tmp_path: Path) -> None:
     header = read_header([make_safe(tmp_path)], bands=["red", "GREEN", "b02"])
     assert [band.name for band in header.bands] == ["B04", "B03", "B02"]
@@ -125,10 +148,28 @@ def test_a_coarser_copy_is_taken_where_it_is_asked_for_and_said(tmp_path: Path) 
         ("outside", "BAD_METADATA"),
         ("truncated band", "TRUNCATED"),
         ("other size", "BAD_GRID"),
+        ("other pixels", "BAD_METADATA"),
+        ("no offset", "BAD_METADATA"),
+        ("an offset of one band", "BAD_METADATA"),
+        ("two offsets of a band", "BAD_METADATA"),
+        ("another product", "BAD_METADATA"),
+        ("another level", "BAD_METADATA"),
+        ("clouds of 250 %", "BAD_METADATA"),
+        ("a day to come", "BAD_METADATA"),
+        ("an end before its start", "BAD_METADATA"),
+        ("before all time", "BAD_METADATA"),
+        ("sun below the earth", "BAD_METADATA"),
+        ("entity in UTF-16", "BAD_METADATA"),
+        ("deep", "BAD_METADATA"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_code(tmp_path: Path, spoil: str, code: str) -> None:
-    facts = {"other corner": {"corner": (0.0, 5000040.0)}, "other crs": {"epsg": 32633}}.get(spoil, {})
+    wishes: dict[str, dict[str, Any]] = {
+        "other corner": {"corner": (0.0, 5000040.0)},
+        "other crs": {"epsg": 32633},
+        "no offset": {"offset": None},
+    }
+    facts = wishes.get(spoil, {})
     safe = make_safe(tmp_path, {"B02": 10, "B05": 20}, **facts)
     document, band = safe / "MTD_MSIL2A.xml", next(safe.rglob("*_B05_20m.jp2"))
     text = document.read_text()
@@ -138,8 +179,25 @@ def test_what_cannot_be_used_is_refused_with_its_code(tmp_path: Path, spoil: str
         "no quantification": text.replace("10000", "many"),
         "two granules": text.replace("<Granule ", "<Granule/><Granule ", 1),
         "outside": text.replace("IMG_DATA/R10m", "../../../IMG_DATA/R10m"),
+        "an offset of one band": re.sub('(<BOA_ADD_OFFSET band_id="(?!1")[^/]*/BOA_ADD_OFFSET>)', "", text),
+        "two offsets of a band": text.replace('<BOA_ADD_OFFSET band_id="1">', f"{OFFSET}<BOA_ADD_OFFSET band_id='1'>"),
+        "another product": text.replace(NAME, NAME.replace("T32TQM_2024", "T32TQM_2023")),
+        "another level": text.replace("Level-2A</", "Level-1C</"),
+        "clouds of 250 %": text.replace(">21.5<", ">250<"),
+        "a day to come": text.replace("2024-06-01T", "2424-06-01T"),
+        "an end before its start": text.replace("TIME>2024-06-01", "TIME>2024-06-02", 1),
+        "before all time": text.replace("2024-06-01T10:30:21.024Z", "0001-01-01T00:00:00+14:00"),
+        "deep": text.replace("<Datatake>", f"{'<a>' * 40}{'</a>' * 40}<Datatake>"),
     }
     document.write_text(changes.get(spoil, text))
+    if spoil == "entity in UTF-16":
+        bomb = text.replace("UTF-8", "UTF-16").replace("?>", '?><!DOCTYPE x SYSTEM "file:///etc/passwd">', 1)
+        document.write_bytes(bomb.encode("utf-16"))
+    if spoil == "sun below the earth":
+        tile = next(safe.rglob("MTD_TL.xml"))
+        tile.write_text(tile.read_text().replace(">30.25<", ">400<"))
+    if spoil == "other pixels":
+        write(band, pixels(10, 4), 10)
     if spoil == "truncated band":
         band.write_bytes(band.read_bytes()[:300])
     if spoil == "other size":
@@ -166,11 +224,46 @@ def test_landsat_by_its_metadata(tmp_path: Path, form: str) -> None:
     assert read_header([tmp_path / f"{LANDSAT}_MTL.{form}"]).bands == header.bands
 
 
-@pytest.mark.parametrize("changed", [{"REFLECTANCE_MULT_BAND_3": "1,5"}, {"FILE_NAME_BAND_2": "../secret.tif"}])
-def test_landsat_metadata_that_make_no_sense_are_refused(tmp_path: Path, changed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"REFLECTANCE_MULT_BAND_3": "1,5"},
+        {"REFLECTANCE_MULT_BAND_3": "0"},
+        {"REFLECTANCE_MULT_BAND_3": "NaN"},
+        {"REFLECTANCE_MULT_BAND_3": None},
+        {"FILE_NAME_BAND_2": "../secret.tif"},
+        {"FILE_NAME_BAND_2": f"{LANDSAT}_SR_B3.TIF"},
+        {"LANDSAT_PRODUCT_ID": LANDSAT.replace("190028", "190029")},
+        {"PROCESSING_LEVEL": "L1TP"},
+        {"PROCESSING_LEVEL": None},
+        {"MAP_PROJECTION": "UTM", "UTM_ZONE": "33"},
+        {"DATE_ACQUIRED": "2424-06-01"},
+        {"CLOUD_COVER": "300"},
+    ],
+)
+def test_landsat_metadata_that_make_no_sense_are_refused(tmp_path: Path, changed: dict[str, str | None]) -> None:
     with pytest.raises(SourceError) as told:
         read_header([make_landsat(tmp_path, **changed)])
     assert told.value.code == "BAD_METADATA"
+    assert "\n" not in str(told.value)
+
+
+def test_landsat_metadata_as_others_write_them(tmp_path: Path) -> None:
+    make_landsat(tmp_path, SUN_AZIMUTH="-90", MAP_PROJECTION="UTM", UTM_ZONE="32")
+    document = tmp_path / f"{LANDSAT}_MTL.json"
+    document.write_bytes(b"\xef\xbb\xbf" + document.read_bytes())
+    header = read_header([tmp_path])
+    assert header.properties["view:sun_azimuth"] == 270
+    write(tmp_path / f"{LANDSAT}_SR_B3.TIF", pixels(10, 3, 30), 60, nodata=0)
+    assert "B3: pixels of 60 m, the provider's have 30 m" in read_header([tmp_path]).flags
+
+
+def test_landsat_metadata_that_were_cut_are_refused(tmp_path: Path) -> None:
+    """Else radiances could stand where reflectances are: the numbers of both are named one after the other."""
+    document = make_landsat(tmp_path, form="txt") / f"{LANDSAT}_MTL.txt"
+    document.write_text(document.read_text().removesuffix("END"))
+    with pytest.raises(SourceError, match="no END"):
+        read_header([tmp_path])
 
 
 def test_hls_by_its_folder(tmp_path: Path) -> None:

@@ -105,6 +105,16 @@ def test_a_slow_server_is_given_up(world: Elsewhere, monkeypatch: pytest.MonkeyP
     assert caught.value.retryable
 
 
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(world: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRCORE_REMOTE_TIMEOUT_S", "0.2")
+    monkeypatch.setenv("SRCORE_REMOTE_TRIES", "1")
+    address = world.put("/file.tif", CONTENT)
+    world.faults["/file.tif"] = ["drip"]
+    with pytest.raises(SourceError, match=r"\d bytes in 0\.\d+ s") as caught:
+        fetch(CardFile(address))
+    assert caught.value.retryable
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(401, "REMOTE_DENIED"), (403, "REMOTE_DENIED"), (404, "REMOTE_GONE"), (418, "REMOTE_FAILED")]
 )

@@ -51,6 +51,22 @@ def test_whatever_an_item_says_is_a_card_that_can_be_kept(
     assert 0 <= path.stat().st_mtime_ns < 2**63
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eo:cloud_cover", 300), ("eo:cloud_cover", -1), ("view:sun_elevation", 400), ("view:sun_azimuth", -1)],
+)
+def test_what_cannot_be_is_not_repeated(name: str, value: float) -> None:
+    asset = {"a": {"href": "./a.tif", "roles": ["data"]}}
+    assert name not in card_of(item("one", asset, **{name: value}), BASE).properties
+    assert name in card_of(item("one", asset, **{name: 45}), BASE).properties
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00Z", "2424-06-01T00:00:00Z"])
+def test_a_time_that_no_scene_can_have_is_none(when: str) -> None:
+    card = card_of(item("one", {"a": {"href": "./a.tif", "roles": ["data"]}}, datetime=when), BASE)
+    assert (card.first, card.last) == ("", "")
+
+
 def test_two_cards_that_differ_in_one_letter_differ_in_time() -> None:
     first, second = (
         card_of(item("one", {"a": {"href": "./a.tif", "roles": ["data"], "file:checksum": f"1220{i:064}"}}), BASE)
