@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rasterio
 from affine import Affine
 
 from flows.cli import main
+from srcore.layout import LEASE
+from srcore.registry.mlflow_store import Registry, open_registry
+from srcore.storage.disk.leases import held
+from srcore.training import promote
 from srcore.training.data.sealed import read_split
+from srcore.training.fit import loop
 from tests.training.retrain_cases import draw_archive, register_tiny
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
 Call = Callable[..., tuple[int, str]]
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "collect": (promote, "_refuse_unfit"),
+    "fit": (loop, "draw_batch"),
+    "judge": (promote, "stops"),
+    "promote": (Registry, "register"),
+}
+"""Something that each step of a round calls."""
 
 
 @pytest.fixture
@@ -151,3 +167,54 @@ def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Cal
     assert retrain(srcore, catalog)[0] == 0
     after = {scene: one.held for scene, one in read_split(split)[0].items()}
     assert after == {**{scene: held for scene, held in before.items() if scene != "b_1"}, "renamed": before["b_1"]}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_ctrl_c_in_any_step_is_one_line_and_the_same_command_goes_on(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8, steps=4, rate=1e-7)
+    at, name = STEPS[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(at, name, interrupt)
+        status, line = retrain(srcore, catalog)
+    assert status == 130
+    assert line.endswith("the same command goes on from there")
+    assert len(open_registry().versions("tiny")) == 1
+    assert retrain(srcore, catalog)[0] == 0
+    assert len(open_registry().versions("tiny")) == 2
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_round_that_another_one_is_at_is_one_line(srcore: Call, tmp_path: Path) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8)
+    with held(tmp_path / "archive/drawn/.retrain" / LEASE):
+        status, line = retrain(srcore, catalog)
+    assert (status, line.endswith("[LEASED]")) == (1, True), line
+
+
+def test_a_registry_that_is_locked_when_the_round_is_decided_costs_no_training(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8, steps=4, rate=1e-7)
+    assess = promote.assess
+
+    def locked(*arguments: Any) -> Any:
+        found = assess(*arguments)
+        other.execute("begin exclusive")
+        return found
+
+    with closing(sqlite3.connect(tmp_path / "registry/registry.db", isolation_level=None)) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(promote, "assess", locked)
+            status, line = retrain(srcore, catalog)
+    assert status == 1
+    assert line.endswith("[REGISTRY_AWAY]")
+    monkeypatch.setattr(promote, "collect_pairs", None)  # would be called
+    assert retrain(srcore, catalog)[0] == 0
