@@ -169,6 +169,7 @@ def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Cal
     assert after == {**{scene: held for scene, held in before.items() if scene != "b_1"}, "renamed": before["b_1"]}
 
 
+@pytest.mark.nightly  # MLflow, and two rounds each
 @pytest.mark.parametrize("step", STEPS)
 def test_ctrl_c_in_any_step_is_one_line_and_the_same_command_goes_on(
     srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -198,6 +199,7 @@ def test_a_round_that_another_one_is_at_is_one_line(srcore: Call, tmp_path: Path
     assert (status, line.endswith("[LEASED]")) == (1, True), line
 
 
+@pytest.mark.nightly
 def test_a_registry_that_is_locked_when_the_round_is_decided_costs_no_training(
     srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
