@@ -95,6 +95,8 @@ def _recipes_table() -> Table:
 
 
 def _pack(recipe: TrainConfig, folder: Path) -> None:
+    from srcore.errors import SRError
+    from srcore.storage.disk.files import store_error
     from srcore.training.fit import bare
     from srcore.training.fit.folder import refuse_foreign_pack
     from srcore.training.fit.loop import prepare
@@ -103,7 +105,12 @@ def _pack(recipe: TrainConfig, folder: Path) -> None:
     refuse_foreign_pack(folder, (bare.RECIPE, bare.PLANES, STATE))
 
     state, planes, _ = prepare(recipe)
-    bare.pack(folder, recipe, planes, state)
+    try:
+        bare.pack(folder, recipe, planes, state)
+    except SRError:
+        raise
+    except OSError as error:
+        raise store_error(folder, error) from error
     out.print(f"packed: {folder}; there: python -m srcore.training.fit.bare {folder.name}")
 
 

@@ -140,6 +140,27 @@ def test_a_folder_with_somebodys_files_is_no_output(srcore: Call, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "hr").iterdir()) == before
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "dangling", "loop", "x" * 300])
+@pytest.mark.parametrize("option", ["output", "--pack"])
+def test_an_output_that_can_be_no_folder_is_said_before_the_first_step(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, option: str
+) -> None:
+    draw_archive(tmp_path, count=2)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
+    recipe = tmp_path / "recipe.yaml"
+    output = place if option == "output" else "out"
+    text = f"name: t\ndata: {tmp_path}/hr\noutput: {tmp_path}/{output}\nsources: [{{files: '*.tif', share: 1}}]\n"
+    recipe.write_text(f"{text}steps: 2\ncore_px: 8\narchitecture: {{name: edsr, params: {{scale: 2, width: 8}}}}\n")
+    monkeypatch.setattr(loop, "draw_batch", None)  # would be called
+    before = sorted(tmp_path.iterdir())
+    status, said = srcore("train", recipe, *([] if option == "output" else [option, tmp_path / place]))
+    assert (status, said.startswith("error: "), said.endswith("[BAD_STORE]")) == (1, True, True), said
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_state_that_is_no_state_is_said(srcore: Call, tmp_path: Path) -> None:
     draw_archive(tmp_path, count=2)
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
