@@ -233,10 +233,10 @@ def test_a_registry_that_is_locked_when_the_round_is_decided_costs_no_training(
         other.execute("begin exclusive")
         return found
 
-    with closing(sqlite3.connect(tmp_path / "registry/registry.db", isolation_level=None)) as other:
-        with monkeypatch.context() as patch:
-            patch.setattr(promote, "assess", locked)
-            status, line = retrain(srcore, catalog)
+    opened = sqlite3.connect(tmp_path / "registry/registry.db", isolation_level=None)
+    with closing(opened) as other, monkeypatch.context() as patch:
+        patch.setattr(promote, "assess", locked)
+        status, line = retrain(srcore, catalog)
     assert status == 1
     assert line.endswith("[REGISTRY_AWAY]")
     monkeypatch.setattr(promote, "collect_pairs", None)  # would be called

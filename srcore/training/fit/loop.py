@@ -79,7 +79,7 @@ def fit(config: TrainConfig, *, resume: bool = False, watch: Watch = lambda stat
 
 
 def _run(trainer: lightning.Trainer, module: Training) -> None:
-    """Fit; KeyboardInterrupt for Ctrl-C and SIGTERM, of which Lightning makes an exit without a word, and StoreError."""
+    """Fit; KeyboardInterrupt for Ctrl-C and SIGTERM, of which Lightning makes an exit without a word; StoreError."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, DataLoader(Steps(module.state, module.config), batch_size=None))
