@@ -143,6 +143,7 @@ def test_workers_that_come_while_tiles_run_are_asked_too(address: str, start: St
     assert {name for _, name in done} == {"right", "late"}
 
 
+@pytest.mark.nightly
 def test_when_all_that_may_are_gone_those_that_come_do_the_rest(
     address: str, start: Start, other_code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -274,7 +274,7 @@ def test_models_and_catalog_can_be_looked_at(srcore: Callable[..., tuple[int, st
     names = [spec["name"] for spec in json.loads(out)]
     assert names == builtin_names()
     assert {"bicubic-x2", "nearest-x2", "srcore-x2", "srcore-x4"} <= set(names)
-    assert srcore("models", "verify", "srcore-x2")[0] == 0
+    assert srcore("models", "verify", "srcore-x2-fast")[0] == 0
     assert "srcore-x2" in srcore("models", "show", "srcore-x2")[1]
     code, out, _ = srcore("catalog", "schema")
     assert code == 0

@@ -177,7 +177,7 @@ def test_a_state_that_is_no_state_is_said(srcore: Call, tmp_path: Path) -> None:
 def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Call, tmp_path: Path) -> None:
     register_tiny(tmp_path)
     catalog = draw_archive(tmp_path, count=8, steps=2)
-    draw_archive(tmp_path / "large", count=1, side=640)
+    draw_archive(tmp_path / "large", count=1, side=400)
     for part in ("lr", "hr"):
         (tmp_path / "large" / part / "a_0.tif").replace(tmp_path / part / "a_0.tif")
     assert retrain(srcore, catalog)[0] == 0
