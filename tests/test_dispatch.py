@@ -96,9 +96,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_no_scheduler_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        import_module("srcore.dispatch.cluster"), "CONNECT", "1s"
-    )
+    monkeypatch.setattr(import_module("srcore.dispatch.cluster"), "CONNECT", "1s")
     with pytest.raises(PlanError, match="no Dask scheduler answers"):
         run_tiles(each(square), range(3), Workers(scheduler="tcp://127.0.0.1:9"), lambda _: None)
 
