@@ -87,7 +87,7 @@ def _run(trainer: lightning.Trainer, module: Training) -> None:
         raise KeyboardInterrupt from ended
     except SRError:
         raise
-    except OSError as error:  # nothing is read any more: it is the log that cannot be written
+    except OSError as error:  # nothing is read any more: state or log cannot be written
         raise store_error(module.config.output, error) from error
     finally:
         if threading.current_thread() is threading.main_thread():

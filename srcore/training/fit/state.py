@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from io import BytesIO
 from pathlib import Path
@@ -9,21 +10,25 @@ from pathlib import Path
 import torch
 
 from srcore.errors import CheckpointError
-from srcore.storage.disk.files import store_error, write_atomic
 from srcore.training.fit.core import State
 
 STATE = "state.pt"
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Write the state into `folder`: whole, or not at all; StoreError, DISK_FULL where that is the reason."""
+    """Write the state into `folder`: whole, or not at all. OSError says why not."""
     content = BytesIO()
-    torch.save(state.saved(), content)  # its own writer of files says nothing of a full disk
+    torch.save(state.saved(), content)  # its own writer of files makes a riddle of a full disk
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{STATE}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise store_error(folder, error) from error
-    write_atomic(folder / STATE, content.getvalue())
+        with open(partial, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / STATE)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_state(folder: Path, state: State) -> None:

@@ -130,10 +130,10 @@ def test_a_disk_that_is_full_at_the_state_is_named_and_keeps_the_one_before(
 
     def synced(descriptor: int) -> None:
         done.append(descriptor)
-        if len(done) > 2:  # file and folder of the first state
+        if len(done) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("srcore.storage.disk.files.os.fsync", synced)
+    monkeypatch.setattr("srcore.training.fit.state.os.fsync", synced)
     with pytest.raises(StoreError) as caught:
         train(config)
     assert (caught.value.code, caught.value.retryable) == ("DISK_FULL", True)
