@@ -4,6 +4,8 @@ VENV := .venv
 # Dask starts a killed worker again only within its time: these tests want the cores for themselves.
 ALONE := tests/faults/test_workers.py
 BIN := $(VENV)/bin
+# A process a core: with a thread for each core in every one of them they wait for each other, twice as long.
+SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -35,11 +37,11 @@ demo: $(READY)
 
 test: $(READY)
 	@echo "== tests =="
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore $(ALONE)
+	$(SPREAD) --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(SPREAD) -q -m "not slow"
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser

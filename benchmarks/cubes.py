@@ -2,8 +2,8 @@
 
     SRCORE_DATA=<folder with data/ and trainset/> python -m benchmarks.cubes [--model NAME] [--only TEXT]
 
-Each volume is seen by its own 2,2,2 LR, in two ways: `mean`, of eight voxels, and as published there, with one step of
-back-projection; and `cos2`, a scanner's slices, which overlap, with three steps by that profile. PSNR in dB with a peak
+Each volume is seen by its own 2,2,2 LR, in two ways: `mean`, of eight voxels, and `cos2`, a scanner's slices, which
+overlap; and with three steps of back-projection by that, as published. PSNR in dB with a peak
 of 2,000 HU (of MR the span of the 2nd to 98th percentile); `off` the RMS of what the LR sees of the SR, in the same
 way, against the LR: HU of CT, of MR numbers as stored. The model saw none of these volumes; the phantom is of plastic.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.slices import Case, by_model, linear, psnr, rms, spline
-from srcore.choices import SliceProfile
+from srcore.choices import PROFILE_STEPS, SliceProfile
 from srcore.radiometry import quantise, slice_weights
 from srcore.storage.scene import read_header
 from srcore.storage.whole_images import read_image
@@ -40,7 +40,7 @@ VOLUMES = {
     "MR T2* spine": "trainset/val/medical/mr_t2s_spine",
 }
 """What its training did not see; an abdomen of the person whose chest it saw is left out."""
-STEPS: dict[SliceProfile, int] = {"box": 1, "cos2": 3}
+PROFILES: tuple[SliceProfile, ...] = ("box", "cos2")
 
 
 def seen_by(fine: NDArray[Any], profile: SliceProfile) -> NDArray[np.float64]:
@@ -76,14 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     names = ("linear", "off", "cubic spline", "off", f"`{Path(given.model).name}`", "off", "gain over cubic spline")
     print(f"| volume | LR | {' | '.join(names)} |\n" + "|---" * 9 + "|")
-    for profile, steps in STEPS.items():
+    for profile in PROFILES:
         for case in cases(Path(os.environ.get("SRCORE_DATA", "../shared")), profile):
             if given.only not in case.name:
                 continue
             ways = (
                 linear(case.lr, SCALE),
                 spline(case.lr, SCALE),
-                by_model(given.model, case.lr, steps, None, profile),
+                by_model(given.model, case.lr, PROFILE_STEPS, None, profile),
             )
             truth = case.hr.astype(np.float64)
             gain = psnr(case.peak, truth, ways[2]) - psnr(case.peak, truth, ways[1])

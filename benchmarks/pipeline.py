@@ -1,7 +1,7 @@
 """The whole path on large scenes: wall time of each stage and the peak RSS of every process.
 
     python -m benchmarks.pipeline            memory: 8,192 x 8,192 x 2 against 2,048 x 2,048 x 2, null generator
-    python -m benchmarks.pipeline --workers  one worker against two, srcore-x2, 4,096 x 4,096
+    python -m benchmarks.pipeline --workers  one worker against two, srcore-x2, 4,096 x 4,096, and two cores against one
 
 Every run is a process of its own (`srcore upscale`), watched from outside.
 """
@@ -9,12 +9,15 @@ Every run is a process of its own (`srcore upscale`), watched from outside.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +29,8 @@ from benchmarks import out
 from srcore.samples import make_large
 
 POLL_S = 0.02
+PASSES = 60
+"""Convolutions of 48 channels over 512 x 512 pixels, 0.6 TFLOP in all: what a core's own speed is measured by."""
 
 
 def watch(command: list[str], environment: dict[str, str] | None = None) -> tuple[float, dict[int, tuple[str, int]]]:
@@ -98,10 +103,11 @@ def memory(sides: tuple[int, ...] = (2048, 8192)) -> list[dict[str, Any]]:
     return rows
 
 
-def workers(side: int = 4096, rounds: int = 2) -> list[dict[str, Any]]:
-    """Seconds of UPSCALE and of all stages with one worker and with two, alternated; of workers that are up.
+def workers(side: int = 4096, rounds: int = 2) -> dict[str, Any]:
+    """Seconds of UPSCALE and of all stages with one worker and with two, and of one convolution on as many cores.
 
-    As in a night: processes start and load torch and the model for the first scene, which is not measured.
+    In turns; workers are up, as in a night: processes start and load torch and the model for the first scene, which is
+    not measured.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -110,8 +116,41 @@ def workers(side: int = 4096, rounds: int = 2) -> list[dict[str, Any]]:
         for count in (1, 2) * rounds:
             command = [sys.executable, "-m", "benchmarks.pipeline", "--night", str(count), folder]
             found = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            rows.append({"workers": count, "side": side, **json.loads(found.stdout.splitlines()[-1])})
-    return rows
+            rows.append(
+                {
+                    "workers": count,
+                    "convolution_s": convolve_at_once(count),
+                    **json.loads(found.stdout.splitlines()[-1]),
+                }
+            )
+    return {"side": side, "rows": rows}
+
+
+def convolve_at_once(count: int) -> float:
+    """Seconds that so many processes of one thread need for the same convolutions each, begun at once; the slowest."""
+    context = multiprocessing.get_context("spawn")
+    begin, taken = context.Barrier(count), context.SimpleQueue()
+    processes = [context.Process(target=_convolve, args=(begin, taken)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    slowest = max(taken.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return float(slowest)
+
+
+def _convolve(begin: Barrier, taken: SimpleQueue[float]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    weights, image = torch.rand(48, 48, 3, 3), torch.rand(1, 48, 512, 512)
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(image, weights)
+        begin.wait()
+        started = time.monotonic()
+        for _ in range(PASSES):
+            torch.nn.functional.conv2d(image, weights)
+        taken.put(time.monotonic() - started)
 
 
 def night(count: int, folder: Path) -> dict[str, float]:
@@ -152,15 +191,19 @@ def memory_table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
-def workers_table(rows: list[dict[str, Any]]) -> Table:
-    """For people."""
-    side = f"{rows[0]['side']:,}"
-    result = Table("workers", "upscale s", "all stages s", title=f"srcore-x2, one band of {side} x {side}, workers up")
-    for row in rows:
-        result.add_row(str(row["workers"]), f"{row['upscale_s']:.1f}", f"{row['seconds']:.1f}")
-    one, two = ([row for row in rows if row["workers"] == count] for count in (1, 2))
-    ratios = [median(row[key] for row in one) / median(row[key] for row in two) for key in ("upscale_s", "seconds")]
-    result.add_row("1 / 2", *(f"{ratio:.2f}" for ratio in ratios))
+def workers_table(figures: dict[str, Any]) -> Table:
+    """For people; the last row is what two workers do of what two cores can."""
+    side = f"{figures['side']:,}"
+    keys = ("convolution_s", "upscale_s", "seconds")
+    title = f"srcore-x2, one band of {side} x {side}, workers up"
+    result = Table("workers", "convolution alone s", "upscale s", "all stages s", title=title)
+    for row in figures["rows"]:
+        result.add_row(str(row["workers"]), *(f"{row[key]:.1f}" for key in keys))
+    one, two = ([row for row in figures["rows"] if row["workers"] == count] for count in (1, 2))
+    once, upscale, stages = (median(row[key] for row in one) / median(row[key] for row in two) for key in keys)
+    machine = 2 * once
+    result.add_row("2 against 1", *(f"{ratio:.2f}" for ratio in (machine, upscale, stages)))
+    result.add_row("of the machine's own", "1", *(f"{ratio / machine:.2f}" for ratio in (upscale, stages)))
     return result
 
 

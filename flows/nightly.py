@@ -120,7 +120,7 @@ def run_night(path: Path, dataset: str | None, run: Run, tell: Sequence[Tell] = 
 
 def _night_of(catalog: Catalog, name: str, run: Run, tell: Sequence[Tell]) -> list[Outcome]:
     try:
-        with open_book(catalog, name, tell) as book, rehearsals(local_workers()) as rehearse:
+        with open_book(catalog, name, tell, patient=True) as book, rehearsals(local_workers()) as rehearse:
             outcomes = with_afterwards(catalog, name, partial(_audited, catalog, name, run, book), rehearse)
             outcomes += behind_night(catalog, name, outcomes)
             book.end(outcomes)

@@ -14,6 +14,7 @@ from flows.serve import BEAT_SECONDS, Stop, go_on, say, stop_on_signals
 from flows.service.alone import alone, places, places_here, refuse_second
 from flows.service.follow import Followed, first
 from flows.service.reach import api_of, in_the_clear, pool_of, refuse_unusable
+from flows.service.temporary import use_own_temporary
 from srcore.catalog import Catalog
 from srcore.catalog.object_stores import on_object_store
 from srcore.settings import load_settings
@@ -34,13 +35,14 @@ def serve_on(catalog: Path, server: str, pool: str | None = None) -> None:
     environment = client_environment(store, api, pool, os.environ)
     home = Path(environment["PREFECT_HOME"])
     own = places_here(store, home)
-    refuse_second((*places(store, home), *own))  # one with a server of its own has the store alone
+    refuse_second((*places(store, home), *own), say)  # one with a server of its own has the store alone
     version = refuse_unusable(api)
     copy = home / "catalog.yaml"
     environment |= {SERVED: json.dumps([os.path.realpath(catalog), str(copy)]), IN_FORCE: str(copy)}
     # The workers in this process, and the runs that they start, read the same settings.
     os.environ.update(environment)
     os.environ.pop(PAGES, None)  # pages are shown by a server of srcore's own
+    use_own_temporary()
     stop = Stop()
     stop_on_signals(stop)
     say(f"Prefect {version} at {api.removesuffix('/api')}, work pool {pool}")

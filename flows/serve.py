@@ -23,6 +23,7 @@ import httpx
 from flows.guard import AUTH, IN_FORCE, PAGES, SERVED, is_loopback
 from flows.service.alone import alone, places, refuse_second, refuse_shared
 from flows.service.follow import Followed, first
+from flows.service.temporary import use_own_temporary
 from srcore.errors import CatalogError, SRError
 from srcore.settings import load_settings
 
@@ -52,7 +53,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     store = Path(followed.catalog.store)
     environment = server_environment(store, host, port, os.environ, load_settings().history_days)
     home, url = Path(environment["PREFECT_HOME"]), environment["PREFECT_API_URL"].removesuffix("/api")
-    refuse_second(places(store, home))
+    refuse_second(places(store, home), say)
     refuse_shared(store)
     refuse_taken_port(host, port)
     copy = home / "catalog.yaml"
@@ -60,6 +61,7 @@ def serve(catalog: Path, host: str = "127.0.0.1", port: int = 4200) -> None:
     environment[PAGES] = f"{url}/store"
     # The worker in this process, and the runs that it starts, read the same settings as the server.
     os.environ.update(environment)
+    use_own_temporary()
     stop = Stop()
     stop_on_signals(stop)
     with alone(places(store, home), url), prefect_server(host, port, environment) as server:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from srcore.choices import Edge, SliceProfile
+from srcore.choices import PROFILE_STEPS, Edge, SliceProfile
 from srcore.errors import CheckpointError, shortened
 from srcore.regular import read_regular
 from srcore.trust import Trust
@@ -133,6 +133,15 @@ class Spec(BaseModel):
     def trained_behind(self) -> int:
         """Steps of back-projection that stood behind the generator in its training; 0: it was trained alone."""
         return int(self.training.get("back_projection", 0))
+
+    @property
+    def usual_steps(self) -> int | None:
+        """Steps of back-projection where nobody says how many; None: one, or those of a profile of slices.
+
+        After one, slices that are made twice finer are further from the LR than planes are (decision 293).
+        """
+        twice_finer = len(self.scale) == 3 and self.scale[0] == 2
+        return PROFILE_STEPS if twice_finer and not self.trained_behind else None
 
     @property
     def least_contrast(self) -> float | None:

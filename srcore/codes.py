@@ -64,8 +64,8 @@ CODES: dict[str, Code] = {
         "Name the one that is meant: `series`, or --series; or give it a folder of its own.",
     ),
     "SEVERAL_VOLUMES": Code(
-        "A DICOM series holds several volumes at one place: times, echoes, b-values.",
-        "Split it into a series for each; the message says by which tag they differ.",
+        "A DICOM series or a NIfTI holds several volumes: times, echoes, b-values.",
+        "Name one (`volume`), or split it; the message says by what they differ.",
     ),
     "NO_SERIES": Code(
         "DICOM slices do not say which series they are of (SeriesInstanceUID).", "Export the series again."
@@ -82,7 +82,7 @@ CODES: dict[str, Code] = {
         "The slices of a DICOM series differ in size, orientation, spacing, rescale or kind of pixels.",
         "Split the series, or export it again.",
     ),
-    "SLICES_DOUBLE": Code("Slices of a DICOM series lie at the same place.", "Remove one of each."),
+    "SLICES_DOUBLE": Code("Slices of a DICOM series lie at the same place, or are there twice.", "Remove one of each."),
     "SLICES_MISSING": Code(
         "The slices of a DICOM series are even but for gaps of whole slices; the message says where.",
         "Fetch the series again.",
@@ -504,7 +504,7 @@ CODES: dict[str, Code] = {
     ),
     "RESTRICTED": Code(
         "A dataset is private (volumes are, or `privacy: restricted`): nothing is learned from its scenes, and its "
-        "items are not exported.",
+        "items are not exported. Or the pixels of a series say that they hold text: no model learns that.",
         "Take pairs of a public dataset, or of volumes say `release` with a reason, which cards of models carry; "
         "`srcore catalog export --restricted` where its items may leave the archive.",
     ),

@@ -105,7 +105,8 @@ class Treatment:
 
     @property
     def steps(self) -> int:
-        """Steps of back-projection: as many as are said, else one, and by a profile PROFILE_STEPS."""
+        """Steps of back-projection: as many as are said, or usual of the checkpoint, else one; PROFILE_STEPS by a
+        profile."""
         usual = PROFILE_STEPS if self.is_by_profile else BACK_PROJECTION
         return usual if self.back_projection is None else self.back_projection
 
@@ -119,9 +120,14 @@ class Treatment:
         """Whether a slice of the LR is taken for something else than the plain mean of thinner ones."""
         return self.slice_profile not in (None, "box")
 
-    def for_model(self, own: SliceProfile) -> Treatment:
-        """This treatment with a checkpoint's `own` profile of slices where none is said."""
-        return self if self.slice_profile is not None else replace(self, slice_profile=own)
+    def for_model(self, own: SliceProfile, steps: int | None = None) -> Treatment:
+        """This treatment with a checkpoint's `own` profile of slices, and its usual `steps`, where none are said."""
+        profile = own if self.slice_profile is None else self.slice_profile
+        return replace(
+            self,
+            slice_profile=profile,
+            back_projection=steps if self.back_projection is None else self.back_projection,
+        )
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their default, as plain values for digests, receipts and STAC items."""

@@ -92,7 +92,8 @@ def there(address: str, count: int) -> None:
     from distributed import Client
 
     with Client(address, timeout="60s", set_as_default=False) as client:
-        client.wait_for_workers(count, timeout=60)
+        if count:
+            client.wait_for_workers(count, timeout=60)
 
 
 def test_only_workers_of_this_code_that_see_the_plan_get_tiles(
@@ -143,6 +144,7 @@ def test_workers_that_come_while_tiles_run_are_asked_too(address: str, start: St
     assert {name for _, name in done} == {"right", "late"}
 
 
+@pytest.mark.nightly
 def test_when_all_that_may_are_gone_those_that_come_do_the_rest(
     address: str, start: Start, other_code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +322,38 @@ def test_a_scheduler_without_srcore_ends_the_scene(monkeypatch: pytest.MonkeyPat
     with pytest.raises(TileError, match="has no srcore") as error:
         crew.look()
     assert error.value.code == "WORKERS_REFUSED"
+
+
+@contextmanager
+def without_srcore(program: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Dask's scheduler or worker, in an environment that has Dask and no srcore."""
+    code = f"import sys; sys.modules['srcore'] = None; from distributed.cli.dask_{program} import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_scheduler_that_cannot_import_srcore_is_told_before_any_worker_comes() -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with without_srcore(*SCHEDULER, address.rpartition(":")[2]):
+        there(address, 0)
+        with pytest.raises(
+            TileError, match=r"^the Dask scheduler on \S+ has no srcore; .*install this version"
+        ) as error:
+            run_tiles(each(who), range(4), Workers(scheduler=address), nothing)
+    assert (error.value.code, "\n" in str(error.value)) == ("WORKERS_REFUSED", False)
+
+
+def test_a_worker_that_cannot_import_srcore_gets_nothing(address: str) -> None:
+    alone = ("--nworkers", "1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", "bare")
+    with without_srcore("worker", address, *alone):
+        there(address, 1)
+        with pytest.raises(TileError, match=r"none of the 1 workers .* has no srcore: install this version") as error:
+            run_tiles(each(who), range(4), Workers(scheduler=address), nothing)
+    assert (error.value.code, "\n" in str(error.value)) == ("WORKERS_REFUSED", False)
 
 
 @pytest.mark.parametrize("authority", [None, "/nowhere/ca.pem"])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,8 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "killed-1").exists()
 
 
-def test_no_scheduler_at_the_address_is_said() -> None:
+def test_no_scheduler_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("srcore.dispatch.cluster"), "CONNECT", "1s")
     with pytest.raises(PlanError, match="no Dask scheduler answers"):
         run_tiles(each(square), range(3), Workers(scheduler="tcp://127.0.0.1:9"), lambda _: None)
 

@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srcore.errors import PlanError
@@ -34,6 +34,7 @@ def test_cores_partition_the_scene_and_the_product(plan: TilePlan) -> None:
     assert (owners_hr == 1).all()
 
 
+@settings(max_examples=40)  # each compares every tile of a scene
 @given(plans())
 def test_tiles_show_what_the_padded_scene_shows(plan: TilePlan) -> None:
     scene = np.arange(np.prod(plan.shape)).reshape(plan.shape)

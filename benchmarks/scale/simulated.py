@@ -2,7 +2,8 @@
 
 Scheduler and workers are processes of their own, as on a cluster: the flow asks them what they run, and binds tasks to
 them. A worker's machine is played by one process with several workers. A tile is a real one (read, nearest, written,
-marked) that takes `pause` seconds longer, in which no core works: so two cores play many workers.
+marked) that takes `pause` seconds longer, in which no core works, or nothing but that pause: so two cores play many
+workers. What workers do when they do nothing is slowed (QUIET), but for their heartbeats, and taken off.
 """
 
 from __future__ import annotations
@@ -27,7 +28,19 @@ from srcore.overlap import Done
 
 WORKERS_A_PROCESS = 8
 TILE = 32
-STARTED_S = 120
+STARTED_S = 300
+IDLE_S = 5.0
+"""How long it is looked at what a cluster costs that does nothing."""
+_DASK = "DASK_DISTRIBUTED__"
+QUIET = {
+    f"{_DASK}WORKER__PROFILE__ENABLED": "False",
+    f"{_DASK}ADMIN__TICK__INTERVAL": "5s",
+    f"{_DASK}ADMIN__TICK__CYCLE": "60s",
+    f"{_DASK}ADMIN__TICK__LIMIT": "1h",
+    f"{_DASK}ADMIN__SYSTEM_MONITOR__INTERVAL": "60s",
+    f"{_DASK}ADMIN__SYSTEM_MONITOR__GIL__ENABLED": "False",
+}
+"""Of one process with many workers: by Dask's defaults each of them looks at itself 50 times a second."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,11 @@ class Cost:
     def __sub__(self, other: Cost) -> Cost:
         return Cost(*(end - start for end, start in zip(astuple(self), astuple(other), strict=True)))
 
+    def without(self, idle: Cost) -> Cost:
+        """The same without what the cluster costs anyway, `idle` a second."""
+        of = (max(0.0, cpu - rate * self.wall) for cpu, rate in zip(astuple(self)[1:], astuple(idle)[1:], strict=True))
+        return Cost(self.wall, *of)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,6 +68,8 @@ class Run:
     workers: int
     tiles: int
     pause: float
+    idle: Cost
+    """Of a second in which nothing is to be done: heartbeats. It is taken off from what follows."""
     start: Cost
     """Of a scene of one tile: the connection, the question to two workers, and the tile."""
     ask: Cost
@@ -100,6 +120,13 @@ def slowly(pause: float, plan: Path, tiles: Sequence[int]) -> Iterator[Done[Any]
         yield done
 
 
+def waits(pause: float, tiles: Sequence[int]) -> Iterator[Done[Any]]:
+    """Null tiles: a pause each, and nothing else."""
+    for tile in tiles:
+        time.sleep(pause)
+        yield Done(tile, result=tile)
+
+
 async def _work(address: str, count: int) -> None:
     from distributed import Worker
 
@@ -108,27 +135,47 @@ async def _work(address: str, count: int) -> None:
     await asyncio.gather(*[worker.finished() for worker in there])
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler with workers, on loopback."""
+
+    workers: int
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    hosts: Sequence[subprocess.Popen[bytes]]
+    """The processes of the workers."""
+
+    def cost(self, call: Callable[[], None]) -> Cost:
+        """What everybody spends while `call` runs."""
+        before = self._now()
+        call()
+        return self._now() - before
+
+    def _now(self) -> Cost:
+        return Cost(time.monotonic(), time.process_time(), _cpu_s(self.scheduler), sum(map(_cpu_s, self.hosts)))
+
+
 @contextmanager
-def cluster_of(workers: int) -> Iterator[tuple[str, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
-    """A scheduler with so many workers on loopback: its address, its process, and those of the workers."""
+def cluster_of(workers: int, a_process: int = WORKERS_A_PROCESS) -> Iterator[Cluster]:
+    """A scheduler with so many workers, several a process."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with ExitStack() as ended:
         scheduler = _begin("dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         ended.callback(_end, scheduler)
         hosts = []
-        for start in range(0, workers, WORKERS_A_PROCESS):
-            count = min(WORKERS_A_PROCESS, workers - start)
+        for start in range(0, workers, a_process):
+            count = min(a_process, workers - start)
             hosts.append(_begin("benchmarks.scale.simulated", address, str(count)))
             ended.callback(_end, hosts[-1])
         _wait_for(address, workers)
-        yield address, scheduler, hosts
+        yield Cluster(workers, address, scheduler, hosts)
 
 
 def _begin(*module: str) -> subprocess.Popen[bytes]:
     """A process of a module and its arguments, that says nothing."""
     quiet = subprocess.DEVNULL
-    single = {**os.environ, "OMP_NUM_THREADS": "1"}
+    single = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-m", *module], stdout=quiet, stderr=quiet, env=single)
 
 
@@ -162,28 +209,25 @@ def _cpu_s(process: subprocess.Popen[bytes]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def simulate(workers: int, rounds: int, pause: float) -> Run:
-    """One scene of `rounds` tiles a worker."""
+def simulate(cluster: Cluster, rounds: int, pause: float, *, null: bool = False) -> Run:
+    """One scene of `rounds` tiles a worker; `null`: tiles that only wait."""
+    workers, address, cost = cluster.workers, cluster.address, cluster.cost
     side = ceil((workers * rounds) ** 0.5) * TILE
-    with tempfile.TemporaryDirectory() as name, cluster_of(workers) as (address, scheduler, hosts):
+    with tempfile.TemporaryDirectory() as name:
         plan = planned(make_due(Path(name).resolve(), 1, (1, side, side), "nearest-x2"), TILE)
 
-        def cost(call: Callable[[], None]) -> Cost:
-            before = _now(scheduler, hosts)
-            call()
-            return _now(scheduler, hosts) - before
+        def scene(tiles: Sequence[int], pause: float) -> None:
+            _pass(partial(waits, pause) if null else partial(slowly, pause, plan), plan, address, tiles)
 
-        _pass(plan, address, range(workers), 0.0)  # imports, the engine
-        start = cost(lambda: _pass(plan, address, range(1), 0.0))
-        ask = cost(lambda: _ask(plan, address, workers))
+        scene(range(workers), 0.0)  # imports, the engine
+        slept = cost(lambda: time.sleep(IDLE_S))
+        idle = Cost(*(of / slept.wall for of in astuple(slept)))
+        start = cost(lambda: scene(range(1), 0.0)).without(idle)
+        ask = cost(lambda: _ask(plan, address, workers)).without(idle)
         tiles = range(workers * rounds)
-        quick = cost(lambda: _pass(plan, address, tiles, 0.0))
-        took = cost(lambda: _pass(plan, address, tiles, pause))
-    return Run(workers, len(tiles), pause, start, ask, quick, took, os.getloadavg()[0])
-
-
-def _now(scheduler: subprocess.Popen[bytes], hosts: Sequence[subprocess.Popen[bytes]]) -> Cost:
-    return Cost(time.monotonic(), time.process_time(), _cpu_s(scheduler), sum(map(_cpu_s, hosts)))
+        quick = cost(lambda: scene(tiles, 0.0)).without(idle)
+        took = cost(lambda: scene(tiles, pause)).without(idle)
+    return Run(workers, len(tiles), pause, idle, start, ask, quick, took, os.getloadavg()[0])
 
 
 def _ask(plan: Path, address: str, workers: int) -> None:
@@ -197,11 +241,11 @@ def _ask(plan: Path, address: str, workers: int) -> None:
         raise SystemExit(f"{len(there)} of {workers} workers may do tiles")
 
 
-def _pass(plan: Path, address: str, tiles: Sequence[int], pause: float) -> None:
+def _pass(work: Callable[[Sequence[int]], Iterator[Done[Any]]], plan: Path, address: str, tiles: Sequence[int]) -> None:
     from srcore.dispatch import Workers, run_tiles
 
     done: list[Any] = []
-    run_tiles(partial(slowly, pause, plan), tiles, Workers(scheduler=address), done.append, shared=plan)
+    run_tiles(work, tiles, Workers(scheduler=address), done.append, shared=plan)
     if len(done) != len(tiles):
         raise SystemExit(f"{len(done)} of {len(tiles)} tiles came")
 

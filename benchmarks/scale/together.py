@@ -42,10 +42,10 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3)
     given = parser.parse_args()
     tasks = ROUNDS * given.workers
-    with cluster_of(given.workers) as (address, _scheduler, _hosts):
-        passed(address, given.workers, 1)  # imports
+    with cluster_of(given.workers) as cluster:
+        passed(cluster.address, given.workers, 1)  # imports
         for together in (1, dispatch.TOGETHER) * given.passes:
-            wall, cpu = passed(address, tasks, together)
+            wall, cpu = passed(cluster.address, tasks, together)
             told = f"{wall:.1f} s, {1e3 * cpu / tasks:.1f} CPU ms a task, load {os.getloadavg()[0]:.0f}"
             print(f"{tasks} tasks of {PAUSE_S} s on {given.workers} workers, {together} results a request: {told}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from flows.cli import complete
+from srcore.choices import Modality, Resample
 from srcore.errors import PlanError
 
 if TYPE_CHECKING:
@@ -80,6 +81,23 @@ DryRunOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+SeriesOption = Annotated[
+    str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
+]
+VolumeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TAG=VALUE", help="Which volume of several: EchoTime=30 of a DICOM series, Volume=1 of a NIfTI."
+    ),
+]
+ResampleOption = Annotated[
+    Resample | None,
+    typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
+]
+ModalityOption = Annotated[
+    Modality | None,
+    typer.Option(help="What a volume is of, where its file does not say it, as no NIfTI does: a CT is in HU."),
+]
 ValuesOption = Annotated[
     str,
     typer.Option(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import here, out
+from flows.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,6 +52,15 @@ def train(
         _pack(recipe, pack)
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # the run reports so off a terminal
+    try:
+        _trained(recipe, resume=resume, search=search, folds=folds)
+    except KeyboardInterrupt:
+        print("interrupted; the same command with --resume goes on from what was kept last", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _trained(recipe: TrainConfig, *, resume: bool, search: bool, folds: int | None) -> None:
+    """One training, a search or the folds; what came of it is printed."""
     if search:
         from srcore.training.fit.search import FOLDER
         from srcore.training.fit.search import search as search_recipes
@@ -73,18 +84,19 @@ def _recipes_table() -> Table:
 
     from srcore.training.shipped import shipped
 
-    table = Table("recipe", "for", caption=f"core hours: at {GFLOPS} GFLOP/s a core", show_lines=True)
+    table = Table("recipe", "for", "cost", "gained", caption=f"core hours: at {GFLOPS} GFLOP/s a core", show_lines=True)
     table.columns[0].no_wrap = True
     for one in shipped():
         hours = one.operations / GFLOPS / 1e9 / 3600
         generator = f"{one.config.architecture.name} of {one.parameters / 1000:,.0f} K parameters"
         steps = f"{one.config.steps:,} steps, {hours:.1f} core hours"
-        told = f"gained {one.config.gained}" if one.config.gained else "gain not measured"
-        table.add_row(one.config.name, f"{one.config.purpose}\n{generator}; {steps}; {told}")
+        table.add_row(one.config.name, one.config.purpose, f"{generator}; {steps}", one.config.gained or "not measured")
     return table
 
 
 def _pack(recipe: TrainConfig, folder: Path) -> None:
+    from srcore.errors import SRError
+    from srcore.storage.disk.files import store_error
     from srcore.training.fit import bare
     from srcore.training.fit.folder import refuse_foreign_pack
     from srcore.training.fit.loop import prepare
@@ -93,7 +105,12 @@ def _pack(recipe: TrainConfig, folder: Path) -> None:
     refuse_foreign_pack(folder, (bare.RECIPE, bare.PLANES, STATE))
 
     state, planes, _ = prepare(recipe)
-    bare.pack(folder, recipe, planes, state)
+    try:
+        bare.pack(folder, recipe, planes, state)
+    except SRError:
+        raise
+    except OSError as error:
+        raise store_error(folder, error) from error
     out.print(f"packed: {folder}; there: python -m srcore.training.fit.bare {folder.name}")
 
 

@@ -14,10 +14,14 @@ from flows.cli.notes import notes
 from flows.cli.options import (
     DryRunOption,
     JsonOption,
+    ModalityOption,
     ModelOption,
     RangeOption,
+    ResampleOption,
     SchedulerOption,
+    SeriesOption,
     ValuesOption,
+    VolumeOption,
     WorkersOption,
     chosen_backend,
     chosen_workers,
@@ -37,10 +41,8 @@ from srcore.choices import (
     BackendRule,
     Device,
     Identity,
-    Modality,
     PrecisionRule,
     Privacy,
-    Resample,
     SliceProfile,
     Until,
 )
@@ -81,21 +83,10 @@ def upscale(
     date: Annotated[
         str | None, typer.Option(help="When it was taken, or where the name says it: 2023-06-02, *_YYYYMMDD_*.tif.")
     ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which DICOM series of a folder, by its UID or the name that it is listed by.")
-    ] = None,
-    volume: Annotated[
-        str | None,
-        typer.Option(metavar="TAG=VALUE", help="Which volume of a DICOM series of several, as EchoTime=30."),
-    ] = None,
-    resample: Annotated[
-        Resample | None,
-        typer.Option(help="A DICOM series that is refused: make its slices even, or untilt: straight too."),
-    ] = None,
-    modality: Annotated[
-        Modality | None,
-        typer.Option(help="What a volume is of, where its file does not say it, as no NIfTI does: a CT is in HU."),
-    ] = None,
+    series: SeriesOption = None,
+    volume: VolumeOption = None,
+    resample: ResampleOption = None,
+    modality: ModalityOption = None,
     identity: Annotated[
         Identity,
         typer.Option(help="Of a DICOM series: remove what tells of the patient, or keep it, for a hospital's archive."),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli.options import (
     CatalogOption,
     JsonOption,
+    ModalityOption,
     RangeOption,
+    ResampleOption,
+    SeriesOption,
     ValuesOption,
+    VolumeOption,
     chosen_catalog,
     here,
     number_range,
@@ -48,6 +52,10 @@ def validate(
     bands: Annotated[str | None, typer.Option(help="Bands of the LR by name or number, comma-separated.")] = None,
     values: ValuesOption = "auto",
     valid_range: RangeOption = None,
+    series: SeriesOption = None,
+    volume: VolumeOption = None,
+    resample: ResampleOption = None,
+    modality: ModalityOption = None,
     dataset: Annotated[
         str | None,
         typer.Option(help="Take limits, and what files do not say, from this dataset of the catalog."),
@@ -71,6 +79,8 @@ def validate(
         said = replace(said, values=values_rule(values))
     if valid_range is not None:
         said = replace(said, valid_range=number_range(valid_range))
+    told: dict[str, Any] = {"series": series, "volume": volume, "resample": resample, "modality": modality}
+    said = replace(said, **{name: value for name, value in told.items() if value is not None})
     said.check()
     names = tuple(bands.split(",")) if bands else None
     with local_copy(product) as copy:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from srcore.layout import safe_id
 from srcore.regular import read_regular
 from srcore.storage.disk.files import make_folder, write_atomic
 from srcore.storage.disk.leases import held, holder, is_alive, is_there, leased, told_of
+from srcore.storage.disk.outlive import outlive
 from srcore.storage.disk.owner import Owner
+
+log = logging.getLogger(__name__)
 
 FOLDER = ".serve"
 """In a store, or a PREFECT_HOME elsewhere: the lease of the service that works on it, and where it answers."""
@@ -30,10 +34,14 @@ def places_here(store: Path, home: Path) -> tuple[Path, ...]:
     return (whole / safe_id(socket.gethostname()) if on_object_store(store) else whole, *elsewhere)
 
 
-def refuse_second(folders: tuple[Path, ...]) -> None:
-    """CatalogError SERVED_ALREADY when a living service holds one of the leases; writes nothing that stays."""
+def refuse_second(folders: tuple[Path, ...], say: Callable[[str], None] = log.warning) -> None:
+    """CatalogError SERVED_ALREADY when a living service holds one of the leases; writes nothing that stays.
+
+    One that may be dead, of a container before this one, is waited for until that is known; `say` is told.
+    """
     for folder in folders:
         lease = folder / "lease.json"
+        outlive(lease, say)
         owner = holder(lease)
         if owner is not None and is_alive(lease, owner):
             raise _served(folder, owner)

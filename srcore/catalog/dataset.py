@@ -106,7 +106,8 @@ class Dataset(BaseModel):
     """Which DICOM series of each scene's folder, by its UID or the name that it is listed by; None: the only one."""
     volume: Annotated[str, Field(pattern=r"^[A-Za-z]{1,40} *= *[A-Za-z0-9.+_-]{1,40}$")] | None = None
     """Which volume of a DICOM series that holds several (times, echoes, b-values), by the tag that tells them apart:
-    EchoTime=30. Each is a dataset of its own; None: the only one."""
+    EchoTime=30; of a NIfTI of four axes by its number from 1: Volume=1. Each is a dataset of its own; None: the only
+    one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is refused by default: even, where its slices are unevenly spaced; untilt,
     straight and even, where the gantry was tilted. Linear, and said in product, report and receipt."""
@@ -141,8 +142,8 @@ class Dataset(BaseModel):
     """What the generator computes in; auto: what the model was verified in, where the device has it. int8 costs some
     quality for speed and needs srcore[openvino]."""
     back_projection: int | None = Field(default=None, ge=0, le=MAX_BACK_PROJECTION)
-    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: one, and by a
-    `slice_profile` three."""
+    """Steps that make the SR, averaged down, give the LR back; 0: the generator's own numbers; None: one; three by a
+    `slice_profile`, and of a model that makes slices twice finer."""
     slice_profile: SliceProfile | None = None
     """Of volumes whose slices are made finer, what a slice of the LR is of thinner ones, for back-projection and
     checks: box, their mean; cos2, cos^2 over twice its thickness, as a scanner's slices overlap; None: as the model was

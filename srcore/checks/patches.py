@@ -71,23 +71,30 @@ class PatchSampler:
             return
         valid = middle_slice(block.valid)
         usable: NDArray[np.bool_] = np.all(valid[list(self.bands)], axis=0)
+        around = shrunk(middle_slice(block.around), MARGIN_PX - BICUBIC_PX)[list(self.bands)]
+        steps = _steps(around.astype(block.work, copy=False))
         for y in _starts(usable.shape[0], self.side):
             for x in _starts(usable.shape[1], self.side):
-                if usable[y : y + self.side, x : x + self.side].mean() >= LEAST_VALID:
-                    self._offer(block, (y, x), hr)
+                if np.count_nonzero(usable[y : y + self.side, x : x + self.side]) >= LEAST_VALID * self.side**2:
+                    size = self.side + 2 * BICUBIC_PX
+                    texture = _texture_of(steps, (y, x), size)
+                    self._offer(block, (y, x), around[:, y : y + size, x : x + size], texture, hr)
 
-    def _offer(self, block: Block, start: tuple[int, int], hr: tuple[NDArray[Any], NDArray[np.bool_]] | None) -> None:
-        around, sr, sr_valid = (middle_slice(v) for v in (block.around, block.sr, block.sr_valid))
-        around = shrunk(around, MARGIN_PX - BICUBIC_PX)
+    def _offer(
+        self,
+        block: Block,
+        start: tuple[int, int],
+        around: NDArray[Any],
+        texture: float,
+        hr: tuple[NDArray[Any], NDArray[np.bool_]] | None,
+    ) -> None:
+        sr, sr_valid = middle_slice(block.sr), middle_slice(block.sr_valid)
         side, scale = self.side, (block.scale[-2], block.scale[-1])
         centre = [(w.start + s + side / 2) / n for w, s, n in zip(block.core[-2:], start, self.shape, strict=True)]
         cell = (int(centre[0] * CELLS), int(centre[1] * CELLS))
-        y, x = start
-        size = side + 2 * BICUBIC_PX
-        lr = around[list(self.bands), y : y + size, x : x + size].astype(np.float64)
-        texture = texture_of(lr)
         if not np.isfinite(texture) or (cell in self.best and self.best[cell].texture >= texture):
             return
+        lr = around.astype(np.float64)
         rows, columns = (slice(a * s, (a + side) * s) for a, s in zip(start, scale, strict=True))
         window = (list(self.bands), rows, columns)
         values, seen = sr[window].astype(np.float64), sr_valid[window]
@@ -103,9 +110,22 @@ class PatchSampler:
         return [self.best[cell] for cell in sorted(self.best)]
 
 
-def texture_of(values: NDArray[Any]) -> float:
-    """Mean gradient along both axes of (..., y, x)."""
-    return float(np.abs(np.diff(values, axis=-1)).mean() + np.abs(np.diff(values, axis=-2)).mean())
+def _steps(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Sizes of the steps to the next column (y, x - 1) and to the next row (y - 1, x) of (B, y, x), means over B: once
+    for a block, of which every window then has its own."""
+    columns, rows = (np.zeros_like(np.diff(values[0], axis=axis)) for axis in (-1, -2))
+    for band in values:
+        for total, axis in ((columns, -1), (rows, -2)):
+            step = np.diff(band, axis=axis)
+            total += np.abs(step, out=step) / len(values)
+    return columns, rows
+
+
+def _texture_of(steps: tuple[NDArray[Any], NDArray[Any]], start: tuple[int, int], size: int) -> float:
+    """Mean gradient along both axes of the window of `size` pixels along each that begins at `start`."""
+    columns, rows = steps
+    y, x = start
+    return float(columns[y : y + size, x : x + size - 1].mean() + rows[y : y + size - 1, x : x + size].mean())
 
 
 def _starts(length: int, side: int) -> list[int]:

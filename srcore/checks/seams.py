@@ -97,6 +97,7 @@ class SeamCheck:
         seen = reduce(np.logical_and, (valid[..., place] for place in beside), np.isfinite(jumps))
         across = np.arange(values.shape[1]) * ROW_STEP // self.scale[1 - axis] + MARGIN_PX
         first = (start + at[0]) // factor
+        around = around.astype(block.work, copy=False)
         ranges, steps, floor = self._around(around, across, first - along.start + MARGIN_PX, len(at))
         seen &= (ranges > floor) | (jumps > 2 * floor)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -112,10 +113,11 @@ class SeamCheck:
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Range of the LR pixels around `count` borders (C, across, count), their own jump, and what is no difference
         there; the first border lies before pixel `first` of the last axis."""
-        pixels = np.stack([around[:, across + k] for k in (-1, 0, 1)]).astype(np.float64)
+        pixels = [around[:, across + k] for k in (-1, 0, 1)]
+        least, most = reduce(np.minimum, pixels), reduce(np.maximum, pixels)
         parts = [slice(first + k, first + k + count) for k in range(-MARGIN_PX, MARGIN_PX)]
-        low = reduce(np.minimum, (pixels.min(axis=0)[..., part] for part in parts))
-        high = reduce(np.maximum, (pixels.max(axis=0)[..., part] for part in parts))
+        low = reduce(np.minimum, (least[..., part] for part in parts))
+        high = reduce(np.maximum, (most[..., part] for part in parts))
         steps = _jump(*(pixels[1][..., part] for part in parts[1:-1]))
         rounding = ULPS * float(np.finfo(np.float32).eps) * np.maximum(np.abs(low), np.abs(high))
         return high - low, steps, np.full(low.shape, self.step) if self.step else rounding

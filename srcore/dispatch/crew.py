@@ -165,13 +165,13 @@ class Crew:
         return self.on_gpu is None or (address in self.with_gpu) == self.on_gpu
 
     def _ask(self, new: list[str]) -> None:
-        """Ask who is new; who does not answer, or left meanwhile, is asked again at the next look."""
-        if not new:
-            return
+        """Ask the scheduler and who is new; who does not answer, or left meanwhile, is asked at the next look."""
         shared = None if self.shared is None else str(self.shared)
         greet = _by_value(greeting.greet)
         try:
             self._judge_scheduler(greet)
+            if not new:
+                return
             if self._expected is None:
                 self._expected = greeting.greet(shared)
             answers = ask_workers(self.client, greet, shared, new)

@@ -75,5 +75,5 @@ def planned_whole(engine: Engine, lr: Image, treatment: Treatment) -> tuple[Arra
     bands = tuple(replace(band, nodata=number) for band, number in zip(header.bands, lr.nodata, strict=True))
     header = replace(header, bands=bands, nodata=nodata_form(header.dtype, lr.nodata))
     reader = ArrayReader(lr.values, header, valid=lr.valid)
-    treatment = treatment.for_model(engine.spec.slice_profile)
+    treatment = treatment.for_model(engine.spec.slice_profile, engine.spec.usual_steps)
     return reader, plan_array(reader, tile_plan(engine.spec, header, treatment), treatment, engine.spec)

@@ -46,6 +46,8 @@ class Model:
     """The calibration of its trust map, where it has one."""
     slice_profile: SliceProfile = "box"
     """What it takes a slice of the LR for, where the catalog does not say."""
+    usual_steps: int | None = None
+    """Of back-projection, where the catalog does not say; None: those of its kind."""
     zoom: int = 1
     """Above 1: how many times coarser the bands are that it brings to the grid of finer ones."""
 
@@ -63,7 +65,8 @@ def resolve(reference: str) -> Model:
     """
     model = _resolve(reference)
     spec = read_spec(model.folder)
-    return replace(model, trust=spec.trust, zoom=spec.zoom, slice_profile=spec.slice_profile)
+    model = replace(model, trust=spec.trust, zoom=spec.zoom)
+    return replace(model, slice_profile=spec.slice_profile, usual_steps=spec.usual_steps)
 
 
 def _resolve(reference: str) -> Model:

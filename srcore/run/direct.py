@@ -44,7 +44,7 @@ def direct_job(
     refuse_address(output)
     product = ProductPaths(Path(os.path.realpath(output.parent)), output.name)
     model = resolve(options.pop("model", DEFAULT_MODEL))
-    treatment = _treatment(options).for_model(model.slice_profile)
+    treatment = _treatment(options).for_model(model.slice_profile, model.usual_steps)
     paths = _paths(source, bands, options.pop("asset", None))
     private = _is_private(paths[0], privacy)
     if private:  # nothing beside the product shows or names what may tell of a patient
@@ -104,7 +104,7 @@ def array_job(model: str, **options: Any) -> Job:
     return Job(
         paths=(),
         model=found,
-        treatment=_treatment(options).for_model(found.slice_profile),
+        treatment=_treatment(options).for_model(found.slice_profile, found.usual_steps),
         product=ProductPaths(Path(), "array.tif"),
         scratch=Path(),
         scene="array",

@@ -221,9 +221,10 @@ def refuse(plan: ScenePlan, report: Report, flags: Sequence[str] = ()) -> None:
     """GateError when a gate of the plan was not passed; `flags` of the pixels may say why."""
     if plan.validate and report.verdict == "quarantined":
         first = report.failed_gates[0]
+        value = first.value if isinstance(first.value, str) else f"{first.value:.4g}"
         raise GateError(
             f"{plan.scene} is not published: gate {first.id} was not passed",
-            f"{first.value} {first.unit}, limit {first.limit}",
+            f"{value} {first.unit}, limit {first.limit}",
             "; ".join((first.hint, *flags)),
         )
 

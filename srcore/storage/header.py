@@ -17,6 +17,8 @@ NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
 NO_PLACE_WITHIN = 1e-5
 
+LEAST_MM, MOST_MM = 1e-5, 1e3
+"""Of a voxel's side: from the finest microscope to more than a person; beyond, a header means another unit."""
 DROPPED_TEXT = "dropped all text of the headers, which may name a patient"
 KEPT_IDENTITY = "the derived series says who the patient is (identity: keep)"
 """What is said of every DICOM series; and in place of it, where its product keeps the text."""
@@ -64,7 +66,7 @@ class Wish:
     series: str | None = None
     """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
     volume: str | None = None
-    """Which volume of a DICOM series of several, as EchoTime=30; None: the only one."""
+    """Which volume of several: of a DICOM series as EchoTime=30, of a NIfTI as Volume=1; None: the only one."""
     resample: Resample | None = None
     """What is made of a DICOM series that is not even or straight; None: it is refused."""
     modality: Modality | None = None

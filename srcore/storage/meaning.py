@@ -93,9 +93,10 @@ def few_in_patches(windows: Iterable[NDArray[Any]]) -> bool:
     return same >= PATCHES * pairs
 
 
-def look_like_classes(windows: Iterable[NDArray[Any]]) -> bool:
-    """Whether windows (..., y, x) of finite numbers hold a few whole ones that lie in patches, in no order."""
-    look = _Look()
+def look_like_classes(windows: Iterable[NDArray[Any]], *, heights: bool = True) -> bool:
+    """Whether windows (..., y, x) of finite numbers hold a few whole ones that lie in patches, and in no order where
+    they could be `heights`."""
+    look = _Look(heights)
     for window in windows:
         look.add(window)
         if not look.goes_on:
@@ -106,7 +107,8 @@ def look_like_classes(windows: Iterable[NDArray[Any]]) -> bool:
 class _Look:
     """`add` window by window while it `goes_on`; NaN and Inf count as nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, heights: bool) -> None:
+        self.heights = heights
         self.counts: dict[float, int] = {}
         self.pairs: dict[tuple[float, float], int] = {}
         """Neighbours along the last axis, by their numbers."""
@@ -143,6 +145,8 @@ class _Look:
             return False
         if len(ordered) == 2:
             return min(self.counts.values()) >= RARE * pixels
+        if not self.heights:
+            return True
         # Whole metres of a flat coast lie in patches, too: but in order, each next to the one above or below it.
         return self._jumps() or self.dtype == np.uint8 or min(b - a for a, b in pairwise(ordered)) > 1
 

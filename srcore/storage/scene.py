@@ -72,14 +72,7 @@ def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpac
     if not paths:
         raise SourceError("the scene has no file", "an empty list", "check the pattern of the source")
     header = _read(paths, **wishes)
-    if wishes.get("quality") is not None and header.kind == "volume":
-        do = "take the key out"
-        raise SourceError(f"{paths[0]}: a volume has no quality layer", "quality", do, code="BAD_SETTING")
-    for name in ("resample", "modality"):
-        if wishes.get(name) is not None and header.kind == "raster":
-            raise SourceError(f"{paths[0]}: a raster has no slices", name, "take it out", code="BAD_SETTING")
-    if wishes.get("volume") is not None and header.format != "dicom":
-        raise SourceError(f"{paths[0]}: only DICOM holds several volumes", "volume", "take it out", code="BAD_SETTING")
+    _refuse_wishes(header, paths[0], wishes)
     if header.kind == "raster":
         header = in_one_form(heeded(header, paths, Wish.of(**wishes)))
     if kind is not None and header.kind != kind:
@@ -87,6 +80,24 @@ def read_header(paths: Sequence[Path], kind: Kind | None = None, **wishes: Unpac
             f"{paths[0]} is no {kind}", f"a {header.kind}", f"say kind: {header.kind} in the catalog", code="WRONG_KIND"
         )
     return header
+
+
+OF_VOLUMES, OF_SERIES = ("resample", "volume", "modality"), ("resample", "series")
+"""Wishes that a raster, and that all but a DICOM series, cannot fulfil."""
+
+
+def _refuse_wishes(header: Header, path: Path, wishes: Wishes) -> None:
+    """SourceError BAD_SETTING for what is asked of a scene and is none of its kind."""
+    told = [name for name, value in wishes.items() if value is not None]
+    what = None
+    if "quality" in told and header.kind == "volume":
+        what = "a volume has no quality layer", "quality"
+    elif (name := next((one for one in OF_VOLUMES if one in told and header.kind == "raster"), None)) is not None:
+        what = "a raster has no slices", name
+    elif (name := next((one for one in OF_SERIES if one in told and header.format != "dicom"), None)) is not None:
+        what = "it is no DICOM series", name
+    if what is not None:
+        raise SourceError(f"{path}: {what[0]}", what[1], "take it out", code="BAD_SETTING")
 
 
 def _read(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header:

@@ -31,7 +31,7 @@ class Shipped:
 
 def shipped() -> Iterator[Shipped]:
     """Those of `srcore/training/recipes`, by name; nothing is computed but shapes."""
-    for path in sorted(RECIPES.glob("*.yaml")):
+    for path in sorted(RECIPES.glob("*.yaml"), key=lambda one: one.stem):
         config = read_config(path)
         with torch.device("meta"):
             generator = GENERATORS[config.architecture.name](**config.architecture.params)

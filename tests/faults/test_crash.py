@@ -11,8 +11,8 @@ from tests.faults.conftest import SWEEPS, Injected, sweep
 KINDS = {"open", "write", "fsync", "rename", "link", "remove", "mkdir", "rmdir"}
 NIGHTLY = pytest.mark.nightly
 SWEPT = [
-    ("killed", 16),
-    ("disk full", 16),
+    ("killed", 24),
+    ("disk full", 24),
     ("killed while a product is replaced", 1),
     ("disk full while a product is replaced", 1),
     pytest.param("killed", 1, marks=NIGHTLY),

@@ -22,7 +22,7 @@ from tests.faults import archive
 from tests.faults.archive import run_scene
 from tests.faults.conftest import Injected
 
-ROUNDS = 20
+ROUNDS = 12
 
 
 def _night(catalog: Path, barrier: Barrier, told: Queue[Any]) -> None:

@@ -274,7 +274,7 @@ def test_models_and_catalog_can_be_looked_at(srcore: Callable[..., tuple[int, st
     names = [spec["name"] for spec in json.loads(out)]
     assert names == builtin_names()
     assert {"bicubic-x2", "nearest-x2", "srcore-x2", "srcore-x4"} <= set(names)
-    assert srcore("models", "verify", "srcore-x2")[0] == 0
+    assert srcore("models", "verify", "srcore-x2-fast")[0] == 0
     assert "srcore-x2" in srcore("models", "show", "srcore-x2")[1]
     code, out, _ = srcore("catalog", "schema")
     assert code == 0
@@ -310,3 +310,16 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 987654321)
     assert user_name() == "user 987654321"
+
+
+def test_one_of_several_volumes_is_upscaled_and_validated_by_its_number(srcore, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    several = np.random.default_rng(0).integers(0, 900, (24, 24, 2, 2)).astype(np.int16)
+    nibabel.Nifti1Image(several, np.diag([1, 1, 3, 1])).to_filename(tmp_path / "bold.nii")
+    told = (str(tmp_path / "bold.nii"), str(tmp_path / "sr.nii"))
+    code, _, err = srcore("upscale", *told, "--model", "nearest-x2")
+    assert (code, "2 of them; name one, from 1: --volume Volume=1" in err) == (2, True)
+    assert srcore("upscale", *told, "--model", "nearest-x2", "--volume", "Volume=2")[0] == 0
+    assert np.array_equal(nibabel.load(told[1]).get_fdata()[::2, ::2], several[..., 1])
+    assert srcore("validate", told[1], "--lr", told[0])[0] == 2
+    assert srcore("validate", told[1], "--lr", told[0], "--volume", "Volume=2")[0] == 0

@@ -19,6 +19,7 @@ from srcore.errors import PlanError
 from srcore.models.backprojection import back_project, profile_down
 from srcore.models.blocks import CubicUpsample
 from srcore.radiometry import slice_weights
+from srcore.registry.references import resolve
 from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.samples.phantom import draw, thick
@@ -118,12 +119,25 @@ def test_a_checkpoint_says_edge_and_profile_and_the_catalog_wins(tmp_path: Path)
 def test_what_a_dataset_says_of_the_profile_makes_nothing_due_that_is_the_same() -> None:
     unsaid, box, cos2 = Treatment(), Treatment(slice_profile="box"), Treatment(slice_profile="cos2")
     assert unsaid.changed() == box.changed() == unsaid.for_model("box").changed() == {}
+    assert unsaid.for_model("box", 3).changed() == {"back_projection": 3}
+    assert Treatment(back_projection=1).for_model("box", 3).changed() == {}
     assert unsaid.for_model("cos2") == cos2 == cos2.for_model("box")
     assert box.for_model("cos2") == box
     assert cos2.changed() == {"slice_profile": "cos2", "back_projection": 3}
     assert Treatment(back_projection=1).changed() == {}
     assert Treatment(slice_profile="cos2", back_projection=1).steps == 1
     assert [one.steps for one in (unsaid, box, cos2)] == [1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("srcore-volume-x2", 3), ("srcore-volume-z5", None), ("cubic-z5", None), ("srcore-x2", None)],
+)
+def test_slices_that_are_made_twice_finer_get_three_steps(name: str, steps: int | None) -> None:
+    spec = read_spec(locate(name))
+    assert spec.usual_steps == steps
+    assert resolve(name).usual_steps == steps
+    assert spec.model_copy(update={"training": {"back_projection": 1}}).usual_steps is None
 
 
 def test_a_model_that_makes_no_slices_has_no_profile(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.mutants.mutant import (
     OWNED,
     OWNERSHIP,
     POWER,
+    PULSE,
     QUARANTINE,
     REMOVAL,
     RESUME,
@@ -24,6 +25,7 @@ from tests.mutants.mutant import (
     SWEEP,
     TILES,
     TOGETHER,
+    UNPROVEN,
     Change,
     Mutant,
     mutant,
@@ -122,6 +124,17 @@ ARCHIVE = (
         'if told[0] == "X":',
         LEASES,
     ),
+    mutant(
+        "who holds a lock in another container is dead",
+        PULSE,
+        "        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        "        pass",
+        UNPROVEN,
+    ),
+    mutant(
+        "another file's lock is a proof", PULSE, "if owner.space.split()[-1] != _word(file):", "if False:", UNPROVEN
+    ),
+    mutant("another boot's lock is a proof", PULSE, "or boot_of(owner) != boot_of():", "or False:", UNPROVEN),
     # an object store
     mutant(
         "the receipt of a run is put whatever stands there",

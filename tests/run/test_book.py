@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +24,8 @@ from srcore.run.outcome import Outcome
 from srcore.run.scene import scene_runner
 from srcore.run.states import SceneState
 from srcore.storage.archive.nights import KEPT, Night, Nights, Running, read_nights, read_running
+from srcore.storage.disk import outlive
+from srcore.storage.disk.leases import STALE_SECONDS, acquire
 from tests.run.night_cases import make
 
 
@@ -52,6 +60,32 @@ def test_a_night_is_one_at_a_time_and_the_next_hears_of_one_that_was_killed(tmp_
     assert (second.interrupted, second.failed, second.new_failures) == (False, 3, ("a", "b", "c"))
     assert read_running(places) is None
     assert not places.night_lease.exists()
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_night_waits_for_one_of_another_machine_until_it_is_known_whether_that_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lives: bool
+) -> None:
+    catalog = load_catalog(make(tmp_path))
+    lease = DatasetPaths(tmp_path / "s/d").night_lease
+    acquire(lease)
+    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"host": "other", "space": "other"}))
+
+    def passes(seconds: float) -> None:
+        os.utime(lease, (time.time() - (0 if lives else STALE_SECONDS + 1),) * 2)
+
+    os.utime(lease, (time.time() - 60,) * 2)
+    monkeypatch.setattr(outlive, "time", SimpleNamespace(sleep=passes))
+    with (
+        caplog.at_level("WARNING"),
+        pytest.raises(LeaseError, match="another night of d goes on") if lives else nullcontext(),
+        open_book(catalog, "d", patient=True),
+    ):
+        assert not lives
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert "on other (pid" in told[0]
+    assert re.search(r"no beat came for 6\d s: waiting for one, or until it is taken over, 5[34]\d s at most", told[0])
 
 
 def test_what_is_remembered_of_nights_is_bounded_and_a_damaged_record_is_begun_anew(tmp_path: Path) -> None:

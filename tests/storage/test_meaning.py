@@ -113,6 +113,11 @@ def test_amounts_are_no_classes(window: np.ndarray) -> None:
     assert not look_like_classes([window])
 
 
+@pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("int16", 13), ("float32", 13), ("int16", 60)])
+def test_where_no_heights_are_measured_a_few_numbers_in_order_are_classes(dtype: str, bands: int) -> None:
+    assert look_like_classes([heights(bands).astype(dtype)], heights=False) == (bands < 60)
+
+
 def test_a_look_ends_with_the_first_window_of_many_numbers() -> None:
     seen = []
 

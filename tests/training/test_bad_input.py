@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rasterio
 from affine import Affine
 
 from flows.cli import main
+from srcore.layout import LEASE
+from srcore.registry.mlflow_store import Registry, open_registry
+from srcore.storage.disk.leases import held
+from srcore.training import promote
 from srcore.training.data.sealed import read_split
+from srcore.training.fit import loop
 from tests.training.retrain_cases import draw_archive, register_tiny
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
 
 Call = Callable[..., tuple[int, str]]
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "collect": (promote, "_refuse_unfit"),
+    "fit": (loop, "draw_batch"),
+    "judge": (promote, "stops"),
+    "promote": (Registry, "register"),
+}
+"""Something that each step of a round calls."""
 
 
 @pytest.fixture
@@ -124,6 +140,27 @@ def test_a_folder_with_somebodys_files_is_no_output(srcore: Call, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "hr").iterdir()) == before
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "dangling", "loop", "x" * 300])
+@pytest.mark.parametrize("option", ["output", "--pack"])
+def test_an_output_that_can_be_no_folder_is_said_before_the_first_step(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, option: str
+) -> None:
+    draw_archive(tmp_path, count=2)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
+    recipe = tmp_path / "recipe.yaml"
+    output = place if option == "output" else "out"
+    text = f"name: t\ndata: {tmp_path}/hr\noutput: {tmp_path}/{output}\nsources: [{{files: '*.tif', share: 1}}]\n"
+    recipe.write_text(f"{text}steps: 2\ncore_px: 8\narchitecture: {{name: edsr, params: {{scale: 2, width: 8}}}}\n")
+    monkeypatch.setattr(loop, "draw_batch", None)  # would be called
+    before = sorted(tmp_path.iterdir())
+    status, said = srcore("train", recipe, *([] if option == "output" else [option, tmp_path / place]))
+    assert (status, said.startswith("error: "), said.endswith("[BAD_STORE]")) == (1, True, True), said
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_state_that_is_no_state_is_said(srcore: Call, tmp_path: Path) -> None:
     draw_archive(tmp_path, count=2)
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
@@ -140,7 +177,7 @@ def test_a_state_that_is_no_state_is_said(srcore: Call, tmp_path: Path) -> None:
 def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Call, tmp_path: Path) -> None:
     register_tiny(tmp_path)
     catalog = draw_archive(tmp_path, count=8, steps=2)
-    draw_archive(tmp_path / "large", count=1, side=640)
+    draw_archive(tmp_path / "large", count=1, side=400)
     for part in ("lr", "hr"):
         (tmp_path / "large" / part / "a_0.tif").replace(tmp_path / part / "a_0.tif")
     assert retrain(srcore, catalog)[0] == 0
@@ -151,3 +188,56 @@ def test_a_large_one_among_small_scenes_and_a_scene_that_was_renamed(srcore: Cal
     assert retrain(srcore, catalog)[0] == 0
     after = {scene: one.held for scene, one in read_split(split)[0].items()}
     assert after == {**{scene: held for scene, held in before.items() if scene != "b_1"}, "renamed": before["b_1"]}
+
+
+@pytest.mark.nightly  # MLflow, and two rounds each
+@pytest.mark.parametrize("step", STEPS)
+def test_ctrl_c_in_any_step_is_one_line_and_the_same_command_goes_on(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8, steps=4, rate=1e-7)
+    at, name = STEPS[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(at, name, interrupt)
+        status, line = retrain(srcore, catalog)
+    assert status == 130
+    assert line.endswith("the same command goes on from there")
+    assert len(open_registry().versions("tiny")) == 1
+    assert retrain(srcore, catalog)[0] == 0
+    assert len(open_registry().versions("tiny")) == 2
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_round_that_another_one_is_at_is_one_line(srcore: Call, tmp_path: Path) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8)
+    with held(tmp_path / "archive/drawn/.retrain" / LEASE):
+        status, line = retrain(srcore, catalog)
+    assert (status, line.endswith("[LEASED]")) == (1, True), line
+
+
+@pytest.mark.nightly
+def test_a_registry_that_is_locked_when_the_round_is_decided_costs_no_training(
+    srcore: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_tiny(tmp_path)
+    catalog = draw_archive(tmp_path, count=8, steps=4, rate=1e-7)
+    assess = promote.assess
+
+    def locked(*arguments: Any) -> Any:
+        found = assess(*arguments)
+        other.execute("begin exclusive")
+        return found
+
+    opened = sqlite3.connect(tmp_path / "registry/registry.db", isolation_level=None)
+    with closing(opened) as other, monkeypatch.context() as patch:
+        patch.setattr(promote, "assess", locked)
+        status, line = retrain(srcore, catalog)
+    assert status == 1
+    assert line.endswith("[REGISTRY_AWAY]")
+    monkeypatch.setattr(promote, "collect_pairs", None)  # would be called
+    assert retrain(srcore, catalog)[0] == 0

@@ -262,6 +262,14 @@ def test_a_series_of_dicom_is_learned_from_as_its_files_are(archive: Path) -> No
     assert traces([places.root, archive.parent / "keys"]) == []
 
 
+def test_what_has_text_in_its_pixels_is_not_learned_from(archive: Path) -> None:
+    write_canaries(archive.parent / "series/a/b", texture(0, 2, 40), BurnedInAnnotation="YES")
+    text = CATALOG.replace("./in/{patient}/{scene}.nii.gz", "./series/{patient}/{series}/") + RELEASED
+    archive.write_text(text + "    products: [dicom, report]\n")
+    _, places = collected(archive)
+    assert [row["code"] for row in read_sealed(places.pairs / "pairs.json")["rows"]] == ["RESTRICTED"]
+
+
 def test_what_nobody_expected_of_a_pair_names_no_file(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_entry: Any, pair: Pair) -> None:
         raise KeyError(f"{pair.paths[0]}")

@@ -69,9 +69,9 @@ def test_costs_are_counted() -> None:
 def test_the_list_names_each_with_its_purpose() -> None:
     told = CliRunner(env={"COLUMNS": "60"}).invoke(app, ["train", "--list"])
     assert told.exit_code == 0
-    for name in NAMES:
-        assert name in told.output
-    assert "core hours" in told.output
+    rows = [line.split("\t") for line in told.output.splitlines()[1:-1]]  # into a pipe: a cell a fact
+    assert [row[0] for row in rows] == NAMES
+    assert all(len(row) == 4 and "core hours" in row[2] and all(row) for row in rows)
     assert "+1.18 dB" in told.output
 
 

@@ -21,6 +21,7 @@ from srcore.run.night.turns import Turns
 from srcore.storage.archive.nights import Night, Nights, Running, end_night, read_nights, save_running, settled
 from srcore.storage.disk.files import free_bytes
 from srcore.storage.disk.leases import held
+from srcore.storage.disk.outlive import outlive
 
 if TYPE_CHECKING:
     from srcore.run.outcome import Outcome
@@ -117,11 +118,16 @@ def _iso(when: datetime) -> str:
 
 
 @contextmanager
-def open_book(catalog: Catalog, dataset: str, tell: Sequence[Tell] = ()) -> Iterator[Book]:
-    """The book of a night that begins; LeaseError when another night of the dataset goes on."""
+def open_book(catalog: Catalog, dataset: str, tell: Sequence[Tell] = (), *, patient: bool = False) -> Iterator[Book]:
+    """The book of a night that begins; LeaseError when another night of the dataset goes on.
+
+    `patient`: one that may be dead, of another machine or container, is waited for until that is known.
+    """
     places, timezone = DatasetPaths(Path(catalog.store) / dataset), catalog.dataset(dataset).timezone
     with ExitStack() as stack:
         try:
+            if patient:
+                outlive(places.night_lease, log.warning)
             stack.enter_context(held(places.night_lease))
             nights = settled(places)
         except LeaseError as error:

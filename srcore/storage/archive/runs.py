@@ -33,7 +33,7 @@ from srcore.errors import LeaseError, StoreError
 from srcore.layout import ProductPaths, Scratch, lease_path
 from srcore.storage.archive.publish import CLOSED, Output, Receipt, is_whole, top_of, verified_outputs
 from srcore.storage.disk.leases import holder
-from srcore.storage.disk.owner import myself
+from srcore.storage.disk.owner import is_this_process
 from srcore.storage.disk.records import json_bytes, parse_json
 from srcore.storage.disk.store import Store, store_at
 
@@ -144,8 +144,8 @@ def _refuse_removed(store: Store, product: ProductPaths, receipt: Receipt) -> No
 
 def _refuse_lost(lease: Path) -> None:
     """LeaseError unless a run of this process has the lease."""
-    owner, here = holder(lease), myself()
-    if owner is None or (owner.space, owner.pid) != (here.space, here.pid):
+    owner = holder(lease)
+    if owner is None or not is_this_process(owner):
         raise LeaseError("another run took this scene over", str(owner), "let it finish")
 
 

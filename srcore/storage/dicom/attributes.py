@@ -39,7 +39,7 @@ WORDS: Mapping[str, frozenset[str]] = {
     "PatientPosition": frozenset({"HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS"}),
     "Laterality": frozenset("RL"),
     "BodyPartExamined": _PARTS,
-    "RescaleType": frozenset({"HU", "US", "OD"}),
+    "RescaleType": frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT"}),
     "VOILUTFunction": frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"}),
     "BurnedInAnnotation": _YES_NO,
     "LossyImageCompression": frozenset({"00", "01"}),

@@ -275,7 +275,7 @@ def rescale(header: Header, said: str | None) -> Dataset:
     """From stored numbers to units, as the source has it; `said`: the name of the units there."""
     made, band = Dataset(), header.bands[0]
     made.RescaleSlope, made.RescaleIntercept = ds(band.scale), ds(band.offset)
-    made.RescaleType = said or ("HU" if header.extra["modality"] == "CT" else "US")
+    made.RescaleType = said or ("HU" if band.unit == "HU" else "US")
     return made
 
 

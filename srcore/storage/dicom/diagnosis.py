@@ -10,29 +10,38 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
 
 from srcore.choices import Resample
 from srcore.errors import SourceError
 from srcore.storage.dicom.geometry import EVEN, SAME_MM, TILT_PX, Stack, plane_of, stacked
+from srcore.storage.dicom.packing import refuse_undecodable
 from srcore.storage.dicom.slices import Slice
+from srcore.storage.header import LEAST_MM, MOST_MM
 
 TOLD = 8
 """Places or values that a message names at most."""
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+CONTRASTS = ("EchoNumbers", "EchoTime", "EffectiveEchoTime", "DiffusionBValue", "ComplexImageComponent")
+"""Of `SPLITS`, what makes other pictures of the same slice: no volume has two of them."""
+ALIKE = 0.05
+"""Fraction by which such a number, but for the echo's, may differ and be the same."""
+DO_NAME = "name one: --volume TAG=VALUE (volume: in the catalog), or split it: one series for each"
 
 
 def refuse_unfit(slices: Sequence[Slice], resample: Resample | None = None) -> Stack:
     """The positions of the slices of one series; SourceError for all that makes it no even, straight volume, but for
     what will be resampled."""
     _refuse_two_patients(slices)
+    _refuse_mosaic(slices)
     _refuse_placeless(slices)
+    _refuse_rescale(slices)
     _refuse_mixed(slices)
     _refuse_numbers(slices[0])
-    _refuse_undecodable(slices[0].syntax)
+    refuse_undecodable(slices)
     stack = stacked(slices)
     if len(slices) > 1:
+        _refuse_volumes(slices, stack)
+        _refuse_contrasts(slices)
         _refuse_doubles(slices, stack)
         _refuse_uneven(stack, asked=resample is not None)
         if resample != "untilt":
@@ -48,15 +57,27 @@ def _refuse_two_patients(slices: Sequence[Slice]) -> None:
         raise SourceError("one series holds slices of several patients", told, do, code="TWO_PATIENTS")
 
 
+def _refuse_mosaic(slices: Sequence[Slice]) -> None:
+    count = sum(one.mosaic for one in slices)
+    if count:
+        found = f"a mosaic, in {count} of {len(slices)} pictures"
+        do = "unpack it: dcm2niix writes NIfTI of it; or export it as enhanced MR"
+        raise SourceError("slices lie side by side in one picture", found, do, code="NOT_SUPPORTED")
+
+
 def _refuse_placeless(slices: Sequence[Slice]) -> None:
     for name, lacks in (
         ("ImagePositionPatient", [one.position is None or not np.isfinite(one.position).all() for one in slices]),
         ("ImageOrientationPatient", [not _is_orientation(one.orientation) for one in slices]),
-        ("PixelSpacing", [one.spacing is None or min(one.spacing) <= 0 for one in slices]),
+        ("PixelSpacing", [not _are_sizes(one.spacing) for one in slices]),
     ):
         if any(lacks):
             found = f"no usable {name} in {sum(lacks)} of {len(slices)}"
             raise SourceError("slices do not say where they lie", found, "export the series again", code="NO_GEOMETRY")
+
+
+def _are_sizes(value: Sequence[float] | None) -> bool:
+    return value is not None and all(LEAST_MM <= one <= MOST_MM for one in value)
 
 
 def _is_orientation(value: Sequence[float] | None) -> bool:
@@ -126,35 +147,53 @@ def _refuse_numbers(first: Slice) -> None:
             "export it again with both",
             code="NO_RESCALE",
         )
-    if first.rescale is not None and not (np.isfinite(first.rescale).all() and first.rescale[0] != 0):
-        raise SourceError(
-            "a rescale that means nothing", f"slope {first.rescale[0]:g}", "export it again", code="NO_RESCALE"
+
+
+def _refuse_rescale(slices: Sequence[Slice]) -> None:
+    bad = [one.rescale for one in slices if one.rescale and not (np.isfinite(one.rescale).all() and one.rescale[0])]
+    if bad:
+        found = f"slope {bad[0][0]:g}, intercept {bad[0][1]:g} in {len(bad)} of {len(slices)}"
+        raise SourceError("a rescale that means nothing", found, "export it again", code="NO_RESCALE")
+
+
+def _refuse_volumes(slices: Sequence[Slice], stack: Stack) -> None:
+    """As many slices at every place: of several times, echoes or the like, or copies of the same files."""
+    _refuse_copies(slices)
+    if stack.doubles and stack.volumes > 1:
+        found = f"{stack.volumes} at each of {len(slices) // stack.volumes} places, {_split_by(slices, stack)}"
+        raise SourceError("a series of several volumes", found, DO_NAME, code="SEVERAL_VOLUMES")
+
+
+def _refuse_copies(slices: Sequence[Slice]) -> None:
+    copies = len(slices) - len({(one.instance or one.member, one.frame) for one in slices})
+    if copies:
+        found = f"{copies} of {len(slices)} slices have the SOPInstanceUID of another"
+        raise SourceError("slices are there twice", found, "remove the copies", code="SLICES_DOUBLE")
+
+
+def _refuse_contrasts(slices: Sequence[Slice]) -> None:
+    """Slices at places of their own, and yet of several echoes: each its own picture of the patient."""
+    for name in CONTRASTS:
+        found = Counter(told for one in slices if (told := dict(one.splits).get(name)) is not None)
+        if len(found) < 2 or (name != "EchoNumbers" and _alike(list(found))):
+            continue
+        told = ", ".join(
+            f"{count} of {float(value):g}" for value, count in sorted(found.items())[:TOLD] if is_number(value)
         )
+        words = f"{len(found)} values of {name}{f': {told}' if told else ''}"
+        raise SourceError("the slices of the series are not of one kind", words, DO_NAME, code="SEVERAL_VOLUMES")
 
 
-def _refuse_undecodable(syntax: str) -> None:
-    uid = UID(syntax)
-    name = uid.name if uid.is_transfer_syntax else "an unknown transfer syntax"
-    if uid.is_transfer_syntax and not uid.is_compressed:
-        return
-    try:
-        decoder = get_decoder(uid)
-    except NotImplementedError:
-        raise SourceError(
-            "pixels packed in a way that no decoder reads", name, "export it uncompressed", code="NO_DECODER"
-        ) from None
-    if not decoder.is_available:
-        do = "pip install 'srcore[medical]'; for JPEG lossless and 12 bit: pip install python-gdcm"
-        raise SourceError("pixels packed in a way that needs a decoder", name, do, code="NO_DECODER")
+def _alike(values: Sequence[str]) -> bool:
+    if not all(is_number(value) for value in values):
+        return False
+    numbers = [float(value) for value in values]
+    return max(numbers) - min(numbers) <= ALIKE * max(map(abs, numbers))
 
 
 def _refuse_doubles(slices: Sequence[Slice], stack: Stack) -> None:
     if not stack.doubles:
         return
-    if stack.volumes > 1:
-        found = f"{stack.volumes} at each of {len(slices) // stack.volumes} places, {_split_by(slices, stack)}"
-        do = "name one: --volume TAG=VALUE (volume: in the catalog), or split it: one series for each"
-        raise SourceError("a series of several volumes", found, do, code="SEVERAL_VOLUMES")
     places = sorted(set(stack.doubles))
     found = f"{len(places)} places with more than one, by height {_heights(stack, places)} mm, of {len(slices)} slices"
     raise SourceError("slices lie at the same place", found, "remove one of each", code="SLICES_DOUBLE")

@@ -27,6 +27,9 @@ from srcore.storage.numbers import fit_nodata, nodata_form
 UNKNOWN_DEPTH_MM = 1.0
 OTHER_DEPTH = 0.05
 """Fraction of a step by which the thickness of slices differs from it before that is said."""
+BURNT_IN = "it says that text is burnt into its pixels: that stays in the product, and nothing is learned from it"
+HU = ("", "HU", "HU_MOD", "US")
+"""Types of rescale by which a CT is in HU; US is unspecified, and so written by many."""
 TIFF = (b"II*\0", b"MM\0*")
 
 
@@ -66,7 +69,7 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         nodata=nodata,
         scale=slope,
         offset=intercept,
-        unit="HU" if first.is_ct else None,
+        unit="HU" if _in_hu(first) else None,
         colour="gray",
         values=_values(wish),
         valid_range=wish.valid_range or (None, None),
@@ -81,7 +84,7 @@ def read_dicom_header(paths: Sequence[Path], **wishes: Unpack[Wishes]) -> Header
         extra={
             "slices": [_place(one) for one in ordered],
             "bits": list(first.bits),
-            **_told(first),
+            **_told(series),
             **({"even": how} if how else {}),
         },
         beside=tuple(str(path) for path in files[1:]),
@@ -93,6 +96,11 @@ def _name(bands: Sequence[str] | None) -> str:
     if bands is not None and len(bands) != 1:
         raise SourceError("a volume has one band", f"{len(bands)} names", "give one name, or none", code="BAD_SETTING")
     return bands[0] if bands else "band 1"
+
+
+def _in_hu(first: Slice) -> bool:
+    """CT, unless its rescale leads to something else, as of dual energy: iodine, effective atomic number."""
+    return first.is_ct and first.unit in HU
 
 
 def _values(wish: Wish) -> Any:
@@ -117,13 +125,15 @@ def _place(one: Slice) -> list[int]:
     return [one.member.file, -1 if inside is None else inside, -1 if frame is None else frame]
 
 
-def _told(first: Slice) -> dict[str, Any]:
+def _told(series: Series) -> dict[str, Any]:
+    first = series.slices[0]
     return {
         "modality": "CT" if first.is_ct else "MR",
         "padding": None if first.padding is None else list(first.padding),
         "thickness_mm": first.thickness,
         "enhanced": first.frame is not None,
         "rescaled": first.rescale is not None,
+        **({"burnt_in": True} if any(one.burnt_in for one in series.slices) else {}),
         "photometric": "MONOCHROME1" if first.photometric == "MONOCHROME1" else "MONOCHROME2",
     }
 
@@ -135,6 +145,8 @@ def _flags(series: Series, depth: float, step: float) -> tuple[str, ...]:
         (bool(series.left_out), f"left out: {', '.join(series.left_out)}"),
         (not first.place, "no frame of reference: it lies beside no other series"),
         (first.rescale is None, "no rescale: numbers as stored"),
+        (first.is_ct and not _in_hu(first), "its rescale does not lead to HU: no number is taken for HU"),
+        (any(one.burnt_in for one in series.slices), BURNT_IN),
         (any(one.lossy for one in series.slices), "its pixels were compressed with loss before"),
         (first.photometric == "MONOCHROME1", "its greatest number is drawn black (MONOCHROME1)"),
         (first.syntax == BIG_ENDIAN, "big-endian, which the standard has retired"),

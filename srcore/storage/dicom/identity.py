@@ -102,7 +102,8 @@ def _say_removed(found: Dataset, patient: str) -> None:
     if "Laterality" not in found and "BodyPartExamined" not in found:
         found.Laterality = ""  # the body part of the source may have made it needless
     found.PatientName = f"Removed^{found.PatientID}"
-    found.PatientIdentityRemoved = "YES"
+    # YES would say it of the pixels, too (PS3.3, C.7.1.1)
+    found.PatientIdentityRemoved = "NO" if found.get("BurnedInAnnotation") == "YES" else "YES"
     found.DeidentificationMethod = METHOD
     found.DeidentificationMethodCodeSequence = [coded(BASIC_PROFILE)]
     found.LongitudinalTemporalInformationModified = "REMOVED"

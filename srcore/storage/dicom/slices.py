@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -47,7 +48,8 @@ TAGS = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "LossyImageCompression"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "LossyImageCompression"),
+    "BurnedInAnnotation",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 Numbers = tuple[float, ...]
@@ -63,6 +65,8 @@ class Slice:
     sop_class: str
     series: str
     """SeriesInstanceUID; empty where there is none. Never shown."""
+    instance: str
+    """SOPInstanceUID, as little."""
     patient: str
     """Keyed hash."""
     syntax: str
@@ -80,6 +84,8 @@ class Slice:
     between: float | None
     rescale: tuple[float, float] | None
     """Slope and intercept."""
+    unit: str
+    """What the rescale leads to, in the standard's word (HU, US ...); empty where nothing is said."""
     has_table: bool
     """Its numbers mean something by a table (Modality LUT)."""
     padding: tuple[int, int] | None
@@ -87,6 +93,10 @@ class Slice:
     place: str
     """Keyed hash of the frame of reference; empty where there is none."""
     localiser: bool
+    mosaic: bool
+    """Slices side by side in one picture."""
+    burnt_in: bool
+    """It says that text is part of its pixels."""
     lossy: bool
     splits: tuple[tuple[str, str], ...]
 
@@ -182,6 +192,7 @@ def _slice(member: Member, frame: int | None, get: Callable[..., Any], found: Da
         frame=frame,
         sop_class=str(found.SOPClassUID),
         series=str(get("SeriesInstanceUID") or ""),
+        instance=str(get("SOPInstanceUID") or ""),
         patient=veiled(str(get("PatientID") or ""), 8),
         syntax=transfer_syntax(found),
         size=(int(get("Rows", 0)), int(get("Columns", 0))),
@@ -191,13 +202,16 @@ def _slice(member: Member, frame: int | None, get: Callable[..., Any], found: Da
         position=_numbers(get("ImagePositionPatient"), 3),
         orientation=_numbers(get("ImageOrientationPatient"), 6),
         spacing=_numbers(get("PixelSpacing"), 2),
-        thickness=_number(get("SliceThickness")),
-        between=_number(get("SpacingBetweenSlices")),
+        thickness=_size(get("SliceThickness")),
+        between=_size(get("SpacingBetweenSlices")),
         rescale=None if slope is None or intercept is None else (float(slope), float(intercept)),
+        unit=str(get("RescaleType") or ""),
         has_table=bool(get("ModalityLUTSequence")),
         padding=_padding(get, bits),
         place=veiled(str(get("FrameOfReferenceUID")), 8) if get("FrameOfReferenceUID") else "",
         localiser="LOCALIZER" in kind,
+        mosaic="MOSAIC" in kind,
+        burnt_in=str(get("BurnedInAnnotation") or "") == "YES",
         lossy=str(get("LossyImageCompression") or "") == "01",
         splits=tuple((name, str(get(name))) for name in SPLITS if get(name) is not None),
     )
@@ -221,8 +235,10 @@ def _numbers(value: Any, count: int) -> Numbers | None:
     return found if len(found) == count else None
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or value == "" else float(value)
+def _size(value: Any) -> float | None:
+    """Of a slice, in mm; a number that can be none says nothing."""
+    found = 0.0 if value is None or value == "" else float(value)
+    return found if 0 < found < np.inf else None
 
 
 def _padding(get: Callable[..., Any], bits: tuple[int, ...]) -> tuple[int, int] | None:

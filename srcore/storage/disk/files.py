@@ -110,7 +110,7 @@ def sha256_file(path: Path, progress: Progress | None = None) -> str:
 def free_bytes(path: Path) -> int:
     """Bytes that this user may still write where `path` is, or is going to be."""
     place = path.absolute()
-    while not place.exists():
+    while not os.path.exists(place):  # Path's own raises where a name is too long
         place = place.parent
     return shutil.disk_usage(place).free
 

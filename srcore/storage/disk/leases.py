@@ -19,13 +19,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from srcore.catalog.object_stores import object_store_of
+from srcore.catalog.object_stores import object_store_of, shown
 from srcore.errors import AwayError, LeaseError, StoreError
 from srcore.layout import lease_path
 from srcore.regular import read_regular
+from srcore.storage.disk import pulse
 from srcore.storage.disk.files import hidden_beside, make_folder, store_error
 from srcore.storage.disk.owner import Owner, myself, still_runs
 from srcore.storage.objects import leases as objects
@@ -37,8 +39,10 @@ TORN_SECONDS = 10.0
 """A lease that cannot be read is one that is being written, for so long at most: its owner, if any, has lost it."""
 ROUNDS = 50
 """Attempts at a lease that others take and release meanwhile."""
-_HELD: set[str] = set()
-"""Owners of the leases that this process holds: of it one is dead that was given back while its store was away."""
+_HELD: dict[str, IO[bytes] | None] = {}
+"""Owners of the leases that this process holds, with the files that are locked meanwhile (`pulse`).
+
+Of this process one is dead that is not here: it was given back while its store was away."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -79,34 +83,69 @@ class Lease:
                 else:
                     self.path.unlink(missing_ok=True)
         finally:
-            _HELD.discard(self.owner.id)
+            _let_go(self)
 
 
 def acquire(path: Path) -> Lease:
     """The lease at `path`, taken over from a dead owner if need be; LeaseError (LEASED) names a living one."""
-    lease = Lease(path, myself())
-    _HELD.add(lease.owner.id)  # first: another thread may look at it as soon as it is there
+    lease, hidden = _prepared(path)
     try:
-        return _acquired(lease)
+        _get(lease, hidden)
     except BaseException:
-        _HELD.discard(lease.owner.id)
+        _let_go(lease)
         raise
+    finally:
+        if not on_store(path):
+            _unlink(hidden)
+    return lease
 
 
-def _acquired(lease: Lease) -> Lease:
+def _prepared(path: Path) -> tuple[Lease, Path]:
+    """A lease that nobody sees yet, and the file that is locked for it: on a disk the one that becomes the lease."""
+    owner = myself()
+    for _ in range(ROUNDS):
+        hidden = objects.pulse_path(path, owner) if on_store(path) else hidden_beside(path)
+        try:
+            make_folder(hidden.parent)  # synced: the record of a publication will lie there
+            owner, _HELD[owner.id] = pulse.begin(hidden, owner)  # another thread may look at it as soon as it is there
+        except FileNotFoundError:  # the folder was empty, and another run removed it
+            continue
+        except OSError as error:
+            _unlink(hidden)
+            if not on_store(path):
+                raise store_error(path if path.parent.is_dir() else path.parent, error) from error
+            _HELD[owner.id] = None  # there it proves a death, and is no part of the lease
+        return Lease(path, owner), hidden
+    raise LeaseError(f"{path.parent.name} is in the hands of other runs", f"{ROUNDS} changes", "run again")
+
+
+def _get(lease: Lease, hidden: Path) -> None:
     path = lease.path
     for _ in range(ROUNDS):
-        if _put_if_absent(path, lease.owner):
-            return lease
+        if _put_if_absent(lease, hidden):
+            return
         found = holder(path)
         if found is None and not is_there(path):
             continue  # released just now
         if is_alive(path, found):
             raise LeaseError(f"{path.parent.name} is in the hands of another run", *told_of(path, found))
-        if _take_over(path, found, lease.owner):
-            return lease
+        if _take_over(lease, hidden, found):
+            return
         time.sleep(0.01)
     raise LeaseError(f"{path.parent.name} is in the hands of other runs", f"{ROUNDS} changes", "run again")
+
+
+def _let_go(lease: Lease) -> None:
+    """Of a lease that is none, or no longer ours: its lock, too."""
+    if (file := _HELD.pop(lease.owner.id, None)) is not None:
+        file.close()
+    if on_store(lease.path):
+        _unlink(objects.pulse_path(lease.path, lease.owner))
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -174,10 +213,14 @@ def on_store(path: Path) -> bool:
 def is_alive(path: Path, owner: Owner | None) -> bool:
     """True when the run that made the lease at `path` still works.
 
-    In our own pid namespace the process tells; elsewhere, and for a lease that cannot be read, the last beat.
+    In our own pid namespace the process tells; elsewhere the lock of its file, where it proves that it is dead; else,
+    and for a lease that cannot be read, the last beat.
     """
-    if owner is not None and (runs := still_runs(owner)) is not None:
-        return runs and (owner.pid != os.getpid() or owner.id in _HELD)
+    if owner is not None:
+        if (runs := still_runs(owner)) is not None:
+            return runs and (owner.pid != os.getpid() or owner.id in _HELD)
+        if pulse.has_ended(objects.pulse_path(path, owner) if on_store(path) else path, owner):
+            return False
     silent = silent_s(path)
     torn = owner is None and not on_store(path)
     return silent is not None and silent < (TORN_SECONDS if torn else STALE_SECONDS)
@@ -200,20 +243,25 @@ def told_of(path: Path, owner: Owner | None) -> tuple[str, str]:
         return str(owner), "let it finish"
     silent = silent_s(path) or 0.0
     who = f"{owner or 'somebody who cannot be read'}; its process cannot be asked from here"
+    left = f"without a beat it is taken over in {max(STALE_SECONDS - silent, 0.0):.0f} s"
     if silent < 2 * BEAT_SECONDS:
-        return who, "let it finish"
-    left = max(STALE_SECONDS - silent, 0.0)
-    return f"{who}, and no beat came for {silent:.0f} s", f"wait: without one it is taken over in {left:.0f} s"
+        return who, f"let it finish; {left}"
+    return f"{who}, and no beat came for {silent:.0f} s", f"wait: {left}; at once if you remove {shown(path)}"
 
 
-def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
-    """Put `taker` in the place of `dead`; False when somebody else was first.
+def _take_over(lease: Lease, hidden: Path, dead: Owner | None) -> bool:
+    """Put it in the place of that of `dead`; False when somebody else was first.
 
     Only who holds the lease on replacing this dead owner may replace it. Owners' ids never come back, so a taker
     that comes late finds another owner and leaves that one alone.
     """
+    path = lease.path
     if on_store(path):
-        return objects.replace(path, dead, taker, lambda: not is_alive(path, dead))
+        if not objects.replace(path, dead, lease.owner, lambda: not is_alive(path, dead)):
+            return False
+        if dead is not None:
+            _unlink(objects.pulse_path(path, dead))
+        return True
     try:
         turn = acquire(path.with_name(f".{path.name}.{dead.id if dead else 'torn'}"))
     except LeaseError:
@@ -222,44 +270,30 @@ def _take_over(path: Path, dead: Owner | None, taker: Owner) -> bool:
         # exists: of a torn lease, and of none, the holder is None alike
         if holder(path) != dead or not path.exists() or is_alive(path, dead):
             return False
-        _write(hidden := hidden_beside(path), taker)
         os.replace(hidden, path)
         return True
     finally:
         turn.release()
 
 
-def _put_if_absent(path: Path, owner: Owner) -> bool:
+def _put_if_absent(lease: Lease, hidden: Path) -> bool:
+    path = lease.path
     if on_store(path):
-        return objects.put_if_absent(path, owner)
-    hidden = hidden_beside(path)
+        return objects.put_if_absent(path, lease.owner)
     try:
-        make_folder(path.parent)  # synced: the record of a publication will lie there
-    except OSError as error:
-        raise store_error(path.parent, error) from error
-    try:
-        _write(hidden, owner)
         try:
             os.link(hidden, path)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            _write(path, owner)  # no hard links here: a crash in this line leaves a torn lease, which ends by its age
-    except FileExistsError:
-        return False
-    except FileNotFoundError:  # the folder was empty, and another run removed it
+            # no hard links here: a crash in the next lines leaves a torn lease, which ends by its age
+            with open(path, "xb") as file:
+                file.write(hidden.read_bytes())
+    except (FileExistsError, FileNotFoundError):
         return False
     except OSError as error:
         raise store_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            hidden.unlink(missing_ok=True)
     return True
-
-
-def _write(path: Path, owner: Owner) -> None:
-    with open(path, "xb") as file:
-        file.write(json.dumps(asdict(owner)).encode())
 
 
 def _now(folder: Path) -> float:

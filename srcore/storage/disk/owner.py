@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+WORDS = 4
+"""Of a space: host, boot, pid namespace, and how `started` is counted."""
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -21,7 +24,7 @@ class Owner:
     """Random, new for every lease."""
     host: str
     space: str
-    """Boot and pid namespace: only there does `pid` mean anything."""
+    """Boot and pid namespace: only there does `pid` mean anything. Behind them, of a lease, its lock (`pulse`)."""
     pid: int
     started: float
     """When the process began, s since the system did: a pid is used again."""
@@ -34,7 +37,7 @@ class Owner:
 
 def still_runs(owner: Owner) -> bool | None:
     """True while the owner's process is there; None where only its beat can tell: in another pid namespace."""
-    if owner.space != _space():
+    if not _is_here(owner):
         return None
     try:
         return _started(owner.pid) == owner.started
@@ -42,6 +45,21 @@ def still_runs(owner: Owner) -> bool | None:
         return False
     except psutil.AccessDenied:  # there is such a process, and it is another user's
         return True
+
+
+def is_this_process(owner: Owner) -> bool:
+    """Whether an owner is one of this very process."""
+    return _is_here(owner) and owner.pid == os.getpid()
+
+
+def _is_here(owner: Owner) -> bool:
+    return owner.space.split()[:WORDS] == _space().split()[:WORDS]
+
+
+def boot_of(owner: Owner | None = None) -> str | None:
+    """Since which boot of which kernel an owner's machine runs, this one's by default; None where it does not say."""
+    words = (_space() if owner is None else owner.space).split()
+    return words[1] if len(words) >= WORDS else None
 
 
 def myself() -> Owner:

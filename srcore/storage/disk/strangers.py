@@ -33,8 +33,17 @@ KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb"NRRD\d{4}", "an NRRD volume", _C3D),
     (rb"(?=.*?NDims *=)(ObjectType|Comment|NDims) *=", "a MetaImage volume (MHA, MHD)", _C3D),
     (rb".{344}ni1|\x5c\x01\x00\x00.{34}r|\x00\x00\x01\x5c.{34}r", "an Analyze or NIfTI pair of .hdr and .img", _C3D),
+    (
+        rb"\x00\x00\x00\x01(\x00\x00..){4}",
+        "a FreeSurfer volume (MGH, MGZ)",
+        "convert it: mri_convert {name} OUT.nii.gz",
+    ),
     (rb"PK(\x03\x04|\x05\x06)", "a zip archive", "unpack it: unzip {name}, and give what is inside"),
-    (rb"\x1f\x8b", "a gzip file that holds no NIfTI", "unpack it: gunzip {name} (tar xzf for .tar.gz)"),
+    (
+        rb"\x1f\x8b",
+        "a gzip file that holds no NIfTI",
+        "unpack it: gunzip {name} (.tar.gz: tar xzf; .mgz: mri_convert {name} OUT.nii.gz)",
+    ),
     (rb".{257}ustar", "a tar archive", "unpack it: tar xf {name}, and give what is inside"),
     (rb"7z\xbc\xaf|Rar!|BZh|\xfd7zXZ", "a packed archive", "unpack it, and give what is inside"),
     (rb"CDF[\x01\x02\x05]", "a NetCDF file", _NETCDF),

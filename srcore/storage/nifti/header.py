@@ -30,9 +30,9 @@ from srcore.storage.disk.strangers import HEAD, stranger
 from srcore.storage.header import Band, Header, Values, Wish, Wishes
 from srcore.storage.meaning import copied_flags, look_like_classes, told_values
 from srcore.storage.nifti.door import version_of
-from srcore.storage.nifti.packed import is_gzip, open_unpacked, take, truncated, unpack
+from srcore.storage.nifti.packed import is_gzip, open_unpacked, skip, take, truncated, unpack
 from srcore.storage.nifti.padding import find_padding
-from srcore.storage.nifti.placing import place_flags, refuse_sizes, slices_first
+from srcore.storage.nifti.placing import mm_of, place_flags, refuse_sizes, refuse_spacing, slices_first
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 
 DEFLATE_LIMIT = 1032
@@ -49,11 +49,11 @@ def read_nifti_header(
     paths: Sequence[Path],
     **wishes: Unpack[Wishes],
 ) -> Header:
-    """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in millimetres (or the file's unit), RAS+.
+    """The header of a volume in one .nii or .nii.gz file: grid (Z, Y, X) in mm, whatever the file's unit, RAS+.
 
     Of the fields of a `Wish`, `bands` is at most one name, `axes` tells of the file's axes (k, j, i), and `nodata` is a
-    stored number that means 'nothing here'; NaN always does. `alpha` is for rasters: a volume has none. Raises
-    SourceError for what is not one 3-D volume of real numbers.
+    stored number that means 'nothing here'; NaN always does; `volume` is one of several, as Volume=1. `alpha` is for
+    rasters: a volume has none. Raises SourceError for what is not one 3-D volume of real numbers.
     """
     wish = Wish.of(**wishes)
     nodata = wish.nodata
@@ -61,7 +61,8 @@ def read_nifti_header(
         raise SourceError("a volume is one file", f"{len(paths)} files", "give one .nii or .nii.gz file")
     path = real_file(paths[0], wish.roots)
     head = parse_nifti(path)
-    shape, dtype = volume_shape(path, head), _dtype(path, head)
+    dtype, (shape, count) = _dtype(path, head), volume_shape(path, head)
+    place = chosen(path, count, wish.volume)
     refuse_sizes(path, _as_stored(path, head), head)
     if nodata is not None and fit_nodata(nodata, dtype) is None:
         raise SourceError(
@@ -70,47 +71,54 @@ def read_nifti_header(
             f"give a number that {dtype} can hold",
             code="BAD_SETTING",
         )
-    _refuse_cut(path, head, shape, dtype)
+    _refuse_cut(path, head, (count, *shape), dtype)
     slope, inter = _slope(path, head)
-    padding = find_padding(path, head, shape, (slope, inter)) if nodata is None else None
+    start = start_of(head, shape, place)
+    padding = find_padding(path, head, start, shape, (slope, inter)) if nodata is None else None
     tag = padding if nodata is None else fit_nodata(nodata, dtype)
     unit = "HU" if wish.modality == "CT" else None
     band = Band(str(path), 1, _name(wish.bands), tag, slope, inter, unit=unit, colour="gray")
-    values = _values(path, head, told_values(wish.values, band.name, "1"))
+    values = _values(path, head, start, told_values(wish.values, band.name, "1"))
     band = replace(band, values=values, valid_range=wish.valid_range or (None, None))
-    order = slices_first(head.get_best_affine()) if wish.axes is None else wish.axes
-    flags = _flags(path, head)
+    order = slices_first(head.get_best_affine(), head.get_dim_info()[2]) if wish.axes is None else wish.axes
+    flags = _flags(path, head, count, place)
     if padding is not None:
         flags += (f"{padding:g} is less than CT measures, and the one such number: padding, nodata in the product",)
     if order != (0, 1, 2):
         flags += (f"its slices lie along {'kji'[order[0]]}: worked on as slices, and written as it came",)
     return Header(
         format="nifti",
-        grid=_corner_grid(path, shape, head.get_best_affine(), order),
+        grid=_corner_grid(path, shape, _in_mm(head), order),
         dtype=dtype,
         bands=(band,),
         nodata=nodata_form(dtype, [tag]),
-        extra={**_extra(head), "axes": list(order), **({"modality": wish.modality} if wish.modality else {})},
+        extra={
+            **_extra(head),
+            "axes": list(order),
+            **({"volume": place} if count > 1 else {}),
+            **({"modality": wish.modality} if wish.modality else {}),
+        },
         flags=(*flags, *copied_flags([band])),
     )
 
 
-def _values(path: Path, head: Any, rule: ValuesRule) -> Values:
+def _values(path: Path, head: Any, start: int, rule: ValuesRule) -> Values:
     """What the voxels are: as the user says, by the header's intent, else by a look at the first of them."""
     if rule != "auto":
         return rule
     if head["intent_code"] == LABEL_INTENT:
         return "categorical"
-    return "categorical" if look_like_classes(_first_slices(path, head)) else "continuous"
+    # no scanner measures a few whole numbers: tissues from the inside out are in order, and classes all the same
+    return "categorical" if look_like_classes(_first_slices(path, head, start), heights=False) else "continuous"
 
 
-def _first_slices(path: Path, head: Any) -> Iterator[NDArray[Any]]:
-    """Slices (y, x) from the first one on, up to LOOKED_AT bytes; NaN and Inf in them mean nothing."""
-    z, y, x = volume_shape(path, head)
+def _first_slices(path: Path, head: Any, start: int) -> Iterator[NDArray[Any]]:
+    """Slices (y, x) from that byte on, up to LOOKED_AT bytes; NaN and Inf in them mean nothing."""
+    (z, y, x), _ = volume_shape(path, head)
     dtype = head.get_data_dtype()
     size = y * x * dtype.itemsize
     with open_unpacked(path) as file:
-        take(file, int(head.get_data_offset()), path)
+        skip(file, start, path)
         for _ in range(min(z, max(1, LOOKED_AT // size))):
             data = take(file, size, path)
             if len(data) < size:
@@ -152,22 +160,35 @@ def _as_stored(path: Path, head: Any) -> Any:
         return type(head)(take(file, head.template_dtype.itemsize, path), check=False)
 
 
-def volume_shape(path: Path, head: Any) -> tuple[int, int, int]:
-    """(Z, Y, X)."""
+def volume_shape(path: Path, head: Any) -> tuple[tuple[int, int, int], int]:
+    """(Z, Y, X) of a volume, and how many there are."""
     shape = tuple(int(n) for n in head.get_data_shape())
-    if any(n != 1 for n in shape[3:]):
-        raise SourceError(
-            f"{path}: more than one volume",
-            f"shape {shape}",
-            "split it: one file for each time point or channel",
-            code="NOT_SUPPORTED",
-        )
     x, y, z = (*shape[:3], 1, 1, 1)[:3] if len(shape) < 3 else shape[:3]
-    if min(x, y, z) < 1:
+    count = prod(shape[3:])
+    if min(x, y, z, count) < 1:
         raise SourceError(f"{path}: the volume is empty", f"shape {shape}", "give a volume with voxels")
     if x * y * z > MAX_PIXELS:
         raise SourceError(f"{path}: too large to read", f"shape {shape}", "cut it", code="TOO_LARGE")
-    return z, y, x
+    return (z, y, x), count
+
+
+def chosen(path: Path, count: int, wanted: str | None) -> int:
+    """Which of the volumes of a file is read, from 0; SourceError where it has several and none is named."""
+    if wanted is None:
+        if count > 1:
+            do = "name one, from 1: --volume Volume=1 (volume: in the catalog), or split it: one file for each"
+            raise SourceError(f"{path}: more than one volume", f"{count} of them", do, code="SEVERAL_VOLUMES")
+        return 0
+    tag, _, number = (part.strip() for part in wanted.partition("="))
+    if tag != "Volume" or not number.isdecimal() or not 1 <= int(number) <= count:
+        do = f"name one of its {count} volumes, from 1: Volume=1" if count > 1 else "take `volume` out: it has one"
+        raise SourceError(f"{path}: no volume of that name", repr(wanted[:60]), do, code="BAD_SETTING")
+    return int(number) - 1
+
+
+def start_of(head: Any, shape: Sequence[int], place: int) -> int:
+    """The first byte of a volume of a file, by its place among them."""
+    return int(head.get_data_offset()) + place * prod(shape) * int(head.get_data_dtype().itemsize)
 
 
 def _dtype(path: Path, head: Any) -> str:
@@ -216,6 +237,13 @@ def _refuse_cut(path: Path, head: Any, shape: tuple[int, ...], dtype: str) -> No
             unpack(path, declared, None)
 
 
+def _in_mm(head: Any) -> NDArray[np.float64]:
+    """The centre-based affine (4, 4) over (i, j, k)."""
+    affine = np.array(head.get_best_affine(), np.float64)
+    affine[:3] *= mm_of(head.get_xyzt_units()[0])
+    return affine
+
+
 def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.float64], axes: Sequence[int]) -> Grid:
     """The corner-based grid (Z, Y, X) of a centre-based 4 x 4 affine over (i, j, k); `shape` in the file's order."""
     linear, origin = centred[:3, :3], centred[:3, 3]
@@ -224,7 +252,9 @@ def _corner_grid(path: Path, shape: tuple[int, int, int], centred: NDArray[np.fl
     corner = origin - linear @ [0.5, 0.5, 0.5]
     rows = linear[:, ::-1][:, list(axes)]
     here = tuple(shape[axis] for axis in axes)
-    return Grid(here, tuple(tuple(map(float, (*row, o))) for row, o in zip(rows, corner, strict=True)))
+    grid = Grid(here, tuple(tuple(map(float, (*row, o))) for row, o in zip(rows, corner, strict=True)))
+    refuse_spacing(path, grid.spacing())
+    return grid
 
 
 def _extra(head: Any) -> dict[str, Any]:
@@ -264,9 +294,11 @@ def plain_extra(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _flags(path: Path, head: Any) -> tuple[str, ...]:
+def _flags(path: Path, head: Any, count: int, place: int) -> tuple[str, ...]:
     flags = [*place_flags(_as_stored(path, head), head)]
-    if len(head.get_data_shape()) > 3:
+    if count > 1:
+        flags.append(f"volume {place + 1} of {count}: the others are left out")
+    elif len(head.get_data_shape()) > 3:
         flags.append(f"{len(head.get_data_shape())}-D with one volume: read as 3-D, and so is the product")
     if any(name in head and bytes(head[name]).strip(b"\0 ") for name in TEXT):
         flags.append("dropped text of the header, which may name a patient")

@@ -46,6 +46,12 @@ def take(file: IO[bytes], size: int, path: Path) -> bytes:
         ) from error
 
 
+def skip(file: IO[bytes], size: int, path: Path) -> None:
+    """Go on by so many bytes."""
+    while size > 0 and (data := take(file, min(PIECE, size), path)):
+        size -= len(data)
+
+
 def open_unpacked(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from srcore.storage.nifti.packed import open_unpacked, take
+from srcore.storage.nifti.packed import open_unpacked, skip, take
 
 LEAST_HU = -1025.0
 """Air is -1000 and scanners end at -1024, up to rounding."""
@@ -16,9 +16,9 @@ LOOKED_AT = 2**26
 NO_ACCIDENT = 0.001
 
 
-def find_padding(path: Path, head: Any, shape: tuple[int, ...], line: tuple[float, float]) -> float | None:
-    """The number that fills what a CT scanner does not see; None where there is none. `shape` is (k, j, i), `line`
-    slope and intercept.
+def find_padding(path: Path, head: Any, start: int, shape: tuple[int, ...], line: tuple[float, float]) -> float | None:
+    """The number that fills what a CT scanner does not see; None where there is none. The volume's bytes begin at
+    `start`; `shape` is (k, j, i), `line` slope and intercept.
 
     What the first slices hold of numbers that are less than air by far is one number, and a share that is no accident.
     """
@@ -28,7 +28,7 @@ def find_padding(path: Path, head: Any, shape: tuple[int, ...], line: tuple[floa
     found: set[float] = set()
     empty = seen = 0
     with open_unpacked(path) as file:
-        take(file, int(head.get_data_offset()), path)
+        skip(file, start, path)
         for _ in range(max(1, min(shape[0], LOOKED_AT // (shape[1] * shape[2] * dtype.itemsize)))):
             data = take(file, shape[1] * shape[2] * dtype.itemsize, path)
             values = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)

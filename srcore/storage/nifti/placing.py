@@ -6,7 +6,7 @@ two programs mirror is no volume to publish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import GridError
+from srcore.storage.header import LEAST_MM, MOST_MM
 
 SHEAR = 1e-3
 """Cosine between two axes from which on they are not square to each other; float32 codes leave a thousandth of it."""
 THICK = 1.5
 """Times the other two: from there on the voxels of an axis are slices."""
+MM: dict[str, float] = {"meter": 1e3, "micron": 1e-3}
+"""Millimetres of a header's unit; where it says none, or an unknown one, it is taken for mm, as all programs do."""
 APART = 0.1
 """Of a voxel: by so much qform and sform may place a corner apart and mean the same."""
 
@@ -36,10 +39,24 @@ def refuse_sizes(path: Path, raw: Any, head: Any) -> None:
         )
 
 
+def refuse_spacing(path: Path, spacing: Sequence[float]) -> None:
+    """GridError where voxels, in mm, are of a size that no scan has."""
+    if not all(LEAST_MM <= step <= MOST_MM for step in spacing):
+        found = f"{' x '.join(f'{step:.3g}' for step in spacing)} mm"
+        raise GridError(f"{path}: no scan has voxels of that size", found, "set its sform, or the unit of its sizes")
+
+
+def mm_of(unit: str) -> float:
+    """Millimetres of a unit of length, by nibabel's name."""
+    return MM.get(unit, 1.0)
+
+
 def place_flags(raw: Any, head: Any) -> Iterator[str]:
     """What a user should know of the place."""
     qform, sform = int(head["qform_code"]), int(head["sform_code"])
     sizes = " x ".join(f"{size:g}" for size in np.asarray(raw["pixdim"], np.float64)[1:4])
+    if (unit := head.get_xyzt_units()[0]) in MM:
+        yield f"its header counts in {unit}s: told here in mm, and written as it came"
     if not qform and not sform:
         yield (
             f"no qform or sform: placed by its voxel sizes alone ({sizes}); assumed are i from right to left, j to the "
@@ -56,17 +73,16 @@ def place_flags(raw: Any, head: Any) -> Iterator[str]:
         yield f"its voxel sizes ({sizes}) cannot be: those of the sform are used"
 
 
-def slices_first(centred: NDArray[np.float64]) -> tuple[int, int, int]:
+def slices_first(centred: NDArray[np.float64], named: int | None = None) -> tuple[int, int, int]:
     """Which of the file's axes (k, j, i), 0 to 2, are (Z, Y, X): as they are, or with the axis of slices first.
 
-    Slices lie along the axis that is much coarser than both others, wherever a converter put it.
+    Slices lie along the axis that is much coarser than both others, wherever a converter put it; where there is none,
+    along the one that the header names, 0 to 2 of (i, j, k).
     """
     k, j, i = (float(step) for step in np.linalg.norm(centred[:3, 2::-1], axis=0))
-    if i > THICK * max(k, j):
-        return 2, 0, 1
-    if j > THICK * max(k, i):
-        return 1, 0, 2
-    return 0, 1, 2
+    coarse = i > THICK * max(k, j), j > THICK * max(k, i), k > THICK * max(j, i)
+    along = coarse.index(True) if any(coarse) else named
+    return ((2, 0, 1), (1, 0, 2), (0, 1, 2))[2 if along is None else along]
 
 
 def shear(affine: NDArray[np.float64]) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar
@@ -19,8 +18,16 @@ from srcore.progress import Progress
 from srcore.storage.disk.files import store_error
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.header import Header
-from srcore.storage.nifti.header import HEADERS, parse_nifti, plain_extra, read_nifti_header, volume_shape
+from srcore.storage.nifti.header import (
+    HEADERS,
+    parse_nifti,
+    plain_extra,
+    read_nifti_header,
+    start_of,
+    volume_shape,
+)
 from srcore.storage.nifti.packed import is_gzip, truncated, unpack
+from srcore.storage.nifti.placing import mm_of
 
 T = TypeVar("T")
 
@@ -77,13 +84,15 @@ def open_nifti(header: Header) -> Iterator[NiftiReader]:
     real_file(path)
     head = parse_nifti(path)
     dtype = head.get_data_dtype()
-    if volume_shape(path, head) != in_file(header.grid.shape, axes_of(header)) or dtype.name != header.dtype:
-        found = f"shape {volume_shape(path, head)} {dtype.name}"
+    shape, count = volume_shape(path, head)
+    place = int(header.extra.get("volume", 0))
+    if shape != in_file(header.grid.shape, axes_of(header)) or dtype.name != header.dtype or place >= count:
+        found = f"{count} of shape {shape} {dtype.name}"
         raise SourceError(f"{path}: changed since it was planned", found, "run the scene again", code="SOURCE_CHANGED")
-    offset = int(head.get_data_offset())
+    offset = start_of(head, shape, place)
     with path.open("rb") if not is_gzip(path) else TemporaryFile() as file:
         if is_gzip(path):
-            unpack(path, offset + prod(header.grid.shape) * dtype.itemsize, file)
+            unpack(path, start_of(head, shape, count), file)
         yield NiftiReader(header, file, offset, dtype)
 
 
@@ -146,7 +155,7 @@ def _header_bytes(header: Header, scale: Sequence[int]) -> bytes:
     head = HEADERS[2 if max(grid.shape) > NIFTI1_AXIS else extra["version"]](endianness="<")
     head.set_data_dtype(header.dtype)
     head.set_data_shape(in_file(grid.shape, axes)[::-1])
-    head.set_zooms(in_file(grid.spacing(), axes)[::-1])
+    head.set_zooms([step / mm_of(extra["units"][0]) for step in in_file(grid.spacing(), axes)[::-1]])
     head.set_data_offset(head.single_vox_offset)
     # Field by field: nibabel's setter writes nothing for a slope of 1 and cannot say every code.
     head["scl_slope"], head["scl_inter"] = band.scale, band.offset

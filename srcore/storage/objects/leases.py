@@ -109,9 +109,18 @@ def _owner(data: bytes) -> Owner | None:
         return None
 
 
+def pulse_path(path: Path, owner: Owner) -> Path:
+    """The file of this machine that is locked while the owner of the lease at `path` lives (`storage.disk.pulse`)."""
+    return _notes(path) / f"{owner.id}.lock"
+
+
 def _seen(path: Path) -> Path:
     """Where this machine notes when it saw a lease first."""
+    name = "/".join(path.relative_to(_notes(path).parent).parts)
+    return _notes(path) / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+
+
+def _notes(path: Path) -> Path:
     found = object_store_of(path)
     assert found is not None, "asked by the caller"
-    root = path.parents[len(found[1].split("/")) - 1]
-    return root / ".seen" / f"{hashlib.sha256(found[1].encode()).hexdigest()[:32]}.json"
+    return path.parents[len(found[1].split("/")) - 1] / ".seen"

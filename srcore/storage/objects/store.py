@@ -24,7 +24,7 @@ from srcore.errors import AwayError, StoreError
 from srcore.regular import MAX_RECORD_BYTES
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.disk.store import Stored
-from srcore.storage.objects.client import client, refuse_careless, told
+from srcore.storage.objects.client import MISSING, client, refuse_careless, told
 
 AT_ONCE = 1000
 """Objects that one request deletes."""
@@ -281,7 +281,9 @@ def _put_under(opened: Any, key: str, data: bytes, mode: Any) -> bool:
 
     try:
         opened.put(key, data, mode=mode, use_multipart=False)
-    except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+    except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+        if MISSING.search(str(error)):  # the bucket, and not what was to be replaced
+            raise
         return False
     return True
 

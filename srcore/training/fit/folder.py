@@ -7,13 +7,16 @@ from pathlib import Path
 
 from srcore.checkpoints import SPEC, read_spec
 from srcore.errors import CheckpointError, PlanError
+from srcore.storage.disk.files import store_error
 from srcore.training.fit.state import STATE
 
 CARD = "README.md"
 
 
 def refuse_foreign_output(folder: Path) -> None:
-    """PlanError OUTPUT_EXISTS where a file that a training would replace is no part of a checkpoint."""
+    """Make the folder; PlanError OUTPUT_EXISTS where a file that a training would replace is no part of a checkpoint,
+    StoreError where no folder can be."""
+    _make(folder)
     there = [name for name in (SPEC, CARD) if (folder / name).exists()]
     if there and not (folder / STATE).exists():
         try:
@@ -23,10 +26,19 @@ def refuse_foreign_output(folder: Path) -> None:
 
 
 def refuse_foreign_pack(folder: Path, ours: Collection[str]) -> None:
-    """PlanError OUTPUT_EXISTS where a folder holds anything else than a pack's files."""
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    """Make the folder; PlanError OUTPUT_EXISTS where it holds anything else than a pack's files, StoreError where no
+    folder can be."""
+    _make(folder)
+    there = sorted(path.name for path in folder.iterdir())
     if others := [name for name in there if name not in ours]:
         raise _refused(folder, others)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(folder, error) from error
 
 
 def _refused(folder: Path, names: Collection[str]) -> PlanError:

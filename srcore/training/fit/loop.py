@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from srcore.checkpoints import Spec, locate
-from srcore.errors import CheckpointError, TrainingError
+from srcore.errors import CheckpointError, SRError, TrainingError
 from srcore.memory.whole import PUBLISHED, open_whole
 from srcore.models import Generator
 from srcore.storage.disk.files import store_error
@@ -71,8 +74,24 @@ def fit(config: TrainConfig, *, resume: bool = False, watch: Watch = lambda stat
     log.info("%d planes on %s", len(planes), device)
     module = Training(config, state, planes, geometry)
     module.watch = watch
-    _trainer(config, device).fit(module, DataLoader(Steps(state, config), batch_size=None))
+    _run(_trainer(config, device), module)
     return module
+
+
+def _run(trainer: lightning.Trainer, module: Training) -> None:
+    """Fit; KeyboardInterrupt for Ctrl-C and SIGTERM, of which Lightning makes an exit without a word; StoreError."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, DataLoader(Steps(module.state, module.config), batch_size=None))
+    except SystemExit as ended:
+        raise KeyboardInterrupt from ended
+    except SRError:
+        raise
+    except OSError as error:  # nothing is read any more: state or log cannot be written
+        raise store_error(module.config.output, error) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)  # which Lightning leaves ignored
 
 
 def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:
@@ -150,7 +169,7 @@ class Training(lightning.LightningModule):
         if last or stop or state.step % config.save_every == 0:
             if self.validation is None:
                 _save_checkpoint(config, state)
-            _save_state(config, state)
+            save_state(config.output, state)
         return stop
 
     def teardown(self, stage: str) -> None:
@@ -159,6 +178,7 @@ class Training(lightning.LightningModule):
 
 def _trainer(config: TrainConfig, device: torch.device) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")  # of its own insides, and of what else the machine has
     logger: Any = False
     if config.tensorboard:
         from lightning.pytorch.loggers import TensorBoardLogger
@@ -213,13 +233,6 @@ def _spec(config: TrainConfig) -> Spec:
         licence=config.licence,
         training=recipe,
     )
-
-
-def _save_state(config: TrainConfig, state: State) -> None:
-    try:
-        save_state(config.output, state)
-    except (OSError, RuntimeError) as error:  # torch's own writer turns a full disk into a RuntimeError
-        raise store_error(config.output / "state.pt", error) from error
 
 
 def _save_checkpoint(config: TrainConfig, state: State) -> None:

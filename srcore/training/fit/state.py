@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -15,11 +16,16 @@ STATE = "state.pt"
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Write the state into `folder`: whole, or not at all."""
+    """Write the state into `folder`: whole, or not at all. OSError says why not."""
+    content = BytesIO()
+    torch.save(state.saved(), content)  # its own writer of files makes a riddle of a full disk
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{STATE}.partial"
     try:
-        torch.save(state.saved(), partial)
+        with open(partial, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, folder / STATE)
     finally:
         partial.unlink(missing_ok=True)

@@ -185,13 +185,23 @@ def _pair(entry: Dataset, scene: Scene, hr: Scene | None, hr_entry: Dataset | No
 
 def header_of(entry: Dataset, pair: Pair) -> Header:
     """The LR's (of a scene without a measured one: its own)."""
-    return read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
+    return _teaching(
+        read_header(pair.paths, entry.kind, bands=pair.bands, roots=pair.roots, **entry.treatment.of_files)
+    )
+
+
+def _teaching(header: Header) -> Header:
+    """The same; SourceError RESTRICTED for pixels that say that they hold text, which a model might learn."""
+    if header.extra.get("burnt_in"):
+        do = "leave the scene out: `exclude`"
+        raise SourceError("nothing is learned from it", "BurnedInAnnotation YES", do, code="RESTRICTED")
+    return header
 
 
 def hr_header_of(entry: Dataset, pair: Pair, lr: Header) -> Header:
     """The measured HR's, with the bands of its LR where it has them by name: one that the file itself says."""
     told = pair.hr_entry.treatment.of_files if pair.hr_entry else {}
-    header = read_header(pair.hr, entry.kind, bands=pair.hr_bands, roots=pair.hr_roots, **told)
+    header = _teaching(read_header(pair.hr, entry.kind, bands=pair.hr_bands, roots=pair.hr_roots, **told))
     names, wanted = [band.name for band in header.bands], [band.name for band in lr.bands]
     said = not any(UNSAID.fullmatch(name) for name in wanted)
     if pair.hr_bands is not None or names == wanted or not (said and set(wanted) <= set(names)):

@@ -147,6 +147,22 @@ def test_what_tells_of_the_patient_is_gone_and_that_is_said(tmp_path: Path) -> N
     assert made.PatientID.startswith("p-")
 
 
+@pytest.mark.parametrize("burnt", ["YES", "NO"])
+def test_of_pixels_with_text_nobody_says_that_the_patient_is_out(tmp_path: Path, burnt: str) -> None:
+    folder = write_series(tmp_path / "in", BurnedInAnnotation=burnt)
+    derive(folder, tmp_path / "out")
+    made = slices(tmp_path / "out")[0]
+    assert (made.BurnedInAnnotation, made.PatientIdentityRemoved) == (burnt, "NO" if burnt == "YES" else "YES")
+    told = [flag for flag in read_header([folder]).flags if "burnt into its pixels" in flag]
+    assert len(told) == (burnt == "YES")
+
+
+@pytest.mark.parametrize(("said", "kept"), [("HU", "HU"), (None, "HU"), ("Z_EFF", "Z_EFF"), (PATIENT, "US")])
+def test_numbers_that_are_no_hu_are_not_called_so(tmp_path: Path, said: str | None, kept: str) -> None:
+    derive(write_series(tmp_path / "in", RescaleType=said), tmp_path / "out")
+    assert slices(tmp_path / "out")[0].RescaleType == kept
+
+
 class Counted:
     """An SR of many slices in shards of four, that notes how many are asked for at once."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -16,7 +17,7 @@ from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.storage.header import Header
 from srcore.storage.scene import open_scene, read_header
-from tests.storage.dicom.series import PATIENT, write_series
+from tests.storage.dicom.series import PATIENT, numbers, write_series
 from tests.storage.dicom.test_refused import refusal
 
 sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed (extra: dev)")
@@ -220,8 +221,16 @@ def test_a_raster_has_nothing_to_make_even(tmp_path: Path) -> None:
     raster(tmp_path / "a.tif")
     with pytest.raises(SourceError, match="a raster has no slices"):
         read_header([tmp_path / "a.tif"], resample="even")
-    with pytest.raises(SourceError, match="only DICOM holds several volumes"):
+    with pytest.raises(SourceError, match="a raster has no slices"):
         read_header([tmp_path / "a.tif"], volume="EchoTime=30")
+
+
+@pytest.mark.parametrize("name", ["resample", "series"])
+def test_a_nifti_is_no_series(tmp_path: Path, name: str) -> None:
+    nibabel.Nifti1Image(numbers(), np.eye(4)).to_filename(tmp_path / "v.nii")
+    with pytest.raises(SourceError, match="it is no DICOM series") as raised:
+        read_header([tmp_path / "v.nii"], **{name: "even"})
+    assert raised.value.code == "BAD_SETTING"
 
 
 def test_the_tilted_series_of_the_shared_data(shared_data: Path) -> None:

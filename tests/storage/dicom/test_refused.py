@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG2MPML, HTJ2KLossless, JPEGExtended12Bit
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.files import is_dicom
 from srcore.storage.disk.veil import veiled
+from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import open_scene, read_header
 from tests.storage.dicom.series import PATIENT, dataset, numbers, save, write_series
 
@@ -75,10 +78,42 @@ CASES = {
         "SEVERAL_VOLUMES",
         "2 at each of 3 places, by TemporalPositionIdentifier: 1, 2",
     ),
+    "copies": (
+        {"SOPInstanceUID": lambda i: f"1.2.9.{i // 2}"},
+        "SLICES_DOUBLE",
+        "3 of 6 slices have the SOPInstanceUID",
+    ),
+    "echoes side by side": (
+        {"EchoNumbers": lambda i: i % 2 + 1},
+        "SEVERAL_VOLUMES",
+        "2 values of EchoNumbers: 3 of 1, 3 of 2; name one: --volume TAG=VALUE",
+    ),
+    "an echo of one slice": ({"EchoTime": lambda i: 30 + 60 * (i == 4)}, "SEVERAL_VOLUMES", "5 of 30, 1 of 90"),
+    "phases side by side": (
+        {"ComplexImageComponent": lambda i: "PHASE" if i % 2 else "MAGNITUDE"},
+        "SEVERAL_VOLUMES",
+        "2 values of ComplexImageComponent;",
+    ),
+    "a mosaic": ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "NOT_SUPPORTED", "a mosaic, in 6 of 6"),
+    "spacing 0": ({"PixelSpacing": [0, 0.5]}, "NO_GEOMETRY", "no usable PixelSpacing in 6 of 6"),
+    "spacing nan": (
+        {"PixelSpacing": lambda i: [[0.75, 0.5], ["nan", 0.5]][i == 2]},
+        "NO_GEOMETRY",
+        "PixelSpacing in 1",
+    ),
+    "spacing inf": ({"PixelSpacing": ["inf", 0.5]}, "NO_GEOMETRY", "no usable PixelSpacing in 6 of 6"),
+    "spacing of another unit": ({"PixelSpacing": [7.5e5, 5e5]}, "NO_GEOMETRY", "no usable PixelSpacing in 6 of 6"),
+    "position nan": (
+        {"ImagePositionPatient": lambda i: [0, 0, "nan" if i == 3 else 2.5 * i]},
+        "NO_GEOMETRY",
+        "ImagePositionPatient in 1 of 6",
+    ),
+    "slope nan": ({"RescaleSlope": "nan"}, "NO_RESCALE", "slope nan, intercept -1024 in 6 of 6"),
     "unpacked": ({"PatientID": lambda i: f"{PATIENT}{i // 4}"}, "TWO_PATIENTS", "4 slices of "),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
 @pytest.mark.parametrize("name", CASES)
 def test_the_diagnosis(tmp_path: Path, name: str) -> None:
     changes, code, said = CASES[name]
@@ -135,6 +170,55 @@ def test_pixels_that_no_decoder_reads_are_refused_before_any_is_read(tmp_path: P
     data = path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.4.201\0"[:20], 1)
     path.write_bytes(data)
     assert refusal(path).code == "NO_DECODER"
+
+
+@pytest.mark.parametrize("syntax", [MPEG2MPML, JPEGExtended12Bit])
+def test_one_slice_that_no_decoder_reads_is_found_before_any_is_read(tmp_path: Path, syntax: str) -> None:
+    folder = write_series(tmp_path)
+    made = dataset(numbers()[0], 6)
+    made.PixelData = encapsulate([made.PixelData])
+    made["PixelData"].is_undefined_length = True
+    save(made, folder / "last.dcm", syntax)
+    assert refusal(folder).code == "NO_DECODER"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+@pytest.mark.parametrize("thickness", ["nan", -5, 0])
+def test_a_thickness_that_can_be_none_says_nothing(tmp_path: Path, thickness: object) -> None:
+    header = read_header([write_series(tmp_path, numbers(1), SliceThickness=thickness)])
+    assert header.grid.spacing()[0] == 1
+    assert "one slice without a thickness: taken for 1 mm" in header.flags
+
+
+HTJ2K = bytes.fromhex(
+    "ff4fff5100294000000000080000000a0000000000000000000000080000000a000000000000000000018f0101ff500008000200000009ff"
+    "52000c00020001000104044001ff5c00072088888888ff64001700014f70656e4a50482056657220302e32362e332eff90000a0000000000"
+    "450001ff93c0002db09e426db19308be1eca2ad636e4448a2d45610fdcd406382224b900c0002a2000152000fcb028e9e27600aeebbae800"
+    "01beb600ffd9"
+)
+"""`numbers()[0]`, as OpenJPH packs it."""
+
+
+def test_high_throughput_jpeg_2000_is_read_to_the_number(tmp_path: Path) -> None:
+    made = dataset(numbers()[0], 0)
+    made.PixelData = encapsulate([HTJ2K])
+    made["PixelData"].is_undefined_length = True
+    header = read_header([save(made, tmp_path / "one.dcm", HTJ2KLossless)])
+    with open_scene(header) as reader:
+        values, _ = reader.read(tuple(slice(0, n) for n in header.grid.shape))
+    assert np.array_equal(values[0, 0], numbers()[0])
+
+
+def test_echo_times_that_differ_by_rounding_are_one(tmp_path: Path) -> None:
+    assert read_header([write_series(tmp_path, EchoTime=lambda i: 30 + 0.01 * i)]).grid.shape[0] == 6
+
+
+@pytest.mark.parametrize(("said", "unit"), [("HU", "HU"), (None, "HU"), ("US", "HU"), ("MGML", None), ("Z_EFF", None)])
+def test_a_ct_whose_rescale_leads_elsewhere_is_in_no_hu(tmp_path: Path, said: str | None, unit: str | None) -> None:
+    header = read_header([write_series(tmp_path, RescaleType=said)])
+    assert header.bands[0].unit == unit
+    assert ("its rescale does not lead to HU: no number is taken for HU" in header.flags) == (unit is None)
+    assert (hounsfield_of(header, [(-1000.0, 0.0)]) is None) == (unit is None)
 
 
 def test_a_truncated_slice_is_refused_when_it_is_read(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +16,14 @@ from dataclasses import replace
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from srcore.errors import LeaseError, StoreError
-from srcore.storage.disk import leases
-from srcore.storage.disk.leases import STALE_SECONDS, TORN_SECONDS, acquire, held, holder
+from srcore.storage.disk import leases, outlive
+from srcore.storage.disk.leases import STALE_SECONDS, TORN_SECONDS, acquire, held, holder, is_alive
 from srcore.storage.disk.owner import still_runs
 
 
@@ -37,6 +41,12 @@ def someone_dead(path: Path) -> None:
 
 def rewrite(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def in_another_container(path: Path) -> None:
+    """Its owner's pid namespace is another one of this machine: nobody here can ask its process."""
+    _, boot, _, *rest = json.loads(path.read_text())["space"].split()
+    rewrite(path, host="other", pid=1, space=" ".join(["other", boot, "pid:[7]", *rest]))
 
 
 def test_a_second_run_is_told_who_holds_the_scene(path: Path) -> None:
@@ -119,7 +129,11 @@ def test_a_clock_that_is_set_kills_nobody(path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("age", "told"), [(5, "cannot be asked from here; let it finish"), (125, r"no beat came for 12\d s; wait: without")]
+    ("age", "told"),
+    [
+        (5, r"cannot be asked from here; let it finish; without a beat it is taken over in 59\d s"),
+        (125, r"no beat came for 12\d s; wait: .* in 47\d s; at once if you remove .*/scene/lease\.json$"),
+    ],
 )
 def test_of_a_process_that_nobody_can_ask_it_is_said_how_long_it_is_silent(path: Path, age: float, told: str) -> None:
     acquire(path)
@@ -127,6 +141,87 @@ def test_of_a_process_that_nobody_can_ask_it_is_said_how_long_it_is_silent(path:
     os.utime(path, (time.time() - age,) * 2)
     with pytest.raises(LeaseError, match=told):
         acquire(path)
+
+
+def test_of_another_container_a_dead_process_is_proven_by_its_lock(path: Path) -> None:
+    someone_dead(path)
+    in_another_container(path)
+    dead = holder(path)
+    assert dead is not None
+    assert still_runs(dead) is None
+    assert acquire(path).is_held()
+
+
+@pytest.mark.parametrize("why", ["it lives", "another boot", "another file", "no lock"])
+def test_what_proves_nothing_is_left_to_its_beats(path: Path, why: str) -> None:
+    lease = acquire(path)
+    if why != "it lives":
+        leases._let_go(lease)  # as the kernel does when a process ends
+    in_another_container(path)
+    host, boot, space, ticks, lock = json.loads(path.read_text())["space"].split()
+    if why == "another boot":
+        rewrite(path, space=" ".join([host, "another", space, ticks, lock]))
+    elif why == "another file":  # a copy, or another disk's under the same name
+        shutil.copyfile(path, path.with_name("copy"))
+        os.replace(path.with_name("copy"), path)
+    elif why == "no lock":
+        rewrite(path, space=" ".join([host, boot, space, ticks]))
+    with pytest.raises(LeaseError, match="cannot be asked from here"):
+        acquire(path)
+    os.utime(path, (time.time() - STALE_SECONDS - 5,) * 2)
+    assert acquire(path).is_held()
+
+
+def test_without_locks_a_lease_holds_and_names_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with held(path) as lease:
+        assert "locked" not in lease.owner.space
+        in_another_container(path)
+        with pytest.raises(LeaseError, match="cannot be asked from here"):
+            acquire(path)
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.parametrize(
+    ("then", "alive"), [("nothing", False), ("a beat", True), ("another owner", True), ("it is given back", False)]
+)
+def test_who_may_be_dead_is_waited_for_until_that_is_known(
+    path: Path, monkeypatch: pytest.MonkeyPatch, then: str, alive: bool
+) -> None:
+    acquire(path)
+    rewrite(path, host="other", space="other")
+    os.utime(path, (time.time() - STALE_SECONDS + 20,) * 2)
+    waited: list[float] = []
+
+    def passes(seconds: float) -> None:
+        waited.append(seconds)
+        os.utime(path, (path.stat().st_mtime - seconds,) * 2)
+        if len(waited) == 2 and then == "a beat":
+            os.utime(path)
+        elif len(waited) == 2 and then == "another owner":
+            rewrite(path, id="another")
+        elif len(waited) == 2 and then == "it is given back":
+            path.unlink()
+
+    monkeypatch.setattr(outlive, "time", SimpleNamespace(sleep=passes))
+    told: list[str] = []
+    outlive.outlive(path, told.append)
+    assert len(told) == 1
+    assert "no beat came for 580 s: waiting for one, or until it is taken over, 20 s at most" in told[0]
+    assert len(waited) == (4 if then == "nothing" else 2)
+    assert (path.exists() and is_alive(path, holder(path))) == alive
+    outlive.outlive(path.with_name("none"), told.append)
+    assert len(told) == 1
+
+
+def test_who_can_be_asked_is_not_waited_for(path: Path) -> None:
+    with held(path):
+        outlive.outlive(path, pytest.fail)
+    leases._let_go(acquire(path))
+    outlive.outlive(path, pytest.fail)
 
 
 @pytest.mark.parametrize("odd", ["brackets", "pipe"])

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from srcore.errors import GridError
+from srcore.errors import GridError, SourceError
 from srcore.storage.header import Header
 from srcore.storage.nifti.header import read_nifti_header
 from srcore.storage.nifti.placing import shear, slices_first
@@ -92,6 +92,51 @@ def test_one_volume_in_four_axes_is_told(tmp_path: Path) -> None:
     assert "4-D with one volume: read as 3-D, and so is the product" in header.flags
 
 
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
+def test_one_of_several_volumes_is_read_by_its_number(tmp_path: Path, name: str) -> None:
+    several = np.stack([voxels(), voxels() + 500, voxels() - 500], axis=3)
+    path = saved(tmp_path / name, several, placed((1, 1, 2.5)), (0, 1)) if name == "v.nii" else tmp_path / name
+    if name == "v.nii.gz":
+        nibabel.Nifti1Image(several, placed((1, 1, 2.5))).to_filename(path)
+    for place in range(3):
+        header = read_nifti_header([path], volume=f"Volume={place + 1}")
+        assert f"volume {place + 1} of 3: the others are left out" in header.flags
+        assert np.array_equal(whole(header), several[..., place].T)
+        write_nifti(tmp_path / "one.nii", header, (1, 1, 1), whole(header)[None])
+        verify_nifti(tmp_path / "one.nii", header, (1, 1, 1), whole(header)[None])
+        assert nibabel.load(tmp_path / "one.nii").shape == (7, 6, 5)
+    for wrong in ("Volume=0", "Volume=4", "Volume=1.5", "EchoTime=30"):
+        with pytest.raises(SourceError, match="name one of its 3 volumes, from 1") as raised:
+            read_nifti_header([path], volume=wrong)
+        assert raised.value.code == "BAD_SETTING"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(SourceError) as raised:
+        read_nifti_header([path], volume="Volume=1")
+    assert raised.value.code == "TRUNCATED", "all of the file is proved, whichever volume is read"
+
+
+@pytest.mark.parametrize(("unit", "times"), [("meter", 1e-3), ("micron", 1e3), ("mm", 1), ("unknown", 1)])
+def test_a_header_in_another_unit_is_read_in_mm_and_written_as_it_came(tmp_path: Path, unit: str, times: float) -> None:
+    image = nibabel.Nifti1Image(voxels(), np.diag([0.8 * times, 0.9 * times, 2.5 * times, 1]))
+    image.header.set_xyzt_units(unit)
+    image.to_filename(tmp_path / "v.nii")
+    header = read_nifti_header([tmp_path / "v.nii"])
+    assert np.allclose(header.grid.spacing(), (2.5, 0.9, 0.8))
+    assert any("told here in mm" in flag for flag in header.flags) == (times != 1)
+    sr = np.zeros((1, *header.grid.scaled((1, 2, 2)).shape), "int16")
+    write_nifti(tmp_path / "sr.nii", header, (1, 2, 2), sr)
+    verify_nifti(tmp_path / "sr.nii", header, (1, 2, 2), sr)
+    written = nibabel.load(tmp_path / "sr.nii").header
+    assert written.get_xyzt_units()[0] == unit
+    assert np.allclose(written.get_zooms(), (0.4 * times, 0.45 * times, 2.5 * times))
+
+
+@pytest.mark.parametrize("step", [1e-6, 1e4])
+def test_voxels_that_no_scan_has_are_refused(tmp_path: Path, step: float) -> None:
+    with pytest.raises(GridError, match="no scan has voxels of that size"):
+        read_nifti_header([saved(tmp_path / "v.nii", voxels(), placed((1, 1, step)), (0, 1))])
+
+
 # ---- slices --------------------------------------------------------------------------------------
 
 
@@ -108,6 +153,17 @@ def test_one_volume_in_four_axes_is_told(tmp_path: Path) -> None:
 )
 def test_slices_lie_along_the_coarse_axis(steps: tuple[float, float, float], expected: tuple[int, ...]) -> None:
     assert slices_first(placed(steps)) == expected
+
+
+@pytest.mark.parametrize(("named", "expected"), [(0, (2, 0, 1)), (1, (1, 0, 2)), (2, (0, 1, 2)), (None, (0, 1, 2))])
+def test_where_none_is_coarse_along_the_one_that_the_header_names(
+    tmp_path: Path, named: int | None, expected: tuple[int, ...]
+) -> None:
+    image = nibabel.Nifti1Image(voxels(), placed((1, 1, 1.2)))
+    image.header.set_dim_info(slice=named)
+    image.to_filename(tmp_path / "v.nii")
+    assert axes_of(read_nifti_header([tmp_path / "v.nii"])) == expected
+    assert slices_first(placed((0.8, 0.9, 2.5)), named) == (0, 1, 2), "what is coarse counts first"
 
 
 def whole(header: Header) -> np.ndarray:

@@ -182,7 +182,8 @@ def test_flags(write_volume, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (np.zeros((4, 4, 4, 3), "int16"), "more than one volume; found shape"),
+        (np.zeros((4, 4, 4, 3), "int16"), "more than one volume; found 3 of them; name one, from 1: --volume Volume=1"),
+        (np.zeros((4, 4, 4, 1, 2), "int16"), "more than one volume; found 2 of them"),
         (np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "colour voxels"),
         (np.zeros((4, 4, 4), "complex64"), "unknown voxel type; found complex64"),
         (np.zeros((4, 4, 4), "int64"), "unknown voxel type; found int64"),

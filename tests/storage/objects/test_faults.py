@@ -91,10 +91,22 @@ def test_a_fault_is_one_line_with_a_code_and_changes_nothing(fault: str, address
     assert store.put_if("x", b"new", b"before")
 
 
+def test_a_bucket_that_is_deleted_meanwhile_is_no_lost_race(address: str, proxy: Proxy) -> None:
+    store = ObjectStore(address)
+    assert store.put_if("x", b"before", None)
+    proxy.fault = lambda method, path: "404 NoSuchBucket" if method == "PUT" else ""
+    with pytest.raises(AwayError, match="no such bucket") as found:
+        store.put_if("x", b"new", b"before")
+    assert found.value.code == "STORE_REFUSED"
+    proxy.fault = lambda method, path: "404 NoSuchKey" if method == "PUT" else ""
+    assert not store.put_if("x", b"new", b"before")
+
+
 @pytest.mark.parametrize(
     "fault",
     [
         "400 ExpiredToken",
+        pytest.param("404 NoSuchBucket", marks=pytest.mark.nightly),
         pytest.param("503", marks=pytest.mark.nightly),
         pytest.param("cut", marks=pytest.mark.nightly),
     ],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,6 +17,7 @@ import pytest
 from srcore.catalog.object_stores import object_store_of
 from srcore.errors import AwayError, LeaseError
 from srcore.layout import lease_path
+from srcore.storage.disk import pulse
 from srcore.storage.disk.leases import STALE_SECONDS, acquire, held, holder, is_alive, leased
 from srcore.storage.disk.owner import Owner, myself
 from srcore.storage.disk.records import read_sealed, write_sealed
@@ -91,6 +96,51 @@ def test_a_lease_is_held_shown_and_given_back(lease: Path, place: Path, address:
 def test_a_dead_process_of_this_machine_is_replaced_at_once(lease: Path) -> None:
     assert leases.put_if_absent(lease, replace(myself(), pid=2**22 + 1))
     assert acquire(lease).is_held()
+
+
+def elsewhere(owner: Owner, address: str) -> None:
+    """The owner of the lease in another container of this machine: nobody here can ask its process."""
+    host, boot, _, *rest = owner.space.split()
+    there = replace(owner, pid=1, space=" ".join([host, boot, "pid:[7]", *rest]))
+    store = ObjectStore(address)
+    store.put("fields/.scratch/scene/lease.json", leases._content(there, 0))
+
+
+def test_of_another_container_a_dead_process_is_proven_by_its_lock(lease: Path, place: Path, address: str) -> None:
+    code = f"from pathlib import Path; from srcore.storage.disk.leases import acquire; acquire(Path({str(lease)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    dead = holder(lease)
+    assert dead is not None
+    elsewhere(dead, address)
+    with held(lease) as mine:
+        elsewhere(mine.owner, address)
+        with pytest.raises(LeaseError, match="cannot be asked from here"):
+            acquire(lease)
+        leases.remove(lease)
+    assert not list((place / ".seen").glob("*.lock"))
+
+
+def test_another_machine_takes_no_lock_for_a_proof(lease: Path, place: Path, address: str) -> None:
+    first = acquire(lease)
+    elsewhere(first.owner, address)
+    for lock in (place / ".seen").glob("*.lock"):  # its scratch is another one
+        lock.unlink()
+    with pytest.raises(LeaseError, match="cannot be asked from here"):
+        acquire(lease)
+
+
+def test_a_folder_that_takes_no_notes_takes_no_lease_away(
+    lease: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "begin", no_room)
+    with held(lease) as mine:
+        assert mine.is_held()
+        with pytest.raises(LeaseError, match=mine.owner.id):
+            acquire(lease)
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def test_of_another_machine_counts_what_was_seen_here_and_no_clock_of_anybody(lease: Path, place: Path) -> None:

@@ -33,7 +33,7 @@ bare.run(Path(sys.argv[1]), workers=int(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_run_with_torch_and_numpy_alone_gives_the_weights_of_lightning(
     recipe: Callable[..., TrainConfig], tmp_path: Path, workers: int
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from srcore.training.data import batches
 from srcore.training.fit import loop
 from srcore.training.fit.core import learning_rate
 from srcore.training.fit.loop import train
+from srcore.training.fit.state import STATE
 from srcore.training.judge.evaluate import evaluate
 from srcore.weights import load_generator
 
@@ -118,6 +121,61 @@ def test_a_full_disk_is_named_and_costs_no_checkpoint(recipe: Recipe, monkeypatc
     assert caught.value.code == "DISK_FULL"
     load_generator(config.output)
     assert "4 of 8 steps" in (config.output / "README.md").read_text()
+
+
+def test_a_disk_that_is_full_at_the_state_is_named_and_keeps_the_one_before(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, done = recipe(), list[int]()
+
+    def synced(descriptor: int) -> None:
+        done.append(descriptor)
+        if len(done) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("srcore.training.fit.state.os.fsync", synced)
+    with pytest.raises(StoreError) as caught:
+        train(config)
+    assert (caught.value.code, caught.value.retryable) == ("DISK_FULL", True)
+    monkeypatch.undo()
+    assert {path.name for path in config.output.iterdir()} == {SPEC, WEIGHTS, "README.md", STATE}
+    train(config, resume=True)
+
+
+def test_a_log_that_cannot_be_written_is_told_as_a_full_disk(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
+    monkeypatch.setattr(threading, "excepthook", lambda *_: None)  # the log's own thread, which ends by it
+    with pytest.raises(StoreError) as caught:
+        train(recipe(tensorboard=True, log_every=1, steps=50))
+    assert caught.value.code == "DISK_FULL"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stays_one_and_signals_mean_what_they_did(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Lightning would exit with 1, or with nothing, say no word, and leave Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)
+
+    def draw(planes: Any, geometry: Any, config: Any, step: int, *rest: Any) -> Any:
+        if step == 6:
+            os.kill(os.getpid(), number)
+        return batches.draw_batch(planes, geometry, config, step, *rest)
+
+    monkeypatch.setattr(loop, "draw_batch", draw)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) == before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    assert "4 of 8 steps" in (recipe().output / "README.md").read_text()
+    monkeypatch.undo()
+    train(recipe(), resume=True)
 
 
 def test_validation_keeps_the_best_and_stops_early(recipe: Recipe, tmp_path: Path) -> None:
