@@ -133,9 +133,9 @@ def test_pages_fit_a_phone_and_the_search_works_from_the_disk(site: Path, browse
     page.keyboard.press("Control+k")
     page.wait_for_timeout(500)
     found = page.locator("a", has_text="srcore quarantine retry").first
-    for _ in range(10):  # on a slow machine: what is typed before the index is read is lost
+    for _ in range(10):  # a slow machine loses letters that are typed one by one, and all before the index is read
         page.keyboard.press("Control+a")
-        page.keyboard.type("quarantine", delay=30)
+        page.keyboard.insert_text("quarantine")
         page.wait_for_timeout(2000)
         if found.is_visible():
             break
