@@ -231,8 +231,8 @@ def _other_pixels(granule: Granule, bands: Sequence[BandFile], headers: Mapping[
     metric = [band for band, grid in grids.items() if granule.product != ITEM and _is_projected(grid)]
     thinned = [band for band in metric if not _has_pixels_of(grids[band], band.gsd_m)]
     if thinned:
-        names, own = ", ".join(band.name for band in thinned), max(grids[thinned[0]].spacing())
-        yield f"{names}: pixels of {own:.6g} m, the provider's have {thinned[0].gsd_m:g} m"
+        names, size = ", ".join(band.name for band in thinned), max(grids[thinned[0]].spacing())
+        yield f"{names}: pixels of {size:.6g} m, the provider's have {thinned[0].gsd_m:g} m"
 
 
 def _is_projected(grid: Grid) -> bool:
