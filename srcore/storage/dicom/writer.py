@@ -112,11 +112,12 @@ def _apart(written: Header, header: Header, scale: Sequence[int]) -> float:
 
 
 def _slices(sr: Any) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Each slice (Y, X) with its place; so many are held as the array has in a shard."""
+    """Each slice (Y, X) with its place; so many are held as the array has in a shard, and none of the shard before."""
     depth, step = sr.shape[1], (getattr(sr, "shards", None) or getattr(sr, "chunks", None) or (1, 8))[1]
     for first in range(0, depth, step):
         slab = np.asarray(sr[0, first : min(first + step, depth)])
-        yield from ((first + i, np.ascontiguousarray(values)) for i, values in enumerate(slab))
+        yield from ((first + i, values.copy()) for i, values in enumerate(slab))
+        del slab
 
 
 def _digest(sr: Any) -> str:

@@ -107,13 +107,18 @@ def write_nifti(path: Path, header: Header, scale: Sequence[int], sr: Any, progr
         with path.open("wb") as raw, _packer(path, raw) as file:
             file.write(_header_bytes(header, scale))
             for window, last in _slabs(sr, axes):
-                # plane by plane: a slab may be half a gigabyte, of which one copy is enough
-                for plane in np.asarray(sr[(0, *window)]).transpose(in_file((0, 1, 2), axes)):
-                    file.write(np.ascontiguousarray(plane).astype(header.dtype, casting="no", copy=False).tobytes())
+                _write_slab(file, np.asarray(sr[(0, *window)]).transpose(in_file((0, 1, 2), axes)), header.dtype)
                 if progress is not None:
                     progress(last, shape[0])
     except OSError as error:
         raise store_error(path, error) from error
+
+
+def _write_slab(file: IO[bytes], slab: NDArray[Any], dtype: str) -> None:
+    """Plane by plane: a slab may be half a gigabyte, of which one copy is enough; and none stays for the next, as it
+    would by a plane that the loop of the slabs still holds."""
+    for plane in slab:
+        file.write(np.ascontiguousarray(plane).astype(dtype, casting="no", copy=False).tobytes())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,29 @@ def test_flags(write_volume, tmp_path: Path) -> None:
     assert "dropped header extensions" in flags
     assumed = "placed by its voxel sizes alone (1 x 1 x 1); assumed are i from right to left, j to the front, k up"
     assert any(assumed in flag for flag in flags)
+
+
+class Watched:
+    """An SR of many slices in shards of four, that knows how many of the slabs that it gave are still held."""
+
+    shape, shards = (1, 40, 6, 6), (1, 4, 6, 6)
+
+    def __init__(self) -> None:
+        self.given: list[weakref.ref[np.ndarray]] = []
+        self.most = 0
+
+    def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
+        self.most = max(self.most, sum(one() is not None for one in self.given))
+        slab = np.zeros((where[1].stop - where[1].start, 6, 6), np.int16)
+        self.given.append(weakref.ref(slab))
+        return slab
+
+
+def test_one_slab_is_gone_before_the_next_is_read(tmp_path: Path, write_volume) -> None:
+    header, sr = read_nifti_header([write_volume(np.zeros((3, 3, 20), np.int16))]), Watched()
+    write_nifti(tmp_path / "sr.nii", header, (2, 2, 2), sr)
+    verify_nifti(tmp_path / "sr.nii", header, (2, 2, 2), sr)
+    assert (len(sr.given), sr.most) == (20, 0)
 
 
 # ---- refused ----------------------------------------------------------------------------------------------------
