@@ -36,7 +36,7 @@ def published(lr: Path, model: str, treatment: Treatment) -> Image:
         str(lr),
         lr.parent / f"sr-{lr.name}",
         model=model,
-        back_projection=treatment.steps,
+        back_projection=treatment.back_projection,
         denoise=treatment.denoise,
         sharpen=treatment.sharpen,
         backend="eager",
