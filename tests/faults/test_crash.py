@@ -14,7 +14,7 @@ SWEPT = [
     ("killed", 24),
     ("disk full", 24),
     ("killed while a product is replaced", 1),
-    ("disk full while a product is replaced", 1),
+    ("disk full while a product is replaced", 2),
     pytest.param("killed", 1, marks=NIGHTLY),
     pytest.param("disk full", 1, marks=NIGHTLY),
 ]
