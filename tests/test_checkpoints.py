@@ -16,7 +16,7 @@ DIGESTS = {
     "nearest-x2": "303c861fa5c1",
     "srcore-guided-x2": "544afc31c4be",
     "srcore-volume-x2": "0a5b35bc29b2",
-    "srcore-volume-z5": "f09335dd7cd0",
+    "srcore-volume-z5": "5e0b060f5edc",
     "srcore-x2": "ba2ab0fb005d",
     "srcore-x2-fast": "6ff6c326e469",
     "srcore-x2-sensor": "87be0ee41e18",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ def build_item(product: Path, header: Header, scale: Sequence[int], facts: Produ
             item.add_link(pystac.Link(link["rel"], link["href"], link["type"], link.get("title")))
     for name in facts.sources:
         target = name if "://" in name else f"./{Path(name).name}"
-        item.add_link(pystac.Link(rel="derived_from", target=target, title="LR source"))
+        item.add_link(pystac.Link(rel="derived_from", target=target, title=f"LR source {PurePosixPath(target).name}"))
     return item
 
 
