@@ -90,7 +90,8 @@ class ContinuityCheck:
             bend = np.abs(sr[inside] - beside)
             against = np.maximum(ranges, self.least) + floor
             quotient = np.fmin(np.maximum(bend - explained - floor, 0) / against, EXPLAINED)
-        known &= np.isfinite(quotient) & ((ranges > floor) | (bend > 2 * floor))
+        # of floats all that is seen counts: where a flat ground counts as it bends, it is another ground in each slice
+        known &= np.isfinite(quotient) & ((ranges > floor) | (bend > 2 * floor) | (self.least > 0))
         of_scene = slice(first * times + start, first * times + stop)
         for total, part in zip(self.sums, (quotient, ranges, np.ones_like(bend)), strict=True):
             total[of_scene] += np.where(known, part, 0).sum(axis=(1, 2), dtype=np.float64)
