@@ -185,7 +185,7 @@ def test_what_a_network_makes_of_nothing_is_no_slice_that_stands_out(fault: str 
 
 
 def test_a_slice_whose_flat_ground_bends_least_does_not_stand_out() -> None:
-    """Floats with 0 outside of a body: the SR of all slices but three is 0.12 % of the range off 0 there, up and down."""
+    """Floats with 0 outside of a body: all slices of the SR but three are 0.12 % of the range off 0 there."""
     rng = np.random.default_rng(3)
     lr = np.zeros((24, 32, 32), np.float32)
     lr[:, 10:22, 10:22] = rng.normal(0, 1, (24, 12, 12))
