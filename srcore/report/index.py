@@ -40,7 +40,7 @@ from srcore.storage.disk.store import store_at
 
 TRENDS = (
     ("Gain over bicubic, against the true image", "dB", "reference.gain"),
-    ("Difference from the input, against bicubic's", "x bicubic", "consistency.ratio"),
+    ("Difference from the input, against plain enlargement's", "x plain", "consistency.ratio"),
     ("Time a scene", "s", None),
 )
 """Title, unit, and the check whose value it is; None: the wall time."""
@@ -309,7 +309,7 @@ def index_page(facts: IndexFacts, page: int = 1) -> str:
         trends=list(_trends(facts.products[:REMEMBERED])) if page == 1 else [],
         remembered=REMEMBERED,
         scenes=_scenes(facts) if page == 1 and facts.pages > 1 else [],
-        consistency=CONSISTENCY,
+        consistency=CONSISTENCY.replace("bicubic", "bicubic (of a volume trilinear)"),
         mapped=any(product.mapped for product in facts.products),
         policy=policy(("index.js",), "'self' file:"),
     )
