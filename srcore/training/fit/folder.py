@@ -25,6 +25,17 @@ def refuse_foreign_output(folder: Path) -> None:
             raise _refused(folder, there) from None
 
 
+def refuse_begun(folder: Path) -> None:
+    """PlanError OUTPUT_EXISTS where a training has left its state, which a new one would replace."""
+    if (folder / STATE).exists():
+        raise PlanError(
+            f"{folder} holds a training",
+            STATE,
+            "go on with --resume, or name another output in the recipe",
+            code="OUTPUT_EXISTS",
+        )
+
+
 def refuse_foreign_pack(folder: Path, ours: Collection[str]) -> None:
     """Make the folder; PlanError OUTPUT_EXISTS where it holds anything else than a pack's files, StoreError where no
     folder can be."""

@@ -21,7 +21,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcore.checkpoints import SPEC, WEIGHTS, read_spec
-from srcore.errors import CheckpointError, StoreError, TrainingError
+from srcore.errors import CheckpointError, PlanError, StoreError, TrainingError
 from srcore.memory.whole import PUBLISHED
 from srcore.models import Edsr
 from srcore.training.config import TrainConfig
@@ -217,7 +217,8 @@ def test_many_bands_and_volumes_go_through_the_same_loop(recipe: Recipe, tmp_pat
     noise = np.random.default_rng(0).integers(0, 1000, (80, 80, 30)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), tmp_path / "data" / "mr.nii.gz")
     volume = {"name": "edsr-volume", "params": {**small, "scale": [1, 2, 2]}}
-    folder = train(recipe(steps=2, core_px=4, architecture=volume, sources=[{"files": "*.nii.gz", "share": 1}]))
+    source, output = {"files": "*.nii.gz", "share": 1}, str(tmp_path / "volume")
+    folder = train(recipe(steps=2, core_px=4, architecture=volume, sources=[source], output=output))
     assert read_spec(folder).kind == "volume"
     assert read_spec(folder).scale == (1, 2, 2)
 
@@ -245,6 +246,17 @@ def test_resume_without_a_state_or_with_another_architecture_is_refused(recipe: 
     train(recipe(steps=1))
     with pytest.raises(CheckpointError, match="does not fit the recipe"):
         train(recipe(architecture=WIDE), resume=True)
+
+
+def test_a_training_that_stands_is_not_begun_anew_in_silence(recipe: Recipe) -> None:
+    folder = train(recipe(steps=1))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(PlanError, match=r"holds a training; found state\.pt; go on with --resume") as found:
+        train(recipe(steps=2))
+    assert found.value.code == "OUTPUT_EXISTS"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    train(recipe(steps=2), resume=True)
+    assert read_spec(folder).training["steps"] == 2
 
 
 def test_the_learning_rate_warms_up_and_ends_low(recipe: Recipe) -> None:
