@@ -56,6 +56,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     a number: the checkpoint saved last stays. StoreError DISK_FULL. PlanError OUTPUT_EXISTS where a training stands
     that is not to be resumed.
     """
+    refuse_foreign_output(config.output)
     if not resume:
         refuse_begun(config.output)
     module = fit(config, resume=resume)
