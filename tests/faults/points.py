@@ -94,7 +94,8 @@ class _Torn:
 
     def write(self, data: Any) -> int:
         if self._points.reached("write", self._path):
-            self._stream.write(memoryview(data).cast("B")[: memoryview(data).nbytes // 2])
+            whole = data if isinstance(data, str) else memoryview(data).cast("B")
+            self._stream.write(whole[: len(whole) // 2])
             self._stream.flush()
             self._points.strike()
         return int(self._stream.write(data))
