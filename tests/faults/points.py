@@ -94,7 +94,7 @@ class _Torn:
 
     def write(self, data: Any) -> int:
         if self._points.reached("write", self._path):
-            whole = data if isinstance(data, str) else memoryview(data).cast("B")
+            whole: Any = data if isinstance(data, str) else memoryview(data).cast("B")
             self._stream.write(whole[: len(whole) // 2])
             self._stream.flush()
             self._points.strike()
