@@ -309,7 +309,7 @@ def index_page(facts: IndexFacts, page: int = 1) -> str:
         trends=list(_trends(facts.products[:REMEMBERED])) if page == 1 else [],
         remembered=REMEMBERED,
         scenes=_scenes(facts) if page == 1 and facts.pages > 1 else [],
-        consistency=CONSISTENCY.replace("bicubic", "bicubic (of a volume trilinear)"),
+        consistency=CONSISTENCY.format(plain="bicubic (of a volume trilinear)"),
         mapped=any(product.mapped for product in facts.products),
         policy=policy(("index.js",), "'self' file:"),
     )

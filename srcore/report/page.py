@@ -137,7 +137,7 @@ def _keys(facts: ReportFacts) -> list[Key]:
     if gain := _measured(checks, "reference.gain"):
         keys.append(Key(f"{gain['value']:+.2f} dB", "closer to the true image than bicubic", gain["passed"]))
     if ratio := _measured(checks, "consistency.ratio"):
-        told = CONSISTENCY.replace("bicubic", "trilinear") if ratio["unit"] == "x trilinear" else CONSISTENCY
+        told = CONSISTENCY.format(plain="trilinear" if ratio["unit"] == "x trilinear" else "bicubic")
         keys.append(Key(f"{_two_digits(ratio['value'])} x", told, ratio["passed"]))
     seconds = sum(facts.receipt.seconds.values())
     return [*keys, Key(duration(seconds), "from the input to the product", seconds=seconds)]

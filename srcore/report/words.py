@@ -81,8 +81,8 @@ FAMILIES = {
     "reference": "Against the true high resolution",
     "opensr": "Against the true high resolution",
 }
-CONSISTENCY = "as far from the input, when shrunk back to its size, as plain bicubic enlargement is; below 1 is closer"
-"""What the headline figure `consistency.ratio` says."""
+CONSISTENCY = "as far from the input, when shrunk back to its size, as plain {plain} enlargement is; below 1 is closer"
+"""What the headline figure `consistency.ratio` says, `plain` being how the input was enlarged."""
 VERDICTS = {
     "published": "Every check was passed. The product may be used.",
     "degraded": "All gates were passed, but not every warning: look at the marked checks before you rely on it.",

@@ -238,7 +238,7 @@ def tag(plan: ScenePlan, report: Report, verified: Mapping[str, str]) -> dict[st
     item = ProductPaths(plan.scratch.staged, plan.product.name).stac
     if not item.exists():
         return {}
-    from srcore.storage.stac.item import tag_item
+    from srcore.storage.stac.document import tag_item
 
     check_verified(plan.scratch.staged, {item.name: verified[item.name]})
     failed = [check.id for check in report.checks if not check.passed]

@@ -20,7 +20,8 @@ from srcore.storage.disk.card import is_card
 from srcore.storage.disk.files import sha256_file
 from srcore.storage.header import Header
 from srcore.storage.nifti.door import verify_volume, write_volume
-from srcore.storage.stac import item as stac
+from srcore.storage.stac.document import write_item
+from srcore.storage.stac.item import ProductFacts, build_item
 from srcore.storage.work.ingested import Ingested
 from srcore.storage.work.scene_plan import ScenePlan
 from srcore.storage.work.sr_image import SrImage
@@ -50,7 +51,7 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
         paint(plan, store, ingested, staged)
     if "stac" in plan.outputs:
         header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
-        stac.write_item(staged.stac, stac.build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
+        write_item(staged.stac, build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))
     # Hashed behind the reading back: what changes from here on is found by `publish`.
     return {name: sha256_file(path) for name, path in output_files(staged).items()}
 
@@ -108,8 +109,8 @@ def _part(progress: Progress, place: int, of: int) -> Progress:
     return lambda done, total: progress(place * total + done, of * total)
 
 
-def _facts(plan: ScenePlan, staged: ProductPaths) -> stac.ProductFacts:
-    return stac.ProductFacts(
+def _facts(plan: ScenePlan, staged: ProductPaths) -> ProductFacts:
+    return ProductFacts(
         id=plan.scene,
         dataset=plan.dataset,
         sources=_derived_from(plan.header),

@@ -20,7 +20,7 @@ from srcore.run.outcome import Outcome
 from srcore.run.scene import run_scene
 from srcore.run.states import scene_states
 from srcore.storage.raster.gdal import gdal_env
-from srcore.storage.stac.item import validate_item
+from srcore.storage.stac.document import validate_item
 from tests.storage.providers.products import NAME, make_landsat, make_safe, pixels, write
 
 CATALOG = """\

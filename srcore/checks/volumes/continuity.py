@@ -90,7 +90,8 @@ class ContinuityCheck:
             bend = np.abs(sr[inside] - beside)
             against = np.maximum(ranges, self.least) + floor
             quotient = np.fmin(np.maximum(bend - explained - floor, 0) / against, EXPLAINED)
-        # of floats all that is seen counts: where a flat ground counts as it bends, it is another ground in each slice
+        # all of floats counts: a network bends a flat ground around a body more in one slice of five, and a mean of
+        # that ground and the body alone is of other voxels in each slice
         known &= np.isfinite(quotient) & ((ranges > floor) | (bend > 2 * floor) | (self.least > 0))
         of_scene = slice(first * times + start, first * times + stop)
         for total, part in zip(self.sums, (quotient, ranges, np.ones_like(bend)), strict=True):

@@ -24,6 +24,8 @@ from srcore.progress import Progress
 PIECE_BYTES = 1 << 20
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+NO_NAME = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
+"""Of a stranger's name for a new file: it is taken, below a file, a folder's, or too long."""
 
 OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
 """Modes of what nobody else of the machine may look at."""
@@ -120,8 +122,10 @@ def store_error(path: Path, error: BaseException, *, enough_bytes: int = 0) -> S
     NOT_WRITABLE when errno says that rights are missing.
 
     Libraries lose the errno of the system call, and a full disk is then seen only in their message or in that
-    fewer than `enough_bytes` are free.
+    fewer than `enough_bytes` are free. A StoreError, which is an OSError as well, says it already.
     """
+    if isinstance(error, StoreError):
+        return StoreError(error.what, error.found, error.do, code=error.code)
     free = free_bytes(path)
     text = str(error).lower()
     number = getattr(error, "errno", None)

@@ -25,7 +25,7 @@ from typing import IO
 
 from srcore.errors import SourceError
 from srcore.settings import load_settings
-from srcore.storage.disk.files import fsync_file, fsync_folder, store_error
+from srcore.storage.disk.files import NO_NAME, fsync_file, fsync_folder, store_error
 from srcore.storage.disk.real_file import real_file
 
 NAME = re.compile(r"S2[ABCD]_MSIL(1C|2A)_.+\.zip|L[COTEM]0\d_L\d\w\w_.+\.tar", re.IGNORECASE)
@@ -104,7 +104,7 @@ def _new(target: Path, real: Path) -> IO[bytes]:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.open("xb")
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+        if error.errno not in NO_NAME:
             raise
         found = f"a member {target.name[:80]!r} twice" if error.errno != errno.ENAMETOOLONG else "a name too long"
         raise _refused(real, found, "fetch it again") from error

@@ -17,6 +17,7 @@ from srcore.catalog.elsewhere import WEB
 from srcore.catalog.pattern import scene_name
 from srcore.errors import SourceError
 from srcore.layout import safe_id
+from srcore.storage.disk.files import NO_NAME, store_error
 from srcore.storage.header import Header, Origin, Wish
 from srcore.storage.providers import hls, landsat, sentinel2
 from srcore.storage.providers.granule import Granule, metadata_error
@@ -151,14 +152,16 @@ def _granule(card: Card) -> Iterator[tuple[Granule, dict[Path, CardFile], Path]]
 
 
 def _put(path: Path, content: Path | None) -> None:
-    """A copy, or an empty file."""
+    """A copy, or an empty file; SourceError where a key is no name, StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if content is None:
             path.touch(exist_ok=False)
         else:
             shutil.copyfile(content, path)
-    except OSError as error:  # a key that is the folder of another one, or longer than a name may be
+    except OSError as error:
+        if error.errno not in NO_NAME:
+            raise store_error(path, error) from error
         found = f"no name of a file, {error.strerror}"
         raise metadata_error(path, found, "upload the product as its provider made it") from error
 

@@ -16,7 +16,7 @@ from rasterio.windows import Window as GdalWindow
 
 from srcore.errors import SourceError, StoreError
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
-from srcore.storage.stac.item import validate_item
+from srcore.storage.stac.document import validate_item
 
 WINDOW_PX = 128
 """Overview pixels along a window that is compared."""

@@ -25,15 +25,15 @@ def refuse_foreign_output(folder: Path) -> None:
             raise _refused(folder, there) from None
 
 
-def refuse_begun(folder: Path) -> None:
-    """PlanError OUTPUT_EXISTS where a training has left its state, which a new one would replace."""
+def refuse_used_output(folder: Path) -> None:
+    """As `refuse_foreign_output`; PlanError OUTPUT_EXISTS also where a checkpoint stands, which a new training would
+    replace."""
+    refuse_foreign_output(folder)
+    other = "name another output in the recipe"
     if (folder / STATE).exists():
-        raise PlanError(
-            f"{folder} holds a training",
-            STATE,
-            "go on with --resume, or name another output in the recipe",
-            code="OUTPUT_EXISTS",
-        )
+        raise PlanError(f"{folder} holds a training", STATE, f"go on with --resume, or {other}", code="OUTPUT_EXISTS")
+    if (folder / SPEC).exists():
+        raise PlanError(f"{folder} holds a checkpoint", SPEC, other, code="OUTPUT_EXISTS")
 
 
 def refuse_foreign_pack(folder: Path, ours: Collection[str]) -> None:

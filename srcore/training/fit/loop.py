@@ -25,7 +25,7 @@ from srcore.training.data.pairs import load_planes
 from srcore.training.data.places import held_files
 from srcore.training.fit.card import model_card
 from srcore.training.fit.core import State, advance, new_state, steps_left
-from srcore.training.fit.folder import refuse_begun, refuse_foreign_output
+from srcore.training.fit.folder import refuse_foreign_output, refuse_used_output
 from srcore.training.fit.hardware import choose_device, choose_precision
 from srcore.training.fit.progress import Progress
 from srcore.training.fit.state import load_state, save_state
@@ -53,12 +53,11 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     The checkpoint is rewritten every `save_every` steps from the averaged weights, or at every better validation
     where the recipe has some. `resume` goes on from the state in the folder, to the same result as an unbroken
     run. The spec says in which precision the numerics gate found the result good. TrainingError when the loss is not
-    a number: the checkpoint saved last stays. StoreError DISK_FULL. PlanError OUTPUT_EXISTS where a training stands
-    that is not to be resumed.
+    a number: the checkpoint saved last stays. StoreError DISK_FULL. PlanError OUTPUT_EXISTS where a checkpoint
+    stands that is not gone on with.
     """
-    refuse_foreign_output(config.output)
     if not resume:
-        refuse_begun(config.output)
+        refuse_used_output(config.output)
     module = fit(config, resume=resume)
     if module.global_rank == 0:
         write_precision(config.output)

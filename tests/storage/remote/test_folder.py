@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from srcore.storage.archive.sources import find_scenes
 from srcore.storage.header import Header
 from srcore.storage.remote import fetch as fetching
 from srcore.storage.remote.card import Card
+from srcore.storage.remote.folder import _put
 from srcore.storage.remote.listing import card_at, forget_lists, listed
 from srcore.storage.scene import open_scene, read_header
 from tests.elsewhere import Elsewhere
@@ -215,3 +218,13 @@ def test_a_card_of_anything_else_has_the_bytes_that_it_had(world: Elsewhere) -> 
     world.put("/bucket/a.tif", b"")
     [one] = scenes("s3://bucket/*.tif")
     assert "folder" not in json.loads(one.card.read_bytes())
+
+
+def test_a_full_disk_is_no_fault_of_the_products_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(SRError) as found:
+        _put(tmp_path / "a/B02.tif", None)
+    assert found.value.code == "DISK_FULL"

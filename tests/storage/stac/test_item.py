@@ -18,17 +18,9 @@ from srcore.errors import StoreError
 from srcore.grid import Grid
 from srcore.storage.header import Band, Header, Taken
 from srcore.storage.stac.any_product import stac_error
+from srcore.storage.stac.document import TAGS, _first_error, _validators, tag_item, validate_item, write_item
 from srcore.storage.stac.footprint import footprint
-from srcore.storage.stac.item import (
-    TAGS,
-    ProductFacts,
-    _first_error,
-    _validators,
-    build_item,
-    tag_item,
-    validate_item,
-    write_item,
-)
+from srcore.storage.stac.item import ProductFacts, build_item
 from tests.storage.cog.product_cases import POINTS, Scene, make_scene
 from tests.storage.cog.work_cases import make_product
 

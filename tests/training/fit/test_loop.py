@@ -257,6 +257,11 @@ def test_a_training_that_stands_is_not_begun_anew_in_silence(recipe: Recipe) -> 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     train(recipe(steps=2), resume=True)
     assert read_spec(folder).training["steps"] == 2
+    (folder / STATE).unlink()
+    weights = (folder / WEIGHTS).read_bytes()
+    with pytest.raises(PlanError, match=r"holds a checkpoint; found config\.json; name another output"):
+        train(recipe(steps=2))
+    assert (folder / WEIGHTS).read_bytes() == weights
 
 
 def test_the_learning_rate_warms_up_and_ends_low(recipe: Recipe) -> None:
