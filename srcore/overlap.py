@@ -5,14 +5,15 @@
     write                | 1 |   | 2 |   | 3 |
 
 One thread reads and one writes, both in bounded queues, so that memory holds a few items besides the one that is
-computed, however many there are.
+computed, however many there are. `ahead`, `behind` and `side_by_side` are the same for stages of another shape.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,9 @@ AHEAD, BEHIND = 1, 1
 X = TypeVar("X")
 Y = TypeVar("Y")
 T = TypeVar("T")
+LANES = 2
+"""Calls of `side_by_side` at the same time."""
+_END = object()
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,47 @@ def _done(item: int, future: Future[T]) -> Done[T]:
         return Done(item, result=future.result())
     except Exception as error:
         return Done(item, error=error)
+
+
+def ahead(values: Generator[X, None, None]) -> Generator[X, None, None]:
+    """What a generator gives, each made in a thread of its own while the caller is busy with the one before.
+
+    All of the generator, its end included, runs in that one thread. Two of its values are there at a time.
+    """
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        try:
+            coming: Future[Any] = thread.submit(next, values, _END)
+            while (value := coming.result()) is not _END:
+                coming = thread.submit(next, values, _END)
+                yield value
+        finally:
+            thread.submit(values.close).result()
+
+
+@contextmanager
+def behind() -> Iterator[Callable[..., None]]:
+    """Gives a function whose calls are done in a thread of their own, one after the other, while the caller goes on.
+
+    The end waits for them; what one of them raises is raised there.
+    """
+    with ThreadPoolExecutor(1, "behind") as thread:
+        given: list[Future[Any]] = []
+        yield lambda work, *arguments: given.append(thread.submit(work, *arguments))
+        for future in given:
+            future.result()
+
+
+def side_by_side(work: Callable[[X], T], items: Iterable[X]) -> Iterator[T]:
+    """`work` of each item, LANES of them at a time, told in their order; the first error ends it."""
+    with ThreadPoolExecutor(LANES, "lane") as lanes:
+        running: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                running.append(lanes.submit(work, item))
+                if len(running) >= LANES:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
-from srcore.overlap import AHEAD, BEHIND, Done, overlapped
+from srcore.overlap import AHEAD, BEHIND, LANES, Done, ahead, behind, overlapped, side_by_side
 
 
 def twice(values: Iterator[int]) -> Iterator[int]:
@@ -118,3 +118,117 @@ def test_a_crash_is_no_failure_of_a_tile() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(overlapped(range(3), crash, twice, write))
+
+
+def told(threads: list[str], ended: list[str], most: int = 5) -> Generator[int, None, None]:
+    try:
+        for number in range(most):
+            threads.append(threading.current_thread().name)
+            yield number
+    finally:
+        ended.append(threading.current_thread().name)
+
+
+def test_a_generator_runs_ahead_in_one_thread_of_its_own_to_its_end() -> None:
+    threads: list[str] = []
+    ended: list[str] = []
+    assert list(ahead(told(threads, ended))) == [0, 1, 2, 3, 4]
+    assert len({*threads, *ended}) == 1
+    assert threads[0] != threading.current_thread().name
+    assert len(ended) == 1
+
+
+def test_the_next_value_is_made_while_the_caller_has_one() -> None:
+    second = threading.Event()
+
+    def values() -> Generator[int, None, None]:
+        yield 1
+        second.set()
+        yield 2
+
+    for value in ahead(values()):
+        assert value == 2 or second.wait(30), "nothing was made ahead"
+
+
+def test_who_leaves_early_ends_what_runs_ahead() -> None:
+    threads: list[str] = []
+    ended: list[str] = []
+    values = ahead(told(threads, ended, 1000))
+    next(values)
+    values.close()
+    assert len(threads) == 2
+    assert len(ended) == 1
+
+
+def test_an_error_ahead_comes_where_its_value_would() -> None:
+    def values() -> Generator[int, None, None]:
+        yield 1
+        raise OSError("unreadable")
+
+    found = ahead(values())
+    assert next(found) == 1
+    with pytest.raises(OSError, match="unreadable"):
+        next(found)
+
+
+def test_what_is_done_behind_is_done_at_the_end() -> None:
+    found: list[int] = []
+    with behind() as aside:
+        for number in range(5):
+            aside(found.append, number)
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_an_error_behind_is_raised_at_the_end() -> None:
+    def fail() -> None:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"), behind() as aside:
+        aside(fail)
+
+
+def test_the_callers_own_error_goes_before_one_behind() -> None:
+    done: list[int] = []
+
+    def run() -> None:
+        with behind() as aside:
+            aside(int, "no number")
+            aside(done.append, 1)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        run()
+    assert done == [1]
+
+
+def test_side_by_side_keeps_the_order_and_is_bounded() -> None:
+    both, alive, most, lock = threading.Barrier(LANES), 0, 0, threading.Lock()
+
+    def work(item: int) -> int:
+        nonlocal alive, most
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        both.wait(30)  # broken unless as many are at work
+        time.sleep(0.01 * (item % LANES == 0))
+        with lock:
+            alive -= 1
+        return 10 * item
+
+    assert list(side_by_side(work, range(3 * LANES))) == [10 * item for item in range(3 * LANES)]
+    assert most == LANES
+
+
+def test_the_first_error_ends_side_by_side() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise OSError("differs")
+        return item
+
+    found: list[int] = []
+    with pytest.raises(OSError, match="differs"):
+        found.extend(side_by_side(work, iter(range(1000))))
+    assert len(begun) <= 3 + 1 + LANES

@@ -53,6 +53,12 @@ class Block:
         each = ("around", "valid", "sr", "sr_valid", *(("seen",) if self.seen is not None else ()))
         return replace(self, **{name: getattr(self, name)[list(bands)] for name in each})
 
+    def prepare(self) -> None:
+        """Compute what every family needs, in the thread that has made the block."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for name in ("lr", "near", "averaged", "low", "high"):
+                getattr(self, name)
+
     @property
     def window_hr(self) -> Window:
         """SR pixels of the scene."""

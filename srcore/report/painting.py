@@ -32,14 +32,16 @@ SAMPLES = 2**18
 def paint(plan: ScenePlan, store: TileStore, ingested: Ingested, staged: ProductPaths) -> None:
     """Make the quicklook and the pictures of the page, as far as the plan has them; the scene is looked at once."""
     hounsfield = hounsfield_of(plan.header, ingested.ends)
+    encoded = store.encoded() if plan.form.name == "cog" else None
     with open_scene(_interpolated(plan.header)) as reader:
         seen = look(
             lambda window: reader.read(window)[0],
             store.lr.arrays["valid"].array,
-            Pixels(store.encoded()) if plan.form.name == "cog" else store.images["sr"].full,
+            Pixels(encoded) if encoded else store.images["sr"].full,
             [band.name for band in plan.header.bands],
             _colours(plan.header),
             _light(hounsfield),
+            Pixels(encoded, half=True) if encoded and encoded.half else None,
         )
         if hounsfield:
             seen = replace(seen, light="{:g} to {:g} HU from black to white".format(*SOFT_HU))

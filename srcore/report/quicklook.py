@@ -6,8 +6,8 @@
     |                 |  | place, x 2      |  | place, x 2      |
     +-----------------+  +-----------------+  +-----------------+
 
-The product is read once, block by block; LR only where it is shown, and at places that set the stretch. What was
-found on the way (`Look`) also serves the pictures of the report's page.
+The product, or an overview of it, is read once, block by block; LR only where it is shown, and at places that set the
+stretch. What was found on the way (`Look`) also serves the pictures of the report's page.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Views:
     sr: ArrayLike
     """(C, *scene * scale)."""
     bands: tuple[int, ...]
+    averaged: ArrayLike | None = None
+    """(C, *scene * scale / n): means of n x n pixels of the SR, where somebody has them already."""
 
     @cached_property
     def shape(self) -> tuple[int, int]:
@@ -92,11 +94,17 @@ class Views:
         return seen.reshape(len(self.bands), *seen.shape[-2:])
 
     def sr_at(self, rows: slice, cols: slice, array: ArrayLike | None = None) -> NDArray[Any]:
-        """SR values (bands, y * scale, x * scale) of LR pixels; of `array` instead of `sr` when it is given."""
+        """SR values (bands, y * scale, x * scale) of LR pixels; of `array`, at its own scale, when it is given."""
         source = self.sr if array is None else array
-        at = (*self._slice(source), _scaled(rows, self.scale[0]), _scaled(cols, self.scale[1]))
+        down, along = (n // m for n, m in zip(source.shape[-2:], self.shape, strict=True))
+        at = (*self._slice(source), _scaled(rows, down), _scaled(cols, along))
         parts = [np.asarray(source[(band, *at)]) for band in self.bands]
         return np.stack([part.reshape(part.shape[-2:]) for part in parts])
+
+    def means_at(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """Means (bands, y, x) of the SR over LR pixels."""
+        values = self.sr_at(rows, cols, self.sr if self.averaged is None else self.averaged)
+        return _averaged(values, (values.shape[1] // _length(rows), values.shape[2] // _length(cols)))
 
     @property
     def is_volume(self) -> bool:
@@ -161,9 +169,11 @@ def look(
     names: Sequence[str],
     colours: Sequence[str],
     stretch: Stretch | None = None,
+    averaged: ArrayLike | None = None,
 ) -> Look:
-    """Survey a scene; the arguments are those of `quicklook`. `stretch`: its light; None: by percentiles of the LR."""
-    views = _held(Views(lr_reader, valid, sr, display_bands(names, colours)))
+    """Survey a scene; the arguments are those of `quicklook`. `stretch`: its light; None: by percentiles of the LR.
+    `averaged`: as of `Views`."""
+    views = _held(Views(lr_reader, valid, sr, display_bands(names, colours), averaged))
     stretch = stretch or _stretch(views)
     return Look(views, stretch, survey(views, stretch))
 
@@ -265,7 +275,7 @@ def survey(views: Views, stretch: Stretch) -> Overview:
             rows = slice(top, min(top + side, views.shape[0]))
             cols = slice(left, min(left + side, views.shape[1]))
             seen = views.valid_at(rows, cols)
-            light = stretch.apply(_averaged(views.sr_at(rows, cols), views.scale)) * seen
+            light = stretch.apply(views.means_at(rows, cols)) * seen
             at = (slice(top // step, -(-rows.stop // step)), slice(left // step, -(-cols.stop // step)))
             mean[:, *at], share[:, *at] = _by_cell(light, step), _by_cell(seen, step)
             detail[at] = _by_cell(_contrast(light, seen)[None], step)[0]
@@ -297,6 +307,10 @@ def _contrast(light: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np
     out[:, :-1] += np.diff(light, axis=1) ** 2 * (seen[:, :-1] & seen[:, 1:])
     out[:, :, :-1] += np.diff(light, axis=2) ** 2 * (seen[:, :, :-1] & seen[:, :, 1:])
     return np.asarray(out.mean(axis=0), np.float32)
+
+
+def _length(window: slice) -> int:
+    return int(window.stop - window.start)
 
 
 def _scaled(window: slice, scale: int) -> slice:

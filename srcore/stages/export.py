@@ -9,6 +9,7 @@ from pathlib import Path
 from srcore.checkpoints import read_spec
 from srcore.errors import printable
 from srcore.layout import ProductPaths
+from srcore.overlap import behind
 from srcore.progress import Progress, silent
 from srcore.report.painting import paint
 from srcore.storage import cog
@@ -42,13 +43,14 @@ def export(plan: ScenePlan, progress: Progress = silent) -> dict[str, str]:
     for tile in plan.tiles:  # a missing chunk would be read as fill, in silence
         store.check_masks(tile, ingested.sums[tile.index])
     targets = {"sr": staged.data, "trust": staged.trust}
-    for place, name in enumerate(store.images):
-        WRITERS[plan.form.name](store, name, targets[name], _part(progress, place, len(store.images)))
-    if "zarr" in plan.outputs:
-        write_cube(staged.cube, staged.data, plan.header)
-        verify_cube(staged.cube, staged.data, plan.header)
-    if plan.is_shown:
-        paint(plan, store, ingested, staged)
+    with behind() as aside:
+        if plan.is_shown:
+            aside(paint, plan, TileStore(plan), ingested, staged)
+        for place, name in enumerate(store.images):
+            WRITERS[plan.form.name](store, name, targets[name], _part(progress, place, len(store.images)))
+        if "zarr" in plan.outputs:
+            write_cube(staged.cube, staged.data, plan.header)
+            verify_cube(staged.cube, staged.data, plan.header)
     if "stac" in plan.outputs:
         header = replace(plan.header, flags=(*plan.header.flags, *ingested.flags))
         write_item(staged.stac, build_item(staged.data, header, plan.tiles.scale, _facts(plan, staged)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from srcore.checkpoints import read_spec
 from srcore.filters import noise_deviation, root_mean
+from srcore.overlap import ahead
 from srcore.progress import Progress, silent
 from srcore.radiometry import Extent, Normalisation, percentile_normalisation
 from srcore.storage.bounds import flags
@@ -32,6 +34,9 @@ SAMPLES = 2**18
 """Valid pixels of a band that decide its normalisation, at most."""
 NOISE_WINDOW_PX, NOISE_WINDOWS = 64, 64
 """Side of the windows that the noise is estimated from, and how many of them at most."""
+
+Cuts = Generator[tuple[Cut, NDArray[Any] | None], None, None]
+"""Of each tile what was cut out of the scene, and the alpha of its core where the scene has one."""
 
 
 def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
@@ -54,7 +59,8 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
     store.create()
     extent, sums = Extent(len(plan.header.bands), plan.header.ranges), []
     told: list[str] = []
-    with open_scene(plan.header.whole) as reader:
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_scene(plan.header.whole))
         unguided = Unguided(plan.header)
         if plan.header.guides:
             told.append(registered(plan.header.whole, reader).flag)
@@ -62,8 +68,8 @@ def ingest(plan: ScenePlan, progress: Progress = silent) -> Ingested:
         noise = _noise(reader, plan) if plan.treatment.denoise else ()
         pass_ = _Pass(reader, plan.header, [plan.treatment.denoise * band for band in noise])
         survey = _surveyed(plan, pass_, progress)
-        for tile in plan.tiles:
-            found, alpha = pass_.cut(plan.tiles, tile)
+        cuts = stack.enter_context(closing(_cuts(plan, pass_)))
+        for tile, (found, alpha) in zip(plan.tiles, cuts, strict=True):
             if plan.of is None:
                 survey.add(plan.tiles, tile, found, alpha)
             core = core_inside(plan.tiles, tile)
@@ -113,6 +119,20 @@ class _Pass:
         """A tile, and the alpha of its core where the scene has one."""
         alpha = None if self.header.alpha is None else self.reader.read_alpha(tiles.in_scene(tile.core))
         return cut(self.reader, tiles, tile, self.levels), alpha
+
+
+def _cuts(plan: ScenePlan, how: _Pass) -> Cuts:
+    """All tiles in their order: of a raster the next is read while one is stored, by a reader of its own."""
+    if plan.header.kind != "raster" or len(plan.tiles) == 1:
+        return (how.cut(plan.tiles, tile) for tile in plan.tiles)
+
+    def apart() -> Cuts:
+        with open_scene(plan.header.whole) as reader:
+            own = replace(how, reader=reader)
+            for tile in plan.tiles:
+                yield own.cut(plan.tiles, tile)
+
+    return ahead(apart())
 
 
 class Survey:

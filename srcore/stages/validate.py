@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -27,6 +27,7 @@ from srcore.engine import Engine, open_engine, plain_sr
 from srcore.errors import SourceError
 from srcore.layout import ProductPaths
 from srcore.limits import Limit, of_product, with_changes
+from srcore.overlap import ahead
 from srcore.progress import Progress, silent
 from srcore.report.evidence import EvidenceCollector
 from srcore.storage.archive.history import figures_before
@@ -44,6 +45,11 @@ __all__ = ["Report", "validate"]
 
 SELF_TEST_SHARE = 0.01
 """Of the scene's pixels: what the self-test may cost. Below that it is left out."""
+AHEAD_BYTES = 2**25
+"""Of an SR block in its own dtype: all that is made of it is about five times as much."""
+
+Blocks = Generator[tuple[Block, NDArray[Any]], None, None]
+"""Every block in raster order, and its LR with a margin in pixels of the coarsest bands that a generator sees."""
 
 
 def validate(plan: ScenePlan, progress: Progress = silent) -> Report:
@@ -67,13 +73,11 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         suite = _suite(plan, _scene(plan, found, ingested), limits)
         with ExitStack() as stack:
             hr = stack.enter_context(open_scene(hr_header([plan.hr], plan.header, found))) if plan.hr else None
-            for block, around in _blocks(plan, found, ingested, progress):
+            counted = _counted(_blocks(plan, found, ingested), evidence, plan.header)
+            blocks = stack.enter_context(closing(ahead(counted) if _has_room(plan) else counted))
+            for number, (block, around) in enumerate(blocks, 1):
                 suite.add(block, around, hr.read(block.window_hr) if hr is not None else None)
-                mean = averaged(block, plan.header.guided, plan.header.zoom)
-                evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, mean)
-                if block.trust is not None:
-                    wide = average_down(np.nan_to_num(block.trust), block.scale)
-                    evidence.add_trust(block.core, wide, block.valid)
+                progress(number, len(plan.tiles))
     except SourceError as error:
         return [unreadable(error)]
     checks = [
@@ -83,6 +87,24 @@ def _all_checks(plan: ScenePlan, ingested: Ingested, evidence: EvidenceCollector
         *([noise_check(ingested.removed, ingested.noise, limits)] if plan.treatment.denoise else []),
     ]
     return [*checks, *drift_checks(checks, figures_before(plan), limits)]
+
+
+def _has_room(plan: ScenePlan) -> bool:
+    """Whether blocks are so small that two may be in memory: one is decoded and counted beside the one that the suite
+    looks at."""
+    return prod(plan.tiles.core_hr) * len(plan.header.bands) * np.dtype(plan.header.dtype).itemsize <= AHEAD_BYTES
+
+
+def _counted(blocks: Blocks, evidence: EvidenceCollector, header: Header) -> Blocks:
+    """The blocks, of which the page's figures have been counted."""
+    with closing(blocks):
+        for block, around in blocks:
+            mean = averaged(block, header.guided, header.zoom)
+            evidence.add(block.core, block.lr, block.valid, block.sr, block.sr_valid, mean)
+            if block.trust is not None:
+                wide = average_down(np.nan_to_num(block.trust), block.scale)
+                evidence.add_trust(block.core, wide, block.valid)
+            yield block, around
 
 
 class _Plain:
@@ -136,11 +158,10 @@ def _scene(plan: ScenePlan, found: Header, ingested: Ingested) -> Scene:
     )
 
 
-def _blocks(
-    plan: ScenePlan, found: Header, ingested: Ingested, progress: Progress
-) -> Iterator[tuple[Block, NDArray[Any]]]:
+def _blocks(plan: ScenePlan, found: Header, ingested: Ingested) -> Blocks:
     """Every block, and its LR with a margin in pixels of the coarsest bands that a generator sees."""
     store, staged = TileStore(plan), ProductPaths(plan.scratch.staged, plan.product.name)
+    whole = plan.header.zoom == 1 and not any(plan.header.copied)  # else the suite looks at parts of a block
     with ExitStack() as stack:
         product = stack.enter_context(open_scene(found))
         trust = stack.enter_context(open_scene(read_header([staged.trust]))) if plan.treatment.trust else None
@@ -151,8 +172,10 @@ def _blocks(
             sr, sr_valid = product.read(plan.tiles.window_hr(tile))
             wide = np.asarray(trust.read(plan.tiles.window_hr(tile))[0], np.float32) if trust else None
             seen = view_by_profile(product, plan.tiles, tile) if plan.treatment.is_by_profile else None
-            yield Block(tile.core, near, valid, sr, sr_valid, plan.tiles.scale, wide, seen), around
-            progress(tile.index + 1, len(plan.tiles))
+            block = Block(tile.core, near, valid, sr, sr_valid, plan.tiles.scale, wide, seen)
+            if whole and valid.any():
+                block.prepare()
+            yield block, around
 
 
 def _around(plan: ScenePlan, tile: Tile, stored: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import zlib
 from collections import OrderedDict
 from typing import Any, BinaryIO, Protocol
@@ -38,6 +39,7 @@ class TiledLevel:
         self.shape, self.held, self.block = shape, held, product.block
         self.dtype = np.dtype(product.header.dtype)
         self._decoded: OrderedDict[tuple[int, int, int], NDArray[Any]] = OrderedDict()
+        self._remembering = threading.Lock()  # a product is read back by several threads
 
     def band(self, band: int, rect: Rect) -> NDArray[Any]:
         """(y, x) of a band; where there is an alpha band it is the last."""
@@ -61,9 +63,10 @@ class TiledLevel:
 
     def _tile(self, *key: int) -> NDArray[Any]:
         band, row, col = key
-        if (band, row, col) in self._decoded:
-            self._decoded.move_to_end((band, row, col))
-            return self._decoded[band, row, col]
+        with self._remembering:
+            if (band, row, col) in self._decoded:
+                self._decoded.move_to_end((band, row, col))
+                return self._decoded[band, row, col]
         data = self.held.tile(band, row, col)
         try:
             tile = decode_bits(data, self.block) if band == MASK else decode_tile(data, self.dtype, self.block)
@@ -71,10 +74,21 @@ class TiledLevel:
             raise StoreError(
                 f"tile {key} of an image is damaged", str(error), "run again", code="VERIFY_FAILED"
             ) from error
-        self._decoded[band, row, col] = tile
-        while len(self._decoded) * tile.nbytes > REMEMBERED_BYTES:
-            self._decoded.popitem(last=False)
+        with self._remembering:
+            self._decoded[band, row, col] = tile
+            while len(self._decoded) * tile.nbytes > REMEMBERED_BYTES:
+                self._decoded.popitem(last=False)
         return tile
+
+
+class _Chunks:
+    """The tiles that the store has of an image's bands."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    def tile(self, band: int, row: int, col: int) -> bytes:
+        return self._shards.chunk(band, row, col)
 
 
 class FullLevel(TiledLevel):
@@ -102,10 +116,15 @@ class FullLevel(TiledLevel):
 
 class Pixels:
     """The data bands (C, Y, X) of an image as an array that is asked for windows of a band, or for all: each tile is
-    decoded once for windows that follow each other."""
+    decoded once for windows that follow each other. With `half` they are the first overview's, where tiles have it."""
 
-    def __init__(self, encoded: Encoded) -> None:
-        self._level = FullLevel(encoded)
+    def __init__(self, encoded: Encoded, *, half: bool = False) -> None:
+        product = encoded.product
+        self._level = (
+            TiledLevel(product.shapes[1], product, _Chunks(encoded.half))
+            if half and encoded.half
+            else FullLevel(encoded)
+        )
         self.shape = (len(encoded.product.header.bands), *self._level.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:

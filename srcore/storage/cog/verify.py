@@ -10,6 +10,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.errors import StoreError
+from srcore.overlap import side_by_side
 from srcore.progress import Progress
 from srcore.storage.chunks.shards import Shards
 from srcore.storage.cog.assemble import FAILURES
@@ -44,10 +46,10 @@ def verify_cog(path: Path, encoded: Encoded, progress: Progress | None = None) -
             file.walk()
             levels, tiles = product_levels(file, encoded.product), encoded.blocks.tiles
             check_opened(path, encoded.product, encoded.statistics, levels)
-            for tile, crc32 in zip(tiles, encoded.crc32, strict=True):
-                _check_tile(path, levels, encoded, tile, crc32)
+            check = partial(_check_tile, path, levels, encoded)
+            for done, _ in enumerate(side_by_side(check, zip(tiles, encoded.crc32, strict=True)), 1):
                 if progress is not None:
-                    progress(tile.index + 1, len(tiles))
+                    progress(done, len(tiles))
             for number in range(len(levels)):
                 _check_rest(path, levels, number, encoded)
     except StoreError:
@@ -75,8 +77,9 @@ def _unreadable(path: Path, error: BaseException) -> StoreError:
     return StoreError(what, str(error), do, code="VERIFY_FAILED")
 
 
-def _check_tile(path: Path, levels: Sequence[TiledLevel], encoded: Encoded, tile: Tile, crc32: int) -> None:
+def _check_tile(path: Path, levels: Sequence[TiledLevel], encoded: Encoded, vouched: tuple[Tile, int]) -> None:
     """A tile of the plan: its bytes are the shard's, its values the vouched ones, its overview their average."""
+    tile, crc32 = vouched
     full, product, rect = levels[0], encoded.product, Rect(*encoded.blocks.window("full", tile))
     bands = len(product.header.bands)
     _check_chunks(path, full, encoded.full, bands, rect)
