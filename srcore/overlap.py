@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -114,16 +115,22 @@ def _done(item: int, future: Future[T]) -> Done[T]:
 def ahead(values: Generator[X, None, None]) -> Generator[X, None, None]:
     """What a generator gives, each made in a thread of its own while the caller is busy with the one before.
 
-    All of the generator, its end included, runs in that one thread. Two of its values are there at a time.
+    All of the generator, its end included, runs in that one thread, in a copy of the caller's context. Two of its values
+    are there at a time.
     """
+    context = copy_context()
+
+    def following() -> Any:
+        return next(values, _END)
+
     with ThreadPoolExecutor(1, "ahead") as thread:
         try:
-            coming: Future[Any] = thread.submit(next, values, _END)
+            coming: Future[Any] = thread.submit(context.run, following)
             while (value := coming.result()) is not _END:
-                coming = thread.submit(next, values, _END)
+                coming = thread.submit(context.run, following)
                 yield value
         finally:
-            thread.submit(values.close).result()
+            thread.submit(context.run, values.close).result()
 
 
 @contextmanager
@@ -134,7 +141,7 @@ def behind() -> Iterator[Callable[..., None]]:
     """
     with ThreadPoolExecutor(1, "behind") as thread:
         given: list[Future[Any]] = []
-        yield lambda work, *arguments: given.append(thread.submit(work, *arguments))
+        yield lambda work, *arguments: given.append(thread.submit(copy_context().run, work, *arguments))
         for future in given:
             future.result()
 
@@ -145,7 +152,7 @@ def side_by_side(work: Callable[[X], T], items: Iterable[X]) -> Iterator[T]:
         running: deque[Future[T]] = deque()
         try:
             for item in items:
-                running.append(lanes.submit(work, item))
+                running.append(lanes.submit(copy_context().run, work, item))
                 if len(running) >= LANES:
                     yield running.popleft().result()
             while running:

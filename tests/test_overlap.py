@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -232,3 +233,16 @@ def test_the_first_error_ends_side_by_side() -> None:
     with pytest.raises(OSError, match="differs"):
         found.extend(side_by_side(work, iter(range(1000))))
     assert len(begun) <= 3 + 1 + LANES
+
+
+def test_threads_see_what_the_caller_has_set() -> None:
+    kept: ContextVar[str] = ContextVar("kept", default="lost")
+    kept.set("mine")
+
+    def values() -> Generator[str, None, None]:
+        yield kept.get()
+
+    found = [*ahead(values()), *side_by_side(lambda _: kept.get(), range(3))]
+    with behind() as aside:
+        aside(lambda: found.append(kept.get()))
+    assert set(found) == {"mine"}
