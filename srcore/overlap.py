@@ -115,8 +115,8 @@ def _done(item: int, future: Future[T]) -> Done[T]:
 def ahead(values: Generator[X, None, None]) -> Generator[X, None, None]:
     """What a generator gives, each made in a thread of its own while the caller is busy with the one before.
 
-    All of the generator, its end included, runs in that one thread, in a copy of the caller's context. Two of its values
-    are there at a time.
+    All of the generator, its end included, runs in that one thread, in a copy of the caller's context. Two of its
+    values are there at a time.
     """
     context = copy_context()
 
