@@ -134,6 +134,8 @@ def store_error(path: Path, error: BaseException, *, enough_bytes: int = 0) -> S
         what, do = f"{path.name} cannot be written: the disk is full", "free some space or choose another folder"
         return StoreError(what, f"{free} bytes free", do, code="DISK_FULL")
     what, found, do = f"{path.name} cannot be written", str(error) or type(error).__name__, "see the folder's rights"
+    if number == errno.EFBIG:
+        do = "choose another folder: this one's file system, or a limit of this process, takes no file as large"
     return StoreError(what, found, do, code="NOT_WRITABLE" if number in NO_RIGHT else "BAD_STORE")
 
 

@@ -81,6 +81,7 @@ def test_a_full_disk_is_recognised_by_errno_message_or_free_space(tmp_path: Path
     assert files.store_error(tmp_path / "a", RuntimeError("?"), enough_bytes=2**62).code == "DISK_FULL"
     assert files.store_error(tmp_path / "a", OSError(errno.EACCES, "x")).code == "NOT_WRITABLE"
     assert files.store_error(tmp_path / "a", OSError(errno.EIO, "x")).code == "BAD_STORE"
+    assert "as large" in files.store_error(tmp_path / "a", OSError(errno.EFBIG, "x")).do
 
 
 def test_what_a_store_error_says_is_not_said_as_another_around_it(tmp_path: Path) -> None:
