@@ -27,8 +27,10 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THR
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
 """Measured: with glibc's defaults page faults slow tiles of 512 pixels 1.8 times. Read when a process starts."""
 MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2, "MALLOC_ARENA_MAX": -8}
-"""The same for a process that runs: numbers of malloc.h. It has one arena: with one for each thread of EXPORT or
-of VALIDATE a third more memory was kept. A worker, which only computes, has 100 MiB less with several."""
+"""The same for a process that runs: numbers of malloc.h."""
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""For the process of a flow: with an arena for each thread of EXPORT or of VALIDATE a third more memory was kept. A worker,
+which only computes, has 100 MiB less with several."""
 SMALL_VALUES = 2**22
 """LR pixels times bands that are done before worker processes are up: 16 s of one core by the default model."""
 
@@ -72,9 +74,9 @@ def keep_memory() -> None:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # musl has none
-        for name, number in MALLOPT.items():
+        for name, value in (ALLOCATOR | ONE_ARENA).items():
             if name not in os.environ:
-                mallopt(number, int(ALLOCATOR.get(name, "1")))
+                mallopt(MALLOPT[name], int(value))
 
 
 @contextmanager
