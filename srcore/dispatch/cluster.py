@@ -29,8 +29,8 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MAL
 MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2, "MALLOC_ARENA_MAX": -8}
 """The same for a process that runs: numbers of malloc.h."""
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""For the process of a flow: with an arena for each thread of EXPORT or of VALIDATE a third more memory was kept. A worker,
-which only computes, has 100 MiB less with several."""
+"""For the process of a flow: with an arena for each thread of EXPORT or of VALIDATE a third more memory was kept. A
+worker, which only computes, has 100 MiB less with several."""
 SMALL_VALUES = 2**22
 """LR pixels times bands that are done before worker processes are up: 16 s of one core by the default model."""
 
