@@ -7,6 +7,7 @@ count only where `works` has seen them give the numbers of the plain ones.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import ceil
 
 import torch
 from torch import Tensor, nn
@@ -15,24 +16,37 @@ from srcore.models.blocks import ResidualBlock, centre_crop
 from srcore.models.mixed import Deep
 
 _ONE, _ZERO = [1, 1], [0, 0]
+STRIP_PX = 2**17
+"""Of a block's output at once. Measured on tiles of 1,024 px, float32 and 48 channels: what lies between a block's
+convolutions, 25 MiB of a strip and 200 MiB of a tile, never leaves the cache; the two rows more that a strip computes
+cost 0.8 %."""
 
 
 class FusedBlock(nn.Module):
-    """A ResidualBlock in two passes over the memory."""
+    """A ResidualBlock in two passes over the memory, strip by strip of rows: the same bits as in one piece."""
 
-    def __init__(self, block: ResidualBlock) -> None:
+    def __init__(self, block: ResidualBlock, strip_px: int = STRIP_PX) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.strip_px = block, strip_px
 
     def forward(self, x: Tensor) -> Tensor:
+        total = centre_crop(x, self.block.margin_px).contiguous(memory_format=torch.channels_last)
+        height, width = total.shape[-2:]
+        # rows of one image lie together in channels_last, those of several do not
+        strips = ceil(height * width / self.strip_px) if len(total) == 1 else 1
+        rows = ceil(height / strips)
+        for top in range(0, height, rows):
+            self._add(total[..., top : top + rows, :], x[..., top : top + rows + 2 * self.block.margin_px, :])
+        return total
+
+    def _add(self, total: Tensor, x: Tensor) -> None:
+        """conv(relu(conv(x))) (N, W, Y, X) of x (N, W, Y + 4, X + 4), added to `total` in place."""
         first, second = self.block.conv1, self.block.conv2
         operators = torch.ops.mkldnn
         inner = operators._convolution_pointwise(x, first.weight, first.bias, _ZERO, _ONE, _ONE, 1, "relu", [], "")
-        total = centre_crop(x, self.block.margin_px).contiguous(memory_format=torch.channels_last)
-        result: Tensor = operators._convolution_pointwise_.binary(
+        operators._convolution_pointwise_.binary(
             total, inner, second.weight, second.bias, _ZERO, _ONE, _ONE, 1, "add", 1.0, None, [], None
         )
-        return result
 
 
 def fuse(deep: Deep) -> Deep:
@@ -53,7 +67,7 @@ def works(dtype: torch.dtype) -> bool:
     x = torch.rand(1, 16, 12, 14, generator=torch_generator).to(dtype).to(memory_format=torch.channels_last)
     try:
         with torch.inference_mode():
-            found, expected = FusedBlock(block)(x), block(x)
+            found, expected = FusedBlock(block, strip_px=30)(x), block(x)
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False  # another build of torch, or a processor that its oneDNN does not serve
     limit = 0.02 if dtype == torch.bfloat16 else 1e-5

@@ -15,6 +15,7 @@ from srcore.engine import Engine, fused, gate, open_engine
 from srcore.engine.backends import BACKENDS, Precision, build, installed, refuse_missing
 from srcore.errors import CheckpointError
 from srcore.models import Edsr, EdsrVolume, Generator, Nearest
+from srcore.models.blocks import ResidualBlock
 from srcore.models.mixed import Mixed, compose, split
 from srcore.tiling import TilePlan
 from srcore.weights import load_generator
@@ -178,6 +179,28 @@ def test_fused_operators_count_only_where_they_are_right(monkeypatch: pytest.Mon
         assert not fused.works(torch.float32)
         assert "fused" not in installed(SHIPPED[1], CPU, "float32")
     fused.works.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("images", "strips"), [(1, 6), (3, 1)])
+def test_a_block_in_strips_has_the_bits_of_one_piece(images: int, strips: int, dtype: torch.dtype) -> None:
+    if not fused.works(dtype):
+        pytest.skip("no fused operators here")
+    rows: list[int] = []
+
+    class Watched(fused.FusedBlock):
+        def _add(self, total: torch.Tensor, x: torch.Tensor) -> None:
+            rows.append(total.shape[-2])
+            super()._add(total, x)
+
+    block = ResidualBlock(16, bias=True).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.rand(images, 16, 57, 31).to(dtype).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole = fused.FusedBlock(block)(x)
+        torch.testing.assert_close(whole, block(x))
+        assert torch.equal(Watched(block, strip_px=270)(x), whole)
+    assert len(rows) == strips
+    assert sum(rows) == 53
 
 
 def test_a_backend_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
