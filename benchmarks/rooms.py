@@ -48,8 +48,8 @@ ROOMS = {
     "report": ("srcore.run.scene:_write_page", "srcore.report.painting:paint"),
     "STAC": (
         "srcore.storage.stac.item:build_item",
-        "srcore.storage.stac.item:write_item",
-        "srcore.storage.stac.item:tag_item",
+        "srcore.storage.stac.document:write_item",
+        "srcore.storage.stac.document:tag_item",
     ),
     "digests": ("srcore.storage.disk.files:sha256_file",),
     "checksums": ("srcore.storage.chunks.arrays:checksum",),

@@ -39,9 +39,9 @@ ROOMS = {
     "report": ("srcore.run.scene:_write_page", "srcore.stages.export:paint"),
     "STAC": (
         "srcore.storage.stac.item:build_item",
-        "srcore.storage.stac.item:write_item",
-        "srcore.storage.stac.item:tag_item",
-        "srcore.storage.stac.item:validate_item",
+        "srcore.storage.stac.document:write_item",
+        "srcore.storage.stac.document:tag_item",
+        "srcore.storage.stac.document:validate_item",
     ),
     "publish": ("srcore.run.scene:publish", "srcore.run.scene:clear_scratch"),
 }
