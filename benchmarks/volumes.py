@@ -38,7 +38,8 @@ from srcore.run.direct import direct_job
 from srcore.run.scene import run_scene
 from srcore.stages.needs import slab_bytes, worker_bytes
 from srcore.stages.plan import plan_scene
-from srcore.storage.header import Band, Header
+from srcore.storage.band import Band
+from srcore.storage.header import Header
 from srcore.storage.nifti.door import write_volume
 
 NULL = {

@@ -15,11 +15,11 @@ from srcore.limits import Changes
 from srcore.registry.references import Model
 from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.disk.veil import telling
-from srcore.storage.header import Wishes
 from srcore.storage.providers.find import members
 from srcore.storage.providers.heed import layer_files
 from srcore.storage.raster.beside import with_neighbours
 from srcore.storage.window import WindowWish
+from srcore.storage.wish import Wishes
 from srcore.tiling import BLOCK_HR
 from srcore.treatment import Treatment
 

@@ -25,10 +25,11 @@ from srcore.storage.archive.publish import Receipt
 from srcore.storage.bounds import bounds
 from srcore.storage.cut import cut
 from srcore.storage.disk.files import sha256_file
-from srcore.storage.header import Header, Wishes
+from srcore.storage.header import Header
 from srcore.storage.hounsfield import hounsfield_of
 from srcore.storage.scene import SceneReader, header_like, hr_header, open_scene, read_header
 from srcore.storage.stac.any_product import layout_of
+from srcore.storage.wish import Wishes
 from srcore.tiling import TilePlan
 
 CORE_PX = 512

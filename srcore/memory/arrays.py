@@ -31,8 +31,9 @@ from srcore.settings import load_settings
 from srcore.stages.ingest import Sampler, noise_windows, undeclared_of
 from srcore.stages.plan import lay_out
 from srcore.stages.upscale import proved
+from srcore.storage.band import Band
 from srcore.storage.cut import cut
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Header
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
 from srcore.tiling import Tile, TilePlan, core_inside
 from srcore.treatment import Treatment

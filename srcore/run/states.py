@@ -26,11 +26,12 @@ from srcore.storage.archive.sources import HIDDEN_ID, Scene, find_hr, find_scene
 from srcore.storage.disk.card import is_card
 from srcore.storage.disk.leases import holder, is_alive, leased
 from srcore.storage.disk.watch import same_sources
-from srcore.storage.header import Origin, Wish
+from srcore.storage.header import Origin
 from srcore.storage.product import archive_ending
 from srcore.storage.remote.card import Card
 from srcore.storage.remote.folder import same_as
 from srcore.storage.scene import scene_files
+from srcore.storage.wish import Wish
 from srcore.treatment import Treatment
 from srcore.version import __version__
 

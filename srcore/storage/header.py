@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 import numpy as np
 
-from srcore.choices import AlphaRule, Modality, MosaicOrder, QualityWish, Range, Resample, Told, ValuesRule
 from srcore.grid import Grid
 from srcore.radiometry import native_range
+from srcore.storage.band import Band, Member, Quality
 
 NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """GDAL's affine of a raster that has none; it takes what is nearer to it than NO_PLACE_WITHIN for that."""
@@ -26,168 +26,6 @@ Nodata = Literal["none", "tag", "nan", "mask", "alpha"]
 
 
 Kind = Literal["raster", "volume"]
-
-Values = Literal["continuous", "categorical", "bits", "circular"]
-"""What the numbers of a band are; of all but the first none lies between two others."""
-
-
-class Wishes(Told, total=False):
-    """Fields of a Wish, as the readers of headers take them."""
-
-    bands: Sequence[str] | None
-    roots: Sequence[Path] | None
-    axes: tuple[int, int, int] | None
-    guided: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the user says of the files of a scene."""
-
-    bands: Sequence[str] | None = None
-    """Names (descriptions in the file) or 1-based numbers, in the wanted order; None: all data bands."""
-    nodata: float | None = None
-    """In place of the files' own numbers."""
-    alpha: AlphaRule = "auto"
-    """What a band means that is called so."""
-    values: ValuesRule | dict[str, ValuesRule] = "auto"
-    """What the numbers are, of all bands or by their names."""
-    valid_range: Range | None = None
-    """Ends that the numbers of all bands keep to."""
-    roots: Sequence[Path] | None = None
-    """Folders that may be read; None: any."""
-    axes: tuple[int, int, int] | None = None
-    """Which axes of a volume's file are (Z, Y, X); None: slices, known by their spacing, come first."""
-    quality: QualityWish | None = None
-    """Which layer of clouds to heed, and how; None: none."""
-    guided: int = 1
-    """Above 1: bands that are so many times coarser than the finest are brought to its grid by a generator, which
-    takes the finest as guides; else by interpolation."""
-    series: str | None = None
-    """Which DICOM series, by its UID or the name that it is listed by; None: the only one."""
-    volume: str | None = None
-    """Which volume of several: of a DICOM series as EchoTime=30, of a NIfTI as Volume=1; None: the only one."""
-    resample: Resample | None = None
-    """What is made of a DICOM series that is not even or straight; None: it is refused."""
-    modality: Modality | None = None
-    """What a volume is of; None: what its file says, or its numbers."""
-    mosaic: MosaicOrder | None = None
-    """Which file comes first where several of a mosaic have a pixel; None: several files are the bands of a scene."""
-    date: str | None = None
-    """When the files were taken, or where their names say it."""
-
-    @classmethod
-    def of(cls, **wishes: Unpack[Wishes]) -> Wish:
-        """Where nothing is said, nothing is wished."""
-        return cls(**wishes)
-
-
-@dataclass(frozen=True)
-class Mask:
-    """Pixels that hide a band's where they are 0."""
-
-    path: str
-    """The band's own file, or the .msk beside it."""
-    index: int = 0
-    """1-based band that they hide; 0: all bands of the file alike."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """One data band (an alpha band is no data band)."""
-
-    path: str
-    """File that holds it."""
-    index: int
-    """1-based band of that file; 1 for a volume."""
-    name: str
-    """Description in the file, or the catalog's name, or 'band N'."""
-    nodata: float | None = None
-    """Number for 'nothing here' in the product: the same for all bands of a raster."""
-    scale: float = 1.0
-    offset: float = 0.0
-    unit: str | None = None
-    colour: str = "undefined"
-    """GDAL's colour interpretation."""
-    tags: dict[str, str] = field(default_factory=dict)
-    hidden: float | None = None
-    """Number that hides pixels in the band's own file; NaN and Inf always do."""
-    mask: Mask | None = None
-    """What hides pixels besides."""
-    values: Values = "continuous"
-    """What its numbers are."""
-    valid_range: Range = (None, None)
-    """Ends that its numbers keep to."""
-    palette: tuple[tuple[int, int, int, int], ...] = ()
-    """Colour of each number from 0, in red, green, blue and opacity, where the file has a table of them."""
-    domains: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Tags in domains of their own, that stay true at another scale."""
-    common: str = ""
-    """What STAC calls it (eo:common_name), where the provider's metadata say which band it is."""
-    zoom: int = 1
-    """Pixels of the scene along a pixel of the band's file: coarser bands are brought to the grid of the finest."""
-    guided: bool = False
-    """True of a coarser band that the generator brings there, with the finest as guides: it is read with each pixel
-    repeated."""
-    injected: bool = False
-    """True of a coarser band yet, which is read with the detail of the finest (`srcore.injection`)."""
-    between: bool = False
-    """True where the file's pixels have their centres on the corners of the scene's: it is read half way between."""
-
-    @property
-    def is_fine(self) -> bool:
-        """True where the file's pixels are those of the scene."""
-        return self.zoom == 1 and not self.between
-
-    @property
-    def is_copied(self) -> bool:
-        """True where each SR pixel is the LR pixel that it lies in: no number lies between two classes."""
-        return self.values != "continuous"
-
-
-@dataclass(frozen=True)
-class Quality:
-    """A layer that says which pixels are cloud, shadow and the like, and what is made of it."""
-
-    layer: str
-    path: str
-    hides: bool
-    """True where what is meant is nodata in the product."""
-    zoom: int = 1
-    """Pixels of the scene along a pixel of the layer."""
-    fine: int = 1
-    """Pixels of the layer along a pixel of the scene: one that is meant is enough."""
-    values: tuple[int, ...] = ()
-    """Meant are pixels with one of these numbers in the first band,"""
-    bits: int = 0
-    """with one of these bits in it,"""
-    bands: tuple[int, ...] = ()
-    """or that are not 0 in one of these bands, from 1."""
-    share: float | None = None
-    """Of the pixels that were seen at all, how many are meant."""
-    apart: bool = False
-    """True of a file that no archive and no card stands for: it is watched itself."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file of a mosaic: where it lies in it, and by which rules it is read."""
-
-    start: tuple[int, int]
-    """Its first row and column in the scene."""
-    shape: tuple[int, ...]
-    bands: tuple[Band, ...]
-    """As many as the scene has."""
-    alpha: Band | None = None
-    rank: int = 0
-    """0: where several have a pixel, it is this one's."""
-    quality: Quality | None = None
-    """Its own layer of clouds, where one was asked for."""
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.bands[0].path
 
 
 @dataclass(frozen=True)
@@ -389,15 +227,15 @@ class Header:
             **{
                 **value,
                 "grid": Grid.from_json(value["grid"]),
-                "bands": tuple(_band(band) for band in value["bands"]),
-                "alpha": _band(value["alpha"]) if value["alpha"] else None,
+                "bands": tuple(Band.from_json(band) for band in value["bands"]),
+                "alpha": Band.from_json(value["alpha"]) if value["alpha"] else None,
                 "gcps": tuple(GroundControlPoint(**point) for point in value["gcps"]),
                 "taken": Taken(**value["taken"]) if value.get("taken") else None,
-                "quality": _quality(value["quality"]) if value.get("quality") else None,
+                "quality": Quality.from_json(value["quality"]) if value.get("quality") else None,
                 "beside": tuple(value["beside"]),
                 "flags": tuple(value["flags"]),
                 "part": _part(value.get("part")),
-                "mosaic": tuple(map(_member, value.get("mosaic", ()))),
+                "mosaic": tuple(map(Member.from_json, value.get("mosaic", ()))),
                 "origins": tuple(Origin(**one) for one in value.get("origins", ())),
             }
         )
@@ -405,26 +243,3 @@ class Header:
 
 def _part(value: dict[str, Any] | None) -> Part | None:
     return None if value is None else Part(tuple(value["start"]), Grid.from_json(value["scene"]))
-
-
-def _member(value: dict[str, Any]) -> Member:
-    alpha = _band(value["alpha"]) if value["alpha"] else None
-    bands = tuple(map(_band, value["bands"]))
-    quality = _quality(value["quality"]) if value.get("quality") else None
-    return Member(tuple(value["start"]), tuple(value["shape"]), bands, alpha, value["rank"], quality)
-
-
-def _band(value: dict[str, Any]) -> Band:
-    mask, palette = value["mask"], value["palette"]
-    return Band(
-        **{
-            **value,
-            "mask": Mask(**mask) if mask else None,
-            "valid_range": tuple(value["valid_range"]),
-            "palette": tuple(tuple(colour) for colour in palette),
-        }
-    )
-
-
-def _quality(value: dict[str, Any]) -> Quality:
-    return Quality(**{**value, "values": tuple(value["values"]), "bands": tuple(value["bands"])})

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.choices import ValuesRule
-from srcore.storage.header import Band, Values
+from srcore.storage.band import Band, Values
 
 MAX_CLASSES = 32
 """Of what is taken for classes by a look alone; land cover has about 10 to 25."""

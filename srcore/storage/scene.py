@@ -18,7 +18,7 @@ from srcore.storage.dicom.files import dicom_files, is_dicom
 from srcore.storage.disk.card import is_card
 from srcore.storage.disk.real_file import real_file
 from srcore.storage.disk.strangers import refuse_folder
-from srcore.storage.header import Header, Kind, Wish, Wishes
+from srcore.storage.header import Header, Kind
 from srcore.storage.nifti.door import is_nifti, open_volume, read_volume
 from srcore.storage.providers.find import find_document, members
 from srcore.storage.providers.header import files_of, read_product_header
@@ -27,6 +27,7 @@ from srcore.storage.raster.beside import neighbours
 from srcore.storage.raster.header import read_raster_header
 from srcore.storage.raster.reader import open_raster_scene
 from srcore.storage.raster.validity import in_one_form
+from srcore.storage.wish import Wish, Wishes
 
 
 class SceneReader(Protocol):

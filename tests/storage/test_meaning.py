@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from srcore.storage.header import Band
+from srcore.storage.band import Band
 from srcore.storage.meaning import (
     copied_flags,
     few_in_patches,

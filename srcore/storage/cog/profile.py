@@ -11,9 +11,10 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
+from srcore.storage.band import Band
 from srcore.storage.cog.product import Product
 from srcore.storage.cog.statistics import Statistics
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Header
 
 
 def georeference(product: Product) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from srcore.errors import SourceError
 from srcore.storage.dicom.facts import Facts
-from srcore.storage.header import Header, Wishes
+from srcore.storage.header import Header
+from srcore.storage.wish import Wishes
 
 if TYPE_CHECKING:
     from srcore.storage.dicom.even import EvenReader

@@ -14,15 +14,17 @@ import numpy as np
 
 from srcore.errors import SourceError
 from srcore.grid import Grid
+from srcore.storage.band import Band
 from srcore.storage.dicom.diagnosis import BIG_ENDIAN, refuse_unfit
 from srcore.storage.dicom.even import made_even
 from srcore.storage.dicom.files import checked_files
 from srcore.storage.dicom.geometry import even_grid
 from srcore.storage.dicom.series import Series, find_series, one_volume
 from srcore.storage.dicom.slices import Slice
-from srcore.storage.header import DROPPED_TEXT, Band, Header, Wish, Wishes
+from srcore.storage.header import DROPPED_TEXT, Header
 from srcore.storage.meaning import told_values
 from srcore.storage.numbers import fit_nodata, nodata_form
+from srcore.storage.wish import Wish, Wishes
 
 UNKNOWN_DEPTH_MM = 1.0
 OTHER_DEPTH = 0.05

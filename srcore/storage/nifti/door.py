@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from srcore.errors import SourceError
-from srcore.storage.header import Header, Wishes
+from srcore.storage.header import Header
 from srcore.storage.nifti.packed import open_unpacked, take
+from srcore.storage.wish import Wishes
 
 if TYPE_CHECKING:
     from srcore.storage.nifti.volume import NiftiReader

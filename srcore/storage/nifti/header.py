@@ -25,15 +25,17 @@ from numpy.typing import NDArray
 from srcore.choices import ValuesRule
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.storage.band import Band, Values
 from srcore.storage.disk.real_file import MAX_PIXELS, real_file
 from srcore.storage.disk.strangers import HEAD, stranger
-from srcore.storage.header import Band, Header, Values, Wish, Wishes
+from srcore.storage.header import Header
 from srcore.storage.meaning import copied_flags, look_like_classes, told_values
 from srcore.storage.nifti.door import version_of
 from srcore.storage.nifti.packed import is_gzip, open_unpacked, skip, take, truncated, unpack
 from srcore.storage.nifti.padding import find_padding
 from srcore.storage.nifti.placing import mm_of, place_flags, refuse_sizes, refuse_spacing, slices_first
 from srcore.storage.numbers import DTYPES, fit_nodata, nodata_form
+from srcore.storage.wish import Wish, Wishes
 
 DEFLATE_LIMIT = 1032
 """DEFLATE cannot expand more than this: a file that declares more is cut."""

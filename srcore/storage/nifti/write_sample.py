@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcore.grid import Grid
+from srcore.storage.band import Band
 from srcore.storage.disk.files import hidden_beside
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Header
 from srcore.storage.nifti.door import write_volume
 
 

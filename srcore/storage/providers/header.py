@@ -13,13 +13,15 @@ from rasterio.errors import CRSError
 
 from srcore.errors import GridError
 from srcore.grid import Grid
-from srcore.storage.header import Band, Header, Values, Wish, Wishes
+from srcore.storage.band import Band, Values
+from srcore.storage.header import Header
 from srcore.storage.providers.find import find_document, read_granule
 from srcore.storage.providers.granule import ITEM, BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.packed import is_packed
 from srcore.storage.raster.gdal import gdal_env
 from srcore.storage.raster.header import read_file
 from srcore.storage.raster.validity import with_user_number
+from srcore.storage.wish import Wish, Wishes
 
 NEAR = 1e-3
 """Fraction of a fine pixel by which grids of one product may disagree in place."""

@@ -14,8 +14,9 @@ from rasterio.windows import Window
 from srcore.choices import QUALITY_USES, QualityWish
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.storage.band import Band, Member, Quality
 from srcore.storage.disk.card import is_card
-from srcore.storage.header import Band, Header, Member, Origin, Quality, Wish
+from srcore.storage.header import Header, Origin
 from srcore.storage.providers import quality
 from srcore.storage.providers.find import find_document, read_granule
 from srcore.storage.providers.packed import is_packed
@@ -23,6 +24,7 @@ from srcore.storage.providers.quality import Rule, meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.raster.mosaic import of_member
 from srcore.storage.remote.layers import layer_of
+from srcore.storage.wish import Wish
 
 NEAR = 1e-3
 ROWS = 512

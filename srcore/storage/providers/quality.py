@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from srcore.errors import SourceError
-from srcore.storage.header import Quality
+from srcore.storage.band import Quality
 
 USE = ("cloud", "shadow", "cirrus")
 """What is meant where nobody says it: what hides the ground."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from srcore.errors import GridError, SourceError, printable
-from srcore.storage.header import Band, Header
+from srcore.storage.band import Band
+from srcore.storage.header import Header
 
 SAME = 1e-6
 """Fraction of a pixel by which files of one scene may disagree in place."""

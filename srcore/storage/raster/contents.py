@@ -15,7 +15,8 @@ from rasterio.windows import Window
 from srcore.choices import Range
 from srcore.errors import SourceError, printable
 from srcore.nodata import is_nodata
-from srcore.storage.header import Band, Header, Values, Wish
+from srcore.storage.band import Band, Values
+from srcore.storage.header import Header
 from srcore.storage.meaning import (
     copied_flags,
     few_in_patches,
@@ -27,6 +28,7 @@ from srcore.storage.meaning import (
 )
 from srcore.storage.raster.gdal import GDAL_ERRORS
 from srcore.storage.raster.open_file import OpenFile
+from srcore.storage.wish import Wish
 
 WINDOWS, SIDE = 4, 128
 """Windows on each axis that are looked at, and pixels on a side of each; the first one ends most looks."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from srcore.errors import SourceError
+from srcore.storage.band import Band
 from srcore.storage.disk.real_file import real_file
-from srcore.storage.header import Band, Header, Wish, Wishes
+from srcore.storage.header import Header
 from srcore.storage.numbers import DTYPES
 from srcore.storage.raster.alpha import alpha_band
 from srcore.storage.raster.bands import called_by_path, joined, selected
@@ -31,6 +32,7 @@ from srcore.storage.raster.place import find_place
 from srcore.storage.raster.tiff import check_tiff
 from srcore.storage.raster.validity import Rule, find_rules, in_one_form, with_user_number
 from srcore.storage.raster.words import OWN_DOMAINS, own_domains, text, true_tags
+from srcore.storage.wish import Wish, Wishes
 
 
 def read_raster_header(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srcore.errors import SourceError
-from srcore.storage.header import Mask
+from srcore.storage.band import Mask
 from srcore.storage.raster.beside import bad_sidecar
 from srcore.storage.raster.gdal import open_raster
 

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from srcore.errors import GridError, SourceError
 from srcore.grid import Grid
+from srcore.storage.band import Band, Member
 from srcore.storage.dates.taken import dated
 from srcore.storage.disk.real_file import MAX_PIXELS
-from srcore.storage.header import NO_PLACE, NO_PLACE_WITHIN, Band, Header, Member, Taken, Wish
+from srcore.storage.header import NO_PLACE, NO_PLACE_WITHIN, Header, Taken
+from srcore.storage.wish import Wish
 
 NEAR_PX = 0.01
 """By so much of a pixel the grids of two files may disagree: digits that were rounded, and nothing that shows."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from srcore.errors import printable
-from srcore.storage.header import Wish
 from srcore.storage.raster.beside import Beside
 from srcore.storage.raster.pam import Pam
+from srcore.storage.wish import Wish
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from xml.etree.ElementTree import Element
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from srcore.storage.band import Band
 from srcore.storage.disk.safe_xml import read_xml, text_of
-from srcore.storage.header import Band, GroundControlPoint
+from srcore.storage.header import GroundControlPoint
 from srcore.storage.raster.beside import bad_sidecar
 
 Affine = tuple[tuple[float, float, float], tuple[float, float, float]]

@@ -16,7 +16,8 @@ from srcore.errors import SourceError
 from srcore.injection import REACH_PX, injected
 from srcore.nodata import is_nodata, keep_off
 from srcore.radiometry import HALF_PX, enlarged, fill_invalid, half_way, nearest, quantise
-from srcore.storage.header import Band, Header, Mask
+from srcore.storage.band import Band, Mask
+from srcore.storage.header import Header
 from srcore.storage.providers.quality import meant
 from srcore.storage.raster.gdal import GDAL_ERRORS, gdal_env, gdal_message, open_raster
 from srcore.storage.raster.mosaic import MosaicReader, open_mosaic

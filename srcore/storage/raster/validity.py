@@ -20,7 +20,8 @@ import numpy as np
 from rasterio.enums import MaskFlags
 
 from srcore.errors import SourceError
-from srcore.storage.header import Band, Header, Mask, Nodata
+from srcore.storage.band import Band, Mask
+from srcore.storage.header import Header, Nodata
 from srcore.storage.numbers import fit_nodata
 from srcore.storage.raster.beside import sidecar
 from srcore.storage.raster.mask_file import read_mask_file

@@ -18,7 +18,7 @@ from srcore.catalog.pattern import scene_name
 from srcore.errors import SourceError
 from srcore.layout import safe_id
 from srcore.storage.disk.files import NO_NAME, store_error
-from srcore.storage.header import Header, Origin, Wish
+from srcore.storage.header import Header, Origin
 from srcore.storage.providers import hls, landsat, sentinel2
 from srcore.storage.providers.granule import Granule, metadata_error
 from srcore.storage.providers.header import granule_header, wanted_bands
@@ -31,6 +31,7 @@ from srcore.storage.remote.documents import tried
 from srcore.storage.remote.fetch import fetch
 from srcore.storage.remote.items import safe_folder
 from srcore.storage.remote.transport import Seen
+from srcore.storage.wish import Wish
 
 PROVIDERS = (sentinel2, landsat, hls)
 NO_PATH = ("..", Seen())

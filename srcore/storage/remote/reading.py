@@ -16,8 +16,9 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from srcore.errors import SourceError, SRError
+from srcore.storage.band import Band
 from srcore.storage.disk.real_file import real_file
-from srcore.storage.header import Band, Header, Origin, Taken, Wish, Wishes
+from srcore.storage.header import Header, Origin, Taken
 from srcore.storage.providers.granule import ITEM, BandFile, Granule, chosen, metadata_error
 from srcore.storage.providers.header import granule_header
 from srcore.storage.remote.cache import Kept, files_folder
@@ -25,6 +26,7 @@ from srcore.storage.remote.card import Card, CardBand, CardFile
 from srcore.storage.remote.fetch import fetch
 from srcore.storage.remote.folder import is_product, read_folder
 from srcore.storage.remote.items import safe_folder
+from srcore.storage.wish import Wish, Wishes
 
 BY_ITEM = "the item's datetime"
 SHOWN = 8

@@ -18,10 +18,11 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from srcore.grid import Grid
+from srcore.storage.band import Band
 from srcore.storage.cog import read_statistics
 from srcore.storage.cube.attributes import variable_names
 from srcore.storage.disk.files import sha256_file
-from srcore.storage.header import Band, Header
+from srcore.storage.header import Header
 from srcore.storage.product import product_format
 from srcore.storage.remote.address import file_name
 from srcore.storage.stac.catalog import item_links

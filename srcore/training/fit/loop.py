@@ -7,6 +7,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,7 +86,8 @@ def _run(trainer: lightning.Trainer, module: Training) -> None:
     """Fit; KeyboardInterrupt for Ctrl-C and SIGTERM, of which Lightning makes an exit without a word; StoreError."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, DataLoader(Steps(module.state, module.config), batch_size=None))
+        with told_once():
+            trainer.fit(module, DataLoader(Steps(module.state, module.config), batch_size=None))
     except SystemExit as ended:
         raise KeyboardInterrupt from ended
     except SRError:
@@ -95,6 +97,23 @@ def _run(trainer: lightning.Trainer, module: Training) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, interrupt)  # which Lightning leaves ignored
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """What keeps TensorBoard's thread from writing (a full disk) prints no traceback: the trainer's next line of the
+    log, or its end, raises the same error."""
+    before = threading.excepthook
+
+    def hook(died: threading.ExceptHookArgs) -> None:
+        if not (isinstance(died.exc_value, OSError) and type(died.thread).__name__ == "_AsyncWriterThread"):
+            before(died)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def prepare(config: TrainConfig) -> tuple[State, list[Plane], Geometry]:

@@ -9,7 +9,8 @@ import numpy as np
 from rasterio.crs import CRS
 
 from srcore.grid import Grid
-from srcore.storage.header import Band, GroundControlPoint, Header
+from srcore.storage.band import Band
+from srcore.storage.header import GroundControlPoint, Header
 
 UTM32 = CRS.from_epsg(32632).to_wkt()
 NORTH_UP = ((0.0, 10.0, 5e5), (-10.0, 0.0, 5e6))

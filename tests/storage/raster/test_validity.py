@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srcore.errors import SourceError
-from srcore.storage.header import Band, Header, Mask
+from srcore.storage.band import Band, Mask
+from srcore.storage.header import Header
 from srcore.storage.raster.header import read_raster_header
 from srcore.storage.raster.reader import open_raster_scene
 from srcore.storage.raster.validity import product_form

@@ -16,7 +16,8 @@ from rasterio.crs import CRS
 
 from srcore.errors import StoreError
 from srcore.grid import Grid
-from srcore.storage.header import Band, Header, Taken
+from srcore.storage.band import Band
+from srcore.storage.header import Header, Taken
 from srcore.storage.stac.any_product import stac_error
 from srcore.storage.stac.document import TAGS, _first_error, _validators, tag_item, validate_item, write_item
 from srcore.storage.stac.footprint import footprint

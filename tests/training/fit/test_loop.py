@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.event_file_writer import _AsyncWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from srcore.checkpoints import SPEC, WEIGHTS, read_spec
 from srcore.errors import CheckpointError, PlanError, StoreError, TrainingError
@@ -287,3 +289,27 @@ def test_bfloat16_leaves_the_cubic_base_in_float32(recipe: Recipe) -> None:
 
 def test_the_base_runs_on_the_meta_device_that_knows_no_autocast() -> None:
     assert Edsr(blocks=1).to("meta")(torch.empty(1, 1, 20, 20, device="meta")).shape == (1, 1, 20, 20)
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_no_other_thread_is_silenced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stumble() -> None:
+        raise OSError("of another thread")
+
+    # the hook that prints, in place of pytest's, which collects
+    with pytest.MonkeyPatch.context() as patch, open("/dev/full", "wb", buffering=0) as full:
+        patch.setattr(threading, "excepthook", threading.__excepthook__)
+        with loop.told_once():
+            writer = _AsyncWriter(RecordWriter(full))
+            with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - which of them sees it is a race
+                writer.write(b"1")
+                writer.flush()
+                writer.write(b"2")
+            other = threading.Thread(target=stumble)
+            other.start()
+            other.join()
+        assert threading.excepthook is threading.__excepthook__
+    printed = capsys.readouterr().err
+    assert "of another thread" in printed
+    assert "No space left" not in printed
