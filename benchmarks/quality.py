@@ -75,9 +75,9 @@ def main() -> None:
 
 
 def shipped() -> list[str]:
-    """The trained models that ship and need no guides: those are judged by `benchmarks.guided`."""
+    """The trained models that ship, but for those with benchmarks of their own: guided ones and thick slices."""
     specs = map(read_spec, map(locate, builtin_names()))
-    return [spec.name for spec in specs if spec.weights_sha256 and spec.zoom == 1]
+    return [spec.name for spec in specs if spec.weights_sha256 and spec.zoom == 1 and len(set(spec.scale)) == 1]
 
 
 def score(model: str, precision: Precision, backend: str) -> dict[str, dict[str, list[Score]]]:

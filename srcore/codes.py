@@ -519,7 +519,10 @@ CODES: dict[str, Code] = {
     "MOSTLY_NODATA": Code(
         "Of a pair too little is clear in both HR and LR.", "Give scenes with less nodata and fewer clouds."
     ),
-    "PAIR_TOO_SMALL": Code("HR and LR of a pair have too few pixels in common.", "Give larger scenes."),
+    "PAIR_TOO_SMALL": Code(
+        "HR and LR of a pair have too few pixels in common, or an image has too few to be judged by.",
+        "Give larger scenes.",
+    ),
     "SATURATED": Code(
         "Many pixels of a pair are at the greatest number that there is: the sensor saw no more.", "Leave the pair out."
     ),

@@ -32,7 +32,7 @@ from srcore.training.fit.progress import Progress
 from srcore.training.fit.state import load_state, save_state
 from srcore.training.fit.validation import Validation
 from srcore.training.fit.verify import write_precision
-from srcore.training.judge.evaluate import evaluate, score, sensor_means
+from srcore.training.judge.evaluate import evaluate, scores_of, sensor_means
 from srcore.weights import build, describe, load_generator, save_checkpoint
 
 try:
@@ -276,7 +276,7 @@ def _finish(config: TrainConfig, state: State) -> None:
     spec, generator = load_generator(config.output)
     if config.held_out:
         engine, folder = open_whole(spec, generator), data_folder(config.data)
-        scores = [score(path, engine, lr, root=folder) for path, lr in held_files(config).items()]
+        scores = scores_of(held_files(config), engine, root=folder)
     else:
         scores = evaluate(config.output, data_folder(cast(Path, config.validation)))
     judged = {**spec.training, "judged": str(PUBLISHED)}

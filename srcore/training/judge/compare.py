@@ -34,6 +34,7 @@ from srcore.training.judge.evaluate import (
     interpolated,
     mean_quality,
     refuse_flat,
+    refuse_small,
     restored,
 )
 from srcore.weights import load_generator
@@ -105,6 +106,7 @@ def evaluate_candidates(
         pair = image_pair(path, engines[candidates[0].name], form.treatment, lr, data)
         try:
             refuse_flat(path.name, pair)
+            refuse_small(path.name, pair, candidates[0].spec.scale)
             scenes.append(_scene(path, pair, engines, form, plain))
         except SourceError as error:
             left_out[path.name] = str(error)

@@ -6,7 +6,8 @@ nobody asks for the network alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +22,7 @@ from torch.nn import functional
 from srcore.engine import Engine
 from srcore.errors import SourceError
 from srcore.memory.whole import PUBLISHED, Form, open_whole, super_resolved
-from srcore.metrics import crop_border, psnr, ssim
+from srcore.metrics import SSIM_WINDOW_PX, crop_border, psnr, ssim
 from srcore.radiometry import HIGH, LOW, fill_invalid, nearest, quantise
 from srcore.storage.whole_images import Image, Masked, images_below, read_image
 from srcore.training.data.degrade import REACH_LR, cubic, reduce
@@ -29,6 +30,8 @@ from srcore.training.data.pairs import measured_lr
 from srcore.training.data.resize import enlarge, shrink
 from srcore.treatment import Treatment
 from srcore.weights import load_generator
+
+log = logging.getLogger(__name__)
 
 MOST_DB = 150.0
 """Of two images that are equal, so that differences of scores are numbers; the best that is no such is below it."""
@@ -63,10 +66,32 @@ def evaluate(model: Path, data: Path, form: Form = PUBLISHED, engine: Engine | N
     """Scores of all images below `data`, in the order of their names.
 
     `engine` computes the checkpoint in another way than its spec asks for. SourceError when there is no image.
-    Invalid pixels of the HR are filled from their neighbours before all else.
+    Invalid pixels of the HR are filled from their neighbours before all else. Too small ones are left out, and told.
     """
     engine = engine or open_whole(*load_generator(model))
-    return [score(path, engine, form=form, root=data) for path in images_in(data, len(engine.spec.scale))]
+    return scores_of(dict.fromkeys(images_in(data, len(engine.spec.scale))), engine, form, data)
+
+
+def scores_of(
+    paths: Mapping[Path, Path | None], engine: Engine, form: Form = PUBLISHED, root: Path | None = None
+) -> list[Score]:
+    """Scores of HR images, each with the folder of its LR or None where that is made; too small ones are left out.
+
+    SourceError PAIR_TOO_SMALL when all of them are.
+    """
+    found: list[Score] = []
+    left_out: list[SourceError] = []
+    for path, lr_folder in paths.items():
+        try:
+            found.append(score(path, engine, lr_folder, form=form, root=root))
+        except SourceError as error:
+            if error.code != "PAIR_TOO_SMALL":
+                raise
+            left_out.append(error)
+            log.warning("left out: %s", error)
+    if left_out and not found:
+        raise left_out[0]
+    return found
 
 
 def images_in(folder: Path, axes: int) -> list[Path]:
@@ -92,6 +117,7 @@ def score(
     """Of one image below `root`; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
     scales = engine.spec.scale
     pair = image_pair(path, engine, form.treatment, lr_folder, root)
+    refuse_small(path.name, pair, scales)
     figures = [
         *mean_quality(pair, restored(engine, pair.lr, form.treatment), scales),
         *mean_quality(pair, interpolated(pair.lr, scales), scales),
@@ -189,6 +215,23 @@ def refuse_flat(scene: str, pair: ImagePair) -> None:
         raise SourceError(what, "", "leave it out", code="NO_CONTENT")
 
 
+def refuse_small(scene: str, pair: ImagePair, scales: Sequence[int]) -> None:
+    """SourceError PAIR_TOO_SMALL where too few pixels, or slices, are left within the border that is no one's score."""
+    ends, border = _border(scales)
+    slices = pair.hr.shape[1] - 2 * ends if ends else 1
+    side = min(pair.hr.shape[-2:]) - 2 * border
+    if slices < 1 or side < SSIM_WINDOW_PX:
+        found = f"{' x '.join(map(str, pair.hr.shape[1:]))} px"
+        border_of = f"{ends} slices and {border} px" if ends else f"{border} px"
+        least = f"within a border of {border_of} a slice of {SSIM_WINDOW_PX} x {SSIM_WINDOW_PX} px is the least"
+        raise SourceError(f"{scene} is too small to be judged", found, least, code="PAIR_TOO_SMALL")
+
+
+def _border(scales: Sequence[int]) -> tuple[int, int]:
+    """What no score counts on each side: slices of a volume, and pixels of a plane."""
+    return (scales[0] if len(scales) == 3 else 0), max(scales)
+
+
 def mean_quality(pair: ImagePair, sr: NDArray[Any], scales: Sequence[int]) -> tuple[float, float]:
     """PSNR and SSIM, means over the bands that are not one number alone; all of them where none is."""
     both = list(zip(pair.hr, sr, strict=True))
@@ -201,8 +244,8 @@ def quality(hr: NDArray[Any], sr: NDArray[Any], scales: Sequence[int]) -> tuple[
     """PSNR, at most MOST_DB, and SSIM of sr (P, Y, X) against hr, a border of the largest scale left out."""
     low, high = np.percentile(hr, (LOW, HIGH))
     span = 255.0 if hr.dtype == np.uint8 else float(high - low) or 1.0
-    ends = scales[0] if len(scales) == 3 else 0  # slices at both ends are border, too
-    truth, test = (crop_border(x[ends : len(x) - ends], max(scales)) for x in (hr, sr))
+    ends, border = _border(scales)
+    truth, test = (crop_border(x[ends : len(x) - ends], border) for x in (hr, sr))
     decibels = float(np.minimum(psnr(truth, test, span), MOST_DB))  # NaN stays NaN
     return decibels, fmean(ssim(t, x, span) for t, x in zip(truth, test, strict=True))
 

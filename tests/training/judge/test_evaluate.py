@@ -17,6 +17,7 @@ from srcore.checkpoints import Architecture, Spec
 from srcore.errors import SourceError
 from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, Form, open_whole
 from srcore.training.config import data_folder
+from srcore.training.judge.compare import evaluate_candidates, load_candidates
 from srcore.training.judge.evaluate import Score, evaluate, image_pair, restored, score, sensor_means
 from srcore.treatment import Treatment
 from srcore.weights import build, describe, load_generator, save_checkpoint
@@ -113,6 +114,34 @@ def test_volumes_are_scored_against_trilinear(
     assert row.sensor == "ct"
     assert row.psnr > row.psnr_bicubic + 0.5  # cubic is better than linear
     assert row.psnr_bicubic > 15
+
+
+def test_what_is_too_small_to_be_judged_is_left_out_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, write_raster: Callable[..., Path], texture: np.ndarray
+) -> None:
+    spec = describe("slices", Architecture(name="edsr-volume", params={"scale": [5, 1, 1], "width": 2, "blocks": 0}))
+    save_checkpoint(tmp_path / "slices", spec, build(spec), "")
+    noise = np.random.default_rng(0).normal(1000, 90, (30, 31, 20)).astype(np.int16)
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    nibabel.save(nibabel.Nifti1Image(noise[..., :11], np.eye(4)), folder / "mr_thin.nii")  # ten slices are border
+    nibabel.save(nibabel.Nifti1Image(noise[:20], np.eye(4)), folder / "mr_narrow.nii")  # 10 px are left of 20
+    with pytest.raises(SourceError, match=r"mr_narrow\.nii is too small to be judged") as caught:
+        evaluate(tmp_path / "slices", folder)
+    assert caught.value.code == "PAIR_TOO_SMALL"
+    nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), folder / "mr_thick.nii")
+    (row,) = evaluate(tmp_path / "slices", folder)
+    assert row.scene == "mr_thick.nii"
+    assert "mr_thin.nii is too small to be judged; found 10 x 31 x 30 px" in caplog.text
+    found = evaluate_candidates(load_candidates({"slices": tmp_path / "slices"}), folder, timed=False)
+    assert {*found.left_out} == {"mr_thin.nii", "mr_narrow.nii"}
+
+    spec = describe("planes", Architecture(name="edsr", params={"width": 2, "blocks": 0}))
+    save_checkpoint(tmp_path / "planes", spec, build(spec), "")
+    write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :40, :14])  # 10 px are left
+    write_raster(tmp_path / "data" / "s2_b.tif", texture[:, :40, :15])
+    (row,) = evaluate(tmp_path / "planes", tmp_path / "data", NETWORK_ALONE)
+    assert row.scene == "s2_b.tif"
 
 
 def test_an_lr_with_holes_is_judged_as_it_is_published(
