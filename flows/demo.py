@@ -21,7 +21,7 @@ from srcore.storage.archive.publish import Receipt
 
 DATASETS = ("sample-landscape", "sample-body")
 
-out = Console(soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def run_demo(folder: Path, workers: Workers) -> None:

@@ -45,8 +45,13 @@ def ssim(truth: NDArray[Any], test: NDArray[Any], data_range: float) -> float:
 
 
 def spectral_angle(truth: NDArray[Any], test: NDArray[Any]) -> float:
-    """Mean angle in degrees between the spectra of two images (C, Y, X) (SAM, Kruse et al. 1993); 0 for one band."""
+    """Mean angle in degrees between the spectra of two images (C, ..., Y, X) (SAM, Kruse et al. 1993).
+
+    0 for one band, which has no spectrum: numbers of another sign, as HU around water's 0, would be 180 degrees apart.
+    """
     _same_shape(truth, test)
+    if len(truth) == 1:
+        return 0.0
     a, b = _double(truth), _double(test)
     size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
     cosine = (a * b).sum(axis=0)[size > 0] / size[size > 0]

@@ -66,6 +66,11 @@ def test_the_spectral_angle_ignores_brightness_and_sees_mixing() -> None:
     assert spectral_angle(image, image[[2, 1, 0]]) > 5
 
 
+def test_one_band_has_no_spectrum_whatever_its_signs() -> None:
+    water = np.random.default_rng(0).normal(0, 5, (1, 4, 6, 7))
+    assert spectral_angle(water, -water) == 0
+
+
 def test_ergas_is_the_relative_error_of_the_bands_over_the_scale() -> None:
     truth = np.stack([np.full((8, 8), 10.0), np.full((8, 8), 20.0)])
     test = truth + np.array([1.0, 4.0])[:, None, None]

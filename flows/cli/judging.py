@@ -65,6 +65,8 @@ def evaluate(
         return
     for table in _evaluation_tables(found):
         out.print(table)
+    for why in found.left_out.values():
+        out.print(f"left out: {why}")
     if report is not None:
         out.print(f"report: {report}")
 

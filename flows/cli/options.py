@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 
 
 class _Terminal:
-    """Stdout for people. What draws there, and what commands need, is imported when it is used: help comes at once."""
+    """Stdout for people. What draws there, and what commands need, is imported when it is used: help comes at once.
+
+    Words are shown as they are: scenes may be called ct[a] and :x:, which are markup and a picture elsewhere.
+    """
 
     def print(self, what: object) -> None:
         from rich.console import Console
         from rich.table import Table
 
+        console = Console(highlight=False, markup=False, emoji=False)
         if isinstance(what, Table):
             from flows.cli.tables import print_table
 
-            print_table(Console(highlight=False), what)
+            print_table(console, what)
         else:
-            Console(soft_wrap=True, highlight=False).print(what)
+            console.print(what, soft_wrap=True)
 
 
 out = _Terminal()

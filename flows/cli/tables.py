@@ -57,8 +57,5 @@ def _rows(table: Table) -> Iterator[tuple[str, ...]]:
 
 
 def _plain(cell: object) -> str:
-    """Without markup, on one line."""
-    from rich.text import Text
-
-    text = cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
-    return " ".join(text.split())
+    """On one line."""
+    return " ".join(str(cell).split())

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.options import out
 from flows.cli.tables import print_table
 
 WORDS = ("a_scene_of_a_long_name_20260601", "a reason of several words that says what to do", "/a/path/to/a/file.tif")
@@ -43,3 +44,17 @@ def test_in_a_pipe_a_row_is_a_line() -> None:
     assert lines[2].split("\t") == list(WORDS)
     assert lines[3].split("\t") == ["b", "tab here", ""]
     assert lines[4] == "# of one store"
+
+
+@pytest.mark.parametrize("force", ["", "1"], ids=["pipe", "terminal"])
+def test_names_are_shown_as_they_are(
+    force: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", force)
+    name = "ct[a] [/b] :x: [bold]"
+    table = Table("scene", "reason", title=name)
+    table.add_row(name, name)
+    out.print(table)
+    out.print(f"report: {name}")
+    shown = capsys.readouterr().out
+    assert shown.count(name) == 4

@@ -139,7 +139,7 @@ def test_what_is_too_small_to_be_judged_is_left_out_by_name(
     spec = describe("planes", Architecture(name="edsr", params={"width": 2, "blocks": 0}))
     save_checkpoint(tmp_path / "planes", spec, build(spec), "")
     write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :40, :14])  # 10 px are left
-    write_raster(tmp_path / "data" / "s2_b.tif", texture[:, :40, :15])
+    write_raster(tmp_path / "data" / "s2_b.tif", texture[:, :40, :16])
     (row,) = evaluate(tmp_path / "planes", tmp_path / "data", NETWORK_ALONE)
     assert row.scene == "s2_b.tif"
 
