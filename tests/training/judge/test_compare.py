@@ -110,6 +110,7 @@ def test_the_command_prints_tables_json_and_a_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_raster(tmp_path / "data" / "s2_<b>.tif", texture)
+    write_raster(tmp_path / "data" / "s2_[small].tif", texture[:, :12, :12])
     page = tmp_path / "page.html"
     shown = ["srcore", "evaluate", "nearest-x2", str(tmp_path / "data"), "--against", "bicubic-x2"]
     for more in (["--report", str(page)], ["--network-alone"], ["--json"]):
@@ -119,6 +120,7 @@ def test_the_command_prints_tables_json_and_a_page(
         assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "gain in PSNR" in told
+    assert told.count("left out: s2_[small].tif is too small to be judged; found 12 x 12 px") == 2
     assert "scenes, as published: 1 step of back-projection, no filters" in told
     assert "scenes, of the network alone, which is not what is published" in told
     document = json.loads(told[told.index("\n{") :])
