@@ -44,7 +44,7 @@ class Settings(BaseModel):
     private_key: Path | None = None
     """File with the key of private ids, made where it is not there; None: in srcore's folder of the user's data. It
     must lie outside every store."""
-    registry: str | None = Field(default=None, pattern=r"^(sqlite:///\S|https?://)\S*$")
+    registry: str | None = Field(default=None, pattern=r"^(sqlite:///[^\s?][^?]*|https?://\S+)$")
     """Address of the MLflow registry of models; None: a sqlite file in srcore's folder of the user's data."""
     notify: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """Address of a webhook that `srcore serve` tells of failed, crashed and late runs and of a missing worker."""

@@ -21,7 +21,13 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before MLflow is imported, where the user has not: it reports nothing, and a dead server costs seconds."""
-FAILURES = {"disk is full": "DISK_FULL", "readonly database": "NOT_WRITABLE", "No space left": "DISK_FULL"}
+FAILURES = {
+    "disk is full": "DISK_FULL",
+    "readonly database": "NOT_WRITABLE",
+    "No space left": "DISK_FULL",
+    "Permission denied": "NOT_WRITABLE",
+    "File too large": "BAD_STORE",
+}
 """What a database or a disk says, to its reason code; MLflow wraps it in words of its own."""
 
 
@@ -64,7 +70,9 @@ def translated(what: str) -> Iterator[None]:
         code = next((code for words, code in FAILURES.items() if words in text), "REGISTRY_AWAY")
         if code == "REGISTRY_AWAY":
             check_database(load_settings().registry_uri)
-        reason = text.splitlines()[0][:200] if text else type(error).__name__
+        # of several files that failed MLflow has a heading first, and what the system said of each below
+        lines = sorted(text.splitlines(), key=lambda line: "[Errno" not in line) or [type(error).__name__]
+        reason = lines[0][:200]
         raise StoreError(what, reason, "see SRCORE_REGISTRY", code=code) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import pytest
 
 from flows.cli import main
 from srcore.checkpoints import BUILTIN, read_spec
-from srcore.errors import CheckpointError, StoreError
+from srcore.errors import CheckpointError, SRError, StoreError
+from srcore.registry.client import translated
 from srcore.registry.mlflow_store import Registry, open_registry, refuse_unready
 from srcore.registry.page import page_command
 from srcore.registry.references import resolve
 from srcore.registry.told import Told
+from srcore.settings import load_settings
 from tests.registry.conftest import checkpoint
 
 pytest.importorskip("mlflow", reason="the registry needs MLflow (extra: train)")
@@ -83,6 +86,40 @@ def test_a_registry_that_is_away_leaves_the_verified_copy(
     monkeypatch.setenv("SRCORE_REGISTRY", "http://127.0.0.1:9")
     with pytest.raises(StoreError, match="does not answer"):
         resolve("tiny@champion")  # another registry's champion is none of this one's
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [("No space left on device", "DISK_FULL"), ("Permission denied", "NOT_WRITABLE"), ("File too large", "BAD_STORE")],
+)
+def test_what_the_disk_says_of_a_download_is_told(said: str, code: str, database: Path) -> None:
+    with (
+        pytest.raises(StoreError, match=re.escape(f"[Errno 1] {said}")) as caught,
+        translated("a model is not fetched"),
+    ):
+        raise RuntimeError(f"The following failures occurred:\n\n##### File model #####\n[Errno 1] {said}: 'model'")
+    assert caught.value.code == code
+    with pytest.raises(StoreError, match="RuntimeError") as caught, translated("not fetched"):
+        raise RuntimeError
+    assert caught.value.code in ("REGISTRY_AWAY", "REGISTRY_DAMAGED")
+
+
+@pytest.mark.parametrize("folder", ["o [x] ü", "a#b", "a%20b"])
+def test_a_registry_may_lie_in_a_folder_of_any_name(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.setenv("SRCORE_REGISTRY", f"sqlite:///{tmp_path}/{folder}/registry.db")
+    open_registry(create=True).register(checkpoint(tmp_path / "one", 1))
+    assert resolve("tiny@champion").version == "1"
+    assert {path.name for path in (tmp_path / folder).iterdir()} >= {"registry.db", "registry.files"}
+
+
+@pytest.mark.parametrize("address", ["sqlite:///a?b.db", "sqlite:///", "sqlite:/// a.db", "http://", "ftp://a"])
+def test_an_address_of_no_registry_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRCORE_REGISTRY", address)
+    with pytest.raises(SRError, match="SRCORE_REGISTRY"):
+        load_settings()
 
 
 def test_another_registry_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
