@@ -98,7 +98,7 @@ def facts_of(model: str, precision: str, tables: Tables) -> dict[str, Any]:
     sets = {
         name: {
             form: {
-                "judged": str(FORMS[form]),
+                "judged": str(FORMS[form].of(candidate.spec)),
                 "scenes": [asdict(s) for s in scores],
                 "means": sensor_means(scores),
                 "gain": asdict(estimate([s.psnr - s.psnr_bicubic for s in scores])),

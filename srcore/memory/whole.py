@@ -40,6 +40,10 @@ class Form:
         filters = [f"{name} {amount:g}" for name, amount in self.treatment.filters().items()] or ["no filters"]
         return ", ".join([f"as published{' but for int8' if self.precision == 'int8' else ''}: {steps}", *filters])
 
+    def of(self, spec: Spec) -> Form:
+        """The same of a checkpoint: with the steps, and the profile of slices, that it is published with."""
+        return replace(self, treatment=self.treatment.for_model(spec.slice_profile, spec.usual_steps))
+
 
 PUBLISHED = Form()
 """What a dataset publishes that says nothing else."""

@@ -345,5 +345,5 @@ def _facts(work: Round, reason: str) -> dict[str, str]:
         "places": ", ".join(places),
         "steps": str(work.recipe.steps),
         "decision": reason,
-        "judged": str(form_of(work.entry)),
+        "judged": str(form_of(work.entry).of(read_spec(work.champion.folder))),
     }

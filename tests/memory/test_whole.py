@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from srcore.catalog.dataset import Dataset
-from srcore.checkpoints import Architecture, Spec, locate
+from srcore.checkpoints import BUILTIN, Architecture, Spec, locate, read_spec
 from srcore.dispatch import Workers
 from srcore.engine import Engine
 from srcore.memory.whole import NETWORK_ALONE, PUBLISHED, Form, form_of, open_whole, super_resolved
@@ -143,6 +143,10 @@ def test_the_forms_differ_and_say_what_they_are(landscape: Land) -> None:
     filtered = Form(Treatment(back_projection=2, denoise=1.0, sharpen=0.1))
     assert str(filtered) == "as published: 2 steps of back-projection, denoise 1, sharpen 0.1"
     assert str(Form(precision="int8")).startswith("as published but for int8:")
+    volume = read_spec(BUILTIN / "srcore-volume-x2")
+    assert str(PUBLISHED.of(volume)) == "as published: 3 steps of back-projection, no filters"
+    assert str(NETWORK_ALONE.of(volume)) == str(NETWORK_ALONE)
+    assert str(PUBLISHED.of(read_spec(BUILTIN / "srcore-x2"))) == str(PUBLISHED)
     assert str(NETWORK_ALONE) == "of the network alone, which is not what is published"
 
 

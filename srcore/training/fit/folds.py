@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from srcore.checkpoints import read_spec
 from srcore.errors import CatalogError, StoreError
 from srcore.memory.whole import PUBLISHED, open_whole
 from srcore.report.choosing import Fold, Folds, PlaceFigures, folds_page
@@ -26,7 +27,7 @@ from srcore.training.fit.loop import fit
 from srcore.training.fit.space import refuse_devices
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import estimate
-from srcore.training.judge.evaluate import Score, score
+from srcore.training.judge.evaluate import Score, scores_of
 from srcore.weights import load_generator
 
 log = logging.getLogger(__name__)
@@ -114,10 +115,8 @@ def _fitted(recipe: TrainConfig) -> list[Score]:
     fit(recipe, resume=(recipe.output / STATE).exists())
     engine = open_whole(*load_generator(recipe.output))
     folder = data_folder(recipe.data)
-    scores = [
-        replace(score(file, engine, lr, root=folder), scene=file.relative_to(folder).as_posix())
-        for file, lr in held_files(recipe).items()
-    ]
+    found = scores_of(held_files(recipe), engine, root=folder)
+    scores = [replace(one, scene=file.relative_to(folder).as_posix()) for file, one in found.items()]
     write_atomic(path, json.dumps([asdict(one) for one in scores], indent=2).encode())
     return scores
 
@@ -130,18 +129,18 @@ def _figures(config: TrainConfig, recipes: Sequence[TrainConfig], scores: Sequen
             place: [row for row in rows if place_of(folder / row.scene, folder, config.place) == place]
             for place in recipe.held_out
         }
-        places = tuple(_mean(place, files) for place, files in own.items())
+        places = tuple(_mean(place, files) for place, files in own.items() if files)
         folds.append(Fold(number, places, estimate([place.gain for place in places])))
     gains = [fold.gain.mean for fold in folds]
     everything = estimate([place.gain for fold in folds for place in fold.places])
-    volume = load_generator(recipes[0].output)[1].axes == 3
+    spec = read_spec(recipes[0].output)
     return Folds(
         config.name,
-        "trilinear" if volume else "bicubic",
+        "trilinear" if len(spec.scale) == 3 else "bicubic",
         config.seed,
         config.steps,
         config.place,
-        str(PUBLISHED),
+        str(PUBLISHED.of(spec)),
         tuple(folds),
         fmean(gains),
         stdev(gains),

@@ -276,10 +276,10 @@ def _finish(config: TrainConfig, state: State) -> None:
     spec, generator = load_generator(config.output)
     if config.held_out:
         engine, folder = open_whole(spec, generator), data_folder(config.data)
-        scores = scores_of(held_files(config), engine, root=folder)
+        scores = [*scores_of(held_files(config), engine, root=folder).values()]
     else:
         scores = evaluate(config.output, data_folder(cast(Path, config.validation)))
-    judged = {**spec.training, "judged": str(PUBLISHED)}
+    judged = {**spec.training, "judged": str(PUBLISHED.of(spec))}
     spec = spec.model_copy(update={"metrics": sensor_means(scores), "training": judged})
     try:
         save_checkpoint(config.output, spec, generator, model_card(config, spec, state.step))

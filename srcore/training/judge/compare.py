@@ -115,7 +115,8 @@ def evaluate_candidates(
         progress(index + 1, len(paths))
     methods = [Method(plain), *(_method(one, engines[one.name].precision, timed) for one in candidates)]
     told = "LR as measured." if lr else f"LR = HR shrunk by antialiased {'cubic' if plain == 'trilinear' else plain}."
-    return replace(summarised((str(data), told, str(form)), methods, scenes), left_out=left_out)
+    judged = " / ".join(dict.fromkeys(str(form.of(one.spec)) for one in candidates))
+    return replace(summarised((str(data), told, judged), methods, scenes), left_out=left_out)
 
 
 def summarised(told: tuple[str, str, str], methods: Sequence[Method], scenes: Sequence[SceneFigures]) -> Evaluation:

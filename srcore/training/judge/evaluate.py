@@ -69,21 +69,21 @@ def evaluate(model: Path, data: Path, form: Form = PUBLISHED, engine: Engine | N
     Invalid pixels of the HR are filled from their neighbours before all else. Too small ones are left out, and told.
     """
     engine = engine or open_whole(*load_generator(model))
-    return scores_of(dict.fromkeys(images_in(data, len(engine.spec.scale))), engine, form, data)
+    return [*scores_of(dict.fromkeys(images_in(data, len(engine.spec.scale))), engine, form, data).values()]
 
 
 def scores_of(
     paths: Mapping[Path, Path | None], engine: Engine, form: Form = PUBLISHED, root: Path | None = None
-) -> list[Score]:
+) -> dict[Path, Score]:
     """Scores of HR images, each with the folder of its LR or None where that is made; too small ones are left out.
 
     SourceError PAIR_TOO_SMALL when all of them are.
     """
-    found: list[Score] = []
+    found: dict[Path, Score] = {}
     left_out: list[SourceError] = []
     for path, lr_folder in paths.items():
         try:
-            found.append(score(path, engine, lr_folder, form=form, root=root))
+            found[path] = score(path, engine, lr_folder, form=form, root=root)
         except SourceError as error:
             if error.code != "PAIR_TOO_SMALL":
                 raise
