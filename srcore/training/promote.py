@@ -33,6 +33,7 @@ from srcore.training.data.collect import collect as collect_pairs
 from srcore.training.data.pairs import load_planes
 from srcore.training.fit.state import STATE
 from srcore.training.judge.compare import evaluate_candidates, load_candidates, refuse_diverged
+from srcore.training.judge.evaluate import refuse_small
 from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
@@ -102,7 +103,14 @@ def collect(work: Round, progress: Progress) -> int:
         known = _known(work)
         with _still(work):
             found = collect_pairs(
-                work.entry, work.pairs, scale, folder, progress, lambda hr: _refuse_unfit(work, hr), known
+                work.entry,
+                work.pairs,
+                scale,
+                folder,
+                progress,
+                learnable=lambda hr: _refuse_unfit(work, hr),
+                judgeable=lambda scene, shape: refuse_small(scene, shape, scale),
+                known=known,
             )
         write_sealed(done, asdict(found))
     left_out = _left_out(work)

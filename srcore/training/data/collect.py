@@ -184,7 +184,9 @@ def collect(
     scale: Sequence[int],
     folder: Path,
     progress: Progress,
+    *,
     learnable: Callable[[Path], None] = lambda hr: None,
+    judgeable: Callable[[str, Sequence[int]], None] = lambda scene, shape: None,
     known: Collection[str] = (),
 ) -> Collected:
     """Write the pairs below `folder`; gives those that were left out, with the reason, and what was corrected.
@@ -192,8 +194,8 @@ def collect(
     `known`: scenes that earlier rounds have learned from; they lie apart, so that a training can mix them in.
 
     Left out are measured pairs that `pairs.check` refuses, those that hold nothing to learn or to judge by, scenes that
-    show what another one shows (who judges comes first), and those to train on for whose written HR `learnable` raises
-    SourceError.
+    show what another one shows (who judges comes first), those to train on for whose written HR `learnable` raises
+    SourceError, and those to judge by for whose name and shape of the HR `judgeable` does.
     """
     left_out: dict[str, str] = {}
     corrected: dict[str, str] = {}
@@ -207,7 +209,9 @@ def collect(
                 refuse_empty(pair.scene, part, values, valid)
                 write_bands(side / part / name, values, valid)
             seen[pair.scene] = _refuse_seen(pair.scene, seen, values, valid)
-            if not pair.held:
+            if pair.held:
+                judgeable(pair.scene, values.shape[1:])
+            else:
                 learnable(side / "hr" / name)
             corrected |= {pair.scene: "; ".join(notes)} if notes else {}
         except (SourceError, GridError) as error:

@@ -34,13 +34,14 @@ from srcore.training.judge.evaluate import (
     interpolated,
     mean_quality,
     refuse_flat,
-    refuse_small,
     restored,
 )
 from srcore.weights import load_generator
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+NO_BASIS = ("NO_CONTENT", "PAIR_TOO_SMALL")
+"""Of scenes that have no PSNR: they are left out, and the others are judged."""
 MOST_SPANS = 10.0
 """Numbers of an SR, in spans of its LR: a generator that has learned anything stays near 0 to 1."""
 SPEED_CORE_PX = {2: 256, 3: 32}
@@ -103,12 +104,13 @@ def evaluate_candidates(
     scenes: list[SceneFigures] = []
     left_out: dict[str, str] = {}
     for index, path in enumerate(paths):
-        pair = image_pair(path, engines[candidates[0].name], form.treatment, lr, data)
         try:
+            pair = image_pair(path, engines[candidates[0].name], form.treatment, lr, data)
             refuse_flat(path.name, pair)
-            refuse_small(path.name, pair, candidates[0].spec.scale)
             scenes.append(_scene(path, pair, engines, form, plain))
         except SourceError as error:
+            if error.code not in NO_BASIS:
+                raise
             left_out[path.name] = str(error)
             if len(left_out) == len(paths):
                 raise

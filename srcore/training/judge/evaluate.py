@@ -117,7 +117,6 @@ def score(
     """Of one image below `root`; LR is made by antialiased bicubic, or lies in `lr_folder` by the same name."""
     scales = engine.spec.scale
     pair = image_pair(path, engine, form.treatment, lr_folder, root)
-    refuse_small(path.name, pair, scales)
     figures = [
         *mean_quality(pair, restored(engine, pair.lr, form.treatment), scales),
         *mean_quality(pair, interpolated(pair.lr, scales), scales),
@@ -136,6 +135,7 @@ def image_pair(
             f"{len(image.values)}, the model has {spec.bands}",
             "give images with these bands",
         )
+    refuse_small(path.name, image.values.shape[1:], spec.scale)
     hr = fill_invalid(image.values, image.valid)
     if lr_folder is not None:
         return ImagePair(hr, measured_lr(path, lr_folder, hr.shape, spec.scale, treatment))
@@ -215,16 +215,16 @@ def refuse_flat(scene: str, pair: ImagePair) -> None:
         raise SourceError(what, "", "leave it out", code="NO_CONTENT")
 
 
-def refuse_small(scene: str, pair: ImagePair, scales: Sequence[int]) -> None:
-    """SourceError PAIR_TOO_SMALL where too few pixels, or slices, are left within the border that is no one's score."""
+def refuse_small(scene: str, shape: Sequence[int], scales: Sequence[int]) -> None:
+    """SourceError PAIR_TOO_SMALL where an HR of this shape (..., Y, X) has too few pixels, or slices, within the border
+    that no score counts."""
     ends, border = _border(scales)
-    slices = pair.hr.shape[1] - 2 * ends if ends else 1
-    side = min(pair.hr.shape[-2:]) - 2 * border
-    if slices < 1 or side < SSIM_WINDOW_PX:
-        found = f"{' x '.join(map(str, pair.hr.shape[1:]))} px"
+    sides = [size // scale * scale for size, scale in zip(shape[-len(scales) :], scales, strict=True)]
+    if (ends and sides[0] <= 2 * ends) or min(sides[-2:]) - 2 * border < SSIM_WINDOW_PX:
         border_of = f"{ends} slices and {border} px" if ends else f"{border} px"
         least = f"within a border of {border_of} a slice of {SSIM_WINDOW_PX} x {SSIM_WINDOW_PX} px is the least"
-        raise SourceError(f"{scene} is too small to be judged", found, least, code="PAIR_TOO_SMALL")
+        what = f"{scene} is too small to be judged"
+        raise SourceError(what, f"{' x '.join(map(str, shape))} px", least, code="PAIR_TOO_SMALL")
 
 
 def _border(scales: Sequence[int]) -> tuple[int, int]:

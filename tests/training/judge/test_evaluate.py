@@ -132,13 +132,14 @@ def test_what_is_too_small_to_be_judged_is_left_out_by_name(
     nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), folder / "mr_thick.nii")
     (row,) = evaluate(tmp_path / "slices", folder)
     assert row.scene == "mr_thick.nii"
-    assert "mr_thin.nii is too small to be judged; found 10 x 31 x 30 px" in caplog.text
+    assert "mr_thin.nii is too small to be judged; found 11 x 31 x 30 px" in caplog.text
     found = evaluate_candidates(load_candidates({"slices": tmp_path / "slices"}), folder, timed=False)
     assert {*found.left_out} == {"mr_thin.nii", "mr_narrow.nii"}
 
     spec = describe("planes", Architecture(name="edsr", params={"width": 2, "blocks": 0}))
     save_checkpoint(tmp_path / "planes", spec, build(spec), "")
     write_raster(tmp_path / "data" / "s2_a.tif", texture[:, :40, :14])  # 10 px are left
+    write_raster(tmp_path / "data" / "s2_one.tif", texture[:, :1, :1])
     write_raster(tmp_path / "data" / "s2_b.tif", texture[:, :40, :16])
     (row,) = evaluate(tmp_path / "planes", tmp_path / "data", NETWORK_ALONE)
     assert row.scene == "s2_b.tif"

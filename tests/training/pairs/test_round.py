@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from srcore.errors import SourceError
 from srcore.progress import silent
 from srcore.storage.whole_images import read_bands
 from srcore.training.data.collect import collect, find_pairs
+from srcore.training.judge.evaluate import refuse_small
 from tests.training.pairs.drawn import pair
 from tests.training.pairs.files import CORNER, dataset, write, write_pair
 
@@ -115,6 +117,21 @@ def test_mosaics_are_learned_from_as_the_scenes_that_they_are(tmp_path: Path) ->
     assert len(kept) == 4
     for index, whole in enumerate(scenes):
         assert np.array_equal(np.ma.getdata(read_bands(kept[f"s{index}"])), whole)
+
+
+def test_a_held_out_scene_that_is_too_small_to_be_judged_is_left_out(tmp_path: Path) -> None:
+    scenes = np.random.default_rng(0).integers(100, 4000, (4, 1, 160, 144), "u2")
+    corners = {f"s{index}": (CORNER[0] + index * APART_M, CORNER[1]) for index in range(4)}
+    for (name, corner), values in zip(corners.items(), scenes, strict=True):
+        write(tmp_path / f"in/{name}.tif", values, 10, corner=corner)
+    entry = dataset(tmp_path, source=f"{tmp_path}/in/*.tif", hr=None)
+    found = find_pairs(entry, tmp_path, tmp_path / "split.json")
+    small = next(one.scene for one in found.pairs if one.held)
+    write(tmp_path / f"in/{small}.tif", scenes[0][:, :12, :144], 10, corner=corners[small])
+    refuse = partial(refuse_small, scales=(2, 2))
+    out = collect(entry, found.pairs, (2, 2), tmp_path / "pairs", silent, judgeable=refuse).left_out
+    assert {scene: why.partition(":")[0] for scene, why in out.items()} == {small: "PAIR_TOO_SMALL"}
+    assert not [*(tmp_path / "pairs").glob(f"**/{small}.tif")]
 
 
 def test_ten_identical_scenes_are_one(tmp_path: Path) -> None:
