@@ -53,6 +53,16 @@ def test_a_shipped_recipe_trains(
     assert ("critic" in losses) == (config.adversarial is not None)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("shared_data")
+def test_a_shipped_recipe_finds_patches_in_all_its_images(name: str) -> None:
+    """Its own sources, at the size that it trains at: a patch as large as its generator sees has to fit into each."""
+    config = read_config(RECIPES / f"{name}.yaml").model_copy(update={"start_from": None})
+    _, planes, _ = prepare(config)
+    assert len(planes) >= len(config.sources)
+
+
 def test_costs_are_counted() -> None:
     """One 3 x 3 convolution of 1 to 1 channel is 18 operations a pixel; srcore-x2 is 18 times its weights and more."""
     found = {one.config.name: one for one in shipped()}
