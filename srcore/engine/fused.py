@@ -18,8 +18,8 @@ from srcore.models.mixed import Deep
 _ONE, _ZERO = [1, 1], [0, 0]
 STRIP_PX = 2**17
 """Of a block's output at once. Of tiles of 1,024 px, float32 and 48 channels, what lies between a block's convolutions
-is 25 MiB of a strip and 200 MiB of a tile; the two rows more that a strip computes cost 0.8 %. Measured: 64 and 256 rows
-are no faster than these 128."""
+is 25 MiB of a strip and 200 MiB of a tile; the two rows more that a strip computes cost 0.8 %. 64 and 256 rows were no
+faster than these 128."""
 
 
 class FusedBlock(nn.Module):
