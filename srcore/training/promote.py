@@ -19,7 +19,6 @@ from srcore.layout import LEASE
 from srcore.memory.whole import form_of
 from srcore.progress import Progress
 from srcore.registry.mlflow_store import Registry, Version, open_registry
-from srcore.registry.told import Told
 from srcore.report.evaluation import Evaluation, evaluation_page
 from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.files import OWNERS_FOLDER
@@ -37,8 +36,8 @@ from srcore.training.judge.evaluate import refuse_small
 from srcore.training.judge.gates import stops
 from srcore.training.judge.rule import Margins, Verdict, decide
 from srcore.training.judge.scores import compared, speed_ratio
-from srcore.training.round import Round, released
-from srcore.training.told import data_text, loss_curves, pictures, recipe_text
+from srcore.training.round import Round
+from srcore.training.told import told_of
 
 if TYPE_CHECKING:
     from srcore.training.fit.core import State
@@ -219,10 +218,14 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
     promoted, reason = verdict.promoted, verdict.reason
     if champion.digest != work.champion.digest:
         promoted, reason = False, f"the champion became version {champion.version} during the run: run again"
-    if challenger.digest == champion.digest:
-        promoted, reason, version = False, "the challenger is the champion: nothing was learned", champion
-    else:
-        version = registry.register(work.recipe.output, work.name, _told(work, evaluation, (promoted, reason)))
+    is_new = challenger.digest != champion.digest
+    if not is_new:
+        promoted, reason = False, "the challenger is the champion: nothing was learned"
+    page = evaluation_page(evaluation, _title(work), _verdict(promoted, reason))
+    version = champion
+    if is_new:
+        used = [pair.scene for pair in work.pairs if pair.scene not in _left_out(work)]
+        version = registry.register(work.recipe.output, work.name, told_of(work, evaluation, used, page, reason))
         registry.name_challenger(version)
     decision = replace(
         _decision(work, reason, f"version {champion.version}, {champion.digest}"),
@@ -234,8 +237,7 @@ def conclude(work: Round, evaluation: Evaluation) -> Decision:
         left_out={**_left_out(work), **evaluation.left_out},
         stopped=_stopped(evaluation),
     )
-    page = evaluation_page(evaluation, _title(work), _verdict(promoted, reason)).encode()
-    store_at(work.page.parent).put(work.page.name, page)
+    store_at(work.page.parent).put(work.page.name, page.encode())
     if promoted:
         _promote(registry, work, version, decision)
     else:
@@ -288,20 +290,6 @@ def _tried(work: Round, evaluation: Evaluation, digest: str) -> Verdict:
     return verdict
 
 
-def _told(work: Round, evaluation: Evaluation, verdict: tuple[bool, str]) -> Told:
-    """What the challenger's run keeps."""
-    named = work.entry.privacy == "public"
-    used = [pair.scene for pair in work.pairs if pair.scene not in _left_out(work)]
-    pages = {
-        "evaluation.html": evaluation_page(evaluation, _title(work), _verdict(*verdict)),
-        "recipe.yaml": recipe_text(work.recipe),
-        "data.json": data_text(work.places.retrained / "split.json", used, named=named),
-    }
-    sample = pictures(work.recipe.output, work.folder / "pairs/held", work.entry)
-    facts, curves = _facts(work, verdict[1]), loss_curves(work.recipe.output)
-    return Told(_metrics(evaluation), facts, curves, pages, sample, description=released("", work.entry))
-
-
 def failed(work: Round, error: SRError) -> Decision:
     """The record of a round that ended by an error which would come back in every other."""
     log.warning("%s: the round ends: %s", work.dataset, error)
@@ -333,25 +321,3 @@ def _title(work: Round) -> str:
 
 def _verdict(promoted: bool, reason: str) -> list[str]:
     return [f"{'Promoted' if promoted else 'Kept out'}: {reason}."]
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, float]:
-    means = {f"{figure}": value.mean for figure, value in evaluation.means[CHALLENGER].items()}
-    return means | {name.replace(" ", "_"): gain.mean for name, gain in evaluation.gains.items()}
-
-
-def _facts(work: Round, reason: str) -> dict[str, str]:
-    held = [pair for pair in work.pairs if pair.held]
-    judges, places = sorted(pair.scene for pair in held), sorted({pair.place for pair in held})
-    if work.entry.privacy != "public":  # names may be those of patients
-        judges, places = [f"{len(judges)} scenes"], [str(len(places))]
-    return {
-        "dataset": work.dataset,
-        "started_from": f"{work.champion.reference} {work.champion.digest}",
-        "pairs": str(len(work.pairs)),
-        "held_out": ", ".join(judges),
-        "places": ", ".join(places),
-        "steps": str(work.recipe.steps),
-        "decision": reason,
-        "judged": str(form_of(work.entry).of(read_spec(work.champion.folder))),
-    }

@@ -12,11 +12,15 @@ import yaml
 from numpy.typing import NDArray
 
 from srcore.catalog.dataset import Dataset
+from srcore.checkpoints import CHALLENGER, read_spec
 from srcore.memory.whole import form_of, open_whole
+from srcore.registry.told import Told
+from srcore.report.evaluation import Evaluation
 from srcore.report.quicklook import readme_picture
 from srcore.training.config import TrainConfig
 from srcore.training.data.sealed import read_split
 from srcore.training.judge.evaluate import image_pair, images_in, restored
+from srcore.training.round import Round, released
 from srcore.weights import load_generator
 
 PICTURES = 3
@@ -25,6 +29,43 @@ PLACES = frozenset({"data", "output", "start_from"})
 """Keys of a recipe that are folders of this machine; where it started is told by digest."""
 MOST_POINTS = 500
 """Of a curve: each costs a call to the registry."""
+
+
+def told_of(work: Round, evaluation: Evaluation, used: Sequence[str], page: str, reason: str) -> Told:
+    """What the challenger's run keeps: figures, where they come from, loss curves, files and pictures.
+
+    `used`: scenes that were learned from or judged by; `page`: the evaluation's; `reason`: the decision in words.
+    """
+    files = {
+        "evaluation.html": page,
+        "recipe.yaml": recipe_text(work.recipe),
+        "data.json": data_text(work.places.retrained / "split.json", used, named=work.entry.privacy == "public"),
+    }
+    sample = pictures(work.recipe.output, work.folder / "pairs/held", work.entry)
+    curves = loss_curves(work.recipe.output)
+    return Told(_metrics(evaluation), _facts(work, reason), curves, files, sample, released("", work.entry))
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float]:
+    means = {f"{figure}": value.mean for figure, value in evaluation.means[CHALLENGER].items()}
+    return means | {name.replace(" ", "_"): gain.mean for name, gain in evaluation.gains.items()}
+
+
+def _facts(work: Round, reason: str) -> dict[str, str]:
+    held = [pair for pair in work.pairs if pair.held]
+    judges, places = sorted(pair.scene for pair in held), sorted({pair.place for pair in held})
+    if work.entry.privacy != "public":  # names may be those of patients
+        judges, places = [f"{len(judges)} scenes"], [str(len(places))]
+    return {
+        "dataset": work.dataset,
+        "started_from": f"{work.champion.reference} {work.champion.digest}",
+        "pairs": str(len(work.pairs)),
+        "held_out": ", ".join(judges),
+        "places": ", ".join(places),
+        "steps": str(work.recipe.steps),
+        "decision": reason,
+        "judged": str(form_of(work.entry).of(read_spec(work.champion.folder))),
+    }
 
 
 def recipe_text(recipe: TrainConfig) -> str:

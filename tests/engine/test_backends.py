@@ -193,6 +193,7 @@ def test_a_block_in_strips_has_the_bits_of_one_piece(images: int, strips: int, d
             rows.append(total.shape[-2])
             super()._add(total, x)
 
+    # the overloads of Module.to leave its memory format out
     block = ResidualBlock(16, bias=True).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.rand(images, 16, 57, 31).to(dtype).to(memory_format=torch.channels_last)
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from srcore.registry.mlflow_store import Registry, open_registry
 from srcore.report.evaluation import Evaluation, Figures, Method, SceneFigures
 from srcore.storage.archive.ownership import mark_round
 from srcore.storage.disk.records import read_sealed, write_sealed
-from srcore.training import promote
+from srcore.training import promote, told
 from srcore.training.judge.compare import summarised
 from srcore.training.judge.rule import Verdict
 from srcore.training.round import Round, lay_out
@@ -56,7 +56,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(promote, "fit", lambda work, _: save_checkpoint(work.recipe.output, *other(work), ""))
     monkeypatch.setattr(promote, "assess", lambda work, _: evaluated())
     monkeypatch.setattr(promote, "judge", lambda work, evaluation, attempt: Verdict(True, "better", attempt, 10, 10))
-    monkeypatch.setattr(promote, "pictures", lambda *_: {})
+    monkeypatch.setattr(told, "pictures", lambda *_: {})
     monkeypatch.setattr(promote, "evaluation_page", lambda *_: "")
     return draw_archive(tmp_path, count=8)
 
